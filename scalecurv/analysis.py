@@ -1,0 +1,86 @@
+"""One Problem and a request: its measures, their records."""
+
+import time
+from collections.abc import Container
+from dataclasses import dataclass
+
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import CheckpointError
+from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.linalg import hutchinson
+from scalecurv.measures.evaluation import Evaluation, RunTerms
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.measure import Findings, Measure
+from scalecurv.record import Record, measure_key
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells this analysis from every other: the weights, the task, the arithmetic."""
+
+    fingerprint: str
+    task_id: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which measures, with which seed."""
+
+    measures: tuple[Measure, ...]
+    seed: int = 0
+
+    def keys(self, identity: Identity) -> dict[str, Measure]:
+        """Each measure under the key that its record will carry."""
+        return {
+            measure_key(
+                identity.fingerprint,
+                identity.task_id,
+                m.name,
+                m.options,
+                m.version,
+                identity.dtype,
+                self.seed,
+            ): m
+            for m in self.measures
+        }
+
+
+def analyze(
+    problem: Problem,
+    request: Request,
+    identity: Identity,
+    known: Container[str] = frozenset(),
+    run_terms: RunTerms = hutchinson.terms,
+) -> tuple[tuple[Record, ...], int]:
+    """The records of the measures whose keys are not `known`, and the number of products taken.
+
+    Raises CheckpointError where loss or gradient is not finite: nothing else would mean anything. A measure
+    whose arithmetic overflows later gives a record whose estimates say `failed`.
+    """
+    todo = {key: measure for key, measure in request.keys(identity).items() if key not in known}
+    evaluation = Evaluation(problem, request.seed, run_terms)
+    records: list[Record] = []
+    for key, measure in todo.items():
+        began = time.perf_counter()
+        try:
+            _check(evaluation)
+            findings = measure.ask(evaluation)
+        except FloatingPointError as error:
+            findings = _failed(measure, str(error))
+        estimates = {(name, ""): estimate for name, estimate in findings.estimates.items()}
+        records.append(Record(key, measure.name, estimates, findings.arrays, time.perf_counter() - began))
+    return tuple(records), evaluation.total_matvecs
+
+
+def _check(evaluation: Evaluation) -> None:
+    """Loss and gradient are finite; memoised, so that only the first measure pays."""
+    facts = gradient_facts(evaluation)
+    for name, value in (("loss", facts.loss), ("gradient norm", facts.grad_norm)):
+        if not abs(value) < float("inf"):
+            raise CheckpointError(f"the {name} is {value} at these weights; there is no curvature to speak of")
+
+
+def _failed(measure: Measure, reason: str) -> Findings:
+    estimate = Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED)
+    return Findings(dict.fromkeys(measure.quantities, estimate))

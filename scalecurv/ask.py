@@ -1,0 +1,44 @@
+"""One number at a time, for a notebook: no files, no store, no cluster."""
+
+from weakref import WeakKeyDictionary
+
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.problem import Problem
+from scalecurv.estimate import Estimate
+from scalecurv.measures import Curvature, Extremes, Moments, Rank
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.measure import Measure
+
+# a Problem never changes, so what was computed at it may be kept for as long as it lives
+_EVALUATIONS: WeakKeyDictionary[Problem, dict[int, Evaluation]] = WeakKeyDictionary()
+
+
+def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
+    evaluations = _EVALUATIONS.setdefault(problem, {})
+    evaluation = evaluations.setdefault(seed, Evaluation(problem, seed))
+    return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
+
+
+def trace(problem: Problem, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0) -> Estimate:
+    """tr H, in units of the loss over parameters squared; see `measures.Moments`."""
+    return _ask(problem, Moments(rtol, max_matvecs), "trace", seed)
+
+
+def scalar_curvature(problem: Problem, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0) -> Estimate:
+    """K of the graph of the loss; see `measures.Curvature`. Read it beside beta: K is small on any slope."""
+    return _ask(problem, Curvature(rtol, max_matvecs), "scalar_curvature", seed)
+
+
+def lambda_max(problem: Problem, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0) -> Estimate:
+    """The largest eigenvalue of H with a two-sided certificate; see `measures.Extremes`."""
+    return _ask(problem, Extremes(rtol, max_matvecs), "lambda_max", seed)
+
+
+def functional_rank(problem: Problem, *, memory: int = 2 << 30, seed: int = 0) -> Estimate:
+    """The rank of the Jacobian of all outputs over the batch; see `measures.Rank`."""
+    return _ask(problem, Rank(memory), "rank", seed)
+
+
+def hessian(problem: Problem) -> HessianOperator:
+    """The Hessian as an operator: `hessian(problem) @ V` for V of shape (P,) or (P, k)."""
+    return HessianOperator(problem)

@@ -1,0 +1,45 @@
+"""How many samples and how many vectors fit into a memory budget at once."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+MAX_COLUMNS = 64  # beyond this a wider block no longer runs faster
+COPIES = 6  # live copies of each activation while a product of second order is taken
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Scalars that one sample keeps alive in one pass through the model, and scalars in one parameter vector."""
+
+    activations: int
+    num_params: int
+    itemsize: int
+
+    def batch_size(self, memory: int, num_data: int) -> int:
+        """The largest mini-batch whose single product stays inside half of `memory` bytes."""
+        return max(1, min(num_data, memory // 2 // (COPIES * self.itemsize * max(self.activations, 1))))
+
+    def columns(self, memory: int, batch_size: int) -> int:
+        """How many vectors of a block to push through a mini-batch together."""
+        per_column = self.itemsize * (4 * self.num_params + COPIES * self.activations * batch_size)
+        return max(1, min(MAX_COLUMNS, memory // 2 // per_column))
+
+
+def count_activations(model: nn.Module, forward, sample: Tensor) -> int:  # type: ignore[no-untyped-def]
+    """Scalars per sample that the leaf modules put out while `forward(sample)` runs, sample of shape (B, ...)."""
+    total = 0
+
+    def count(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal total
+        if isinstance(output, Tensor):
+            total += output.numel()
+
+    leaves = [m for m in model.modules() if not any(True for _ in m.children())]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    try:
+        forward(sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return (total + sample.numel()) // len(sample)

@@ -1,0 +1,45 @@
+"""The Jacobian of all outputs over the batch, known by its products from both sides."""
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vjp, vmap
+
+from scalecurv.curvature.blocks import by_columns
+from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.curvature.risk import sum_over_data
+from scalecurv.linalg.operator import LinearOperator
+
+
+class JacobianOperator(LinearOperator):
+    """J = df/dtheta of shape (N D, P); row i D + k is output k of sample i."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.shape = (problem.num_data * problem.num_outputs, problem.num_params)
+        self.dtype, self.device = problem.dtype, problem.device
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        return by_columns(V, self.shape[0], self.problem.columns, self._push_all)
+
+    def _rmatmat(self, U: Tensor) -> Tensor:
+        return by_columns(U, self.shape[1], self.problem.columns, self._pull_all)
+
+    def _push_all(self, V: Tensor) -> Tensor:
+        return torch.cat([self._push(batch, V) for batch in self.problem.batches()])
+
+    def _pull_all(self, U: Tensor) -> Tensor:
+        return sum_over_data(self.problem, lambda batch: self._pull(batch, U[self._rows(batch)]))
+
+    def _rows(self, batch: Batch) -> slice:
+        width = self.problem.num_outputs
+        return slice(batch.start * width, (batch.start + len(batch.x)) * width)
+
+    def _push(self, batch: Batch, V: Tensor) -> Tensor:
+        def push(v: Tensor) -> Tensor:
+            return jvp(lambda theta: self.problem.outputs(theta, batch.x), (self.problem.theta,), (v,))[1]
+
+        return vmap(push, in_dims=1, out_dims=-1)(V).reshape(-1, V.shape[1])
+
+    def _pull(self, batch: Batch, U: Tensor) -> Tensor:
+        f, pull = vjp(lambda theta: self.problem.outputs(theta, batch.x), self.problem.theta)  # type: ignore[misc]
+        return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1, out_dims=1)(U)

@@ -1,0 +1,76 @@
+"""Losses as sums over samples: a mean is a scale applied outside, so that a ragged batch weighs what it holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scalecurv.errors import Misuse
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`total(f, y)` sums the loss over the samples of a batch, f of shape (B, D), twice differentiable in f.
+
+    `targets(y, D)` turns the targets as given into what `total` takes, raising Misuse where it cannot.
+    """
+
+    name: str
+    total: Callable[[Tensor, Tensor], Tensor]
+    targets: Callable[[Tensor, int], Tensor]
+
+
+def _squared_error(f: Tensor, y: Tensor) -> Tensor:
+    return ((f - y) ** 2).sum() / 2
+
+
+def _float_targets(y: Tensor, num_outputs: int) -> Tensor:
+    """(N, D) floats as they are, (N,) floats as one column, (N,) classes as one-hot rows."""
+    if not y.is_floating_point():
+        return functional.one_hot(_classes(y, num_outputs), num_outputs)
+    y = y[:, None] if y.ndim == 1 else y
+    if y.ndim != 2 or y.shape[1] != num_outputs:
+        raise Misuse(
+            f"y has shape {tuple(y.shape)} but the model has {num_outputs} outputs; give y of shape (N, {num_outputs})"
+        )
+    return y
+
+
+def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
+    return functional.cross_entropy(f, y, reduction="sum")
+
+
+def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
+    """(N,) classes as they are, (N, D) floats as class probabilities."""
+    if num_outputs == 1:
+        raise Misuse("cross_entropy of a single output is zero everywhere; give the model 2 outputs, or use mse")
+    if not y.is_floating_point():
+        return _classes(y, num_outputs)
+    if y.ndim != 2 or y.shape[1] != num_outputs:
+        raise Misuse(
+            f"y holds floats of shape {tuple(y.shape)}; cross_entropy takes (N,) integer classes "
+            f"or (N, {num_outputs}) probabilities"
+        )
+    if bool((y < 0).any()) or not torch.allclose(y.sum(1), torch.ones_like(y[:, 0]), atol=1e-4):
+        raise Misuse("y holds rows that are no probabilities; make them non-negative and sum to 1, or use mse")
+    return y
+
+
+def _classes(y: Tensor, num_outputs: int) -> Tensor:
+    if y.ndim != 1:
+        raise Misuse(f"y holds integers of shape {tuple(y.shape)}; give one class a sample, shape (N,)")
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= num_outputs:
+        raise Misuse(
+            f"y holds classes {low}..{high} but the model has {num_outputs} outputs; "
+            f"classes run from 0 to {num_outputs - 1} (store y as floats for regression)"
+        )
+    return y.long()
+
+
+LOSSES: dict[str, Loss] = {
+    "mse": Loss("mse", _squared_error, _float_targets),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets),
+}

@@ -1,0 +1,41 @@
+"""The flat coordinates of a model's trainable parameters: flattening happens here and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ParameterSpace:
+    """R^P, laid out parameter after parameter in the model's own order; a tied parameter counts once."""
+
+    shapes: Mapping[str, torch.Size]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "ParameterSpace":
+        return cls({name: p.shape for name, p in model.named_parameters() if p.requires_grad})
+
+    @property
+    def size(self) -> int:
+        """P, the number of trainable scalars."""
+        return sum(shape.numel() for shape in self.shapes.values())
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Where each parameter lies in a flat vector."""
+        result, start = {}, 0
+        for name, shape in self.shapes.items():
+            result[name] = slice(start, start + shape.numel())
+            start += shape.numel()
+        return result
+
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """One vector (P,) from tensors by name."""
+        return torch.cat([tensors[name].reshape(-1) for name in self.shapes])
+
+    def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views of `theta` (P,) by name, each in its own shape."""
+        parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}

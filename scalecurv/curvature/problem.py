@@ -1,0 +1,162 @@
+"""A model, data and a loss at one point theta: the one thing that every product is taken of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from scalecurv.curvature.footprint import Footprint, count_activations
+from scalecurv.curvature.losses import LOSSES, Loss
+from scalecurv.curvature.params import ParameterSpace
+from scalecurv.curvature.readiness import check_finite, check_model
+from scalecurv.errors import Misuse
+
+Reduction = Literal["mean", "sum"]
+MEMORY = 2 << 30  # bytes that the temporaries of one product may take
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive samples: inputs x (B, ...), targets y, and the index of the first."""
+
+    x: Tensor
+    y: Tensor
+    start: int
+
+
+class Problem:
+    """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) near the parameters that `model` holds now.
+
+    `data` is (x, y), tensors or arrays with one sample a row. c is 1/N for reduction "mean", 1 for "sum";
+    mse is |f - y|^2 / 2 summed over outputs. theta is a copy of the trainable parameters: the model is never
+    written to, and later training does not move this point. `dtype` and `device` default to the parameters'.
+    `batch_size` and `memory` (bytes of temporaries) change the cost of a product, not its value.
+    Raises Misuse where the data does not fit the model, or the loss is not a function of theta alone.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: tuple[Any, Any],
+        loss: str | Loss = "cross_entropy",
+        *,
+        reduction: Reduction = "mean",
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        batch_size: int | None = None,
+        memory: int = MEMORY,
+    ):
+        self.model = model
+        self.loss = _loss_named(loss)
+        if reduction not in ("mean", "sum"):
+            raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
+        self.reduction: Reduction = reduction
+        self.memory = memory
+        self.space = ParameterSpace.of(model)
+        if self.space.size == 0:
+            raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
+        check_model(model)
+        parameters = {name: p.detach() for name, p in model.named_parameters()}
+        check_finite({f"parameter {name!r}": p for name, p in parameters.items()})
+        flat = self.space.flatten(parameters)
+        self.dtype = dtype or flat.dtype
+        self.device = torch.device(device) if device is not None else flat.device
+        self.theta = flat.to(self.device, self.dtype, copy=True)
+        frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
+        self._constants = {name: self._cast(t.detach()) for name, t in (frozen | dict(model.named_buffers())).items()}
+        self.x, self.y = self._take(*data)
+        self._batch_size = batch_size
+
+    def _take(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
+        x, y = _tensor(x), _tensor(y)
+        if x.ndim < 2 or len(x) == 0:
+            raise Misuse(f"x has shape {tuple(x.shape)}; give at least one sample, shape (N, ...)")
+        if len(x) != len(y):
+            raise Misuse(f"x has {len(x)} samples and y has {len(y)}; give one target a sample")
+        check_finite({"x": x, "y": y})
+        x = self._cast(x)
+        try:
+            with torch.no_grad():
+                outputs = self.outputs(self.theta, x[:1])
+        except RuntimeError as error:
+            raise Misuse(
+                f"the model does not take x of shape {tuple(x.shape)}: {str(error).splitlines()[0]}"
+            ) from error
+        self.num_outputs = outputs.shape[1]
+        return x, self._cast(self.loss.targets(y, self.num_outputs), floats=self.loss.name == "mse")
+
+    def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
+        """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
+        return tensor.to(self.device, self.dtype if floats or tensor.is_floating_point() else tensor.dtype)
+
+    @property
+    def num_data(self) -> int:
+        return len(self.x)
+
+    @property
+    def num_params(self) -> int:
+        return self.space.size
+
+    @property
+    def scale(self) -> float:
+        """c, the factor in front of the sum over samples."""
+        return 1 / self.num_data if self.reduction == "mean" else 1.0
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        activations = count_activations(self.model, lambda x: self.outputs(self.theta, x), self.x[:1])
+        return Footprint(activations, self.num_params, self.dtype.itemsize)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Samples in a mini-batch: as asked for, else as many as the memory allows."""
+        return min(self._batch_size or self.footprint.batch_size(self.memory, self.num_data), self.num_data)
+
+    @cached_property
+    def columns(self) -> int:
+        """Vectors of a block that one product takes together."""
+        return self.footprint.columns(self.memory, self.batch_size)
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """f_theta(x) of shape (B, D), for flat theta (P,)."""
+        f = functional_call(self.model, {**self.space.unflatten(theta), **self._constants}, (x,))
+        return f[:, None] if f.ndim == 1 else f.flatten(1)
+
+    def batches(self) -> Iterator[Batch]:
+        """The data in its own order, the last mini-batch as short as it comes."""
+        for start in range(0, self.num_data, self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            yield Batch(self.x[rows], self.y[rows], start)
+
+    def astype(self, dtype: torch.dtype) -> "Problem":
+        """The same problem, its parameters and data cast to `dtype`."""
+        if dtype == self.dtype:
+            return self
+        twin = object.__new__(Problem)
+        twin.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
+        )
+        twin.dtype = dtype
+        twin.theta = self.theta.to(dtype)
+        twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
+        twin.x, twin.y = twin._cast(self.x), twin._cast(self.y)
+        return twin
+
+
+def _loss_named(loss: str | Loss) -> Loss:
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise Misuse(f"unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
+    return LOSSES[loss]
+
+
+def _tensor(data: Any) -> Tensor:
+    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64."""
+    tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+    return tensor if tensor.is_floating_point() else tensor.long()

@@ -1,0 +1,34 @@
+"""What makes a loss no function of the parameters alone: found before any product is taken."""
+
+import torch
+from torch import Tensor, nn
+
+from scalecurv.errors import Misuse
+
+_RANDOM = (nn.modules.dropout._DropoutNd,)
+_BATCHED = (nn.modules.batchnorm._BatchNorm,)
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise Misuse for a module whose output would be random, or would depend on the rest of its batch."""
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        if isinstance(module, _RANDOM) and module.p > 0:
+            raise Misuse(f"module {name!r} ({type(module).__name__}) is in train mode, so the loss is random; {_EVAL}")
+        if isinstance(module, _BATCHED):
+            raise Misuse(
+                f"module {name!r} ({type(module).__name__}) is in train mode, so the loss depends on how the data "
+                f"is batched; {_EVAL}"
+            )
+
+
+_EVAL = "call model.eval() before handing the model over"
+
+
+def check_finite(tensors: dict[str, Tensor]) -> None:
+    """Raise Misuse naming the first tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}; remove them first")

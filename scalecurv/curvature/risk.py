@@ -1,0 +1,39 @@
+"""The sum over data: the one place where contributions of mini-batches (later: of machines) are added."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.func import grad_and_value
+
+from scalecurv.curvature.problem import Batch, Problem
+
+
+def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
+    """sum_b contribution(b) over the mini-batches, in float64 as soon as there are two of them."""
+    batches = problem.batches()
+    total = contribution(next(batches))
+    for batch in batches:
+        total = total.double() + contribution(batch)
+    return total
+
+
+def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:
+    """theta -> c sum of the loss over the samples of one batch."""
+
+    def loss(theta: Tensor) -> Tensor:
+        return problem.scale * problem.loss.total(problem.outputs(theta, batch.x), batch.y)
+
+    return loss
+
+
+def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
+    """L and g = grad L, g of shape (P,) in the problem's dtype."""
+    losses: list[Tensor] = []
+
+    def contribution(batch: Batch) -> Tensor:
+        gradient, value = grad_and_value(batch_loss(problem, batch))(problem.theta)
+        losses.append(value.double())
+        return gradient
+
+    gradient = sum_over_data(problem, contribution)
+    return float(sum(losses)), gradient.to(problem.dtype)

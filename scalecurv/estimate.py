@@ -1,0 +1,96 @@
+"""A number, its interval and its cost: what every estimator of this package returns."""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+NAN = math.nan
+
+
+class Status(StrEnum):
+    """How much a number may be believed."""
+
+    EXACT = "exact"  # no sampling and no truncation: rounding alone
+    CERTIFIED = "certified"  # inside a proven interval that is narrow enough
+    CONVERGED = "converged"  # the confidence interval is inside the tolerance asked for
+    BUDGET = "budget"  # honest interval, but wider than asked: the products were spent
+    LOWER_BOUND = "lower_bound"  # the truth is this or larger
+    NOT_APPLICABLE = "not_applicable"  # the question has no answer here
+    FAILED = "failed"  # the arithmetic broke down
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with the interval to quote, and the products it took.
+
+    `lower`..`upper` holds the truth with probability `confidence` (Student quantiles, a certificate or a
+    bound). `stderr` is the sampling error alone, NaN where nothing was sampled. `num_samples` counts
+    independent terms, `num_matvecs` the operator products that this value needed, shared ones included.
+    """
+
+    value: float
+    stderr: float
+    lower: float
+    upper: float
+    confidence: float
+    num_samples: int
+    num_matvecs: int
+    method: str
+    status: Status
+
+    @classmethod
+    def exact(cls, value: float, method: str, num_matvecs: int = 0) -> "Estimate":
+        """A value known up to rounding; `failed` if it is not a finite number."""
+        if not math.isfinite(value):
+            return cls(NAN, NAN, NAN, NAN, NAN, 0, num_matvecs, method, Status.FAILED)
+        return cls(float(value), NAN, float(value), float(value), 1.0, 0, num_matvecs, method, Status.EXACT)
+
+    @classmethod
+    def not_applicable(cls, method: str) -> "Estimate":
+        """The honest answer where the question does not apply."""
+        return cls(NAN, NAN, NAN, NAN, NAN, 0, 0, method, Status.NOT_APPLICABLE)
+
+    @property
+    def halfwidth(self) -> float:
+        """Half the length of the interval, in the units of the value."""
+        return (self.upper - self.lower) / 2
+
+    def within(self, rtol: float) -> bool:
+        """Whether the interval's half-width is at most `rtol` |value|."""
+        return self.halfwidth <= rtol * abs(self.value)
+
+    def with_status(self, status: Status) -> "Estimate":
+        return replace(self, status=status)
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        if self.status in (Status.NOT_APPLICABLE, Status.FAILED):
+            return self.status.value.replace("_", " ")
+        if self.status is Status.EXACT:
+            return f"{self.value:.6g}"
+        if self.upper == math.inf or self.status is Status.LOWER_BOUND:
+            return f">= {self.lower:.6g}"
+        confidence = f"({100 * self.confidence:.6g} %)"
+        if self.halfwidth <= 1e-6 * abs(self.value):  # nothing of it would show
+            return f"{self.value:.6g} {confidence}"
+        digits = _decimals(self.halfwidth)
+        centre = (self.upper + self.lower) / 2
+        if abs(self.value - centre) > 1e-6 * self.halfwidth:  # a certificate: the value sits at one end
+            return f"{_fixed(self.value, digits)} in [{_fixed(self.lower, digits)}, {_fixed(self.upper, digits)}] {confidence}"
+        return f"{_fixed(self.value, digits)} +- {_fixed(self.halfwidth, digits)} {confidence}"
+
+
+def _decimals(halfwidth: float) -> int:
+    """Decimals that show a half-width to one significant digit, to two where it begins with 1."""
+    exponent = math.floor(math.log10(halfwidth))
+    leading = halfwidth / 10**exponent
+    return -exponent + (1 if leading < 2 else 0)
+
+
+def _fixed(number: float, decimals: int) -> str:
+    exponent = math.floor(math.log10(abs(number) or 1))
+    if decimals > 9 or exponent > 9:
+        return f"{number:.{max(decimals + exponent, 0)}e}"
+    return f"{round(number, decimals):.{max(decimals, 0)}f}"

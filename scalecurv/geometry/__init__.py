@@ -1,0 +1,1 @@
+"""What the numbers mean: the geometry of the graph of the loss, in NumPy."""

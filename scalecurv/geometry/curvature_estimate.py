@@ -1,0 +1,35 @@
+"""Scalar curvature from Hutchinson terms: unbiased, with the jackknife's standard error."""
+
+import math
+
+import numpy as np
+
+from scalecurv.estimate import Estimate
+from scalecurv.geometry.scalar import scalar_curvature_of
+from scalecurv.student import student_estimate
+
+
+def scalar_curvature_estimate(
+    rows: np.ndarray, beta: float, ghg: float, gh2g: float, confidence: float = 0.95
+) -> Estimate:
+    """K from terms (z'Hz, |Hz|^2) of shape (m, 2), m >= 3, and the exact beta, g'Hg and g'H^2 g.
+
+    T^2 is estimated by the U-statistic ((sum x)^2 - sum x^2) / (m (m - 1)), because the square of a mean is
+    biased by the variance of the mean (Hoeffding 1948). The standard error is that of the m pseudo-values
+    m K - (m - 1) K_(-i) (Quenouille 1956; Tukey 1958), which carries the covariance of z'Hz and |Hz|^2.
+    With beta = 1 and ghg = gh2g = 0 this estimates T^2 - F.
+    """
+    m = len(rows)
+    if m < 3:
+        raise ValueError(f"{m} term(s): the jackknife of a U-statistic needs at least 3")
+    x, w = rows[:, 0], rows[:, 1]
+
+    def curvature(sum_x: np.ndarray, sum_xx: np.ndarray, sum_w: np.ndarray, count: int) -> np.ndarray:
+        pairs = (sum_x**2 - sum_xx) / (count * (count - 1))
+        return scalar_curvature_of(sum_x / count, pairs, sum_w / count, beta, ghg, gh2g)
+
+    whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
+    without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
+    pseudo = m * whole - (m - 1) * without
+    stderr = float(np.std(pseudo, ddof=1)) / math.sqrt(m)
+    return student_estimate(whole, stderr, m, "hutchinson, u-statistic and jackknife", confidence)

@@ -1,0 +1,32 @@
+"""How many singular values stand above a share of the largest one."""
+
+import numpy as np
+
+from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.linalg.range_finder import NUM_TESTS, SingularValues
+
+
+def numerical_rank(singular: SingularValues, tau: float) -> Estimate:
+    """#{i : sigma_i > tau sigma_1}, with the interval that the truncation error of the sketch leaves open.
+
+    `converged` where the interval is one number, else `lower_bound`: the value is then its lower end.
+    """
+    values, error = singular.values, singular.error
+    top = float(values[0])
+    lower = int(np.sum(values > tau * (top + error)))
+    upper = int(np.sum(values + error > tau * top))
+    if not singular.complete and error > tau * top:
+        upper = min(singular.shape)  # any number of unseen values may lie above the threshold
+    if top + error == 0:
+        upper = 0
+    return Estimate(
+        value=lower,
+        stderr=NAN,
+        lower=lower,
+        upper=upper,
+        confidence=1.0 if singular.complete else 1 - 10.0**-NUM_TESTS,
+        num_samples=0,
+        num_matvecs=singular.num_matvecs,
+        method=f"range finder, tau={tau:.3g}",
+        status=Status.CONVERGED if lower == upper else Status.LOWER_BOUND,
+    )

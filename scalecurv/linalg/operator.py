@@ -1,0 +1,59 @@
+"""A linear map known by its products alone, acting on blocks of column vectors."""
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Block = TypeVar("Block", Tensor, np.ndarray)
+
+
+class LinearOperator(ABC):
+    """A real m x n matrix given by V -> A V, for V of shape (n, k).
+
+    A subclass sets `shape`, `dtype`, `device` and writes `_matmat`; a rectangular one also `_rmatmat`
+    (U -> A' U). `symmetric` is declared by the author, never discovered.
+    """
+
+    shape: tuple[int, int]
+    dtype: torch.dtype
+    device: torch.device
+    symmetric: bool = False
+
+    @abstractmethod
+    def _matmat(self, V: Tensor) -> Tensor:
+        """A V of shape (m, k), for V of shape (n, k) in this operator's dtype and device."""
+
+    def _rmatmat(self, U: Tensor) -> Tensor:
+        """A' U of shape (n, k), for U of shape (m, k)."""
+        raise TypeError(f"{type(self).__name__} has no adjoint product: write _rmatmat, or declare it symmetric")
+
+    def matmat(self, V: Tensor) -> Tensor:
+        """A V of shape (m, k); raises ValueError where V is not a block of shape (n, k)."""
+        self._check(V, self.shape[1])
+        return self._matmat(V.to(self.device, self.dtype))
+
+    def rmatmat(self, U: Tensor) -> Tensor:
+        """A' U of shape (n, k); raises ValueError where U is not a block of shape (m, k)."""
+        self._check(U, self.shape[0])
+        U = U.to(self.device, self.dtype)
+        return self._matmat(U) if self.symmetric else self._rmatmat(U)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """A v of shape (m,), for v of shape (n,)."""
+        return self.matmat(v[:, None])[:, 0]
+
+    def __matmul__(self, V: Block) -> Block:
+        """A V for a vector (n,) or a block (n, k), a tensor or a NumPy array; the answer is of the same kind."""
+        block = torch.as_tensor(V)
+        product = self.matvec(block) if block.ndim == 1 else self.matmat(block)
+        return product.cpu().numpy() if isinstance(V, np.ndarray) else product
+
+    def _check(self, V: Tensor, rows: int) -> None:
+        if V.ndim != 2 or V.shape[0] != rows:
+            raise ValueError(
+                f"{type(self).__name__} {self.shape[0]} x {self.shape[1]} got a block of shape {tuple(V.shape)}; "
+                f"give shape ({rows}, k), one vector a column"
+            )

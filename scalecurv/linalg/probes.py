@@ -1,0 +1,49 @@
+"""Random vectors that depend on (seed, stream, i) and on nothing else."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Kind = Literal["rademacher", "gaussian"]
+
+
+def probes(
+    n: int,
+    seed: int,
+    stream: str,
+    ids: Sequence[int],
+    kind: Kind = "rademacher",
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """A block Z of shape (n, len(ids)) whose column j is random vector number ids[j].
+
+    E[z z'] = I. Column i is drawn by its own Philox generator (Salmon et al. 2011) on the CPU and cast
+    afterwards, so that it is the same on every device, in every block and at every checkpoint.
+    """
+    draw = _DRAWS[kind]
+    columns = np.empty((len(ids), n), dtype=np.float32 if dtype == torch.float32 else np.float64)
+    for row, i in zip(columns, ids, strict=True):
+        row[:] = draw(_generator(seed, stream, i), n)
+    return torch.from_numpy(columns).to(device, dtype).T
+
+
+def _generator(seed: int, stream: str, i: int) -> np.random.Generator:
+    key = hashlib.sha256(f"{seed}/{stream}/{i}".encode()).digest()[:16]
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
+
+
+def _rademacher(rng: np.random.Generator, n: int) -> np.ndarray:
+    bits = np.unpackbits(np.frombuffer(rng.bytes((n + 7) // 8), dtype=np.uint8), count=n)
+    return 1.0 - 2.0 * bits
+
+
+def _gaussian(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.standard_normal(n)
+
+
+_DRAWS = {"rademacher": _rademacher, "gaussian": _gaussian}

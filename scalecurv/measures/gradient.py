@@ -1,0 +1,62 @@
+"""The gradient and the curvature along it: one gradient, one product."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from scalecurv.curvature.risk import loss_and_gradient
+from scalecurv.estimate import Estimate
+from scalecurv.geometry.scalar import beta_of
+from scalecurv.linalg.inner import dots
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.measure import Findings, Measure
+
+
+@dataclass(frozen=True)
+class GradientFacts:
+    """L, |g|, g'Hg, |Hg|^2 and the vector g (P,): what the other measures need of the gradient."""
+
+    loss: float
+    grad_norm: float
+    ghg: float
+    gh2g: float
+    gradient: Tensor
+
+    @property
+    def beta(self) -> float:
+        return beta_of(self.grad_norm)
+
+
+def gradient_facts(evaluation: Evaluation) -> GradientFacts:
+    """One gradient and one Hessian product, remembered."""
+
+    def compute() -> GradientFacts:
+        loss, g = loss_and_gradient(evaluation.problem)
+        block = g[:, None]
+        Hg = evaluation.hessian.matmat(block)
+        norm = float(dots(block, block)[0]) ** 0.5
+        return GradientFacts(loss, norm, float(dots(block, Hg)[0]), float(dots(Hg, Hg)[0]), g)
+
+    return evaluation.once("gradient", compute)
+
+
+@dataclass(frozen=True)
+class Gradient(Measure):
+    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding."""
+
+    name: ClassVar[str] = "gradient"
+    version: ClassVar[int] = 1
+    quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta")
+
+    def ask(self, evaluation: Evaluation) -> Findings:
+        facts = gradient_facts(evaluation)
+        return Findings(
+            {
+                "loss": Estimate.exact(facts.loss, "forward pass"),
+                "grad_norm": Estimate.exact(facts.grad_norm, "backward pass"),
+                "beta": Estimate.exact(facts.beta, "backward pass"),
+                "ghg": Estimate.exact(facts.ghg, "hessian product", num_matvecs=1),
+                "gh2g": Estimate.exact(facts.gh2g, "hessian product", num_matvecs=1),
+            }
+        )

@@ -1,0 +1,47 @@
+"""The names under which numbers rest in a store, with what they mean: the vocabulary of every query."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A name, the sentence that defines it, and whether its values are whole numbers."""
+
+    name: str
+    meaning: str
+    integer: bool = False
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("loss", "L, the loss over the data"),
+    Quantity("grad_norm", "|g|, the norm of its gradient"),
+    Quantity("trace", "T = tr H, the trace of the Hessian"),
+    Quantity("trace_h2", "F = tr H^2, its squared Frobenius norm"),
+    Quantity("lambda_max", "largest (algebraic) eigenvalue of H"),
+    Quantity("lambda_min", "smallest (algebraic) eigenvalue of H"),
+    Quantity("ghg", "g'Hg, curvature along the gradient"),
+    Quantity("gh2g", "g'H^2 g = |Hg|^2"),
+    Quantity("scalar_curvature", "K of the graph of L; read it with beta and t2_minus_f"),
+    Quantity("beta", "1 / (1 + |g|^2), what the slope leaves of the curvature"),
+    Quantity("t2_minus_f", "T^2 - F, which K equals where g = 0"),
+    Quantity("rank", "rank of the Jacobian of all outputs over the batch", integer=True),
+    Quantity("rank_ceiling", "P - hidden neurons, the architecture's ceiling on the rank", integer=True),
+    Quantity("trace_ggn", "trace of the Gauss-Newton matrix"),
+    Quantity("lambda_max_ggn", "largest eigenvalue of the Gauss-Newton matrix"),
+    Quantity("curvature_lower", "lower bracket of K"),
+    Quantity("curvature_upper", "upper bracket of K"),
+    *(Quantity(f"chain_{i}", f"link {i} of the chain of bounds, left to right") for i in range(1, 7)),
+    Quantity("rank_lower", "certified lower bound on the rank", integer=True),
+    Quantity("rank_upper", "certified upper bound on the rank", integer=True),
+    Quantity("rank_1e2", "singular values above 1e-2 of the largest", integer=True),
+    Quantity("rank_1e3", "singular values above 1e-3 of the largest", integer=True),
+    Quantity("rank_1e6", "singular values above 1e-6 of the largest", integer=True),
+    Quantity("functional_dimension_lower", "lower bound on the functional dimension", integer=True),
+    Quantity("mean_curvature", "trace of the shape operator"),
+    Quantity("sectional_max", "largest sectional curvature over all planes"),
+    Quantity("sectional_min", "smallest sectional curvature over all planes"),
+    Quantity("effective_rank", "T / lambda_max"),
+    Quantity("participation_ratio", "T^2 / F"),
+)
+
+NAMES: tuple[str, ...] = tuple(q.name for q in QUANTITIES)

@@ -1,0 +1,88 @@
+"""What travels from a worker to the store: findings of the measures at one checkpoint, with their identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scalecurv.estimate import Estimate, Status
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one measure found: estimates by (quantity, component) and arrays by name.
+
+    `component` is "" for the whole model, or a layer's name. Arrays are 1-D float64 factors (Ritz nodes and
+    weights, singular values), never curves drawn from them.
+    """
+
+    key: str
+    measure: str
+    estimates: Mapping[tuple[str, str], Estimate]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return any(e.status is Status.FAILED for e in self.estimates.values())
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What tells one state of a file from another without reading it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that one attempt at one checkpoint produced, a failure included.
+
+    `status` is "ok", "partial" (some measure failed) or "failed" (`error` says why, nothing else is known).
+    """
+
+    path: str
+    status: str
+    error: str = ""
+    stamp: FileStamp | None = None
+    fingerprint: str = ""
+    step: int | None = None
+    epoch: float | None = None
+    num_params: int = 0
+    architecture: str = ""
+    dtype: str = ""
+    task_id: str = ""
+    seed: int = 0
+    total_matvecs: int = 0
+    attempt: int = 1
+    records: tuple[Record, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def digest(content: Any) -> str:
+    """sha256 of the canonical JSON of `content`: equal content, equal digest, whatever the order of keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def measure_key(
+    fingerprint: str, task_id: str, measure: str, options: Mapping[str, Any], version: int, dtype: str, seed: int
+) -> str:
+    """The identity of one measure at one checkpoint: whatever would change its numbers changes the key."""
+    return digest(
+        {
+            "fingerprint": fingerprint,
+            "task": task_id,
+            "measure": measure,
+            "options": dict(options),
+            "version": version,
+            "dtype": dtype,
+            "seed": seed,
+        }
+    )

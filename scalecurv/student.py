@@ -1,0 +1,32 @@
+"""Student's interval: from independent terms, or from an estimate with a standard error and its freedom."""
+
+import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from scalecurv.estimate import NAN, Estimate, Status
+
+
+def student_estimate(
+    value: float, stderr: float, num_samples: int, method: str, confidence: float = 0.95, num_matvecs: int | None = None
+) -> Estimate:
+    """value +- t stderr, t the two-sided Student quantile with num_samples - 1 degrees of freedom.
+
+    The status is `budget`, which whoever knows the tolerance may raise to `converged`; `failed` where the
+    value is not finite. With a single sample the interval is the whole line. `num_matvecs` defaults to one a sample.
+    """
+    products = num_samples if num_matvecs is None else num_matvecs
+    if not math.isfinite(value):
+        return Estimate(NAN, NAN, NAN, NAN, NAN, num_samples, products, method, Status.FAILED)
+    if num_samples < 2:
+        return Estimate(value, NAN, -math.inf, math.inf, confidence, num_samples, products, method, Status.BUDGET)
+    half = float(stdtrit(num_samples - 1, (1 + confidence) / 2)) * stderr
+    return Estimate(value, stderr, value - half, value + half, confidence, num_samples, products, method, Status.BUDGET)
+
+
+def mean_estimate(samples: np.ndarray, method: str, confidence: float = 0.95) -> Estimate:
+    """The mean of independent `samples` of shape (m,), stderr sd / sqrt(m)."""
+    m = len(samples)
+    stderr = float(np.std(samples, ddof=1)) / math.sqrt(m) if m > 1 else NAN
+    return student_estimate(float(np.mean(samples)), stderr, m, method, confidence)
