@@ -78,7 +78,8 @@ class Estimate:
         digits = _decimals(self.halfwidth)
         centre = (self.upper + self.lower) / 2
         if abs(self.value - centre) > 1e-6 * self.halfwidth:  # a certificate: the value sits at one end
-            return f"{_fixed(self.value, digits)} in [{_fixed(self.lower, digits)}, {_fixed(self.upper, digits)}] {confidence}"
+            ends = f"[{_fixed(self.lower, digits)}, {_fixed(self.upper, digits)}]"
+            return f"{_fixed(self.value, digits)} in {ends} {confidence}"
         return f"{_fixed(self.value, digits)} +- {_fixed(self.halfwidth, digits)} {confidence}"
 
 

@@ -41,7 +41,7 @@ class GaussNewtonOperator(LinearOperator):
         _, bend = vjp(grad(loss), f)  # type: ignore[misc]  # M is symmetric: its pull-back is the product
 
         def product(v: Tensor) -> Tensor:
-            _, change = jvp(outputs, (problem.theta,), (v,))
+            _, change = jvp(outputs, (problem.theta,), (v,))  # type: ignore[misc]
             return pull(bend(change)[0])[0]
 
         return vmap(product, in_dims=1, out_dims=1)(V)
