@@ -1,5 +1,6 @@
 """One Problem and a request: its measures, their records."""
 
+import math
 import time
 from collections.abc import Container
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from scalecurv.errors import CheckpointError
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg import hutchinson
 from scalecurv.measures.evaluation import Evaluation, RunTerms
-from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.record import Record, measure_key
 
@@ -75,9 +76,9 @@ def analyze(
 
 def _check(evaluation: Evaluation) -> None:
     """Loss and gradient are finite; memoised, so that only the first measure pays."""
-    facts = gradient_facts(evaluation)
-    for name, value in (("loss", facts.loss), ("gradient norm", facts.grad_norm)):
-        if not abs(value) < float("inf"):
+    loss, grad_norm, _ = loss_and_slope(evaluation)
+    for name, value in (("loss", loss), ("gradient norm", grad_norm)):
+        if not math.isfinite(value):
             raise CheckpointError(f"the {name} is {value} at these weights; there is no curvature to speak of")
 
 

@@ -1,7 +1,5 @@
 """One number at a time, for a notebook: no files, no store, no cluster."""
 
-from weakref import WeakKeyDictionary
-
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
@@ -9,13 +7,9 @@ from scalecurv.measures import Curvature, Extremes, Moments, Rank
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
 
-# a Problem never changes, so what was computed at it may be kept for as long as it lives
-_EVALUATIONS: WeakKeyDictionary[Problem, dict[int, Evaluation]] = WeakKeyDictionary()
-
 
 def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
-    evaluations = _EVALUATIONS.setdefault(problem, {})
-    evaluation = evaluations.setdefault(seed, Evaluation(problem, seed))
+    evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
     return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
 
 

@@ -1,4 +1,4 @@
-"""The two things that can be wrong with what a user hands in: the request, or one file."""
+"""What can go wrong that is no bug: the request, one checkpoint, the disk under the store."""
 
 
 class Misuse(ValueError):
@@ -6,6 +6,10 @@ class Misuse(ValueError):
 
     Found before any checkpoint was analysed; the command line exits with 2.
     """
+
+
+class StoreError(OSError):
+    """The store cannot be written (full disk, lost mount): what is in it stays, the command line exits with 1."""
 
 
 class CheckpointError(ValueError):

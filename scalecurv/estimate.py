@@ -70,9 +70,11 @@ class Estimate:
             return self.status.value.replace("_", " ")
         if self.status is Status.EXACT:
             return f"{self.value:.6g}"
+        confidence = f"({100 * self.confidence:.6g} %)"
+        if self.lower == -math.inf:  # a single sample
+            return f"{self.value:.6g} +- inf {confidence}"
         if self.upper == math.inf or self.status is Status.LOWER_BOUND:
             return f">= {self.lower:.6g}"
-        confidence = f"({100 * self.confidence:.6g} %)"
         if self.halfwidth <= 1e-6 * abs(self.value):  # nothing of it would show
             return f"{self.value:.6g} {confidence}"
         digits = _decimals(self.halfwidth)
@@ -85,9 +87,8 @@ class Estimate:
 
 def _decimals(halfwidth: float) -> int:
     """Decimals that show a half-width to one significant digit, to two where it begins with 1."""
-    exponent = math.floor(math.log10(halfwidth))
-    leading = halfwidth / 10**exponent
-    return -exponent + (1 if leading < 2 else 0)
+    leading, exponent = f"{halfwidth:.17e}".split("e")
+    return -int(exponent) + (1 if leading.startswith("1") else 0)
 
 
 def _fixed(number: float, decimals: int) -> str:

@@ -27,12 +27,13 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        return any(e.status is Status.FAILED for e in self.estimates.values())
+        """Whether some estimate failed, or nothing at all was found."""
+        return not (self.estimates or self.arrays) or any(e.status is Status.FAILED for e in self.estimates.values())
 
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What tells one state of a file from another without reading it."""
+    """What tells one state of a file from another without reading it: size in bytes, times in ns."""
 
     path: str
     size: int
@@ -45,6 +46,7 @@ class Outcome:
     """Everything that one attempt at one checkpoint produced, a failure included.
 
     `status` is "ok", "partial" (some measure failed) or "failed" (`error` says why, nothing else is known).
+    `dtype` is that of the products, `own_dtype` the one that the checkpoint would have had by default.
     """
 
     path: str
@@ -57,12 +59,15 @@ class Outcome:
     num_params: int = 0
     architecture: str = ""
     dtype: str = ""
+    own_dtype: str = ""
     task_id: str = ""
+    task: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     total_matvecs: int = 0
     attempt: int = 1
     records: tuple[Record, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    created: float = 0.0
 
 
 def digest(content: Any) -> str:

@@ -13,11 +13,11 @@ def student_estimate(
 ) -> Estimate:
     """value +- t stderr, t the two-sided Student quantile with num_samples - 1 degrees of freedom.
 
-    The status is `budget`, which whoever knows the tolerance may raise to `converged`; `failed` where the
-    value is not finite. With a single sample the interval is the whole line. `num_matvecs` defaults to one a sample.
+    The status is `budget`, which whoever knows the tolerance may raise to `converged`; `failed` where value or
+    stderr overflowed. With a single sample the interval is the whole line. `num_matvecs` defaults to one a sample.
     """
     products = num_samples if num_matvecs is None else num_matvecs
-    if not math.isfinite(value):
+    if not math.isfinite(value) or (num_samples > 1 and not math.isfinite(stderr)):
         return Estimate(NAN, NAN, NAN, NAN, NAN, num_samples, products, method, Status.FAILED)
     if num_samples < 2:
         return Estimate(value, NAN, -math.inf, math.inf, confidence, num_samples, products, method, Status.BUDGET)
@@ -28,5 +28,7 @@ def student_estimate(
 def mean_estimate(samples: np.ndarray, method: str, confidence: float = 0.95) -> Estimate:
     """The mean of independent `samples` of shape (m,), stderr sd / sqrt(m)."""
     m = len(samples)
-    stderr = float(np.std(samples, ddof=1)) / math.sqrt(m) if m > 1 else NAN
-    return student_estimate(float(np.mean(samples)), stderr, m, method, confidence)
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
+        value = float(np.mean(samples))
+        stderr = float(np.std(samples, ddof=1)) / math.sqrt(m) if m > 1 else NAN
+    return student_estimate(value, stderr, m, method, confidence)

@@ -55,6 +55,8 @@ class Problem:
         self.loss = _loss_named(loss)
         if reduction not in ("mean", "sum"):
             raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
+        if batch_size is not None and batch_size < 1:
+            raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
         self.reduction: Reduction = reduction
         self.memory = memory
         self.space = ParameterSpace.of(model)
@@ -71,6 +73,7 @@ class Problem:
         self._constants = {name: self._cast(t.detach()) for name, t in (frozen | dict(model.named_buffers())).items()}
         self.x, self.y = self._take(*data)
         self._batch_size = batch_size
+        self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
 
     def _take(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
         x, y = _tensor(x), _tensor(y)
@@ -125,6 +128,8 @@ class Problem:
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """f_theta(x) of shape (B, D), for flat theta (P,)."""
         f = functional_call(self.model, {**self.space.unflatten(theta), **self._constants}, (x,))
+        if not isinstance(f, Tensor):
+            raise Misuse(f"the model returns a {type(f).__name__}; wrap it so that it returns one tensor, (N, D)")
         return f[:, None] if f.ndim == 1 else f.flatten(1)
 
     def batches(self) -> Iterator[Batch]:
@@ -141,7 +146,7 @@ class Problem:
         twin.__dict__.update(
             {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
         )
-        twin.dtype = dtype
+        twin.dtype, twin.kept = dtype, {}
         twin.theta = self.theta.to(dtype)
         twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
         twin.x, twin.y = twin._cast(self.x), twin._cast(self.y)

@@ -12,6 +12,11 @@ _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 def check_model(model: nn.Module) -> None:
     """Raise Misuse for a module whose output would be random, or would depend on the rest of its batch."""
     for name, module in model.named_modules():
+        if isinstance(module, _BATCHED) and module.running_mean is None:
+            raise Misuse(
+                f"module {name!r} ({type(module).__name__}) keeps no running statistics, so the loss depends on how "
+                f"the data is batched; train it with track_running_stats=True"
+            )
         if not module.training:
             continue
         if isinstance(module, _RANDOM) and module.p > 0:

@@ -28,8 +28,9 @@ def scalar_curvature_estimate(
         pairs = (sum_x**2 - sum_xx) / (count * (count - 1))
         return scalar_curvature_of(sum_x / count, pairs, sum_w / count, beta, ghg, gh2g)
 
-    whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
-    without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
-    pseudo = m * whole - (m - 1) * without
-    stderr = float(np.std(pseudo, ddof=1)) / math.sqrt(m)
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
+        whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
+        without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
+        pseudo = m * whole - (m - 1) * without
+        stderr = float(np.std(pseudo, ddof=1)) / math.sqrt(m)
     return student_estimate(whole, stderr, m, "hutchinson, u-statistic and jackknife", confidence)

@@ -45,7 +45,8 @@ def lanczos(operator: LinearOperator, start: Tensor, num_matvecs: int, stop: Sto
 
     Stops by itself when the residual is rounding (breakdown): the Krylov space is then invariant. Every new
     vector is orthogonalized twice against the whole basis, whose k vectors stay in memory. Raises ValueError
-    on a zero start vector, TypeError on an operator that is not declared symmetric. (Lanczos 1950; Paige 1971)
+    on a zero start vector, TypeError on an operator that is not declared symmetric, FloatingPointError where a
+    coefficient overflows. (Lanczos 1950; Paige 1971)
     """
     n = operator.shape[0]
     if not operator.symmetric:
@@ -68,6 +69,8 @@ def lanczos(operator: LinearOperator, start: Tensor, num_matvecs: int, stop: Sto
         alphas[k - 1] = float(coefficients[-1, 0])
         betas[k - 1] = float(norms(residual)[0])
         scale = max(np.abs(alphas[:k]).max(), betas[:k].max(), float(norms(product)[0]))
+        if not np.isfinite(scale):
+            raise FloatingPointError(f"a Lanczos coefficient in {operator.dtype} is not finite: |Av|^2 overflows")
         invariant = k == n or betas[k - 1] <= floor * scale
         if invariant or k == steps or (stop is not None and stop(alphas[:k], betas[:k])):
             break

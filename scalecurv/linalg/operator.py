@@ -47,7 +47,11 @@ class LinearOperator(ABC):
 
     def __matmul__(self, V: Block) -> Block:
         """A V for a vector (n,) or a block (n, k), a tensor or a NumPy array; the answer is of the same kind."""
-        block = torch.as_tensor(V)
+        block = (
+            torch.from_numpy(np.require(V, requirements=("C", "W")))
+            if isinstance(V, np.ndarray)
+            else torch.as_tensor(V)
+        )
         product = self.matvec(block) if block.ndim == 1 else self.matmat(block)
         return product.cpu().numpy() if isinstance(V, np.ndarray) else product
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import beta_of
-from scalecurv.linalg.inner import dots
+from scalecurv.linalg.inner import dots, norms
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 
@@ -28,14 +28,23 @@ class GradientFacts:
         return beta_of(self.grad_norm)
 
 
+def loss_and_slope(evaluation: Evaluation) -> tuple[float, float, Tensor]:
+    """L, |g| and g (P,), remembered: no Hessian product."""
+
+    def compute() -> tuple[float, float, Tensor]:
+        loss, g = loss_and_gradient(evaluation.problem)
+        return loss, float(norms(g[:, None])[0]), g
+
+    return evaluation.once("loss and slope", compute)
+
+
 def gradient_facts(evaluation: Evaluation) -> GradientFacts:
     """One gradient and one Hessian product, remembered."""
 
     def compute() -> GradientFacts:
-        loss, g = loss_and_gradient(evaluation.problem)
+        loss, norm, g = loss_and_slope(evaluation)
         block = g[:, None]
         Hg = evaluation.hessian.matmat(block)
-        norm = float(dots(block, block)[0]) ** 0.5
         return GradientFacts(loss, norm, float(dots(block, Hg)[0]), float(dots(Hg, Hg)[0]), g)
 
     return evaluation.once("gradient", compute)

@@ -1,0 +1,1 @@
+"""Files as tensors, and the Task that turns them into Problems."""

@@ -1,0 +1,75 @@
+"""The data that the loss is taken over, as NumPy arrays x and y from one file."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from scalecurv.errors import Misuse
+
+SUFFIXES = (".npz", ".pt", ".safetensors", ".h5")
+_UNREADABLE = (
+    OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def load_data(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """x of shape (N, ...) and y of shape (N,) or (N, D); raises Misuse, in one line, where the file has none."""
+    if not path.is_file():
+        raise Misuse(f"--data {path} does not exist; give a file with arrays x and y ({', '.join(SUFFIXES)})")
+    if path.suffix not in SUFFIXES:
+        raise Misuse(f"--data {path} is of no known kind; give {', '.join(SUFFIXES)} with arrays x and y")
+    try:
+        arrays = _READERS[path.suffix](path)
+    except KeyError as error:
+        raise Misuse(f"--data {path} has no array {error.args[0]}; it must hold x (N, ...) and y") from error
+    except _UNREADABLE as error:
+        raise Misuse(
+            f"--data {path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    x, y = (np.ascontiguousarray(arrays[name]) for name in ("x", "y"))
+    for name, array in (("x", x), ("y", y)):
+        if array.dtype.kind not in "fiub":
+            raise Misuse(f"--data {path}: {name} holds {array.dtype}; give real numbers")
+    if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y) or len(x) == 0:
+        raise Misuse(
+            f"--data {path}: x has shape {x.shape} and y has shape {y.shape}; give one target a sample, "
+            f"x (N, ...) and y (N,) or (N, D)"
+        )
+    for name, array in (("x", x), ("y", y)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise Misuse(f"--data {path}: {name} holds {int((~np.isfinite(array)).sum())} NaN or infinite value(s)")
+    return x, y
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: _present(file, name)[...] for name in ("x", "y")}
+
+
+def _pt(path: Path) -> dict[str, np.ndarray]:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: torch.as_tensor(_present(content, name)).numpy() for name in ("x", "y")}
+
+
+def _h5(path: Path) -> dict[str, np.ndarray]:
+    with h5py.File(path, "r", locking=False) as file:
+        return {name: _present(file, name)[...] for name in ("x", "y")}
+
+
+def _present(container, name: str):  # type: ignore[no-untyped-def]
+    if name not in container:
+        raise KeyError(name)
+    return container[name]
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    content = load_file(path)
+    return {name: _present(content, name) for name in ("x", "y")}
+
+
+_READERS = {".npz": _npz, ".pt": _pt, ".safetensors": _safetensors, ".h5": _h5}

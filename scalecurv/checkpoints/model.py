@@ -1,0 +1,83 @@
+"""A checkpoint's tensors in a module that can be run: an inferred MLP, or what the user's factory makes."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from scalecurv.checkpoints.architecture import infer_layers
+from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.checkpoints.names import canonical_names
+from scalecurv.errors import CheckpointError, Misuse
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "elu": nn.ELU,
+    "identity": nn.Identity,
+}
+
+
+def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[nn.Module, str]:
+    """A Sequential of Linear layers with `activation` between them, and its architecture as JSON."""
+    layers = infer_layers(checkpoint)
+    modules: list[nn.Module] = [nn.Flatten()] if flatten else []
+    for i, (name, bias) in enumerate(zip(layers.names, layers.biases, strict=True)):
+        if i > 0:
+            modules.append(ACTIVATIONS[activation]())
+        linear = nn.Linear(layers.widths[i], layers.widths[i + 1], bias=bias, device="meta")
+        linear.weight = nn.Parameter(_floating(checkpoint.tensors[f"{name}.weight"]))
+        if bias:
+            linear.bias = nn.Parameter(_floating(checkpoint.tensors[f"{name}.bias"]))
+        modules.append(linear)
+    described = {"kind": "mlp", "widths": list(layers.widths), "biases": all(layers.biases), "activation": activation}
+    return nn.Sequential(*modules).eval(), json.dumps(described)
+
+
+def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module, str]:
+    """factory() with the checkpoint's tensors loaded; every parameter must find its tensor, by canonical name.
+
+    Raises CheckpointError naming the parameter or tensor that has no counterpart.
+    """
+    model = resolve_factory(factory)()
+    if not isinstance(model, nn.Module):
+        raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
+    wanted = canonical_names(model.state_dict())
+    for name, canonical in wanted.items():
+        if canonical not in checkpoint.tensors:
+            raise CheckpointError(f"{checkpoint.path} holds no tensor for {name} of --model {factory}")
+        here, there = checkpoint.tensors[canonical].shape, model.state_dict()[name].shape
+        if here != there:
+            raise CheckpointError(
+                f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
+            )
+    if unused := set(checkpoint.tensors) - set(wanted.values()):
+        raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
+    model.load_state_dict({name: checkpoint.tensors[canonical] for name, canonical in wanted.items()})
+    return model, json.dumps({"kind": factory})
+
+
+def resolve_factory(factory: str) -> Callable[[], Any]:
+    """The callable that pkg.mod:name names, imported from the installed packages or the current directory."""
+    module, _, name = factory.partition(":")
+    if not module or not name:
+        raise Misuse(f"--model {factory!r} is neither mlp nor of the form pkg.mod:factory")
+    if "" not in sys.path and "." not in sys.path:
+        sys.path.append("")  # as `python -m` would: the user's own module beside the command
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise Misuse(f"--model {factory} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
+
+
+def _floating(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.is_floating_point() else tensor.float()

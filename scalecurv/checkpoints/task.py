@@ -1,0 +1,111 @@
+"""What is asked of every checkpoint alike: data, loss, and how its model is built."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from scalecurv.checkpoints.data import load_data
+from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.checkpoints.model import build_from_factory, build_mlp
+from scalecurv.checkpoints.problem_file import ProblemSpec
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
+from scalecurv.record import digest
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How products are computed: dtype (None: the checkpoint's own), device, mini-batch, bytes of temporaries."""
+
+    dtype: str | None = None
+    device: str = "cpu"
+    batch_size: int | None = None
+    memory: int = 2 << 30
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data as arrays, loss, reduction and model; `task.at(checkpoint)` is a Problem."""
+
+    spec: ProblemSpec
+    x: np.ndarray
+    y: np.ndarray
+    data_fingerprint: str
+
+    @classmethod
+    def read(cls, spec: ProblemSpec) -> "Task":
+        """Load the data that `spec` names; raises Misuse."""
+        x, y = load_data(spec.data)
+        return cls(spec, x, y, fingerprint_of_arrays(x=x, y=y))
+
+    @property
+    def id(self) -> str:
+        """The task's identity: equal content of data, loss, reduction and model give equal ids."""
+        return digest(
+            {
+                "data": self.data_fingerprint,
+                "loss": self.spec.loss,
+                "reduction": self.spec.reduction,
+                "model": self.spec.model,
+                "activation": self.spec.activation if self.spec.model == "mlp" else None,
+            }
+        )[:16]
+
+    def describe(self, num_outputs: int) -> dict[str, Any]:
+        """The row that stands for this task in a store."""
+        return {
+            "data_path": str(self.spec.data),
+            "data_fingerprint": self.data_fingerprint,
+            "loss": self.spec.loss,
+            "reduction": self.spec.reduction,
+            "model": self.spec.model,
+            "activation": self.spec.activation or "",
+            "num_data": len(self.x),
+            "num_outputs": num_outputs,
+        }
+
+    def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic) -> tuple[Problem, str]:
+        """The problem at one checkpoint, and its architecture as JSON.
+
+        Raises CheckpointError where the tensors make no model, Misuse where data and model do not fit.
+        """
+        x = self.x
+        if self.spec.model == "mlp":
+            assert self.spec.activation is not None
+            model, architecture = build_mlp(checkpoint, self.spec.activation, flatten=x.ndim > 2)
+            x = x.astype(np.float64) if x.dtype.kind in "iub" else x
+            _check_width(checkpoint, model, x)
+        else:
+            model, architecture = build_from_factory(checkpoint, self.spec.model)
+        problem = Problem(
+            model,
+            (x, self.y),
+            self.spec.loss,
+            reduction=self.spec.reduction,  # type: ignore[arg-type]
+            dtype=DTYPES[compute_dtype(checkpoint, arithmetic)],
+            device=arithmetic.device,
+            batch_size=arithmetic.batch_size,
+            memory=arithmetic.memory,
+        )
+        return problem, architecture
+
+
+def compute_dtype(checkpoint: Checkpoint, arithmetic: Arithmetic) -> str:
+    """The dtype of the products: as asked, else the checkpoint's own, half precisions as float32."""
+    own = "float64" if checkpoint.dtype == torch.float64 else "float32"
+    return arithmetic.dtype or own
+
+
+def _check_width(checkpoint: Checkpoint, model: torch.nn.Module, x: np.ndarray) -> None:
+    first = next(m for m in model.modules() if isinstance(m, torch.nn.Linear))
+    width = int(np.prod(x.shape[1:]))
+    if width != first.in_features:
+        raise Misuse(
+            f"{checkpoint.path} takes {first.in_features} inputs but x has {width} a sample, shape {x.shape}; "
+            f"give the data that it was trained on"
+        )

@@ -1,0 +1,179 @@
+"""The command line: arguments in, text out; every decision is made below."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scalecurv import __version__
+from scalecurv.errors import Misuse, StoreError
+from scalecurv.formats import FORMATS
+from scalecurv.options import absolute_arguments, analysis_options, sweep_of
+
+FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130
+_PATH = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Gives every command the same exit codes; misuse is one line on stderr."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Misuse as error:
+            _say(f"scalecurv: {error}")
+            ctx.exit(MISUSE)
+        except StoreError as error:
+            _say(f"scalecurv: {error}")
+            ctx.exit(FAILED)
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            _say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")
+            ctx.exit(INTERRUPTED)
+        except Exception:  # not to hide it: to print it whole, and to exit with a code of its own
+            traceback.print_exc()
+            _say("scalecurv: this is a bug, please report it; what was finished is stored")
+            ctx.exit(BUG)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="scalecurv")
+def main() -> None:
+    """How flat is the loss at every checkpoint, and in how many directions?"""
+
+
+@main.command()
+@analysis_options
+def analyze(**params: Any) -> None:
+    """Analyse CHECKPOINTS (directories or files) into STORE; run again, it does only what is missing.
+
+    What is not said here comes from a problem.json beside the checkpoints.
+
+    Example: scalecurv analyze runs/a results --rtol 0.05
+    """
+    from scalecurv.sweep import execute, plan
+
+    sweep = sweep_of(params)
+    work = plan(sweep)
+    for broken, reason in work.mended.items():
+        _say(f"{reason}; set aside as {broken.name}.broken, its work is done again")
+    if params["dry_run"]:
+        from scalecurv.engine.dispatch import chosen_engine
+
+        engine = chosen_engine(sweep.resources, len(work.todo))
+        measures = ", ".join(measure.name for measure in sweep.request.measures)
+        click.echo(f"{len(work.found)} checkpoint(s) found, {len(work.todo)} to do on engine {engine}: {measures}")
+        for path in work.todo:
+            click.echo(path)
+        return
+    if not work.todo:
+        click.echo(f"everything is already there: {len(work.found)} checkpoint(s) in {sweep.store}")
+        return
+    began = time.perf_counter()
+    outcomes: list[Any] = []
+    with _progress(len(work.todo)) as step:
+
+        def on_outcome(outcome: Any) -> None:
+            outcomes.append(outcome)
+            step(outcome)
+
+        execute(sweep, work, on_outcome)
+    failed = [outcome for outcome in outcomes if outcome.status != "ok"]
+    seconds = time.perf_counter() - began
+    good = len(outcomes) - len(failed)
+    click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
+    for outcome in failed:
+        _say(f"{outcome.status}: {outcome.error or outcome.path}")
+    if failed:
+        sys.exit(FAILED)
+
+
+@main.command()
+@analysis_options
+@click.pass_context
+def submit(ctx: click.Context, **params: Any) -> None:
+    """Run `analyze` with the same arguments as a Ray job, and follow its log.
+
+    --address is that of the job server (http://127.0.0.1:8265 unless said otherwise).
+
+    Example: scalecurv submit runs/a results --rtol 0.05
+    """
+    from scalecurv.engine.submit import submit as submit_job
+
+    sys.exit(submit_job(absolute_arguments(ctx), params["address"], lambda text: click.echo(text, nl=False)))
+
+
+@main.command()
+@click.argument("store", type=_PATH)
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def query(store: Path, sql: str, form: str) -> None:
+    """Run SQL over STORE's tables: results, estimates, checkpoints, arrays, tasks, provenance, files.
+
+    Example: scalecurv query results "select step, trace, trace_stderr from results order by step"
+    """
+    from scalecurv.formats import render
+    from scalecurv.query import open_store
+
+    opened = open_store(store)
+    for reason in opened.broken.values():
+        _say(f"left out: {reason}")
+    rendered = render(opened.sql(sql), form)
+    if isinstance(rendered, bytes) and sys.stdout.isatty():
+        raise Misuse("parquet is binary; send it to a file: scalecurv query ... --format parquet > results.parquet")
+    click.echo(rendered, nl=False)
+
+
+@main.command()
+@click.argument("store", type=_PATH)
+def show(store: Path) -> None:
+    """Print what STORE holds: counts, tasks, and the main numbers with their intervals.
+
+    Example: scalecurv show results
+    """
+    from scalecurv.query import open_store
+    from scalecurv.summary import summary
+
+    click.echo(summary(open_store(store)), nl=False)
+
+
+@main.command()
+@click.argument("store", type=_PATH)
+@click.argument("picture", type=_PATH)
+def plot(store: Path, picture: Path) -> None:
+    """Draw loss, trace, lambda_max, K and rank over training steps into PICTURE (.png, .pdf, .svg).
+
+    Example: scalecurv plot results curvature.png
+    """
+    from scalecurv.plot import plot_run
+    from scalecurv.query import open_store
+
+    plot_run(open_store(store), picture)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _progress(length: int) -> Iterator[Callable[[Any], None]]:
+    """A bar with the time left on a terminal; a line a checkpoint in a log."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=length, label="checkpoints", show_pos=True, file=sys.stderr) as bar:
+            bar.render_progress()
+            yield lambda outcome: bar.update(1)
+        return
+    count = 0
+
+    def line(outcome: Any) -> None:
+        nonlocal count
+        count += 1
+        _say(f"{count}/{length} {outcome.status} {outcome.path}")
+
+    yield line

@@ -1,0 +1,1 @@
+"""Where units of work run: in a for loop, or on a Ray cluster. Nothing below knows which."""

@@ -1,0 +1,59 @@
+"""A connection to Ray: an embedded cluster of this machine, or one that is running already."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scalecurv.errors import Misuse
+
+
+def inside_job() -> bool:
+    """Whether this process is the driver of a job submitted to a Ray cluster."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+@contextmanager
+def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[Any]:
+    """The ray module, connected; what was started here is shut down on leaving.
+
+    With no address, inside a job or with RAY_ADDRESS set, the running cluster is joined; else an embedded one
+    of `num_cpus` and `num_gpus` is started, under a token of its own. Telemetry is off, and Ray reads these
+    settings when it is imported, so they come first. Raises Misuse where no cluster answers.
+    """
+    joining = address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_job() else None)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if joining is None:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    else:
+        use_token()
+    import ray
+
+    if ray.is_initialized():  # a notebook's or a test's own session: used, and left running
+        yield ray
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    if joining is None:
+        ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
+    else:
+        try:
+            ray.init(address=joining, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise Misuse(
+                f"no Ray cluster answers at {joining} ({str(error).splitlines()[0]}); start one with "
+                f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
+            ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def use_token() -> None:
+    """Token authentication wherever a token is to be had; must run before ray is imported."""
+    token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    if "RAY_AUTH_TOKEN" in os.environ or token_file.is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")

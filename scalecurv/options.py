@@ -1,0 +1,108 @@
+"""The options that `analyze` and `submit` share, and the Sweep that they describe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from scalecurv.errors import Misuse
+
+_PATH = click.Path(path_type=Path)
+
+_OPTIONS = (
+    click.argument("checkpoints", nargs=-1, required=True, type=_PATH),
+    click.argument("store", type=_PATH),
+    click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5."),
+    click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
+    click.option("--reduction", metavar="mean|sum", help="Over samples; mean unless said otherwise."),
+    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model; an MLP else."),
+    click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
+    click.option("--measure", "measures", multiple=True, metavar="NAME", help="One measure; repeat for more."),
+    click.option("--rtol", type=float, default=0.01, show_default=True, help="Half-width of 95 % intervals, relative."),
+    click.option(
+        "--max-matvecs", type=int, default=1000, show_default=True, help="Hessian products a checkpoint, at most."
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of products; the checkpoint's own else."),
+    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="What products run on."),
+    click.option("--batch-size", type=int, help="Samples a mini-batch; as many as the memory allows else."),
+    click.option(
+        "--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes for temporaries and bases, a worker."
+    ),
+    click.option("--engine", type=click.Choice(["auto", "ray", "serial"]), default="auto", show_default=True),
+    click.option("--address", help="Of a running Ray cluster; an embedded one is started else."),
+    click.option("--workers", type=int, help="One a GPU, or one a core, else."),
+    click.option("--threads", type=int, help="CPU threads a worker: 1 under Ray, all in serial, else."),
+    click.option("--gpus-per-worker", type=float, default=1.0, show_default=True, help="May be a fraction."),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    click.option("--rehash", is_flag=True, help="Read every checkpoint again instead of trusting size and time."),
+)
+
+
+def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the arguments of an analysis."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def sweep_of(params: dict[str, Any]) -> Any:
+    """The Sweep that parsed options ask for; raises Misuse. Imports torch, so only commands that compute call it."""
+    from scalecurv.analysis import Request
+    from scalecurv.checkpoints.problem_file import read_spec
+    from scalecurv.checkpoints.task import Arithmetic
+    from scalecurv.engine.dispatch import Resources
+    from scalecurv.engine.session import inside_job
+    from scalecurv.measures import DEFAULT, measures_named
+    from scalecurv.sweep import Sweep
+
+    _check_numbers(params)
+    paths = [*params["checkpoints"], params["store"], *([params["data"]] if params["data"] else [])]
+    if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
+        raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
+    first = params["checkpoints"][0]
+    folder = first if first.is_dir() else first.parent
+    spec = read_spec(folder, {name: params[name] for name in ("data", "loss", "reduction", "model", "activation")})
+    names = tuple(name for given in params["measures"] for name in given.split(",")) or DEFAULT
+    shared = {name: params[name] for name in ("rtol", "max_matvecs", "memory")}
+    return Sweep(
+        checkpoints=params["checkpoints"],
+        store=params["store"].resolve(),
+        spec=spec,
+        request=Request(measures_named(names, **shared), params["seed"]),
+        arithmetic=Arithmetic(params["dtype"], "cpu", params["batch_size"], params["memory"]),
+        resources=Resources(
+            *(params[name] for name in ("engine", "address", "workers", "threads", "device", "gpus_per_worker"))
+        ),
+        rehash=params["rehash"],
+    )
+
+
+def absolute_arguments(ctx: click.Context) -> list[str]:
+    """What was said on the command line, with paths made absolute: the same request from any directory."""
+    options: list[str] = []
+    positional: list[str] = []
+    for param in ctx.command.params:
+        if ctx.get_parameter_source(param.name or "") is not ParameterSource.COMMANDLINE or param.name == "address":
+            continue
+        value = ctx.params[param.name or ""]
+        several = value if isinstance(value, tuple) else (value,)
+        values = [str(v.resolve() if isinstance(v, Path) else v) for v in several]
+        if isinstance(param, click.Argument):
+            positional += values
+        elif getattr(param, "is_flag", False):
+            options.append(param.opts[0])
+        else:
+            options += [word for v in values for word in (param.opts[0], v)]
+    return [*options, "--", *positional]
+
+
+def _check_numbers(params: dict[str, Any]) -> None:
+    for name in ("rtol", "max_matvecs", "batch_size", "memory", "workers", "threads", "gpus_per_worker"):
+        value = params[name]
+        if value is not None and not value > 0:
+            raise Misuse(f"--{name.replace('_', '-')} is {value}; it must be positive")
+    if params["seed"] < 0:
+        raise Misuse(f"--seed is {params['seed']}; it must not be negative")

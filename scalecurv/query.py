@@ -1,0 +1,90 @@
+"""A store as tables: `results` (wide) and `estimates` (tidy), in SQL or as pandas frames."""
+
+import re
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from scalecurv.errors import Misuse
+from scalecurv.quantities import QUANTITIES
+from scalecurv.store.reader import read_store
+from scalecurv.store.schema import NO_STEP
+
+IDENTITY = ["fingerprint", "task_id", "dtype", "seed"]
+PARTS_OF_ESTIMATE = {"": "value", "_stderr": "stderr", "_lower": "lower", "_upper": "upper"}
+
+
+class Store:
+    """What a directory of results held when it was opened. Reading loads neither torch nor ray."""
+
+    def __init__(self, path: str | PathLike[str]):
+        self.path = Path(path)
+        contents = read_store(self.path)
+        self._tables = contents.tables
+        self.broken = contents.broken
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table as it rests: checkpoints, estimates, arrays, tasks, provenance or files."""
+        frame = self._tables[name].copy()
+        if "step" in frame:
+            frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
+        return frame
+
+    def results(self) -> pd.DataFrame:
+        """One row per (checkpoint, task, seed, dtype), ordered by run and step; see `_results`."""
+        return self._results.copy()
+
+    def estimates(self) -> pd.DataFrame:
+        """One row per (key, quantity, component)."""
+        return self.table("estimates")
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Any SQL of DuckDB over `results` and the tables; raises Misuse with DuckDB's own first line."""
+        with self.connect(query) as connection:
+            try:
+                result = connection.sql(query)
+            except duckdb.Error as error:
+                raise Misuse(f"the query does not run: {str(error).strip().splitlines()[0]}") from error
+            if result is None:
+                raise Misuse("the query returns no rows; give a SELECT over results or estimates")
+            return result.df()
+
+    def connect(self, query: str) -> duckdb.DuckDBPyConnection:
+        """An in-memory database that holds those tables which `query` names."""
+        connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+        for name in ("results", *self._tables):
+            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                connection.register(name, self._results if name == "results" else self.table(name))
+        return connection
+
+    @cached_property
+    def _results(self) -> pd.DataFrame:
+        """Checkpoints beside their estimates: component "" only, of each quantity the newest that did not fail."""
+        checkpoints = self.table("checkpoints")
+        estimates = self._tables["estimates"]
+        chosen = estimates[(estimates["component"] == "") & (estimates["status"] != "failed")]
+        chosen = chosen.sort_values("created", kind="stable").drop_duplicates([*IDENTITY, "quantity"], keep="last")
+        wide = chosen.pivot(index=IDENTITY, columns="quantity", values=list(PARTS_OF_ESTIMATE.values()))
+        columns: dict[str, Any] = {}
+        for quantity in QUANTITIES:
+            for suffix, part in PARTS_OF_ESTIMATE.items():
+                present = (part, quantity.name) in wide.columns
+                series = wide[(part, quantity.name)] if present else pd.Series(float("nan"), index=wide.index)
+                whole = quantity.integer and suffix != "_stderr"
+                columns[quantity.name + suffix] = series.astype("Int64" if whole else "float64")
+        numbers = pd.DataFrame(columns, index=wide.index).reset_index()
+        keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
+        joined = checkpoints[keep].merge(numbers, how="left", on=IDENTITY).rename(columns={"path": "checkpoint"})
+        joined.insert(joined.columns.get_loc("status") + 1, "chain_status", pd.Series(pd.NA, joined.index, "string"))
+        failed = joined["status"] == "failed"
+        joined["num_params"] = joined["num_params"].astype("Int64").mask(failed)
+        return joined.sort_values(["run", "step", "checkpoint"], kind="stable", ignore_index=True)
+
+
+def open_store(path: str | PathLike[str]) -> Store:
+    """Open a directory that `scalecurv analyze` wrote to, also while it is being written; raises Misuse."""
+    return Store(path)

@@ -1,0 +1,133 @@
+"""Tables as the bytes of an HDF5 file and back: built in memory, checked when read."""
+
+import hashlib
+import io
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from scalecurv.errors import Misuse
+from scalecurv.store.schema import FORMAT, TABLES, VERSION, Column
+
+Tables = dict[str, pd.DataFrame]
+TEXT = h5py.string_dtype("utf-8")
+# what h5py raises on damaged files, as seen on truncated, flipped and zeroed ones
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+
+
+class BrokenFile(ValueError):
+    """A file of the store that cannot be read whole: to be set aside, never to be deleted."""
+
+
+def empty_tables() -> Tables:
+    return {name: frame_of({}, columns) for name, columns in TABLES.items()}
+
+
+def frame_of(data: dict[str, Any], columns: tuple[Column, ...]) -> pd.DataFrame:
+    """A frame with exactly these columns in their dtypes; text and arrays are Python objects."""
+    dtypes = {"text": object, "array": object, "int": np.int64, "float": np.float64}
+    return pd.DataFrame({c.name: pd.Series(data.get(c.name, []), dtype=dtypes[c.kind]) for c in columns})
+
+
+def encode(tables: Tables) -> bytes:
+    """The bytes of an HDF5 file: one group a table, one 1-D dataset a column, along a `row` dimension scale.
+
+    An array column `values` becomes `values` (all rows' numbers on end) along `point`, and `offset` along
+    `edge`: row i holds values[offset[i] : offset[i + 1]]. Opens in xarray, group by group. Writing to memory
+    and the bytes ourselves turns a full disk into an OSError instead of a crash inside HDF5.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update(format=FORMAT, schema_version=VERSION, content=_content_hash(tables))
+        for name, columns in TABLES.items():
+            frame = tables[name]
+            group = file.create_group(name)
+            row = _scale(group, "row", len(frame))
+            for column in columns:
+                if column.kind == "array":
+                    _write_ragged(group, column, list(frame[column.name]))
+                else:
+                    _write(group, column.name, frame[column.name].to_numpy(), column, row)
+    return buffer.getvalue()
+
+
+def decode(source: Path) -> Tables:
+    """The tables of one file. Raises BrokenFile for damage, Misuse for a file of a newer release."""
+    try:
+        with h5py.File(source, "r", locking=False) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise BrokenFile(f"{source} is no scalecurv file")
+            if int(file.attrs["schema_version"]) > VERSION:
+                raise Misuse(
+                    f"{source} has schema {file.attrs['schema_version']}, this release reads up to {VERSION}; "
+                    f"upgrade scalecurv to read it"
+                )
+            tables = {name: _read(file[name], columns) for name, columns in TABLES.items()}
+            expected = file.attrs["content"]
+    except (BrokenFile, Misuse):
+        raise
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
+        raise BrokenFile(f"{source} is damaged ({type(error).__name__}: {error})") from error
+    if _content_hash(tables) != expected:
+        raise BrokenFile(f"{source} is damaged (its content does not match its checksum)")
+    return tables
+
+
+def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
+    scale = group.create_dataset(name, data=np.arange(length, dtype=np.int64), dtype=np.int64)
+    scale.make_scale(name)
+    return scale
+
+
+def _write(group: h5py.Group, name: str, data: np.ndarray, column: Column, scale: h5py.Dataset) -> None:
+    dtype = {"text": TEXT, "int": np.dtype("i8")}.get(column.kind, np.dtype("f8"))
+    # HDF5 cannot filter text of variable length: the content hash covers what fletcher32 does not
+    checked = column.kind != "text" and len(data) > 0
+    options: dict[str, Any] = {"fletcher32": True, "chunks": (len(data),)} if checked else {}
+    dataset = group.create_dataset(name, data=data, shape=(len(data),), dtype=dtype, **options)
+    dataset.attrs["units"] = column.units
+    dataset.dims[0].attach_scale(scale)
+
+
+def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> None:
+    flat = np.concatenate([np.empty(0), *rows])
+    edges = np.cumsum([0, *(len(row) for row in rows)])
+    _write(group, column.name, flat, column, _scale(group, "point", len(flat)))
+    _write(group, "offset", edges, Column("offset", "int"), _scale(group, "edge", len(edges)))
+
+
+def _read(group: h5py.Group, columns: tuple[Column, ...]) -> pd.DataFrame:
+    data: dict[str, Any] = {}
+    for column in columns:
+        dataset = group[column.name]
+        if column.kind == "text":
+            data[column.name] = list(dataset.asstr()[...])
+        elif column.kind == "array":
+            flat, edges = dataset[...], group["offset"][...]
+            data[column.name] = [flat[a:b] for a, b in pairwise(edges)]
+        else:
+            data[column.name] = dataset[...]
+    return frame_of(data, columns)
+
+
+def _content_hash(tables: Tables) -> str:
+    """sha256 of every cell: fletcher32 does not cover the heap that variable-length text lives in."""
+    total = hashlib.sha256()
+    for name, columns in TABLES.items():
+        for column in columns:
+            cells = tables[name][column.name]
+            total.update(f"{name}.{column.name}|{len(cells)}|".encode())
+            if column.kind == "text":
+                total.update("\0".join(cells).encode())
+            elif column.kind == "array":
+                for row in cells:
+                    total.update(len(row).to_bytes(8, "little") + np.asarray(row, dtype="<f8").tobytes())
+            else:
+                total.update(cells.to_numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,107 @@
+"""An Outcome as rows of the store's tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scalecurv.record import Outcome, Record, digest
+from scalecurv.store.image import Tables, frame_of
+from scalecurv.store.schema import NO_STEP, TABLES
+
+
+def rows_of(outcome: Outcome) -> Tables:
+    """One checkpoint row, the rows of its records, and the task, provenance and file they refer to."""
+    provenance = _provenance(outcome)
+    shared = {
+        "fingerprint": outcome.fingerprint,
+        "task_id": outcome.task_id,
+        "dtype": outcome.dtype,
+        "seed": outcome.seed,
+        "attempt": outcome.attempt,
+        "provenance_id": provenance["provenance_id"],
+        "created": outcome.created,
+    }
+    rows: dict[str, list[dict[str, Any]]] = {
+        "checkpoints": [_checkpoint(outcome)],
+        "estimates": [{**shared, **row} for record in outcome.records for row in _estimates(record)],
+        "arrays": [{**shared, **row} for record in outcome.records for row in _arrays(record)],
+        "tasks": [{"task_id": outcome.task_id, **outcome.task}] if outcome.task else [],
+        "provenance": [provenance],
+        "files": [],
+    }
+    if outcome.stamp is not None and outcome.fingerprint:
+        stamp = outcome.stamp
+        rows["files"].append(
+            {
+                "path": stamp.path,
+                "size": stamp.size,
+                "mtime_ns": stamp.mtime_ns,
+                "inode": stamp.inode,
+                "fingerprint": outcome.fingerprint,
+                "dtype": outcome.own_dtype,
+            }
+        )
+    return {
+        name: frame_of({c.name: [row[c.name] for row in rows[name]] for c in columns}, columns)
+        for name, columns in TABLES.items()
+    }
+
+
+def _checkpoint(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "path": outcome.path,
+        "run": str(Path(outcome.path).parent),
+        "fingerprint": outcome.fingerprint,
+        "architecture": outcome.architecture,
+        "dtype": outcome.dtype,
+        "task_id": outcome.task_id,
+        "status": outcome.status,
+        "error": outcome.error,
+        "step": NO_STEP if outcome.step is None else outcome.step,
+        "num_params": outcome.num_params,
+        "seed": outcome.seed,
+        "total_matvecs": outcome.total_matvecs,
+        "attempt": outcome.attempt,
+        "epoch": np.nan if outcome.epoch is None else outcome.epoch,
+        "created": outcome.created,
+    }
+
+
+def _estimates(record: Record) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": record.key,
+            "measure": record.measure,
+            "quantity": quantity,
+            "component": component,
+            "value": e.value,
+            "stderr": e.stderr,
+            "lower": e.lower,
+            "upper": e.upper,
+            "confidence": e.confidence,
+            "num_samples": e.num_samples,
+            "num_matvecs": e.num_matvecs,
+            "method": e.method,
+            "status": str(e.status),
+            "seconds": record.seconds,
+        }
+        for (quantity, component), e in record.estimates.items()
+    ]
+
+
+def _arrays(record: Record) -> list[dict[str, Any]]:
+    return [
+        {"key": record.key, "measure": record.measure, "name": name, "values": np.asarray(values, dtype=np.float64)}
+        for name, values in record.arrays.items()
+    ]
+
+
+def _provenance(outcome: Outcome) -> dict[str, Any]:
+    facts = dict(outcome.provenance)
+    row = {name: str(facts.pop(name, "")) for name in ("device", "host", "git")}
+    row["threads"] = facts.pop("threads", 0)
+    row["config"] = json.dumps(facts.pop("config", {}), sort_keys=True)
+    row["versions"] = json.dumps(facts, sort_keys=True)
+    return {"provenance_id": digest(row)[:16], **row}

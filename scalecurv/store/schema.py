@@ -1,0 +1,54 @@
+"""The tables of a store, their columns, kinds and units: data, not code."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FORMAT = "scalecurv-results"
+VERSION = 1
+NO_STEP = -1  # how an unknown step rests in an integer column
+
+Kind = Literal["text", "int", "float", "array"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One 1-D dataset: text is variable-length UTF-8, int is int64, float is float64 (NaN: does not apply)."""
+
+    name: str
+    kind: Kind
+    units: str = "1"
+
+
+def _columns(text: str = "", int: str = "", float: str = "", array: str = "") -> tuple[Column, ...]:
+    """Columns from names, `name/units` where the unit is not 1."""
+    kinds: dict[Kind, str] = {"text": text, "int": int, "float": float, "array": array}
+    return tuple(
+        Column(name, kind, units or "1")
+        for kind, names in kinds.items()
+        for name, _, units in (word.partition("/") for word in names.split())
+    )
+
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "checkpoints": _columns(
+        text="path run fingerprint architecture dtype task_id status error",
+        int="step num_params seed total_matvecs attempt",
+        float="epoch created/s",
+    ),
+    "estimates": _columns(
+        text="key fingerprint task_id dtype measure quantity component method status provenance_id",
+        int="num_samples num_matvecs seed attempt",
+        float="value stderr lower upper confidence seconds/s created/s",
+    ),
+    "arrays": _columns(
+        text="key fingerprint task_id dtype measure name",
+        int="seed",
+        float="created/s",
+        array="values",
+    ),
+    "tasks": _columns(
+        text="task_id data_path data_fingerprint loss reduction model activation", int="num_data num_outputs"
+    ),
+    "provenance": _columns(text="provenance_id versions device host git config", int="threads"),
+    "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode"),
+}

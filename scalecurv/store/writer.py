@@ -1,0 +1,57 @@
+"""Parts: one immutable file an outcome; the rename is the commit."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from scalecurv.errors import Misuse, StoreError
+from scalecurv.record import Outcome, digest
+from scalecurv.store.image import encode
+from scalecurv.store.rows import rows_of
+
+PARTS = "parts"
+
+
+def prepare_store(store: Path) -> None:
+    """Make the directories of a store; raises Misuse where `store` cannot be one."""
+    if store.exists() and not store.is_dir():
+        raise Misuse(f"{store} is a file; give a directory for the store (it is made if it does not exist)")
+    try:
+        (store / PARTS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misuse(
+            f"{store} cannot be made a store ({error.strerror}); give a directory that can be written"
+        ) from error
+
+
+def write_part(store: Path, outcome: Outcome) -> Path:
+    """Commit one outcome; raises StoreError, and leaves the store as it was, where it cannot be written.
+
+    The name is the digest of what is new in the part, so that writing the same outcome again replaces it.
+    """
+    name = digest([outcome.path, outcome.fingerprint, outcome.status, outcome.error, [r.key for r in outcome.records]])
+    path = store / PARTS / f"{name[:32]}.h5"
+    write_atomically(path, encode(rows_of(outcome)))
+    return path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` whole or not at all, on disk when this returns; raises StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path.parent} cannot be written ({error.strerror}); make room and run the same again"
+        ) from error

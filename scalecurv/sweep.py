@@ -1,0 +1,121 @@
+"""The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from scalecurv.analysis import Identity, Request
+from scalecurv.checkpoints.discover import discover
+from scalecurv.checkpoints.load import load, stamp_of
+from scalecurv.checkpoints.problem_file import ProblemSpec
+from scalecurv.checkpoints.task import Arithmetic, Task
+from scalecurv.engine.attempts import Done, Lost
+from scalecurv.engine.dispatch import Resources, run
+from scalecurv.engine.unit import Analyst
+from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.record import FileStamp, Outcome
+from scalecurv.store.reader import Contents, read_store, set_aside
+from scalecurv.store.writer import prepare_store, write_part
+
+PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before the data is to blame
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A directory's worth of work: what to analyse, what to ask, how to compute, where to keep it."""
+
+    checkpoints: tuple[Path, ...]
+    store: Path
+    spec: ProblemSpec
+    request: Request
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
+    resources: Resources = field(default_factory=Resources)
+    rehash: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep would do: `todo` of the `found` files lack some measure; `mended` were broken store files."""
+
+    task: Task
+    found: tuple[Path, ...]
+    todo: tuple[str, ...]
+    known: frozenset[str]
+    mended: dict[Path, str]
+
+
+def plan(sweep: Sweep) -> Plan:
+    """Find the work that is left. Reads the store, and of the checkpoints only what tells them apart.
+
+    Raises Misuse for anything that would make the whole sweep pointless, before any unit has run.
+    """
+    found = discover(sweep.checkpoints, exclude=[sweep.spec.data])
+    task = Task.read(sweep.spec)
+    if sweep.store.exists() and not sweep.store.is_dir():
+        raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
+    contents = read_store(sweep.store) if sweep.store.is_dir() else None
+    known = contents.keys if contents else frozenset()
+    complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
+    todo = tuple(str(path) for path in found if _stamp(path) not in complete)
+    _preflight(task, todo, sweep.arithmetic)
+    return Plan(task, tuple(found), todo, known, contents.broken if contents else {})
+
+
+def execute(sweep: Sweep, plan: Plan, on_outcome: Callable[[Outcome], None]) -> None:
+    """Run what the plan left to do; every outcome is committed before `on_outcome` hears of it.
+
+    Raises StoreError where the store cannot be written, UnitError for a bug met at some checkpoint (after
+    committing what was in flight), Misuse for resources that are not there.
+    """
+    prepare_store(sweep.store)
+    for path in plan.mended:
+        set_aside(path)
+    if not plan.todo:
+        return
+    analyst = Analyst(plan.task, sweep.request, sweep.arithmetic, plan.known)
+    for outcome in _outcomes(run(analyst, plan.todo, sweep.resources), plan.task.id, sweep.request.seed):
+        write_part(sweep.store, outcome)
+        on_outcome(outcome)
+
+
+def _outcomes(news: Iterator[Done | Lost], task_id: str, seed: int) -> Iterator[Outcome]:
+    for item in news:
+        if isinstance(item, Done):
+            yield replace(item.result, attempt=item.attempt)
+        else:
+            yield Outcome(item.unit, "failed", item.reason, task_id=task_id, seed=seed, attempt=item.attempt)
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        return stamp_of(path)
+    except CheckpointError:  # gone since it was listed: the worker will say so
+        return None
+
+
+def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[str]) -> set[FileStamp | None]:
+    """The file states whose every requested key is in the store: a set difference, no file is read again."""
+    complete: set[FileStamp | None] = set()
+    for file in contents.tables["files"].itertuples():
+        identity = Identity(file.fingerprint, task_id, sweep.arithmetic.dtype or file.dtype)
+        if known.issuperset(sweep.request.keys(identity)):
+            complete.add(FileStamp(file.path, file.size, file.mtime_ns, file.inode))
+    return complete
+
+
+def _preflight(task: Task, todo: tuple[str, ...], arithmetic: Arithmetic) -> None:
+    """Try the first checkpoints against the data here, so that a wrong request costs seconds.
+
+    Unreadable files are left to the workers, which record them as failed.
+    """
+    complaint: Misuse | None = None
+    for path in todo[:PREFLIGHT_FILES]:
+        try:
+            task.at(load(Path(path)), replace(arithmetic, device="cpu"))
+            return
+        except CheckpointError:
+            continue
+        except Misuse as error:
+            complaint = complaint or error
+    if complaint is not None:
+        raise complaint

@@ -1,0 +1,38 @@
+"""Matrices with prescribed spectra, and the spectra worth prescribing."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def orthogonal(n: int, seed: int) -> Tensor:
+    """A random n x n orthogonal matrix."""
+    Q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
+    return torch.from_numpy(Q)
+
+
+def symmetric(eigenvalues: np.ndarray, seed: int = 0) -> Tensor:
+    """A symmetric matrix with these eigenvalues in random directions, equal to its transpose bit by bit."""
+    Q = orthogonal(len(eigenvalues), seed)
+    A = Q * torch.from_numpy(np.asarray(eigenvalues, dtype=np.float64)) @ Q.T
+    return (A + A.T) / 2
+
+
+def rectangular(m: int, n: int, singular_values: np.ndarray, seed: int = 0) -> Tensor:
+    """An m x n matrix with these leading singular values, the others zero."""
+    k = len(singular_values)
+    return orthogonal(m, seed)[:, :k] * torch.from_numpy(singular_values) @ orthogonal(n, seed + 1)[:, :k].T
+
+
+def _spectra(n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    return {
+        "outliers": np.concatenate([10.0 * np.arange(1, 6), np.linspace(0, 0.5, n - 5)]),
+        "flat": np.concatenate([np.ones(n // 2), np.zeros(n - n // 2)]),
+        "power law": 1.0 / np.arange(1, n + 1),
+        "indefinite": rng.standard_normal(n),
+        "negative": -np.linspace(0.1, 1, n) ** 2,
+    }
+
+
+SPECTRA = _spectra(80)
