@@ -1,6 +1,7 @@
 """The choice between the for loop and the cluster, and the resources each is given."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class Resources:
 
 def run(analyst: Analyst, units: Sequence[str], resources: Resources) -> Iterator[Done | Lost]:
     """Every unit's news as it comes; raises Misuse for resources that are not there, before any unit runs."""
+    _check_device(resources)
     if chosen_engine(resources, len(units)) == "serial":
         device = serial_device(resources.device)
         yield from run_serial(analyst, units, device, resources.threads or num_cores())
@@ -42,9 +44,13 @@ def chosen_engine(resources: Resources, num_units: int) -> str:
     """`auto` is Ray where there is more than one unit of work and more than one worker to be had."""
     if resources.engine != "auto":
         return resources.engine
-    elsewhere = resources.address is not None or inside_job()
-    available = resources.workers or (2 if elsewhere else max(_visible_gpus(), num_cores()))
+    available = resources.workers or (2 if _elsewhere(resources) else max(_visible_gpus(), num_cores()))
     return "ray" if num_units > 1 and available > 1 else "serial"
+
+
+def _elsewhere(resources: Resources) -> bool:
+    """Whether the workers may be on other machines than this process."""
+    return resources.engine != "serial" and (resources.address is not None or inside_job())
 
 
 def num_cores() -> int:
@@ -53,12 +59,22 @@ def num_cores() -> int:
 
 
 def serial_device(device: str) -> str:
-    """cuda:0 if there is one, unless asked otherwise; raises Misuse for a GPU that is not there."""
+    """cuda:0 if there is one, unless asked otherwise."""
     if device == "auto":
         return "cuda:0" if _visible_gpus() else "cpu"
-    if device.startswith("cuda") and not _visible_gpus():
-        raise Misuse(f"--device {device} but torch sees no GPU on this machine; give --device cpu, or a --address")
     return "cuda:0" if device == "cuda" else device
+
+
+def _check_device(resources: Resources) -> None:
+    device = resources.device
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise Misuse(f"unknown --device {device!r}; choose from auto, cpu, cuda")
+    index = int(device.partition(":")[2] or 0)
+    if device.startswith("cuda") and not _elsewhere(resources) and index >= _visible_gpus():
+        raise Misuse(
+            f"--device {device} but torch sees {_visible_gpus()} GPU(s) on this machine; give --device cpu, "
+            f"or the --address of a cluster that has one"
+        )
 
 
 def _visible_gpus() -> int:
