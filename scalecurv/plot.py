@@ -1,25 +1,27 @@
 """A run at a glance: its main quantities over training steps, each with its interval."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from scalecurv.errors import Misuse
 from scalecurv.query import Store
 
-PANELS = {
-    "loss": ("loss", "L"),
-    "trace": ("trace of the Hessian", "tr H"),
-    "lambda_max": ("largest eigenvalue", "λ_max"),
-    "scalar_curvature": ("scalar curvature, and what it is without the slope", "K"),
-    "rank": ("rank of the Jacobian over the batch", "rank J"),
+PANELS = {  # quantity: title, symbol, whether its scale is logarithmic (on both sides of zero)
+    "loss": ("loss", "$L$", False),
+    "trace": ("trace of the Hessian", r"$\mathrm{tr}\,H$", True),
+    "lambda_max": ("largest eigenvalue of the Hessian", r"$\lambda_{\max}$", True),
+    "scalar_curvature": ("scalar curvature, and what it is without the slope", "$K$", True),
+    "rank": ("rank of the Jacobian over the batch", r"rank $J$", False),
 }
 
 
 def plot_run(store: Store, picture: Path) -> None:
     """Save one picture of `PANELS` over steps, a line a run, bars for the intervals; the suffix names the format.
 
-    Raises Misuse where matplotlib is missing, or no checkpoint has a step.
+    Raises Misuse where matplotlib is missing, where no checkpoint has a step, or for an unknown suffix.
     """
     try:
         from matplotlib.figure import Figure
@@ -29,27 +31,33 @@ def plot_run(store: Store, picture: Path) -> None:
     results = results[results["step"].notna() & (results["status"] != "failed")]
     if results.empty:
         raise Misuse(f"{store.path} holds no checkpoint with a step to draw over; see `scalecurv show {store.path}`")
-    figure = Figure(figsize=(7, 2.1 * len(PANELS)), layout="constrained")
-    for axes, (name, (title, symbol)) in zip(figure.subplots(len(PANELS), 1, sharex=True), PANELS.items(), strict=True):
+    figure = Figure(figsize=(7, 2.0 * len(PANELS)), layout="constrained")
+    panels = figure.subplots(len(PANELS), 1, sharex=True)
+    for axes, (name, (title, symbol, logarithmic)) in zip(panels, PANELS.items(), strict=True):
         for run, rows in results.groupby("run"):
-            _bars(axes, rows, name, label=Path(str(run)).name)
+            label = Path(str(run)).name
+            _bars(axes, rows, name, label=label)
             if name == "scalar_curvature":
-                _bars(axes, rows, "t2_minus_f", label="T² - F", linestyle="--")
-        if name == "rank" and results["rank_ceiling"].notna().any():
-            axes.axhline(float(results["rank_ceiling"].max()), color="grey", linestyle=":", label="P - hidden neurons")
-        axes.set(title=title, ylabel=symbol)
+                _bars(axes, rows, "t2_minus_f", label=rf"$T^2 - F$, {label}", linestyle="--")
+        if name == "rank":
+            _ceilings(axes, store, results)
+        axes.set_title(title, fontsize="medium")
+        axes.set_ylabel(symbol)
+        axes.grid(alpha=0.3)
         if name in ("scalar_curvature", "rank") or results["run"].nunique() > 1:
             axes.legend(fontsize="small")
-        if name in ("scalar_curvature", "trace", "lambda_max"):
-            axes.set_yscale("symlog", linthresh=_smallest(results, name))
+        if logarithmic:
+            axes.set_yscale("symlog", linthresh=_smallest_told_from_zero(results, name))
     axes.set_xlabel("training step")
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=0)
     try:
         figure.savefig(picture, dpi=150)
     except (OSError, ValueError) as error:
         raise Misuse(f"{picture} cannot be drawn ({error}); give a file that ends in .png, .pdf or .svg") from error
 
 
-def _bars(axes, rows: pd.DataFrame, name: str, **style) -> None:  # type: ignore[no-untyped-def]
+def _bars(axes: Any, rows: pd.DataFrame, name: str, **style: Any) -> None:
     drawn = rows[rows[name].notna()]
     value = drawn[name].astype(float)
     below = (value - drawn[f"{name}_lower"].astype(float)).clip(lower=0)
@@ -57,7 +65,20 @@ def _bars(axes, rows: pd.DataFrame, name: str, **style) -> None:  # type: ignore
     axes.errorbar(drawn["step"].astype(int), value, yerr=[below, above], marker="o", markersize=3, capsize=2, **style)
 
 
-def _smallest(results: pd.DataFrame, name: str) -> float:
-    """Where the symmetric logarithm turns linear: at the smallest magnitude that is drawn."""
+def _ceilings(axes: Any, store: Store, results: pd.DataFrame) -> None:
+    """The two numbers that no rank can pass: rows of J, and the architecture's ceiling."""
+    tasks = store.table("tasks").set_index("task_id").loc[results["task_id"].unique()]
+    rows = int((tasks["num_data"] * tasks["num_outputs"]).max())
+    axes.axhline(rows, color="grey", linestyle="--", linewidth=1, label="samples x outputs")
+    if results["rank_ceiling"].notna().any():
+        ceiling = int(results["rank_ceiling"].max())
+        axes.axhline(ceiling, color="grey", linestyle=":", linewidth=1, label="parameters - hidden neurons")
+
+
+def _smallest_told_from_zero(results: pd.DataFrame, name: str) -> float:
+    """Where the logarithm turns linear: no point whose interval holds zero is drawn on a logarithmic scale."""
+    lower, upper = results[f"{name}_lower"], results[f"{name}_upper"]
+    unsure = pd.concat([lower.abs(), upper.abs()], axis=1).max(axis=1)[(lower < 0) & (upper > 0)]
     sizes = results[name].abs()
-    return float(sizes[sizes > 0].min()) if (sizes > 0).any() else 1.0
+    edge = float(unsure.max()) if len(unsure) else float(sizes[sizes > 0].min()) if (sizes > 0).any() else 1.0
+    return 10.0 ** math.ceil(math.log10(edge))  # a power of ten, so that no tick falls beside zero

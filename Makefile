@@ -1,0 +1,34 @@
+# Five commands: demo, test, check, bench, clean. Each makes what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+
+.PHONY: demo test check bench clean
+
+$(BIN)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+# Train a small MLP on digits, analyse its checkpoints through a local Ray, print the table, draw the picture.
+demo: $(BIN)/installed
+	$(BIN)/python jobs/train.py $(DEMO)/run --widths 64,32,32,10
+	$(BIN)/scalecurv analyze $(DEMO)/run $(DEMO)/store --rtol 0.05 --engine ray
+	$(BIN)/scalecurv show $(DEMO)/store
+	$(BIN)/scalecurv plot $(DEMO)/store $(DEMO)/curvature.png
+	@echo "picture: $(DEMO)/curvature.png"
+	@echo "query:   $(BIN)/scalecurv query $(DEMO)/store \"select step, trace, trace_stderr from results order by step\""
+
+test: $(BIN)/installed
+	$(BIN)/python -m pytest -q
+
+check: $(BIN)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(BIN)/installed
+	$(BIN)/python benchmarks/estimators.py
+
+clean:
+	rm -rf .venv demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,73 @@
+"""What the documents say is run, or checked against the code."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import torch
+
+from scalecurv.cli import main
+from scalecurv.estimate import Status
+from scalecurv.measures import MEASURES
+from scalecurv.quantities import NAMES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+QUANTITIES = (ROOT / "docs" / "quantities.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every line of a bash block that calls scalecurv, comments cut."""
+    texts = [README, (ROOT / "jobs" / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()]
+    lines = [line for text in texts for block in blocks(text, "bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("scalecurv ")]
+
+
+def test_the_ten_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    (program,) = blocks(README, "python")
+    assert len(program.splitlines()) <= 10
+    exec(program, {})
+    trace, extreme, both, shape = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[\d.]+ \+- [\d.]+ \(95 %\)", trace)
+    assert re.fullmatch(r"[\d.]+( in \[[\d.]+, [\d.]+\])? \(99\.9 %\)", extreme)
+    assert "+-" in both
+    assert shape == "torch.Size([195, 4])"
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_in_the_documents_parse(line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
+    command = main.get_command(click.Context(main), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])
+
+
+def test_the_documents_hold_commands_to_check() -> None:
+    assert {line.split()[1] for line in commands()} == {"analyze", "query", "submit"}
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = main.commands[name]
+    assert f"Example: scalecurv {name} " in (command.help or "")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name not in ("engine", "form"):
+            assert parameter.help, parameter.name
+
+
+def test_every_quantity_measure_and_status_is_documented() -> None:
+    written = QUANTITIES.replace("`chain_1` .. `chain_6`", " ".join(f"`chain_{i}`" for i in range(1, 7)))
+    for name in (*NAMES, *MEASURES, *Status):
+        assert f"`{name}`" in written, name
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README + QUANTITIES):
+        assert target.startswith("http") or (ROOT / target).exists(), target
