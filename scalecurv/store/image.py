@@ -41,7 +41,8 @@ def encode(tables: Tables) -> bytes:
     and the bytes ourselves turns a full disk into an OSError instead of a crash inside HDF5.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    # format 1.10 keeps a checksummed one-chunk column in a fifth of the space of the oldest format
+    with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         file.attrs.update(format=FORMAT, schema_version=VERSION, content=_content_hash(tables))
         for name, columns in TABLES.items():
             frame = tables[name]
@@ -80,8 +81,9 @@ def decode(source: Path) -> Tables:
 
 
 def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
-    scale = group.create_dataset(name, data=np.arange(length, dtype=np.int64), dtype=np.int64)
-    scale.make_scale(name)
+    """A dimension without coordinates, as netCDF writes one: a scale whose storage is never allocated."""
+    scale = group.create_dataset(name, shape=(length,), dtype=np.dtype("i1"))
+    scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{length:10d}")
     return scale
 
 
