@@ -26,7 +26,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 def saving_steps(steps: int, count: int) -> list[int]:
     """About `count` steps from 0 to the last, dense at the start, where curvature changes fastest."""
-    spaced = np.geomspace(1, steps, max(count - 1, 1)).round().astype(int)
+    spaced = np.geomspace(steps, 1, max(count - 1, 1)).round().astype(int)
     return sorted({0, *(int(step) for step in spaced)})
 
 

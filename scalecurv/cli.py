@@ -61,8 +61,8 @@ def analyze(**params: Any) -> None:
 
     sweep = sweep_of(params)
     work = plan(sweep)
-    for broken, reason in work.mended.items():
-        _say(f"{reason}; set aside as {broken.name}.broken, its work is done again")
+    for reason in work.mended.values():
+        _say(f"{reason}; it is set aside, and its work done again")
     if params["dry_run"]:
         from scalecurv.engine.dispatch import chosen_engine
 
@@ -73,6 +73,7 @@ def analyze(**params: Any) -> None:
             click.echo(path)
         return
     if not work.todo:
+        execute(sweep, work, lambda outcome: None)
         click.echo(f"everything is already there: {len(work.found)} checkpoint(s) in {sweep.store}")
         return
     began = time.perf_counter()
@@ -89,7 +90,8 @@ def analyze(**params: Any) -> None:
     good = len(outcomes) - len(failed)
     click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
     for outcome in failed:
-        _say(f"{outcome.status}: {outcome.error or outcome.path}")
+        reason = outcome.error or "some measure failed, its rows say why"
+        _say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")
     if failed:
         sys.exit(FAILED)
 

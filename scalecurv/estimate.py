@@ -68,7 +68,7 @@ class Estimate:
     def __str__(self) -> str:
         if self.status in (Status.NOT_APPLICABLE, Status.FAILED):
             return self.status.value.replace("_", " ")
-        if self.status is Status.EXACT:
+        if self.status is Status.EXACT or (self.confidence == 1 and self.halfwidth == 0):
             return f"{self.value:.6g}"
         confidence = f"({100 * self.confidence:.6g} %)"
         if self.lower == -math.inf:  # a single sample
@@ -93,6 +93,6 @@ def _decimals(halfwidth: float) -> int:
 
 def _fixed(number: float, decimals: int) -> str:
     exponent = math.floor(math.log10(abs(number) or 1))
-    if decimals > 9 or exponent > 9:
+    if number and (decimals > 9 or exponent > 9):
         return f"{number:.{max(decimals + exponent, 0)}e}"
-    return f"{round(number, decimals):.{max(decimals, 0)}f}"
+    return f"{round(number, decimals):.{max(decimals, 0)}f}" if number or decimals <= 9 else "0"

@@ -1,9 +1,13 @@
 """A table of results as text or bytes: for eyes, spreadsheets, programs and archives."""
 
+import json
+import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -11,13 +15,31 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 def render(frame: pd.DataFrame, form: str) -> str | bytes:
     """`frame` as a table or csv text, as a JSON list of objects, or as the bytes of a Parquet file."""
-    if form == "csv":
-        return frame.to_csv(index=False)
-    if form == "json":
-        return frame.to_json(orient="records", indent=2, double_precision=15) + "\n"
     if form == "parquet":
         return _parquet(frame)
-    return frame.to_string(index=False, float_format=lambda x: f"{x:.6g}", na_rep="", max_colwidth=60) + "\n"
+    if form == "table":
+        blank = frame.astype(object).where(frame.notna(), "")
+        return blank.to_string(index=False, float_format=lambda x: f"{x:.6g}", max_colwidth=60) + "\n"
+    if form == "csv":  # NumPy would print the middle of a long array as dots
+        lists = {name: cells.map(_plain) for name, cells in frame.items() if cells.dtype == object}
+        return frame.assign(**lists).to_csv(index=False)
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    objects = [dict(zip(frame.columns, map(_plain, row), strict=True)) for row in rows]
+    return json.dumps(objects, indent=2, allow_nan=False) + "\n"
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as JSON has it, every digit kept: arrays are lists, what is no finite number is null."""
+    if cell is np.ma.masked:  # how DuckDB hands out a null in a list
+        return None
+    if isinstance(cell, np.ndarray | list):
+        return [_plain(item) for item in cell]
+    if isinstance(cell, dict):
+        return {str(name): _plain(item) for name, item in cell.items()}
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)):
+        return None
+    return cell if isinstance(cell, bool | int | float | str) else str(cell)
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

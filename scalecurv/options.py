@@ -1,5 +1,6 @@
 """The options that `analyze` and `submit` share, and the Sweep that they describe."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,17 +52,21 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def sweep_of(params: dict[str, Any]) -> Any:
     """The Sweep that parsed options ask for; raises Misuse. Imports torch, so only commands that compute call it."""
     from scalecurv.analysis import Request
+    from scalecurv.checkpoints.discover import discover
     from scalecurv.checkpoints.problem_file import read_spec
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.engine.dispatch import Resources
     from scalecurv.engine.session import inside_job
     from scalecurv.measures import DEFAULT, measures_named
+    from scalecurv.measures.budget import Budget
     from scalecurv.sweep import Sweep
 
     _check_numbers(params)
+    Budget(params["max_matvecs"])
     paths = [*params["checkpoints"], params["store"], *([params["data"]] if params["data"] else [])]
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
+    discover(params["checkpoints"])  # a directory that is not there is said before what it might have held
     first = params["checkpoints"][0]
     folder = first if first.is_dir() else first.parent
     spec = read_spec(folder, {name: params[name] for name in ("data", "loss", "reduction", "model", "activation")})
@@ -102,7 +107,7 @@ def absolute_arguments(ctx: click.Context) -> list[str]:
 def _check_numbers(params: dict[str, Any]) -> None:
     for name in ("rtol", "max_matvecs", "batch_size", "memory", "workers", "threads", "gpus_per_worker"):
         value = params[name]
-        if value is not None and not value > 0:
-            raise Misuse(f"--{name.replace('_', '-')} is {value}; it must be positive")
-    if params["seed"] < 0:
-        raise Misuse(f"--seed is {params['seed']}; it must not be negative")
+        if value is not None and not 0 < value < math.inf:
+            raise Misuse(f"--{name.replace('_', '-')} is {value}; it must be positive and finite")
+    if not 0 <= params["seed"] < 2**63:
+        raise Misuse(f"--seed is {params['seed']}; it must be from 0 to 2^63 - 1")

@@ -78,7 +78,8 @@ def _ceilings(axes: Any, store: Store, results: pd.DataFrame) -> None:
 def _smallest_told_from_zero(results: pd.DataFrame, name: str) -> float:
     """Where the logarithm turns linear: no point whose interval holds zero is drawn on a logarithmic scale."""
     lower, upper = results[f"{name}_lower"], results[f"{name}_upper"]
-    unsure = pd.concat([lower.abs(), upper.abs()], axis=1).max(axis=1)[(lower < 0) & (upper > 0)]
+    ends = pd.concat([lower.abs(), upper.abs()], axis=1).max(axis=1)
+    unsure = ends[(lower < 0) & (upper > 0) & (ends < math.inf)]
     sizes = results[name].abs()
     edge = float(unsure.max()) if len(unsure) else float(sizes[sizes > 0].min()) if (sizes > 0).any() else 1.0
     return 10.0 ** math.ceil(math.log10(edge))  # a power of ten, so that no tick falls beside zero

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
@@ -47,11 +48,11 @@ class Store:
         with self.connect(query) as connection:
             try:
                 result = connection.sql(query)
+                if result is None:
+                    raise Misuse("the query returns no rows; give a SELECT over results or estimates")
+                return result.df()  # it is only now that rows are computed
             except duckdb.Error as error:
                 raise Misuse(f"the query does not run: {str(error).strip().splitlines()[0]}") from error
-            if result is None:
-                raise Misuse("the query returns no rows; give a SELECT over results or estimates")
-            return result.df()
 
     def connect(self, query: str) -> duckdb.DuckDBPyConnection:
         """An in-memory database that holds those tables which `query` names."""
@@ -74,8 +75,12 @@ class Store:
             for suffix, part in PARTS_OF_ESTIMATE.items():
                 present = (part, quantity.name) in wide.columns
                 series = wide[(part, quantity.name)] if present else pd.Series(float("nan"), index=wide.index)
-                whole = quantity.integer and suffix != "_stderr"
-                columns[quantity.name + suffix] = series.astype("Int64" if whole else "float64")
+                series = series.astype("float64")
+                if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
+                    series = series.where(np.isfinite(series)).astype("Int64")
+                name = quantity.name + suffix
+                # rank_lower is a quantity and an end of rank's interval: the quantity, where it is there
+                columns[name] = series.fillna(columns[name]) if name in columns else series
         numbers = pd.DataFrame(columns, index=wide.index).reset_index()
         keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
         joined = checkpoints[keep].merge(numbers, how="left", on=IDENTITY).rename(columns={"path": "checkpoint"})

@@ -25,14 +25,15 @@ def summary(store: Store) -> str:
     if len(worked):
         lines += ["", _table(store, worked).to_string(index=False)]
     for row in results[results["status"] == "failed"].itertuples():
-        lines.append(f"failed: {row.error}")
+        lines.append(f"failed: {row.error if row.checkpoint in row.error else f'{row.checkpoint}: {row.error}'}")
     lines += [f"broken file of the store: {reason}" for reason in store.broken.values()]
     return "\n".join(lines) + "\n"
 
 
 def _table(store: Store, results: pd.DataFrame) -> pd.DataFrame:
     estimates = store.estimates()
-    estimates = estimates[estimates["component"] == ""].sort_values("created", kind="stable")
+    estimates = estimates[estimates["component"] == ""].assign(good=estimates["status"] != "failed")
+    estimates = estimates.sort_values(["good", "created"], kind="stable")  # a failure shows only where nothing else is
     cells = {(e.fingerprint, e.task_id, e.dtype, e.seed, e.quantity): str(_estimate(e)) for e in estimates.itertuples()}
     rows = []
     for row in results.itertuples():

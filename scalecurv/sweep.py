@@ -11,7 +11,7 @@ from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.attempts import Done, Lost
 from scalecurv.engine.dispatch import Resources, run
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.unit import Analyst, failure
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.record import FileStamp, Outcome
 from scalecurv.store.reader import Contents, read_store, set_aside
@@ -83,7 +83,7 @@ def _outcomes(news: Iterator[Done | Lost], task_id: str, seed: int) -> Iterator[
         if isinstance(item, Done):
             yield replace(item.result, attempt=item.attempt)
         else:
-            yield Outcome(item.unit, "failed", item.reason, task_id=task_id, seed=seed, attempt=item.attempt)
+            yield replace(failure(item.unit, item.reason, task_id, seed), attempt=item.attempt)
 
 
 def _stamp(path: Path) -> FileStamp | None:

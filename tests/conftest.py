@@ -1,5 +1,18 @@
 """What every test rests on: one thread, so that times and rounding repeat."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """The ray module, connected to an embedded cluster of two cores that all tests of this process share."""
+    from scalecurv.engine.session import ray_session
+
+    with ray_session(None, num_cpus=2, num_gpus=0) as ray:
+        yield ray

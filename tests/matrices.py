@@ -31,7 +31,7 @@ def _spectra(n: int) -> dict[str, np.ndarray]:
         "flat": np.concatenate([np.ones(n // 2), np.zeros(n - n // 2)]),
         "power law": 1.0 / np.arange(1, n + 1),
         "indefinite": rng.standard_normal(n),
-        "negative": -np.linspace(0.1, 1, n) ** 2,
+        "negative": -(np.linspace(0.1, 1, n) ** 2),
     }
 
 

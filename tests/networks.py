@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ NUM_DATA, NUM_INPUTS, NUM_OUTPUTS = 7, 6, 3
 
 def mlp(activation: Callable[[], nn.Module], widths: tuple[int, ...] = (NUM_INPUTS, 5, 4, NUM_OUTPUTS)) -> nn.Module:
     layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
-    for before, after in zip(widths[1:], widths[2:], strict=False):
+    for before, after in pairwise(widths[1:]):
         layers += [activation(), nn.Linear(before, after)]
     return nn.Sequential(*layers)
 

@@ -35,8 +35,7 @@ def infer_layers(checkpoint: Checkpoint) -> Layers:
         is_bias = name.endswith(".bias") and layer in layers and tensor.shape == tensors[f"{layer}.weight"].shape[:1]
         if not is_bias and not (name.endswith(".weight") and tensor.ndim == 2):
             raise CheckpointError(f"{path}: {name} of shape {tuple(tensor.shape)} belongs to no plain MLP; {_ADVICE}")
-    if not layers:
-        raise CheckpointError(f"{path} holds no 2-D '*.weight' tensor, so it is no plain MLP; {_ADVICE}")
+    _refuse_tied(checkpoint)
     order = _order(checkpoint, layers)
     for before, after in pairwise(order):
         if not _chains(tensors, before, after):
@@ -46,6 +45,14 @@ def infer_layers(checkpoint: Checkpoint) -> Layers:
             )
     widths = (tensors[f"{order[0]}.weight"].shape[1], *(tensors[f"{name}.weight"].shape[0] for name in order))
     return Layers(tuple(order), widths, tuple(f"{name}.bias" in tensors for name in order))
+
+
+def _refuse_tied(checkpoint: Checkpoint) -> None:
+    """A weight under two names is one parameter, in a Sequential it would become two."""
+    first: dict[int, str] = {}
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.numel() and (other := first.setdefault(tensor.data_ptr(), name)) != name:
+            raise CheckpointError(f"{checkpoint.path}: {name} is tied to {other}, as in no plain MLP; {_ADVICE}")
 
 
 def _order(checkpoint: Checkpoint, layers: list[str]) -> list[str]:

@@ -1,19 +1,23 @@
 """The data that the loss is taken over, as NumPy arrays x and y from one file."""
 
 import pickle
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from scalecurv.errors import Misuse
 
 SUFFIXES = (".npz", ".pt", ".safetensors", ".h5")
 _UNREADABLE = (
-    OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError, zipfile.BadZipFile,
+    OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AssertionError, zipfile.BadZipFile,
+    zlib.error, struct.error, SafetensorError,
 )  # fmt: skip
 
 
@@ -27,14 +31,17 @@ def load_data(path: Path) -> tuple[np.ndarray, np.ndarray]:
         arrays = _READERS[path.suffix](path)
     except KeyError as error:
         raise Misuse(f"--data {path} has no array {error.args[0]}; it must hold x (N, ...) and y") from error
-    except _UNREADABLE as error:
+    except pickle.UnpicklingError as error:  # torch advises to run what is pickled; it is not repeated
         raise Misuse(
-            f"--data {path} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"--data {path} holds more than tensors, or is damaged; nothing pickled is ever run: save tensors x and y"
         ) from error
-    x, y = (np.ascontiguousarray(arrays[name]) for name in ("x", "y"))
+    except _UNREADABLE as error:
+        reason = next(iter(str(error).splitlines()), repr(error))
+        raise Misuse(f"--data {path} cannot be read: {reason}") from error
+    x, y = (_native(np.ascontiguousarray(arrays[name])) for name in ("x", "y"))
     for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "fiub":
-            raise Misuse(f"--data {path}: {name} holds {array.dtype}; give real numbers")
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise Misuse(f"--data {path}: {name} holds {array.dtype}; give real numbers of at most 64 bits")
     if x.ndim < 2 or y.ndim not in (1, 2) or len(x) != len(y) or len(x) == 0:
         raise Misuse(
             f"--data {path}: x has shape {x.shape} and y has shape {y.shape}; give one target a sample, "
@@ -53,12 +60,17 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
 
 def _pt(path: Path) -> dict[str, np.ndarray]:
     content = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: torch.as_tensor(_present(content, name)).numpy() for name in ("x", "y")}
+    return {name: torch.as_tensor(_present(content, name)).detach().numpy() for name in ("x", "y")}
 
 
 def _h5(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path, "r", locking=False) as file:
         return {name: _present(file, name)[...] for name in ("x", "y")}
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """In this machine's byte order, the only one that torch knows."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _present(container, name: str):  # type: ignore[no-untyped-def]

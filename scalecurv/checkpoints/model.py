@@ -51,11 +51,13 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
     model = resolve_factory(factory)()
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
-    wanted = canonical_names(model.state_dict())
+    model = model.double()  # so that loading rounds nothing: the Problem casts to the dtype of its products
+    state = model.state_dict()
+    wanted = canonical_names(state)
     for name, canonical in wanted.items():
         if canonical not in checkpoint.tensors:
             raise CheckpointError(f"{checkpoint.path} holds no tensor for {name} of --model {factory}")
-        here, there = checkpoint.tensors[canonical].shape, model.state_dict()[name].shape
+        here, there = checkpoint.tensors[canonical].shape, state[name].shape
         if here != there:
             raise CheckpointError(
                 f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
@@ -74,9 +76,12 @@ def resolve_factory(factory: str) -> Callable[[], Any]:
     if "" not in sys.path and "." not in sys.path:
         sys.path.append("")  # as `python -m` would: the user's own module beside the command
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        made_by = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: names that are no names
         raise Misuse(f"--model {factory} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
+    if not callable(made_by):
+        raise Misuse(f"--model {factory} is a {type(made_by).__name__}; name a function or class that makes the model")
+    return made_by
 
 
 def _floating(tensor: torch.Tensor) -> torch.Tensor:

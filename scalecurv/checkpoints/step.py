@@ -8,22 +8,48 @@ from torch import Tensor
 
 STEP_KEYS = ("global_step", "step", "iter_num", "iteration", "num_updates")
 EPOCH_KEYS = ("epoch",)
-_STEP = re.compile(r"(?:step|steps|iter|iteration|ba|batch|checkpoint|ckpt)[-_=]?(\d+)([kKmM]?)(?![a-zA-Z\d])")
-_EPOCH = re.compile(r"(?:epoch|ep)[-_=]?(\d+)")
-_TRAILING = re.compile(r"(\d+)$")
+_NUMBER = r"[-_=]?(\d+)([km]?)(?![a-z\d]|\.\d)"
+# a word that means steps wins over one that may mean a batch size or just a file
+_STEPS = tuple(
+    re.compile(words + _NUMBER, re.IGNORECASE)
+    for words in (r"(?:step|steps|iter|iteration|(?<![a-z])ba)", r"(?:batch|checkpoint|ckpt)")
+)
+_EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep)[-_=]?(\d+(?:\.\d+)?)", re.IGNORECASE)
+_EPOCH_AND_STEP = re.compile(r"(?:checkpoint|ckpt)[-_](\d+)[-_](\d+)$", re.IGNORECASE)  # as fairseq names files
+_TRAILING = re.compile(r"(?:^|[-_=]|(?<![a-z])(?:model|net|weights))(\d+)$", re.IGNORECASE)
+# words before a last number that is no time: model-v1, seed_0, model-00001-of-00002
+_NO_TIME = re.compile(r"(?<![a-z])(?:v|version|seed|rank|fold|run|trial|of|width|depth|lr|bs)[-_=]?$", re.IGNORECASE)
+_FOLDER = re.compile(r"(?:global_?)?(?:step|iter|iteration|checkpoint|ckpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE)
 _SUFFIX = {"": 1, "k": 1_000, "m": 1_000_000}
+_LIMIT = 2**63  # what a column of the store holds
 
 
-def step_and_epoch(content: Mapping[str, Any], stem: str) -> tuple[int | None, float | None]:
-    """(step, epoch), each None where neither the content nor the name (without suffix) tells."""
+def step_and_epoch(content: Mapping[str, Any], stem: str, folder: str = "") -> tuple[int | None, float | None]:
+    """(step, epoch), each None where neither the content nor the name (without suffix) tells.
+
+    `folder`, the name of the directory, is asked last, and only where it is nothing but a time: checkpoint-500.
+    """
     step, epoch = _first_number(content, STEP_KEYS), _first_number(content, EPOCH_KEYS)
-    if step is None and (match := _STEP.search(stem)):
-        step = int(match[1]) * _SUFFIX[match[2].lower()]
-    if epoch is None and (match := _EPOCH.search(stem)):
-        epoch = float(match[1])
-    if step is None and epoch is None and (match := _TRAILING.search(stem)):
-        step = int(match[1])
+    named_step, named_epoch = _from_name(stem)
+    if (step, epoch, named_step, named_epoch) == (None,) * 4 and _FOLDER.fullmatch(folder):
+        named_step, named_epoch = _from_name(folder)
+    step, epoch = named_step if step is None else step, named_epoch if epoch is None else epoch
     return (None if step is None else int(step)), epoch
+
+
+def _from_name(stem: str) -> tuple[int | None, float | None]:
+    if match := _EPOCH_AND_STEP.search(stem):
+        return _storable(int(match[2])), float(match[1])
+    step = next((int(m[1]) * _SUFFIX[m[2].lower()] for words in _STEPS if (m := words.search(stem))), None)
+    epoch = float(match[1]) if (match := _EPOCH.search(stem)) else None
+    if step is None and epoch is None:
+        match = _TRAILING.search(stem)
+        step = int(match[1]) if match and not _NO_TIME.search(stem[: match.start(1)]) else None
+    return _storable(step), epoch
+
+
+def _storable(step: int | None) -> int | None:
+    return None if step is None or step >= _LIMIT else step
 
 
 def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
@@ -31,8 +57,11 @@ def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | 
         value = content.get(key)
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
-        if isinstance(value, str) and value.isdigit():  # safetensors metadata holds strings alone
-            value = int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, str):  # safetensors metadata holds strings alone
+            try:
+                value = int(value) if value.isdecimal() else float(value)
+            except ValueError:
+                continue
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:  # NaN is not
             return value
     return None

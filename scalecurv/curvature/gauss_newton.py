@@ -3,30 +3,15 @@
 from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
-from scalecurv.curvature.blocks import by_columns
-from scalecurv.curvature.problem import Batch, Problem
-from scalecurv.curvature.risk import sum_over_data
-from scalecurv.linalg.operator import LinearOperator
+from scalecurv.curvature.problem import Batch
+from scalecurv.curvature.summed import SummedOperator
 
 
-class GaussNewtonOperator(LinearOperator):
+class GaussNewtonOperator(SummedOperator):
     """G = sum_i J_i' M_i J_i, P x P, M_i = c d^2 loss / df^2 at sample i (Schraudolph 2002).
 
     H = G + R, where R carries the second derivatives of the model weighted by the residuals.
     """
-
-    symmetric = True
-
-    def __init__(self, problem: Problem):
-        self.problem = problem
-        self.shape = (problem.num_params, problem.num_params)
-        self.dtype, self.device = problem.dtype, problem.device
-
-    def _matmat(self, V: Tensor) -> Tensor:
-        return by_columns(V, self.shape[0], self.problem.columns, self._over_data)
-
-    def _over_data(self, V: Tensor) -> Tensor:
-        return sum_over_data(self.problem, lambda batch: self._product(batch, V))
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
         problem = self.problem

@@ -86,8 +86,11 @@ def _workers(resources: Resources, cluster: dict[str, float], num_units: int) ->
     threads = resources.threads or 1
     cpus, gpus = cluster.get("CPU", 0), cluster.get("GPU", 0)
     wants_gpu = resources.device.startswith("cuda") or (resources.device == "auto" and gpus > 0)
-    if wants_gpu and gpus < min(resources.gpus_per_worker, 1):
-        raise Misuse(f"--device {resources.device} but the Ray cluster has {gpus:g} GPUs; give --device cpu")
+    if wants_gpu and gpus < resources.gpus_per_worker:
+        raise Misuse(
+            f"--device {resources.device} with {resources.gpus_per_worker:g} GPUs a worker but the Ray cluster has "
+            f"{gpus:g}; give --device cpu, or fewer --gpus-per-worker"
+        )
     if cpus < threads:
         raise Misuse(f"--threads {threads} but the Ray cluster has {cpus:g} CPUs; give fewer")
     fitting = int(cpus // threads)

@@ -2,12 +2,15 @@
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from scalecurv.errors import Misuse
+
+CONNECT_SECONDS = 5.0
 
 
 def inside_job() -> bool:
@@ -30,6 +33,7 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     else:
         use_token()
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # else 20 times 40 s at an address gone stale
     import ray
 
     if ray.is_initialized():  # a notebook's or a test's own session: used, and left running
@@ -40,8 +44,9 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
     else:
         try:
+            reach(joining)
             ray.init(address=joining, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
             raise Misuse(
                 f"no Ray cluster answers at {joining} ({str(error).splitlines()[0]}); start one with "
                 f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
@@ -50,6 +55,13 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         yield ray
     finally:
         ray.shutdown()
+
+
+def reach(address: str) -> None:
+    """Raise OSError where nothing listens at host:port: Ray would wait for minutes, deaf to Ctrl-C."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def use_token() -> None:

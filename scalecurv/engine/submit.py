@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from scalecurv.engine.session import use_token
+from scalecurv.engine.session import reach, use_token
 from scalecurv.errors import Misuse
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -20,15 +20,17 @@ def submit(arguments: Sequence[str], address: str | None, say: Callable[[str], N
     """
     use_token()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     where = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
     entrypoint = shlex.join([sys.executable, "-m", "scalecurv", "analyze", *arguments])
     path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
     try:
+        reach(where)
         client = JobSubmissionClient(where)
         job = client.submit_job(entrypoint=entrypoint, runtime_env={"env_vars": {"PYTHONPATH": path}})
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
         raise Misuse(
             f"no Ray job server takes jobs at {where} ({str(error).strip().splitlines()[0]}); start one with "
             f"`RAY_AUTH_MODE=token ray start --head`, or give --address"

@@ -72,23 +72,7 @@ class Analyst:
         )
 
     def _failure(self, path: str, reason: str) -> Outcome:
-        step, epoch = step_and_epoch({}, Path(path).stem)
-        try:
-            stamp = stamp_of(Path(path))
-        except CheckpointError:
-            stamp = None
-        return Outcome(
-            path=path,
-            status="failed",
-            error=reason,
-            stamp=stamp,
-            step=step,
-            epoch=epoch,
-            task_id=self.task.id,
-            seed=self.request.seed,
-            provenance=self._provenance(),
-            created=time.time(),
-        )
+        return replace(failure(path, reason, self.task.id, self.request.seed), provenance=self._provenance())
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -101,6 +85,26 @@ class Analyst:
                 "measures": {m.name: m.options for m in self.request.measures},
             },
         }
+
+
+def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
+    """The outcome of a checkpoint of which nothing is known but its name and what went wrong."""
+    step, epoch = step_and_epoch({}, Path(path).stem, Path(path).parent.name)
+    try:
+        stamp = stamp_of(Path(path))
+    except CheckpointError:
+        stamp = None
+    return Outcome(
+        path=path,
+        status="failed",
+        error=reason,
+        stamp=stamp,
+        step=step,
+        epoch=epoch,
+        task_id=task_id,
+        seed=seed,
+        created=time.time(),
+    )
 
 
 @cache

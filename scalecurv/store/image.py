@@ -15,8 +15,8 @@ from scalecurv.store.schema import FORMAT, TABLES, VERSION, Column
 
 Tables = dict[str, pd.DataFrame]
 TEXT = h5py.string_dtype("utf-8")
-# what h5py raises on damaged files, as seen on truncated, flipped and zeroed ones
-_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+SEAL = b"scalecurv sha256 "  # then the digest of all before it; HDF5 ignores what follows its own end
+_SEAL_LENGTH = len(SEAL) + 64
 
 
 class BrokenFile(ValueError):
@@ -34,7 +34,7 @@ def frame_of(data: dict[str, Any], columns: tuple[Column, ...]) -> pd.DataFrame:
 
 
 def encode(tables: Tables) -> bytes:
-    """The bytes of an HDF5 file: one group a table, one 1-D dataset a column, along a `row` dimension scale.
+    """The bytes of an HDF5 file, sealed: one group a table, one 1-D dataset a column, along a `row` dimension scale.
 
     An array column `values` becomes `values` (all rows' numbers on end) along `point`, and `offset` along
     `edge`: row i holds values[offset[i] : offset[i + 1]]. Opens in xarray, group by group. Writing to memory
@@ -43,7 +43,7 @@ def encode(tables: Tables) -> bytes:
     buffer = io.BytesIO()
     # format 1.10 keeps a checksummed one-chunk column in a fifth of the space of the oldest format
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
-        file.attrs.update(format=FORMAT, schema_version=VERSION, content=_content_hash(tables))
+        file.attrs.update(format=FORMAT, schema_version=VERSION)
         for name, columns in TABLES.items():
             frame = tables[name]
             group = file.create_group(name)
@@ -53,31 +53,36 @@ def encode(tables: Tables) -> bytes:
                     _write_ragged(group, column, list(frame[column.name]))
                 else:
                     _write(group, column.name, frame[column.name].to_numpy(), column, row)
-    return buffer.getvalue()
+    return buffer.getvalue() + _seal(buffer.getvalue())
 
 
 def decode(source: Path) -> Tables:
-    """The tables of one file. Raises BrokenFile for damage, Misuse for a file of a newer release."""
+    """The tables of one file. Raises BrokenFile for damage, Misuse for a file of a newer release.
+
+    HDF5 sees no byte before the seal is found whole: on damaged metadata it can loop for ever.
+    """
     try:
-        with h5py.File(source, "r", locking=False) as file:
-            if file.attrs.get("format") != FORMAT:
-                raise BrokenFile(f"{source} is no scalecurv file")
-            if int(file.attrs["schema_version"]) > VERSION:
-                raise Misuse(
-                    f"{source} has schema {file.attrs['schema_version']}, this release reads up to {VERSION}; "
-                    f"upgrade scalecurv to read it"
-                )
-            tables = {name: _read(file[name], columns) for name, columns in TABLES.items()}
-            expected = file.attrs["content"]
-    except (BrokenFile, Misuse):
-        raise
+        content = source.read_bytes()
     except FileNotFoundError:
         raise
-    except _DAMAGE as error:
-        raise BrokenFile(f"{source} is damaged ({type(error).__name__}: {error})") from error
-    if _content_hash(tables) != expected:
+    except OSError as error:
+        raise BrokenFile(f"{source} cannot be read ({error.strerror})") from error
+    image, seal = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
+    if not seal.startswith(SEAL):
+        raise BrokenFile(f"{source} is no scalecurv file, or it was cut short")
+    if seal != _seal(image):
         raise BrokenFile(f"{source} is damaged (its content does not match its checksum)")
-    return tables
+    with h5py.File(io.BytesIO(image), "r") as file:
+        if file.attrs["schema_version"] > VERSION:
+            raise Misuse(
+                f"{source} has schema {file.attrs['schema_version']}, this release reads up to {VERSION}; "
+                f"upgrade scalecurv to read it"
+            )
+        return {name: _read(file[name], columns) for name, columns in TABLES.items()}
+
+
+def _seal(image: bytes) -> bytes:
+    return SEAL + hashlib.sha256(image).hexdigest().encode()
 
 
 def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
@@ -89,7 +94,7 @@ def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
 
 def _write(group: h5py.Group, name: str, data: np.ndarray, column: Column, scale: h5py.Dataset) -> None:
     dtype = {"text": TEXT, "int": np.dtype("i8")}.get(column.kind, np.dtype("f8"))
-    # HDF5 cannot filter text of variable length: the content hash covers what fletcher32 does not
+    # HDF5 cannot filter text of variable length; fletcher32 is for readers that do not look at the seal
     checked = column.kind != "text" and len(data) > 0
     options: dict[str, Any] = {"fletcher32": True, "chunks": (len(data),)} if checked else {}
     dataset = group.create_dataset(name, data=data, shape=(len(data),), dtype=dtype, **options)
@@ -116,20 +121,3 @@ def _read(group: h5py.Group, columns: tuple[Column, ...]) -> pd.DataFrame:
         else:
             data[column.name] = dataset[...]
     return frame_of(data, columns)
-
-
-def _content_hash(tables: Tables) -> str:
-    """sha256 of every cell: fletcher32 does not cover the heap that variable-length text lives in."""
-    total = hashlib.sha256()
-    for name, columns in TABLES.items():
-        for column in columns:
-            cells = tables[name][column.name]
-            total.update(f"{name}.{column.name}|{len(cells)}|".encode())
-            if column.kind == "text":
-                total.update("\0".join(cells).encode())
-            elif column.kind == "array":
-                for row in cells:
-                    total.update(len(row).to_bytes(8, "little") + np.asarray(row, dtype="<f8").tobytes())
-            else:
-                total.update(cells.to_numpy().tobytes())
-    return total.hexdigest()

@@ -44,9 +44,14 @@ def rows_of(outcome: Outcome) -> Tables:
             }
         )
     return {
-        name: frame_of({c.name: [row[c.name] for row in rows[name]] for c in columns}, columns)
+        name: frame_of({c.name: [_cell(row[c.name], c.kind) for row in rows[name]] for c in columns}, columns)
         for name, columns in TABLES.items()
     }
+
+
+def _cell(value: Any, kind: str) -> Any:
+    """Text as HDF5 can hold it: names from damaged files may hold NUL, and paths bytes that are no UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") if kind == "text" else value
 
 
 def _checkpoint(outcome: Outcome) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def write_part(store: Path, outcome: Outcome) -> Path:
 
     The name is the digest of what is new in the part, so that writing the same outcome again replaces it.
     """
-    name = digest([outcome.path, outcome.fingerprint, outcome.status, outcome.error, [r.key for r in outcome.records]])
+    identity = [outcome.path, outcome.fingerprint, outcome.task_id, outcome.dtype, outcome.seed]
+    name = digest([*identity, outcome.status, outcome.error, [[r.key, r.failed] for r in outcome.records]])
     path = store / PARTS / f"{name[:32]}.h5"
     write_atomically(path, encode(rows_of(outcome)))
     return path

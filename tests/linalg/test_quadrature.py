@@ -6,34 +6,37 @@ import torch
 from numpy.polynomial import Chebyshev
 
 from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.lanczos import lanczos
+from scalecurv.linalg.lanczos import Lanczos, lanczos
 from scalecurv.linalg.probes import probes
-from scalecurv.linalg.quadrature import Quadrature
 from tests.matrices import SPECTRA, symmetric
 
 
-def rule_and_measure(spectrum: str, steps: int) -> tuple[Quadrature, np.ndarray, np.ndarray]:
-    """The rule, and the spectral measure it stands for: eigenvalues with their weights in the start vector."""
+def run_and_measure(spectrum: str, steps: int) -> tuple[Lanczos, np.ndarray, np.ndarray]:
+    """The run, and the spectral measure it stands for: eigenvalues with their weights in the start vector."""
     A = symmetric(SPECTRA[spectrum])
     q = probes(80, 2, "test", [0], "gaussian")[:, 0]
     eigenvalues, vectors = np.linalg.eigh(A.numpy())
     weights = (vectors.T @ (q / q.norm()).numpy()) ** 2
-    return lanczos(DenseOperator(A), q, steps).quadrature, eigenvalues, weights
+    return lanczos(DenseOperator(A), q, steps), eigenvalues, weights
 
 
 @pytest.mark.parametrize("spectrum", ["outliers", "power law", "indefinite", "negative"])
 @pytest.mark.parametrize("steps", [1, 4, 9])
 def test_exact_up_to_degree_2k_minus_1_and_no_further(spectrum: str, steps: int) -> None:
-    rule, eigenvalues, weights = rule_and_measure(spectrum, steps)
-    domain = (eigenvalues.min(), eigenvalues.max())
-    for degree in range(2 * steps + 1):
-        f = Chebyshev.basis(degree, domain)
-        error = abs(rule.integrate(f) - weights @ f(eigenvalues))
-        assert error < 1e-13 if degree < 2 * steps else error > 1e-9
+    run, eigenvalues, weights = run_and_measure(spectrum, steps)
+    low, high = eigenvalues.min(), eigenvalues.max()
+    errors = [
+        weights @ f(eigenvalues) - run.quadrature.integrate(f)
+        for f in (Chebyshev.basis(degree, (low, high)) for degree in range(2 * steps + 1))
+    ]
+    assert np.abs(errors[:-1]).max() < 2e-13
+    leading = (4 / (high - low)) ** (2 * steps) / 2  # of the Chebyshev polynomial of degree 2k
+    assert errors[-1] == pytest.approx(leading * np.prod(run.betas) ** 2, rel=1e-6, abs=2e-13)
 
 
 def test_an_eigenvalue_lies_within_the_residual_of_every_node() -> None:
-    rule, eigenvalues, _ = rule_and_measure("outliers", 12)
+    run, eigenvalues, _ = run_and_measure("outliers", 12)
+    rule = run.quadrature
     distance = np.abs(rule.nodes[:, None] - eigenvalues).min(1)
     assert bool((distance <= rule.residuals + 1e-12).all())
     assert rule.residuals[-1] < 1e-6 < rule.residuals[4]  # the outliers have converged, the bulk has not

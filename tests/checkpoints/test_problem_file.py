@@ -1,0 +1,133 @@
+"""problem.json and options together: options win, and what is said nowhere or wrongly is told in one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecurv.checkpoints.problem_file import ProblemSpec, read_spec
+from scalecurv.errors import Misuse
+
+NOTHING = dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
+WRITTEN = {"data": "data.npz", "loss": "mse", "reduction": "sum", "model": "mlp", "activation": "tanh"}
+
+
+def write(folder: Path, content: Any) -> Path:
+    file = folder / "problem.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+def complaint(folder: Path, said: dict[str, Any]) -> str:
+    with pytest.raises(Misuse) as caught:
+        read_spec(folder, said)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_file_says_it_all(tmp_path: Path) -> None:
+    write(tmp_path, WRITTEN)
+    assert read_spec(tmp_path, NOTHING) == ProblemSpec(tmp_path.resolve() / "data.npz", "mse", "sum", "mlp", "tanh")
+
+
+def test_options_say_it_all_and_the_rest_has_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = {"data": Path("d.npz"), "loss": "cross_entropy", "activation": "relu"}
+    spec = read_spec(tmp_path / "runs", said)
+    assert spec == ProblemSpec(tmp_path.resolve() / "d.npz", "cross_entropy", "mean", "mlp", "relu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("loss", "cross_entropy"), ("reduction", "mean"), ("model", "pkg.mod:net"), ("activation", "relu")],
+)
+def test_each_option_wins_over_the_file(tmp_path: Path, name: str, value: str) -> None:
+    write(tmp_path, WRITTEN)
+    spec = read_spec(tmp_path, {**NOTHING, name: value})
+    assert spec == ProblemSpec(**{**WRITTEN, "data": tmp_path.resolve() / "data.npz", name: value})
+
+
+def test_paths_in_the_file_start_beside_it_and_options_where_you_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs", {**WRITTEN, "data": "../all/data.npz"})
+    assert read_spec(Path("runs"), NOTHING).data == tmp_path.resolve() / "all/data.npz"
+    assert read_spec(Path("runs"), {**NOTHING, "data": Path("mine.npz")}).data == tmp_path.resolve() / "mine.npz"
+    write(tmp_path / "runs", {**WRITTEN, "data": "/data/d.npz"})
+    assert read_spec(Path("runs"), NOTHING).data == Path("/data/d.npz")
+
+
+def test_a_factory_needs_no_activation(tmp_path: Path) -> None:
+    write(tmp_path, {"data": "d.npz", "loss": "mse", "model": "pkg.mod:net"})
+    assert read_spec(tmp_path, NOTHING) == ProblemSpec(tmp_path.resolve() / "d.npz", "mse", "mean", "pkg.mod:net", None)
+
+
+CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ("data", "data is said neither by an option nor by {file}; give --data FILE"),
+        ("loss", "loss is said neither by an option nor by {file}; give --loss mse|cross_entropy"),
+        (
+            "activation",
+            "activation is said neither by an option nor by {file}, and a state_dict does not hold it; "
+            f"give --activation {CHOICES}",
+        ),
+    ],
+)
+def test_what_is_said_nowhere(tmp_path: Path, lacking: str, message: str) -> None:
+    file = tmp_path / "problem.json"
+    expected = message.format(file=file)
+    options = {**NOTHING, "data": Path("d.npz"), "loss": "mse", "activation": "relu", lacking: None}
+    assert complaint(tmp_path, options) == expected
+    write(tmp_path, {name: value for name, value in WRITTEN.items() if name != lacking})
+    assert complaint(tmp_path, NOTHING) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("loss", "hinge", "unknown loss 'hinge'; choose from mse, cross_entropy"),
+        ("reduction", "max", "unknown reduction 'max'; choose from mean, sum"),
+        (
+            "activation",
+            "swish",
+            "unknown activation 'swish'; choose from relu, leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, "
+            "identity",
+        ),
+    ],
+)
+@pytest.mark.parametrize("by", ["file", "option"])
+def test_words_that_are_not_known(tmp_path: Path, name: str, value: str, message: str, by: str) -> None:
+    write(tmp_path, {**WRITTEN, name: value} if by == "file" else WRITTEN)
+    assert complaint(tmp_path, {**NOTHING, name: value} if by == "option" else NOTHING) == message
+
+
+KNOWN = "data, loss, reduction, model, activation"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({**WRITTEN, "losss": "mse"}, f": unknown key 'losss'; it may hold {KNOWN}"),
+        ({**WRITTEN, "loss": 3}, ": loss is 3; it must be a string"),
+        ({**WRITTEN, "reduction": None}, ": reduction is None; it must be a string"),
+        ([WRITTEN], f" holds a list; it must be an object with {KNOWN}"),
+        ("{", " cannot be read as JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("", " cannot be read as JSON: Expecting value: line 1 column 1 (char 0)"),
+    ],
+)
+def test_files_that_do_not_do(tmp_path: Path, content: Any, message: str) -> None:
+    file = write(tmp_path, content)
+    assert complaint(tmp_path, NOTHING) == f"{file}{message}"
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "problem.json").write_bytes(b'{"loss": "\xff"}')
+    said = complaint(tmp_path, NOTHING)
+    assert said.startswith(f"{tmp_path / 'problem.json'} cannot be read as JSON: 'utf-8' codec can't decode byte 0xff")

@@ -1,0 +1,147 @@
+"""Step and epoch: what the file says, else what its name can be known to say."""
+
+import math
+
+import pytest
+import torch
+
+from scalecurv.checkpoints.step import step_and_epoch
+
+NAMES: dict[str, tuple[int | None, float | None]] = {
+    "step_100": (100, None),
+    "step-500": (500, None),
+    "step=7": (7, None),
+    "step0": (0, None),
+    "step10k": (10_000, None),
+    "step_2M": (2_000_000, None),
+    "steps_300": (300, None),
+    "Step_30_final": (30, None),
+    "global_step1000": (1000, None),
+    "train_step_20": (20, None),
+    "iter_0000100": (100, None),
+    "iteration-5": (5, None),
+    "checkpoint-500": (500, None),
+    "ckpt_20": (20, None),
+    "checkpoint_10_step_5000": (5000, None),
+    "mlp_batch64_step100": (100, None),
+    "100": (100, None),
+    "000100": (100, None),
+    "model_100": (100, None),
+    "model100": (100, None),
+    "weights-0042": (42, None),
+    "snapshot=12": (12, None),
+    "ep0-ba500-rank0": (500, 0),
+    "epoch=3-step=100": (100, 3),
+    "epoch=3-step=100-v1": (100, 3),
+    "checkpoint_3_1000": (1000, 3),
+    "model_epoch_3_batch_500": (500, 3),
+    "epoch=3-val_loss=0.12": (None, 3),
+    "epoch_10": (None, 10),
+    "Epoch-10": (None, 10),
+    "ep7": (None, 7),
+    "epoch1.5": (None, 1.5),
+}
+SILENT = [
+    "best",
+    "last",
+    "final",
+    "model",
+    "pytorch_model",
+    "model-v1",
+    "last-v1",
+    "seed_0",
+    "rank0",
+    "run_3",
+    "fold-2",
+    "mlp_fp16",
+    "resnet50",
+    "deep7b",
+    "model-00001-of-00002",
+    "loss0.25",
+    "acc-0.93",
+    "lr_0.1",
+    "step=1e3",
+    "step_0.1",
+    "ckpt_12345678901234567890",
+    "12345678901234567890",
+]
+
+
+@pytest.mark.parametrize(("stem", "expected"), NAMES.items())
+def test_names_that_tell(stem: str, expected: tuple[int | None, float | None]) -> None:
+    step, epoch = step_and_epoch({}, stem)
+    assert (step, epoch) == expected
+    assert isinstance(step, int | None)
+
+
+@pytest.mark.parametrize("stem", SILENT)
+def test_names_that_do_not_tell(stem: str) -> None:
+    assert step_and_epoch({}, stem) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("checkpoint-500", (500, None)),
+        ("step_100", (100, None)),
+        ("global_step1000", (1000, None)),
+        ("epoch_4", (None, 4)),
+        ("run_3", (None, None)),
+        ("100", (None, None)),
+        ("batch64", (None, None)),
+        ("mlp_step_5", (None, None)),
+        ("runs", (None, None)),
+    ],
+)
+def test_a_folder_tells_where_it_is_nothing_but_a_time(folder: str, expected: tuple[int | None, float | None]) -> None:
+    assert step_and_epoch({}, "model", folder) == expected
+
+
+def test_the_folder_is_asked_last() -> None:
+    assert step_and_epoch({}, "step_7", "checkpoint-500") == (7, None)
+    assert step_and_epoch({"epoch": 2}, "model", "checkpoint-500") == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"step": 5}, (5, 3)),
+        ({"global_step": 6, "step": 5}, (6, 3)),
+        ({"iter_num": 7}, (7, 3)),
+        ({"iteration": 8}, (8, 3)),
+        ({"num_updates": 9}, (9, 3)),
+        ({"step": 5, "epoch": 1}, (5, 1)),
+        ({"epoch": 1.25}, (100, 1.25)),
+        ({"step": torch.tensor(11)}, (11, 3)),
+        ({"step": torch.tensor([12.0])}, (12, 3)),
+        ({"step": "13", "epoch": "2"}, (13, 2)),  # safetensors metadata
+        ({"epoch": "2.5"}, (100, 2.5)),
+        ({"global_step": None, "step": 14}, (14, 3)),
+    ],
+)
+def test_content_goes_before_the_name(content: dict, expected: tuple[int, float]) -> None:
+    assert step_and_epoch(content, "epoch=3-step=100") == expected
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        True,
+        None,
+        "soon",
+        "²",
+        "nan",
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**400,
+        2**63,
+        [5],
+        {"step": 5},
+        torch.arange(2),
+        torch.tensor(math.nan),
+        torch.tensor(1j),
+    ],
+)
+def test_what_is_no_number_says_nothing(nonsense: object) -> None:
+    assert step_and_epoch({"step": nonsense, "epoch": nonsense}, "epoch=3-step=100") == (100, 3)

@@ -1,0 +1,88 @@
+"""The command line under test: in this process, or as a process of its own with a home of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from scalecurv.cli import main
+
+ROOT = Path(__file__).parents[1]
+SERIAL = ("--engine", "serial", "--threads", "1")
+CHEAP = ("--measure", "gradient")
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="scalecurv")
+
+
+def analyze(*arguments: object) -> Result:
+    """`scalecurv analyze` in a loop, the gradient alone unless another measure is asked for."""
+    return invoke("analyze", *arguments, *(() if "--measure" in arguments else CHEAP), *SERIAL)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Nothing of this process but the search path, so that no cluster or token of it is inherited."""
+    home.mkdir(exist_ok=True)
+    own = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    return {"PATH": os.environ["PATH"], **own, **more}
+
+
+def start(words: Sequence[object], home: Path, **more: str) -> "subprocess.Popen[str]":
+    """A process in a group of its own, as a shell starts one."""
+    return subprocess.Popen(
+        [str(word) for word in words],
+        env=environment(home, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def start_scalecurv(*arguments: object, home: Path, **more: str) -> "subprocess.Popen[str]":
+    return start([sys.executable, "-m", "scalecurv", *arguments], home, **more)
+
+
+def read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
+    """The lines of its stderr up to the first that starts with `word`."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line.rstrip("\n"))
+        if line.startswith(word):
+            return lines
+    raise AssertionError(f"it ended before it said {word!r}: {lines}")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether it comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def processes_of(home: Path) -> list[int]:
+    """Processes that run under this home: a test's own, and what they started."""
+    mark = f"HOME={home}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def end_processes_of(home: Path) -> None:
+    for pid in processes_of(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

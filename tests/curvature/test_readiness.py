@@ -1,0 +1,57 @@
+"""Models whose loss is no function of the parameters alone are refused, with what to do."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
+from tests.networks import data, network
+
+EVAL = "call model.eval() before handing the model over"
+
+
+def with_module(module: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 4), module, nn.Linear(4, 3)).double()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            with_module(nn.Dropout(0.1)),
+            f"module '1' (Dropout) is in train mode, so the loss is random; {EVAL}",
+        ),
+        (
+            with_module(nn.BatchNorm1d(4)),
+            f"module '1' (BatchNorm1d) is in train mode, so the loss depends on how the data is batched; {EVAL}",
+        ),
+        (
+            with_module(nn.BatchNorm1d(4, track_running_stats=False)).eval(),
+            "module '1' (BatchNorm1d) keeps no running statistics, so the loss depends on how the data is batched; "
+            "train it with track_running_stats=True",
+        ),
+    ],
+)
+def test_what_is_refused(model: nn.Module, message: str) -> None:
+    with pytest.raises(Misuse, match=f"^{re.escape(message)}$"):
+        Problem(model, data("mse"), "mse")
+
+
+@pytest.mark.parametrize("module", [nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(4).eval()])
+def test_what_is_let_through(module: nn.Module) -> None:
+    model = with_module(module)
+    model[1].train(module.training)
+    assert Problem(model, data("mse"), "mse").num_outputs == 3
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_no_numbers(bad: float) -> None:
+    model = network("relu")
+    with torch.no_grad():
+        model[2].weight[0, :2] = bad
+    message = "parameter '2.weight' holds 2 non-finite value(s) of 20; remove them first"
+    with pytest.raises(Misuse, match=f"^{re.escape(message)}$"):
+        Problem(model, data("mse"), "mse")

@@ -1,0 +1,61 @@
+"""The laptop is the reference: Ray stores the same rows, bit by bit, with one worker, with two, and when one dies."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecurv.analysis import Request
+from scalecurv.checkpoints.problem_file import read_spec
+from scalecurv.engine.dispatch import Resources
+from scalecurv.engine.unit import Analyst
+from scalecurv.measures import MEASURES, measures_named
+from scalecurv.record import Outcome
+from scalecurv.sweep import Sweep
+from tests.engine.fakes import DiesOnce, attempts
+from tests.runs import assert_same_store, carry_out, rows_of, write_run, write_truncated
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("agreement") / "run", steps=range(4))
+    write_truncated(folder / "step_9.pt")
+    return folder
+
+
+def stored(run: Path, store: Path, resources: Resources) -> dict[str, Outcome]:
+    request = Request(measures_named(tuple(MEASURES), max_matvecs=64), seed=1)
+    outcomes = carry_out(Sweep((run,), store, read_spec(run, {}), request, resources=resources))
+    return {Path(outcome.path).stem: outcome for outcome in outcomes}
+
+
+@pytest.fixture(scope="module")
+def reference(run: Path) -> Path:
+    store = run.parent / "serial"
+    outcomes = stored(run, store, Resources("serial", threads=1))
+    assert [outcome.status for outcome in outcomes.values()] == [*["ok"] * 4, "failed"]
+    assert set(rows_of(store)["measure"]) == set(MEASURES)
+    return store
+
+
+def test_one_worker_stores_the_rows_of_the_loop(cluster: Any, run: Path, reference: Path, tmp_path: Path) -> None:
+    outcomes = stored(run, tmp_path, Resources("ray", workers=1))
+    assert list(outcomes) == [f"step_{i}" for i in (0, 1, 2, 3, 9)]
+    assert {outcome.provenance["threads"] for outcome in outcomes.values()} == {1}
+    assert_same_store(tmp_path, reference)
+
+
+@pytest.mark.fault
+def test_two_workers_do_too_and_a_third_in_place_of_one_that_is_killed(
+    cluster: Any, run: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scalecurv.sweep.Analyst", lambda *told: DiesOnce(Analyst(*told), tmp_path, "step_1.pt"))
+    outcomes = stored(run, tmp_path / "store", Resources("ray", workers=2))
+    assert {name: outcome.attempt for name, outcome in outcomes.items()} == {
+        **dict.fromkeys(["step_0", "step_2", "step_3", "step_9"], 1),
+        "step_1": 2,
+    }
+    assert attempts(tmp_path, "step_1.pt") == 2
+    assert_same_store(tmp_path / "store", reference)

@@ -1,0 +1,150 @@
+"""Who runs where, and with what: wishes that cannot be met are said before any unit runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scalecurv.engine import dispatch
+from scalecurv.engine.attempts import Done
+from scalecurv.engine.dispatch import Resources, chosen_engine, num_cores, run, serial_device
+from scalecurv.engine.pool import Workers
+from scalecurv.errors import Misuse
+from tests.engine.fakes import Scripted, attempts
+
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+@pytest.fixture(autouse=True)
+def _no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(JOB, raising=False)
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int) -> None:
+    monkeypatch.setattr(dispatch, "num_cores", lambda: cores)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+
+
+@pytest.mark.parametrize(
+    ("resources", "units", "cores", "gpus", "engine"),
+    [
+        (Resources(), 5, 8, 0, "ray"),
+        (Resources(), 1, 8, 0, "serial"),
+        (Resources(), 5, 1, 0, "serial"),
+        (Resources(), 5, 1, 2, "ray"),
+        (Resources(workers=1), 5, 8, 0, "serial"),
+        (Resources(workers=2), 5, 1, 0, "ray"),
+        (Resources(address="10.0.0.1:6379"), 5, 1, 0, "ray"),
+        (Resources(address="10.0.0.1:6379"), 1, 1, 0, "serial"),
+        (Resources(engine="ray"), 1, 1, 0, "ray"),
+        (Resources(engine="serial", address="10.0.0.1:6379"), 5, 8, 4, "serial"),
+    ],
+)
+def test_auto_is_ray_where_there_is_work_and_hands_for_it(
+    monkeypatch: pytest.MonkeyPatch, resources: Resources, units: int, cores: int, gpus: int, engine: str
+) -> None:
+    machine(monkeypatch, cores, gpus)
+    assert chosen_engine(resources, units) == engine
+
+
+def test_a_job_has_a_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 1, 0)
+    monkeypatch.setenv(JOB, "{}")
+    assert chosen_engine(Resources(), 5) == "ray"
+
+
+@pytest.mark.parametrize(
+    ("resources", "cluster", "units", "workers"),
+    [
+        (Resources(), {"CPU": 4.0}, 9, Workers(4, 1, 0.0)),
+        (Resources(), {"CPU": 4.0}, 3, Workers(3, 1, 0.0)),
+        (Resources(threads=3), {"CPU": 8.0}, 9, Workers(2, 3, 0.0)),
+        (Resources(workers=2), {"CPU": 8.0}, 9, Workers(2, 1, 0.0)),
+        (Resources(workers=20), {"CPU": 8.0}, 99, Workers(8, 1, 0.0)),
+        (Resources(), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(2, 1, 1.0)),
+        (Resources(gpus_per_worker=0.5), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(4, 1, 0.5)),
+        (Resources(gpus_per_worker=2), {"CPU": 8.0, "GPU": 5.0}, 9, Workers(2, 1, 2)),
+        (Resources(device="cuda"), {"CPU": 1.0, "GPU": 2.0}, 9, Workers(1, 1, 1.0)),
+        (Resources(device="cpu"), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(8, 1, 0.0)),
+    ],
+)
+def test_one_worker_a_gpu_or_a_core(
+    resources: Resources, cluster: dict[str, float], units: int, workers: Workers
+) -> None:
+    assert dispatch._workers(resources, cluster, units) == workers
+
+
+@pytest.mark.parametrize(
+    ("resources", "cluster", "message"),
+    [
+        (Resources(threads=4), {"CPU": 2.0}, "--threads 4 but the Ray cluster has 2 CPUs; give fewer"),
+        (
+            Resources(device="cuda"),
+            {"CPU": 2.0},
+            "--device cuda with 1 GPUs a worker but the Ray cluster has 0; give --device cpu, or fewer "
+            "--gpus-per-worker",
+        ),
+        (
+            Resources(gpus_per_worker=2),
+            {"CPU": 2.0, "GPU": 1.0},
+            "--device auto with 2 GPUs a worker but the Ray cluster has 1; give --device cpu, or fewer "
+            "--gpus-per-worker",
+        ),
+    ],
+)
+def test_what_the_cluster_does_not_have_is_not_waited_for(
+    resources: Resources, cluster: dict[str, float], message: str
+) -> None:
+    with pytest.raises(Misuse) as caught:
+        dispatch._workers(resources, cluster, 9)
+    assert str(caught.value) == message
+
+
+ABSENT = "--device {} but torch sees {} GPU(s) on this machine; give --device cpu, or the --address of a cluster that "
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus", "message"),
+    [
+        (Resources(device="gpu"), 1, "unknown --device 'gpu'; choose from auto, cpu, cuda"),
+        (Resources(device="cuda:x"), 1, "unknown --device 'cuda:x'; choose from auto, cpu, cuda"),
+        (Resources(device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
+        (Resources(device="cuda:1"), 1, ABSENT.format("cuda:1", 1) + "has one"),
+        (Resources("serial", "10.0.0.1:6379", device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
+    ],
+)
+def test_a_device_that_is_not_there_is_misuse(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, resources: Resources, gpus: int, message: str
+) -> None:
+    machine(monkeypatch, 2, gpus)
+    with pytest.raises(Misuse) as caught:
+        list(run(Scripted(tmp_path), ["good"], resources))  # type: ignore[arg-type]
+    assert str(caught.value) == message
+    assert attempts(tmp_path, "worker") == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "device"),
+    [("auto", 0, "cpu"), ("auto", 2, "cuda:0"), ("cuda", 2, "cuda:0"), ("cuda:1", 2, "cuda:1"), ("cpu", 2, "cpu")],
+)
+def test_the_loop_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch, asked: str, gpus: int, device: str) -> None:
+    machine(monkeypatch, 2, gpus)
+    assert serial_device(asked) == device
+
+
+@pytest.mark.parametrize(("threads", "told"), [(None, f"cpu {num_cores()}"), (5, "cpu 5")])
+def test_the_loop_has_all_cores_unless_told(tmp_path: Path, threads: int | None, told: str) -> None:
+    resources = Resources("serial", threads=threads, device="cpu")
+    news = list(run(Scripted(tmp_path), ["good-1", "good-2"], resources))  # type: ignore[arg-type]
+    assert news == [Done(unit, f"{unit} analysed", 1) for unit in ("good-1", "good-2")]
+    assert (tmp_path / "told").read_text() == told
+
+
+@pytest.mark.ray
+def test_ray_workers_have_one_thread_and_no_gpu(cluster: Any, tmp_path: Path) -> None:
+    news = list(run(Scripted(tmp_path), ["good"], Resources("ray")))  # type: ignore[arg-type]
+    assert news == [Done("good", "good analysed", 1)]
+    assert (tmp_path / "told").read_text() == "cpu 1"
+    with pytest.raises(Misuse, match=r"^--threads 3 but the Ray cluster has 2 CPUs; give fewer$"):
+        list(run(Scripted(tmp_path), ["good"], Resources("ray", threads=3)))  # type: ignore[arg-type]

@@ -1,0 +1,118 @@
+"""The pool under fire: workers that are killed, run out of memory, meet bugs or never start."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecurv.engine.attempts import Done, Lost, UnitError
+from scalecurv.engine.pool import Pool, Workers
+from scalecurv.errors import Misuse
+from tests.commands import wait_for
+from tests.engine.fakes import Scripted, attempts
+
+pytestmark = [pytest.mark.ray, pytest.mark.fault]
+
+UNITS = ["good-1", "poison", "good-2", "once", "memory", "good-3", "hungry", "good-4"]
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("misfortunes")
+
+
+@pytest.fixture(scope="module")
+def news(cluster: Any, folder: Path) -> list[Done | Lost]:
+    """One pool of two workers, and every misfortune at once: the first worker dies while it starts."""
+    return list(Pool(cluster, Scripted(folder, stillborn=1), Workers(2)).run(UNITS))
+
+
+@pytest.fixture(scope="module")
+def by_unit(news: list[Done | Lost]) -> dict[str, Done | Lost]:
+    return {item.unit: item for item in news}
+
+
+def test_every_unit_is_heard_of_exactly_once(news: list[Done | Lost]) -> None:
+    assert Counter(item.unit for item in news) == Counter(UNITS)
+
+
+def test_others_are_done_at_the_first_attempt(by_unit: dict[str, Done | Lost]) -> None:
+    for unit in ("good-1", "good-2", "good-3", "good-4"):
+        assert by_unit[unit] == Done(unit, f"{unit} analysed", 1)
+
+
+def test_a_unit_that_kills_its_workers_is_lost_after_three_attempts(
+    by_unit: dict[str, Done | Lost], folder: Path
+) -> None:
+    lost = by_unit["poison"]
+    assert isinstance(lost, Lost)
+    assert lost.attempt == 3 == attempts(folder, "poison")
+    assert lost.reason.startswith("its worker died: ")
+    assert lost.reason.endswith(" (3 attempts)")
+    assert "\n" not in lost.reason
+
+
+def test_a_worker_killed_once_costs_one_attempt(by_unit: dict[str, Done | Lost], folder: Path) -> None:
+    assert by_unit["once"] == Done("once", "once analysed", 2)
+    assert attempts(folder, "once") == 2
+
+
+def test_out_of_memory_is_tried_three_times(by_unit: dict[str, Done | Lost], folder: Path) -> None:
+    assert by_unit["memory"] == Lost("memory", "out of memory: no room for a basis (3 attempts)", 3)
+    assert by_unit["hungry"] == Done("hungry", "hungry analysed", 2)
+    assert attempts(folder, "memory") == 3
+
+
+def test_the_dead_are_replaced_and_no_worker_is_left(news: list[Done | Lost], folder: Path) -> None:
+    pids = Scripted(folder).pids
+    deaths = 1 + 3 + 1  # while starting, poison, once
+    assert len(set(pids)) in (2 + deaths - 1, 2 + deaths)  # the last may be called off while it starts
+    assert wait_for(lambda: all(map(gone, pids)))
+
+
+def test_a_bug_stops_new_work_and_is_raised_once_all_in_flight_is_home(cluster: Any, tmp_path: Path) -> None:
+    news: list[Done | Lost] = []
+    running = Pool(cluster, Scripted(tmp_path), Workers(2)).run(["bug", "slow", "never-1", "never-2"])
+    with pytest.raises(UnitError) as caught:
+        news.extend(running)
+    assert news == [Done("slow", "slow analysed", 1)]
+    assert caught.value.unit == "bug"
+    first, *traceback = str(caught.value).splitlines()
+    assert first == "while analysing bug:"
+    assert traceback[-1] == "ZeroDivisionError: the bug itself"
+    assert any('fakes.py", line' in line and "_analyse" in line for line in traceback)
+    assert attempts(tmp_path, "bug") == 1
+    assert attempts(tmp_path, "never-1") == attempts(tmp_path, "never-2") == 0
+    assert wait_for(lambda: all(map(gone, Scripted(tmp_path).pids)))
+
+
+def test_closing_the_iterator_kills_the_workers(cluster: Any, tmp_path: Path) -> None:
+    running = Pool(cluster, Scripted(tmp_path), Workers(2)).run(["endless", "good-1", "endless-too", "never"])
+    assert next(running) == Done("good-1", "good-1 analysed", 1)
+    assert wait_for(lambda: attempts(tmp_path, "endless") == 1)
+    running.close()
+    pids = Scripted(tmp_path).pids
+    assert len(pids) == 2
+    assert wait_for(lambda: all(map(gone, pids)))
+    assert attempts(tmp_path, "never") == 0
+
+
+def test_workers_that_never_start_are_misuse_after_three(cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(Misuse) as caught:
+        list(Pool(cluster, Scripted(tmp_path, stillborn=99), Workers(1)).run(["good-1", "good-2"]))
+    before, after = "3 workers in a row died while starting (", "); give fewer --workers, or more memory"
+    assert str(caught.value).startswith(before)
+    assert str(caught.value).endswith(after)
+    assert "\n" not in str(caught.value)
+    assert attempts(tmp_path, "worker") == 3
+    assert attempts(tmp_path, "good-1") == 0

@@ -1,0 +1,69 @@
+"""Counting singular values above a share of the largest, with what the sketch left open."""
+
+import numpy as np
+import pytest
+import torch
+
+from scalecurv.estimate import Status
+from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.numerical_rank import numerical_rank
+from scalecurv.linalg.range_finder import SingularValues, singular_values
+from tests.matrices import rectangular
+
+SINGULAR = {
+    "rank 20": np.linspace(3, 1, 20),
+    "rank 75": np.linspace(3, 1, 75),
+    "steps": np.repeat([1.0, 1e-3, 1e-6, 1e-9], 10),
+    "decay": 0.7 ** np.arange(120),
+    "full": np.linspace(2, 1, 160),
+}
+ROUNDOFF = 300 * np.finfo(np.float64).eps
+
+
+@pytest.mark.parametrize("tau", [0.5, 1e-2, 2e-4, 1e-7, ROUNDOFF])
+@pytest.mark.parametrize("shape", [(300, 160), (160, 300)])
+@pytest.mark.parametrize("spectrum", SINGULAR)
+def test_it_counts_as_the_svd_does(spectrum: str, shape: tuple[int, int], tau: float) -> None:
+    A = rectangular(*shape, SINGULAR[spectrum])
+    found = numerical_rank(singular_values(DenseOperator(A), 0, 1 << 30), tau)
+    sigma = np.linalg.svd(A.numpy(), compute_uv=False)
+    assert found.value == found.lower == found.upper == (sigma > tau * sigma[0]).sum()
+    assert found.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("tau", [0.5, 1e-2, 2e-4, ROUNDOFF])
+@pytest.mark.parametrize("vectors", [5, 15, 50])
+@pytest.mark.parametrize("spectrum", SINGULAR)
+def test_short_of_memory_the_interval_holds_the_rank(spectrum: str, vectors: int, tau: float) -> None:
+    A = rectangular(300, 160, SINGULAR[spectrum])
+    found = numerical_rank(singular_values(DenseOperator(A), 0, vectors * (2 * 300 + 160) * 8), tau)
+    sigma = np.linalg.svd(A.numpy(), compute_uv=False)
+    assert found.lower <= (sigma > tau * sigma[0]).sum() <= found.upper
+    assert found.value == found.lower
+    assert found.status is (Status.CONVERGED if found.lower == found.upper else Status.LOWER_BOUND)
+    if vectors < (sigma > tau * sigma[0]).sum():
+        assert found.status is Status.LOWER_BOUND
+        assert found.lower <= vectors
+        assert found.confidence == 1 - 1e-10
+
+
+@pytest.mark.parametrize("shape", [(300, 160), (3, 2)])
+def test_nothing_has_rank_zero(shape: tuple[int, int]) -> None:
+    found = numerical_rank(singular_values(DenseOperator(torch.zeros(shape, dtype=torch.float64)), 0, 1 << 30), 1e-3)
+    assert (found.value, found.upper, found.status) == (0, 0, Status.CONVERGED)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "complete", "lower", "upper"),
+    [
+        ([1.0, 0.2, 0.05], 0.0, True, 2, 2),
+        ([1.0, 0.11, 0.05], 0.06, False, 2, 3),  # 0.05 may be as much as 0.11
+        ([1.0, 0.104, 0.01], 0.06, False, 1, 2),  # the largest may be 1.06, which 0.104 does not reach a tenth of
+        ([1.0, 0.2, 0.05], 0.11, False, 2, 9),  # and any number of unseen values may reach 0.1
+    ],
+)
+def test_what_the_error_leaves_open(values: list[float], error: float, complete: bool, lower: int, upper: int) -> None:
+    found = numerical_rank(SingularValues(np.array(values), error, complete, (12, 9), 33), 0.1)
+    assert (found.value, found.lower, found.upper, found.num_matvecs) == (lower, lower, upper, 33)
+    assert found.confidence == (1.0 if complete else 1 - 1e-10)
+    assert found.method == "range finder, tau=0.1"

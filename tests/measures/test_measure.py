@@ -1,0 +1,134 @@
+"""What every measure promises, asked of each of them, and the names by which they are chosen."""
+
+import json
+import pickle
+import re
+from dataclasses import FrozenInstanceError, fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from scalecurv.analysis import Identity, Request
+from scalecurv.errors import Misuse
+from scalecurv.estimate import Estimate, Status
+from scalecurv.measures import DEFAULT, MEASURES, measures_named
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.measure import Findings, Measure
+from scalecurv.quantities import NAMES
+from tests.networks import problem
+
+IDENTITY = Identity("fingerprint", "task", "float64")
+ANOTHER = {"rtol": 0.5, "max_matvecs": 40, "memory": 1 << 14, "num_starts": 2}  # a value for every option there is
+
+
+def ask(measure: Measure, seed: int = 0, **options: object) -> Findings:
+    return measure.ask(Evaluation(problem("relu", "cross_entropy", **options), seed))
+
+
+def the_key(measure: Measure, identity: Identity = IDENTITY, seed: int = 0) -> str:
+    (key,) = Request((measure,), seed).keys(identity)
+    return key
+
+
+def assert_honest(estimate: Estimate, rtol: float) -> None:
+    """The status says no more than the numbers do."""
+    e = estimate
+    if e.status in (Status.NOT_APPLICABLE, Status.FAILED):
+        assert np.isnan([e.value, e.stderr, e.lower, e.upper, e.confidence]).all()
+        return
+    assert e.lower <= e.value <= e.upper
+    assert 0 < e.confidence <= 1
+    if e.status is Status.EXACT:
+        assert (e.lower, e.upper, e.confidence, e.num_samples) == (e.value, e.value, 1, 0)
+        assert np.isnan(e.stderr)
+    elif e.status is Status.CONVERGED:
+        assert e.within(rtol)
+        assert e.num_samples >= 32 or np.isnan(e.stderr)
+    elif e.status is Status.CERTIFIED:
+        assert e.within(rtol) or "absolute" in e.method
+    elif e.status is Status.BUDGET:
+        assert not e.within(rtol) or e.num_samples < 32
+
+
+@pytest.fixture(params=MEASURES, name="measure")
+def _measure(request: pytest.FixtureRequest) -> Measure:
+    return MEASURES[request.param]()
+
+
+class TestEveryMeasure:
+    """Conformance."""
+
+    def test_it_is_a_value(self, measure: Measure) -> None:
+        assert pickle.loads(pickle.dumps(measure)) == measure
+        assert hash(replace(measure)) == hash(measure)
+        with pytest.raises(FrozenInstanceError):
+            measure.rtol = 1.0
+
+    def test_its_options_are_plain(self, measure: Measure) -> None:
+        options = json.loads(json.dumps(measure.options))
+        assert type(measure)(**options) == measure
+        assert set(options) == {f.name for f in fields(measure)} <= set(ANOTHER)
+
+    def test_everything_that_changes_the_numbers_changes_the_key(
+        self, measure: Measure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = {the_key(measure), the_key(measure, seed=1)}
+        keys |= {the_key(replace(measure, **{name: ANOTHER[name]})) for name in measure.options}
+        keys |= {the_key(measure, replace(IDENTITY, **{name: "x"})) for name in ("fingerprint", "task_id", "dtype")}
+        assert the_key(replace(measure)) in keys
+        monkeypatch.setattr(type(measure), "version", measure.version + 1)
+        keys.add(the_key(measure))
+        assert len(keys) == 2 + len(measure.options) + 3 + 1
+
+    def test_it_finds_what_it_names(self, measure: Measure) -> None:
+        findings = ask(measure)
+        assert set(findings.estimates) == set(measure.quantities) <= set(NAMES)
+        for array in findings.arrays.values():
+            assert array.ndim == 1
+            assert array.dtype == np.float64
+
+    def test_the_seed_decides_and_nothing_else(self, measure: Measure) -> None:
+        first, again, other = ask(measure), ask(measure), ask(measure, seed=1)
+        assert repr(first) == repr(again)  # bit by bit, NaN included
+        drawn = measure.name in ("extremes", "moments", "curvature", "spectrum")
+        assert (repr(other) != repr(first)) == drawn
+
+    @pytest.mark.parametrize("budget", [16, 150, 1000])
+    def test_its_statuses_are_honest_and_its_budget_is_kept(self, measure: Measure, budget: int) -> None:
+        options = {name: value for name, value in (("rtol", 0.2), ("max_matvecs", budget)) if name in measure.options}
+        asked = replace(measure, **options)
+        for estimate in ask(asked).estimates.values():
+            assert_honest(estimate, 0.2)
+            assert estimate.num_matvecs <= budget or measure.name == "rank"
+
+    def test_single_precision_agrees(self, measure: Measure) -> None:
+        double, single = ask(measure).estimates, ask(measure, dtype=torch.float32).estimates
+        for name, estimate in double.items():
+            assert single[name].status is estimate.status
+            assert single[name].value == pytest.approx(estimate.value, rel=1e-4, nan_ok=True)
+
+    def test_batches_and_memory_are_not_seen(self, measure: Measure) -> None:
+        if "max_matvecs" in measure.options:
+            measure = replace(measure, max_matvecs=100)
+        whole, split = ask(measure).estimates, ask(measure, batch_size=2, memory=20_000).estimates
+        for name, estimate in whole.items():
+            assert split[name].value == pytest.approx(estimate.value, rel=1e-10, nan_ok=True)
+            assert split[name].num_matvecs == estimate.num_matvecs
+
+
+def test_the_default_leaves_out_what_costs_most() -> None:
+    assert set(DEFAULT) == set(MEASURES) - {"spectrum"}
+
+
+def test_each_measure_takes_the_options_it_has() -> None:
+    gradient, moments, rank = measures_named(("rank", "moments", "gradient"), rtol=0.5, memory=7)
+    assert gradient == MEASURES["gradient"]()
+    assert moments == MEASURES["moments"](rtol=0.5)
+    assert rank == MEASURES["rank"](memory=7)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    wanted = "unknown measure 'tracee'; choose from gradient, extremes, moments, curvature, rank, spectrum"
+    with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
+        measures_named(("moments", "tracee"))

@@ -1,0 +1,182 @@
+"""Parts are committed whole or not at all, and every acknowledged one survives whatever happens next."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecurv.errors import Misuse, StoreError
+from scalecurv.store import writer
+from scalecurv.store.image import decode
+from scalecurv.store.reader import read_store
+from scalecurv.store.rows import rows_of
+from scalecurv.store.writer import PARTS, prepare_store, write_atomically, write_part
+from tests.outcomes import FAILED, cells, exactly, failure, outcome, record, store_of
+
+FIRST = outcome("/runs/step_1.pt", record("k1", exactly(trace=1.5), ritz=[1, 2]))
+OTHERS = {
+    "path": replace(FIRST, path="/runs/step_2.pt"),
+    "content": replace(FIRST, fingerprint="f2"),
+    "task": replace(FIRST, task_id="t2"),
+    "seed": replace(FIRST, seed=1),
+    "dtype": replace(FIRST, dtype="float64"),
+    "status": replace(FIRST, status="partial"),
+    "error": replace(FIRST, error="why"),
+    "keys": replace(FIRST, records=(record("k2", exactly(trace=1.5)),)),
+    "more keys": replace(FIRST, records=(*FIRST.records, record("k2", exactly(trace=1.5)))),
+    "no keys": replace(FIRST, records=()),
+    "what failed": replace(FIRST, records=(record("k1", {("trace", ""): FAILED}),)),
+}
+
+
+def listing(store: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+def test_a_part_holds_its_outcome(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "a" / "store")
+    path = write_part(store, FIRST)
+    assert path.parent == store / "parts"
+    assert path.suffix == ".h5"
+    assert cells(decode(path)) == cells(rows_of(FIRST))
+    assert list(listing(store)) == [f"parts/{path.name}"]
+
+
+def test_the_same_again_replaces_and_anything_else_stands_beside(tmp_path: Path) -> None:
+    store = store_of(tmp_path, FIRST)
+    newer = replace(FIRST, created=200.0, records=(record("k1", exactly(trace=2.5)),))
+    assert write_part(store, newer) == write_part(store, FIRST) == write_part(store, newer)
+    assert len(listing(store)) == 1
+    assert read_store(store).tables["estimates"]["value"].tolist() == [2.5]
+    paths = {write_part(store, other) for other in OTHERS.values()}
+    assert len(paths) == len(OTHERS)
+    assert len(listing(store)) == 1 + len(OTHERS)
+
+
+@pytest.mark.parametrize("change", [{"task_id": "t2"}, {"seed": 1}])
+def test_failures_at_one_path_do_not_wipe_each_other_out(tmp_path: Path, change: dict[str, Any]) -> None:
+    one, two = failure("/runs/a.pt", "broken"), failure("/runs/a.pt", "broken", **change)
+    assert len(read_store(store_of(tmp_path, one, two)).tables["checkpoints"]) == 2
+
+
+def test_the_order_of_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content on disk, then its name, then the directory on disk: a power cut leaves the old or the new."""
+    events: list[tuple[str, Any]] = []
+    fsync, replace_file = os.fsync, os.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        here = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        events.append(("fsync", here.name if here.is_dir() else here.read_bytes()))
+        fsync(descriptor)
+
+    def seen_replace(source: Path, target: Path) -> None:
+        events.append(("replace", Path(target).name))
+        assert Path(source).parent == Path(target).parent
+        assert Path(source).suffix != ".h5"  # no reader takes it for a part
+        replace_file(source, target)
+
+    monkeypatch.setattr(writer.os, "fsync", seen_fsync)
+    monkeypatch.setattr(writer.os, "replace", seen_replace)
+    write_atomically(tmp_path / "x.h5", b"content")
+    assert events == [("fsync", b"content"), ("replace", "x.h5"), ("fsync", tmp_path.name)]
+    assert listing(tmp_path) == {"x.h5": b"content"}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "write"])
+def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    store = store_of(tmp_path, FIRST)
+    before = listing(store)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if call == "write":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    else:
+        monkeypatch.setattr(writer.os, call, full)
+    try:
+        with pytest.raises(StoreError) as caught:
+            write_part(store, OTHERS["path"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    reason = "File too large" if call == "write" else "No space left on device"
+    said = f"{store / PARTS} cannot be written ({reason}); make room and run the same again"
+    assert str(caught.value) == said
+    assert listing(store) == before
+    monkeypatch.undo()
+    write_part(store, OTHERS["path"])  # with room again it goes on
+    assert len(read_store(store).tables["checkpoints"]) == 2
+
+
+def test_a_store_whose_disk_went_away(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store")
+    (store / PARTS).rmdir()
+    with pytest.raises(StoreError) as caught:
+        write_part(store, FIRST)
+    said = f"{store / PARTS} cannot be written (No such file or directory); make room and run the same again"
+    assert str(caught.value) == said
+
+
+def test_places_that_cannot_be_a_store(tmp_path: Path) -> None:
+    file = tmp_path / "results.h5"
+    file.write_bytes(b"precious")
+    with pytest.raises(Misuse) as caught:
+        prepare_store(file)
+    assert str(caught.value) == f"{file} is a file; give a directory for the store (it is made if it does not exist)"
+    with pytest.raises(Misuse) as caught:
+        prepare_store(file / "store")
+    advice = "give a directory that can be written"
+    assert str(caught.value) == f"{file / 'store'} cannot be made a store (Not a directory); {advice}"
+    with pytest.raises(Misuse) as caught:
+        prepare_store(Path("/proc/store"))
+    assert str(caught.value) == f"/proc/store cannot be made a store (No such file or directory); {advice}"
+    assert file.read_bytes() == b"precious"
+
+
+def test_preparing_twice_touches_nothing(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "deep" / "store", FIRST)
+    before = listing(store)
+    prepare_store(store)
+    assert listing(store) == before
+
+
+BUSY = """
+import sys
+from pathlib import Path
+from scalecurv.store.writer import write_part
+from tests.outcomes import exactly, outcome, record
+for i in range(1000):
+    number = i + 1000 * int(sys.argv[2])
+    found = record(f"k{number}", exactly(trace=float(number)))
+    write_part(Path(sys.argv[1]), outcome(f"/runs/step_{number}.pt", found))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.fault
+def test_two_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    writers = [
+        subprocess.Popen([sys.executable, "-c", BUSY, store, str(i)], stdout=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    said: list[list[str]] = [[], []]
+    for i, process in enumerate(writers):
+        assert process.stdout is not None
+        said[i] = [process.stdout.readline() for _ in range(12)]
+    for i, process in enumerate(writers):
+        process.kill()
+        rest, _ = process.communicate()
+        said[i] += rest.splitlines()
+    contents = read_store(store)
+    acknowledged = {int(number) for lines in said for number in lines if number.strip()}
+    assert contents.broken == {}
+    assert acknowledged <= {int(value) for value in contents.tables["estimates"]["value"]}
+    assert len(acknowledged) >= 24

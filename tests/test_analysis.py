@@ -1,0 +1,118 @@
+"""A problem and a request: which records come, what they cost, and what a broken one says."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import CheckpointError
+from scalecurv.estimate import Status
+from scalecurv.linalg import hutchinson
+from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
+from scalecurv.measures.evaluation import Evaluation
+from tests.networks import data, network, problem
+
+IDENTITY = Identity("fingerprint", "task", "float64")
+EVERYTHING = measures_named(tuple(MEASURES), rtol=0.3, max_matvecs=100)
+
+
+def test_one_record_a_measure_under_its_key() -> None:
+    request = Request(EVERYTHING, 3)
+    records, total = analyze(problem("relu"), request, IDENTITY)
+    assert [(r.key, r.measure) for r in records] == [(key, m.name) for key, m in request.keys(IDENTITY).items()]
+    evaluation = Evaluation(problem("relu"), 3)
+    for record, measure in zip(records, EVERYTHING, strict=True):
+        findings = measure.ask(evaluation)
+        assert repr(record.estimates) == repr({(name, ""): e for name, e in findings.estimates.items()})
+        assert repr(record.arrays) == repr(findings.arrays)
+        assert not record.failed
+        assert record.seconds > 0
+    assert total == evaluation.total_matvecs
+
+
+def test_what_is_known_is_not_asked_again() -> None:
+    request = Request(EVERYTHING)
+    keys = list(request.keys(IDENTITY))
+    records, total = analyze(problem("relu"), request, IDENTITY, known=set(keys[:2] + keys[3:]))
+    assert [r.measure for r in records] == [EVERYTHING[2].name]
+    (moments,) = records
+    assert total == moments.estimates["trace", ""].num_matvecs
+    assert analyze(problem("relu"), request, IDENTITY, known=keys) == ((), 0)
+
+
+def test_terms_are_run_the_way_it_is_told() -> None:
+    def doubled(operator: HessianOperator, seed: int, ids: range) -> np.ndarray:
+        return 2 * hutchinson.terms(operator, seed, ids)
+
+    asked = Request((Moments(0.3, 100),), 5)
+    (plain,), _ = analyze(problem("relu"), asked, IDENTITY)
+    (twice,), _ = analyze(problem("relu"), asked, IDENTITY, run_terms=doubled)
+    assert twice.estimates["trace", ""].value == 2 * plain.estimates["trace", ""].value
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "message"),
+    [
+        (1e10, torch.float32, "the loss is inf at these weights; there is no curvature to speak of"),
+        (1e30, torch.float32, "the loss is nan at these weights; there is no curvature to speak of"),
+        (1e45, torch.float64, "the gradient norm is inf at these weights; there is no curvature to speak of"),
+    ],
+)
+@pytest.mark.parametrize("measure", EVERYTHING, ids=lambda m: m.name)
+def test_without_loss_or_slope_there_is_no_curvature(measure, scale: float, dtype: torch.dtype, message: str) -> None:
+    model = network("relu").to(dtype)
+    with torch.no_grad():
+        for p in model.parameters():
+            p *= scale
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+        analyze(Problem(model, data("mse"), "mse"), Request((measure,)), IDENTITY)
+
+
+def steep() -> Problem:
+    """A finite loss and slope whose products overflow in single precision: f = a b x with x about 1e15."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(1.0)
+    x = torch.tensor([[1e15]])
+    return Problem(model, (x, torch.zeros(1, 1)), "mse")
+
+
+def test_an_overflow_later_is_a_failed_record_and_not_the_end() -> None:
+    records, _ = analyze(steep(), Request(EVERYTHING), IDENTITY)
+    failed = {r.measure: r.failed for r in records}
+    assert failed == {
+        "gradient": True,  # H g overflows
+        "extremes": False,
+        "moments": False,
+        "curvature": True,
+        "rank": False,  # in double
+        "spectrum": False,
+    }
+    gradient = records[0]
+    reason = "a product in torch.float32 is not finite; try --dtype float64, or look at the weights"
+    assert set(gradient.estimates) == {(name, "") for name in Gradient.quantities}
+    assert {(e.status, e.method) for e in gradient.estimates.values()} == {(Status.FAILED, reason)}
+
+
+def test_a_measure_without_quantities_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: HessianOperator, V: torch.Tensor) -> torch.Tensor:
+        raise FloatingPointError("overflow")
+
+    monkeypatch.setattr(HessianOperator, "_matmat", broken)
+    records, _ = analyze(problem("relu"), Request(measures_named(("spectrum", "rank"))), IDENTITY)
+    assert {r.measure: r.failed for r in records} == {"rank": False, "spectrum": True}
+
+
+def test_a_bug_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(self: HessianOperator, V: torch.Tensor) -> torch.Tensor:
+        raise IndexError("a bug")
+
+    monkeypatch.setattr(HessianOperator, "_matmat", bug)
+    with pytest.raises(IndexError, match=r"^a bug$"):
+        analyze(problem("relu"), Request((Rank(), Moments())), IDENTITY)

@@ -1,0 +1,80 @@
+"""One number at a time: the same as the measures give, remembered as long as the problem lives."""
+
+import gc
+import re
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+import scalecurv as sc
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.measures import Curvature, Extremes, Moments, Rank
+from scalecurv.measures.evaluation import Evaluation
+from tests.networks import data, network, oracle, problem
+
+
+@pytest.mark.parametrize(
+    ("ask", "measure", "quantity"),
+    [
+        (sc.trace, Moments(0.2, 300), "trace"),
+        (sc.scalar_curvature, Curvature(0.2, 300), "scalar_curvature"),
+        (sc.lambda_max, Extremes(0.2, 300), "lambda_max"),
+    ],
+)
+def test_the_answer_is_the_measures(ask, measure, quantity: str) -> None:
+    point = sc.Problem(network("relu"), data("cross_entropy"))
+    assert ask(point, rtol=0.2, max_matvecs=300, seed=2) == measure.ask(Evaluation(point, 2)).estimates[quantity]
+
+
+def test_rank() -> None:
+    point = problem("relu")
+    assert sc.functional_rank(point) == Rank().ask(Evaluation(point)).estimates["rank"]
+    assert sc.functional_rank(point, memory=1000).lower == 1
+
+
+def test_the_hessian_is_an_operator() -> None:
+    H = sc.hessian(problem("tied"))
+    truth = oracle("tied").hessian.numpy()
+    np.testing.assert_allclose(H @ np.eye(69), truth, atol=1e-12)
+    torch.testing.assert_close(H @ torch.ones(69), torch.from_numpy(truth.sum(1)), rtol=1e-10, atol=1e-12)
+
+
+def test_asking_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = problem("relu")
+    first = [sc.trace(point), sc.trace(point, seed=1), sc.scalar_curvature(point), sc.trace(point, rtol=0.5)]
+
+    def bug(self: HessianOperator, V: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("a product was taken")
+
+    monkeypatch.setattr(HessianOperator, "_matmat", bug)
+    assert first == [sc.trace(point), sc.trace(point, seed=1), sc.scalar_curvature(point), sc.trace(point, rtol=0.5)]
+    assert len({e.value for e in first}) == 4
+
+
+def test_a_problem_in_another_precision_has_its_own_answers() -> None:
+    point = problem("relu")
+    double = sc.trace(point)
+    single = sc.trace(point.astype(torch.float32))
+    assert single.value != double.value
+    assert single.value == pytest.approx(double.value, rel=1e-5)
+
+
+def test_what_was_remembered_dies_with_the_problem() -> None:
+    point = problem("relu")
+    sc.trace(point, rtol=0.5)
+    gone = weakref.ref(point)
+    del point
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_public_names() -> None:
+    assert {"Problem", "Estimate", "trace", "scalar_curvature", "lambda_max", "functional_rank", "hessian"} < set(
+        sc.__all__
+    )
+    assert set(sc.__all__) < set(dir(sc))
+    wanted = f"module 'scalecurv' has no attribute 'tracee'; it offers {', '.join(sc.__all__)}"
+    with pytest.raises(AttributeError, match=f"^{re.escape(wanted)}$"):
+        sc.tracee  # noqa: B018

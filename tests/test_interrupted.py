@@ -1,0 +1,105 @@
+"""Killed with -9, then stopped with Ctrl-C, the same command goes on from what was stored until all is there."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import end_processes_of, invoke, processes_of, read_until, start_scalecurv, wait_for
+from tests.runs import assert_same_store, checkpoints_of, stored_rows, write_run
+
+pytestmark = pytest.mark.fault
+
+COUNT = 13
+OPTIONS = ("--threads", "1", "--max-matvecs", "200")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("interrupted") / "run", steps=range(COUNT))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run: Path) -> Path:
+    store = run.parent / "store"
+    assert invoke("analyze", run, store, "--engine", "serial", *OPTIONS).exit_code == 0
+    return store
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "home"
+    end_processes_of(tmp_path / "home")
+
+
+def reported_by(process: "subprocess.Popen[str]", last: str) -> set[str]:
+    """The paths that it has reported when it says `last`."""
+    return {line.split(" ", 2)[2] for line in read_until(process, last)}
+
+
+def workers_of(home: Path) -> list[int]:
+    """Processes that could still compute: Ray's two agents outlive a driver that was killed by a minute."""
+    agents = (b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
+    return [pid for pid in processes_of(home) if not command_of(pid).startswith(agents)]
+
+
+def command_of(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def parts_of(store: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (store / "parts").glob("*.h5")}
+
+
+@pytest.mark.parametrize("engine", ["serial", pytest.param("ray", marks=pytest.mark.ray)])
+def test_nothing_reported_is_lost_nothing_stored_is_redone(
+    home: Path, run: Path, undisturbed: Path, tmp_path: Path, engine: str
+) -> None:
+    store = tmp_path / "store"
+    command = ("analyze", run, store, "--engine", engine, *OPTIONS)
+
+    killed = start_scalecurv(*command, home=home)
+    reported = reported_by(killed, f"3/{COUNT} ok ")
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert wait_for(lambda: not workers_of(home))
+    end_processes_of(home)
+    stored, parts = set(checkpoints_of(store)["path"]), parts_of(store)
+    assert (len(reported), len(parts)) == (3, len(stored))
+    assert reported <= stored
+    todo = COUNT - len(stored)
+    assert todo > 0
+
+    interrupted = start_scalecurv(*command, home=home)
+    reported = reported_by(interrupted, f"2/{todo} ok ")
+    os.killpg(interrupted.pid, signal.SIGINT)  # to the whole group, as from a terminal
+    stdout, stderr = interrupted.communicate(timeout=30)
+    assert (interrupted.returncode, stdout) == (130, "")
+    late = stderr.splitlines()
+    reported |= {line.split(" ", 2)[2] for line in late[:-1]}
+    said = "scalecurv: interrupted; what was finished is stored, and the same command goes on from there"
+    assert late[-1] == said
+    assert wait_for(lambda: not processes_of(home))
+    assert not reported & stored
+    stored |= reported
+    assert stored <= set(checkpoints_of(store)["path"])
+    stored = set(checkpoints_of(store)["path"])
+    todo = COUNT - len(stored)
+    assert todo > 0
+
+    finished = invoke("analyze", run, store, "--engine", "serial", *OPTIONS)
+    assert finished.exit_code == 0
+    rest = [line.split(" ", 2) for line in finished.stderr.splitlines()]
+    assert [count for count, _, _ in rest] == [f"{i + 1}/{todo}" for i in range(todo)]
+    assert stored.isdisjoint(path for _, _, path in rest)
+    assert parts.items() <= parts_of(store).items()
+    assert len(parts_of(store)) == COUNT
+    assert not stored_rows(store).duplicated(["key", "quantity", "component"]).any()
+    assert not stored_rows(store, "arrays").duplicated(["key", "name"]).any()
+    assert_same_store(store, undisturbed)

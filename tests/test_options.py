@@ -1,0 +1,148 @@
+"""What was said on the command line, as the request it stands for."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from scalecurv.cli import main
+from scalecurv.errors import Misuse
+from scalecurv.measures import DEFAULT
+from scalecurv.options import absolute_arguments, sweep_of
+from tests.runs import write_run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with a run in it."""
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run")
+    return tmp_path
+
+
+def context(line: str, command: str = "analyze") -> click.Context:
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    return found.make_context(command, shlex.split(line))
+
+
+def sweep(line: str) -> Any:
+    return sweep_of(context(line).params)
+
+
+def test_little_needs_to_be_said(folder: Path) -> None:
+    found = sweep("run store")
+    assert found.checkpoints == (Path("run"),)
+    assert found.store == folder / "store"
+    assert (found.spec.data, found.spec.loss, found.spec.reduction) == (
+        folder / "run" / "data.npz",
+        "cross_entropy",
+        "mean",
+    )
+    assert (found.spec.model, found.spec.activation) == ("mlp", "relu")
+    assert tuple(measure.name for measure in found.request.measures) == DEFAULT
+    assert found.request.seed == 0
+    assert [m.options for m in found.request.measures if m.name == "moments"] == [{"rtol": 0.01, "max_matvecs": 1000}]
+    assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == (None, None, 2 << 30)
+    resources = found.resources
+    assert (resources.engine, resources.address, resources.workers, resources.threads) == ("auto", None, None, None)
+    assert (resources.device, resources.gpus_per_worker, found.rehash) == ("auto", 1.0, False)
+
+
+def test_all_that_is_said_arrives(folder: Path) -> None:
+    found = sweep(
+        "run/step_0.pt run/step_1.pt store --data run/data.npz --loss mse --reduction sum --activation tanh "
+        "--measure moments,extremes --measure gradient --rtol 0.2 --max-matvecs 50 --memory 1000000 --seed 3 "
+        "--dtype float64 --batch-size 7 --engine ray --address 10.0.0.1:6379 --workers 4 --threads 2 --device cpu "
+        "--gpus-per-worker 0.5 --rehash"
+    )
+    assert found.checkpoints == (Path("run/step_0.pt"), Path("run/step_1.pt"))
+    assert (found.spec.loss, found.spec.reduction, found.spec.activation) == ("mse", "sum", "tanh")
+    asked = {measure.name: measure.options for measure in found.request.measures}
+    assert asked == {
+        "gradient": {},
+        "extremes": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000},
+        "moments": {"rtol": 0.2, "max_matvecs": 50},
+    }
+    assert found.request.seed == 3
+    assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == ("float64", 7, 1000000)
+    resources = found.resources
+    assert (resources.engine, resources.address, resources.workers) == ("ray", "10.0.0.1:6379", 4)
+    assert (resources.threads, resources.device, resources.gpus_per_worker) == (2, "cpu", 0.5)
+    assert found.rehash
+
+
+def test_a_file_finds_the_problem_beside_it(folder: Path) -> None:
+    assert sweep("run/step_0.pt store").spec.loss == "cross_entropy"
+
+
+NUMBERS = ("rtol", "max-matvecs", "batch-size", "memory", "workers", "threads", "gpus-per-worker")
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_positive(folder: Path, name: str, value: int) -> None:
+    shown = float(value) if name in ("rtol", "gpus-per-worker") else value
+    with pytest.raises(Misuse) as caught:
+        sweep(f"run store --{name} {value}")
+    assert str(caught.value) == f"--{name} is {shown}; it must be positive and finite"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--rtol nan", "--rtol is nan; it must be positive and finite"),
+        ("--rtol inf", "--rtol is inf; it must be positive and finite"),
+        ("--seed -1", "--seed is -1; it must be from 0 to 2^63 - 1"),
+        (f"--seed {2**63}", f"--seed is {2**63}; it must be from 0 to 2^63 - 1"),
+        ("--max-matvecs 15", "max_matvecs=15 is too few to estimate anything; give at least 16"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_misuse(folder: Path, words: str, message: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        sweep(f"run store {words}")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("line", ["run {0}/store", "{0}/run store", "{0}/run {0}/store --data run/data.npz"])
+def test_inside_a_job_paths_are_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    with pytest.raises(Misuse) as caught:
+        sweep(line.format(folder))
+    (relative,) = {"run", "store", "run/data.npz"} & set(line.split())
+    assert str(caught.value) == (
+        f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths"
+    )
+    assert sweep(f"{folder}/run {folder}/store --data {folder}/run/data.npz").store == folder / "store"
+
+
+@pytest.mark.parametrize(
+    ("line", "rewritten"),
+    [
+        ("run store", "-- {0}/run {0}/store"),
+        ("run/step_0.pt ./run/../run store", "-- {0}/run/step_0.pt {0}/run {0}/store"),
+        ("run store --rtol 0.05 --address http://127.0.0.1:8265", "--rtol 0.05 -- {0}/run {0}/store"),
+        (
+            "--data run/data.npz run store --measure a --measure b,c --dry-run --model pkg.mod:make",
+            "--data {0}/run/data.npz --model pkg.mod:make --measure a --measure b,c --dry-run -- {0}/run {0}/store",
+        ),
+        ("--seed -1 -- -odd store", "--seed -1 -- {0}/-odd {0}/store"),
+    ],
+)
+def test_submit_says_the_same_with_absolute_paths(folder: Path, line: str, rewritten: str) -> None:
+    words = absolute_arguments(context(line, "submit"))
+    assert words == rewritten.format(folder).split()
+    assert absolute_arguments(context(shlex.join(words), "submit")) == words
+
+
+def test_every_option_travels_to_the_job(folder: Path) -> None:
+    """What `analyze` makes of the rewritten words is what it makes of those that were said."""
+    said = context(
+        "run store --rtol 0.5 --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu", "submit"
+    )
+    words = absolute_arguments(said)
+    again = context(shlex.join(words)).params
+    assert {**again, "checkpoints": said.params["checkpoints"], "store": said.params["store"]} == said.params

@@ -1,0 +1,91 @@
+"""What travels: keys that tell every analysis from every other, and records that know when they failed."""
+
+import pickle
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from scalecurv.estimate import Estimate, Status
+from scalecurv.quantities import NAMES, QUANTITIES
+from scalecurv.record import FileStamp, Outcome, Record, digest, measure_key
+
+KEY = {
+    "fingerprint": "f",
+    "task_id": "t",
+    "measure": "moments",
+    "options": {"rtol": 0.01, "max_matvecs": 1000},
+    "version": 1,
+    "dtype": "float64",
+    "seed": 0,
+}
+FINE, BROKEN = Estimate.exact(1.0, "test"), Estimate.exact(np.nan, "test")
+
+
+def test_equal_content_has_equal_digest_whatever_the_order() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"  # of {"a":1}
+
+
+@pytest.mark.parametrize("other", [{"a": 2}, {"b": 1}, {"a": "1"}, {"a": 1.5}, {"a": [1]}, {}])
+def test_other_content_has_another_digest(other: Mapping) -> None:
+    assert digest(other) != digest({"a": 1})
+
+
+def test_what_is_no_number_has_no_digest() -> None:
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        digest({"rtol": float("nan")})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": "g"},
+        {"task_id": "u"},
+        {"measure": "extremes"},
+        {"options": {"rtol": 0.02, "max_matvecs": 1000}},
+        {"options": {"rtol": 0.01}},
+        {"version": 2},
+        {"dtype": "float32"},
+        {"seed": 1},
+        {"fingerprint": "t", "task_id": "f"},
+    ],
+)
+def test_a_key_changes_with_each_of_its_parts(change: dict) -> None:
+    assert measure_key(**{**KEY, **change}) != measure_key(**KEY)
+
+
+def test_a_key_is_the_same_in_every_process() -> None:
+    assert measure_key(**KEY) == "6cfa21bb25929905e236644c9970fab983181752dc3ea9ed31ef9c59697253a3"
+
+
+@pytest.mark.parametrize(
+    ("estimates", "arrays", "failed"),
+    [
+        ({("loss", ""): FINE}, {}, False),
+        ({("loss", ""): FINE, ("trace", ""): BROKEN}, {}, True),
+        ({("rank_ceiling", ""): Estimate.not_applicable("test")}, {}, False),
+        ({}, {"ritz_nodes": np.ones(2)}, False),
+        ({}, {}, True),  # a measure without quantities whose arithmetic broke down
+    ],
+)
+def test_a_record_knows_whether_it_failed(estimates: dict, arrays: dict, failed: bool) -> None:
+    assert Record("key", "measure", estimates, arrays).failed is failed
+
+
+def test_an_outcome_travels() -> None:
+    record = Record("key", "moments", {("trace", ""): FINE}, {"ritz_nodes": np.arange(3.0)}, 0.5)
+    outcome = Outcome("a.pt", "ok", stamp=FileStamp("a.pt", 10, 20, 30), records=(record,), step=7)
+    back = pickle.loads(pickle.dumps(outcome))
+    assert (back.path, back.status, back.stamp, back.step) == ("a.pt", "ok", outcome.stamp, 7)
+    assert repr(back.records[0].estimates) == repr(record.estimates)  # NaN included
+    assert np.array_equal(back.records[0].arrays["ritz_nodes"], [0, 1, 2])
+
+
+def test_names_of_quantities_are_columns() -> None:
+    assert len(set(NAMES)) == len(NAMES) == len(QUANTITIES)
+    assert all(name.isidentifier() and name == name.lower() for name in NAMES)
+    assert {q.name for q in QUANTITIES if q.integer} == {n for n in NAMES if "rank" in n or "dimension" in n} - {
+        "effective_rank"
+    }
+    assert BROKEN.status is Status.FAILED

@@ -1,0 +1,130 @@
+"""The plan is a set difference: what is there is never computed again, whatever the files are called."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scalecurv.analysis import Request
+from scalecurv.checkpoints.task import Arithmetic
+from scalecurv.measures import measures_named
+from scalecurv.store.reader import read_store
+from scalecurv.sweep import Plan, Sweep, execute, plan
+from tests.runs import carry_out, checkpoints_of, computed, gradient_sweep, rows_of, write_checkpoint, write_data
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return gradient_sweep(tmp_path)
+
+
+def names(work: Plan) -> list[str]:
+    return [Path(path).name for path in work.todo]
+
+
+def test_all_is_to_do_in_the_order_of_the_names_then_nothing_is(sweep: Sweep) -> None:
+    work = plan(sweep)
+    assert names(work) == ["step_0.pt", "step_1.pt", "step_2.pt"]
+    assert [str(path) for path in work.found] == list(work.todo)
+    assert not sweep.store.exists()
+    assert computed(carry_out(sweep)) == ["gradient"] * 3
+    again = plan(sweep)
+    assert (again.todo, len(again.found), again.known) == ((), 3, read_store(sweep.store).keys)
+    before = sorted((sweep.store / "parts").iterdir())
+    execute(sweep, again, lambda outcome: pytest.fail("there was nothing to do"))
+    assert sorted((sweep.store / "parts").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "measures"),
+    [
+        (lambda s: replace(s, request=replace(s.request, seed=1)), ["gradient", "moments"]),
+        (lambda s: replace(s, arithmetic=Arithmetic(dtype="float64")), ["gradient", "moments"]),
+        (lambda s: replace(s, arithmetic=Arithmetic(dtype="float32")), []),
+        (lambda s: replace(s, request=request(("gradient", "moments"), rtol=0.5)), ["moments"]),
+        (lambda s: replace(s, request=request(("gradient", "moments", "spectrum"))), ["spectrum"]),
+        (lambda s: replace(s, request=request(("moments",))), []),
+        (lambda s: replace(s, spec=replace(s.spec, loss="mse")), ["gradient", "moments"]),
+        (lambda s: replace(s, spec=replace(s.spec, reduction="sum")), ["gradient", "moments"]),
+        (lambda s: replace(s, spec=replace(s.spec, activation="tanh")), ["gradient", "moments"]),
+        (lambda s: replace(s, arithmetic=Arithmetic(batch_size=7)), []),
+    ],
+    ids=["seed", "dtype", "own dtype", "rtol", "more", "fewer", "loss", "reduction", "activation", "batch size"],
+)
+def test_what_was_not_asked_before_is_all_that_is_done(
+    tmp_path: Path, change: Callable[[Sweep], Sweep], measures: list[str]
+) -> None:
+    sweep = replace(gradient_sweep(tmp_path, steps=[0]), request=request(("gradient", "moments")))
+    carry_out(sweep)
+    changed = change(sweep)
+    assert computed(carry_out(changed)) == measures
+    assert plan(changed).todo == plan(sweep).todo == ()
+
+
+def request(names: tuple[str, ...], rtol: float = 0.01) -> Request:
+    return Request(measures_named(names, rtol=rtol, max_matvecs=32))
+
+
+def test_other_data_is_another_task(sweep: Sweep) -> None:
+    carry_out(sweep)
+    write_data(sweep.spec.data, num_classes=2)
+    assert computed(carry_out(sweep)) == ["gradient"] * 3
+    assert len(read_store(sweep.store).tables["tasks"]) == 2
+
+
+def test_data_beside_the_checkpoints_are_none_of_them(sweep: Sweep) -> None:
+    run = sweep.checkpoints[0]
+    arrays = np.load(run / "data.npz")
+    torch.save({name: torch.from_numpy(arrays[name]) for name in ("x", "y")}, run / "data.pt")
+    sweep = replace(sweep, spec=replace(sweep.spec, data=run / "data.pt"))
+    assert [outcome.step for outcome in carry_out(sweep)] == [0, 1, 2]
+
+
+def test_a_touched_file_is_read_again_and_nothing_is_computed(sweep: Sweep) -> None:
+    carry_out(sweep)
+    rows = rows_of(sweep.store)
+    os.utime(sweep.checkpoints[0] / "step_1.pt", ns=(1, 1))
+    assert names(plan(sweep)) == ["step_1.pt"]
+    (outcome,) = carry_out(sweep)
+    assert (outcome.status, outcome.records, outcome.total_matvecs) == ("ok", (), 0)
+    assert plan(sweep).todo == ()
+    assert rows_of(sweep.store).equals(rows)
+
+
+def test_other_weights_under_the_same_name_are_work(sweep: Sweep) -> None:
+    carry_out(sweep)
+    write_checkpoint(sweep.checkpoints[0] / "step_1.pt", seed=99, step=1)
+    assert computed(carry_out(sweep)) == ["gradient"]
+    shown, kept = checkpoints_of(sweep.store)["fingerprint"], rows_of(sweep.store)["fingerprint"]
+    assert (shown.nunique(), kept.nunique()) == (3, 4)  # what was found at the old weights stays
+    assert set(shown) < set(kept)
+
+
+def test_rehash_trusts_no_stamp(sweep: Sweep) -> None:
+    """Weights that were replaced behind the same size, time and inode are seen."""
+    carry_out(sweep)
+    path = sweep.checkpoints[0] / "step_1.pt"
+    (sweep.store / "other").mkdir()
+    stat, other = path.stat(), write_checkpoint(sweep.store / "other" / path.name, seed=99, step=1).read_bytes()
+    assert len(other) == stat.st_size
+    path.write_bytes(other)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert plan(sweep).todo == ()
+    careful = replace(sweep, rehash=True)
+    assert len(plan(careful).todo) == 3
+    assert [(o.step, len(o.records)) for o in carry_out(careful)] == [(0, 0), (1, 1), (2, 0)]
+
+
+def test_a_renamed_file_keeps_its_numbers_and_a_new_one_is_work(sweep: Sweep) -> None:
+    carry_out(sweep)
+    run = sweep.checkpoints[0]
+    (run / "step_1.pt").rename(run / "final.pt")
+    write_checkpoint(run / "step_3.pt", seed=3, step=3)
+    assert names(plan(sweep)) == ["final.pt", "step_3.pt"]
+    renamed, new = carry_out(sweep)
+    assert (renamed.step, computed([renamed]), computed([new])) == (1, [], ["gradient"])
+    assert plan(sweep).todo == ()

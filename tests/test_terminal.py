@@ -1,0 +1,79 @@
+"""What only a process of its own can show: the bar on a terminal, and a cluster that is not there."""
+
+import os
+import pty
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.commands import CHEAP, SERIAL, environment, start_scalecurv
+from tests.runs import write_run, write_truncated
+
+
+def on_terminal(words: Sequence[object], home: Path) -> tuple[int, str]:
+    """Exit code and what a terminal shows, of the installed command."""
+    ours, theirs = pty.openpty()
+    command = [Path(sys.executable).with_name("scalecurv"), *words]
+    env = environment(home, TERM="xterm", COLUMNS="200")
+    process = subprocess.Popen([str(w) for w in command], env=env, stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # how Linux says that the other end is closed
+            break
+    os.close(ours)
+    return process.wait(), shown.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_shows_a_bar_and_then_what_failed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", steps=[0])
+    bad = write_truncated(run / "step_1.pt")
+    code, shown = on_terminal(["analyze", run, tmp_path / "store", *CHEAP, *SERIAL], tmp_path / "home")
+    assert code == 1
+    bar, *lines = shown.split("\n")
+    frames = [frame.removeprefix("\x1b[?25l").split() for frame in bar.removesuffix("\x1b[?25h").split("\r")[1:]]
+    assert [(frame[0], frame[2]) for frame in frames] == [("checkpoints", f"{i}/2") for i in range(3)]
+    assert f"1 of 2 checkpoint(s) stored in {tmp_path}/store, " in lines[0]
+    assert lines[1].startswith(f"failed: {bad} is no readable checkpoint")
+    assert " ok " not in shown
+
+    code, shown = on_terminal(
+        ["query", tmp_path / "store", "select step from results", "--format", "parquet"], tmp_path / "home"
+    )
+    advice = "send it to a file: scalecurv query ... --format parquet > results.parquet"
+    assert (code, shown) == (2, f"scalecurv: parquet is binary; {advice}\n")
+
+
+@pytest.mark.ray
+def test_an_address_where_nothing_answers_is_said_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    run, began = write_run(tmp_path / "run", steps=[0, 1]), time.monotonic()
+    process = start_scalecurv("analyze", run, tmp_path / "store", "--address", address, home=tmp_path / "home")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        f"scalecurv: no Ray cluster answers at {address} ([Errno 111] Connection refused); start one with "
+        f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out\n"
+    )
+    assert time.monotonic() - began < 30  # Ray itself would wait for 14 minutes
+    assert list((tmp_path / "store").rglob("*.h5")) == []
+
+
+def test_submit_where_nothing_answers_is_misuse(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    process = start_scalecurv("submit", "run", "store", "--address", address, home=tmp_path / "home")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        f"scalecurv: no Ray job server takes jobs at {address} ([Errno 111] Connection refused); start one with "
+        f"`RAY_AUTH_MODE=token ray start --head`, or give --address\n"
+    )
