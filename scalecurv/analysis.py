@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
 from scalecurv.estimate import NAN, Estimate, Status
-from scalecurv.linalg import hutchinson
-from scalecurv.measures.evaluation import Evaluation, RunTerms
+from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
 from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.record import Record, measure_key
@@ -52,7 +51,7 @@ def analyze(
     request: Request,
     identity: Identity,
     known: Container[str] = frozenset(),
-    run_terms: RunTerms = hutchinson.terms,
+    run_terms: RunTerms = run_here,
 ) -> tuple[tuple[Record, ...], int]:
     """The records of the measures whose keys are not `known`, and the number of products taken.
 
@@ -69,8 +68,8 @@ def analyze(
             findings = measure.ask(evaluation)
         except FloatingPointError as error:
             findings = _failed(measure, str(error))
-        estimates = {(name, ""): estimate for name, estimate in findings.estimates.items()}
-        records.append(Record(key, measure.name, estimates, findings.arrays, time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        records.append(Record(key, measure.name, findings.by_component, findings.arrays, seconds, measure.version))
     return tuple(records), evaluation.total_matvecs
 
 

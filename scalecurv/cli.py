@@ -57,6 +57,7 @@ def analyze(**params: Any) -> None:
 
     Example: scalecurv analyze runs/a results --rtol 0.05
     """
+    from scalecurv.record import unmet
     from scalecurv.sweep import execute, plan
 
     sweep = sweep_of(params)
@@ -89,6 +90,8 @@ def analyze(**params: Any) -> None:
     seconds = time.perf_counter() - began
     good = len(outcomes) - len(failed)
     click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
+    for name, count in unmet(outcomes).items():
+        _say(f"{name} is wider than --rtol at {count} of {len(outcomes)}; more --max-matvecs narrow its interval")
     for outcome in failed:
         reason = outcome.error or "some measure failed, its rows say why"
         _say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")

@@ -13,30 +13,54 @@ from scalecurv.errors import Misuse
 _PATH = click.Path(path_type=Path)
 
 _OPTIONS = (
-    click.argument("checkpoints", nargs=-1, required=True, type=_PATH),
+    click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS..."),
     click.argument("store", type=_PATH),
     click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5."),
     click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
-    click.option("--reduction", metavar="mean|sum", help="Over samples; mean unless said otherwise."),
-    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model; an MLP else."),
+    click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
+    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
     click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
-    click.option("--measure", "measures", multiple=True, metavar="NAME", help="One measure; repeat for more."),
+    click.option(
+        "--measure",
+        "measures",
+        multiple=True,
+        metavar="NAME",
+        help="gradient, extremes, moments, curvature, rank (the default) or spectrum; repeat for more.",
+    ),
     click.option("--rtol", type=float, default=0.01, show_default=True, help="Half-width of 95 % intervals, relative."),
     click.option(
-        "--max-matvecs", type=int, default=1000, show_default=True, help="Hessian products a checkpoint, at most."
+        "--max-matvecs",
+        type=int,
+        default=1000,
+        show_default=True,
+        help="Hessian products a checkpoint, at most; as many again for spectrum. Products with J are apart.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
-    click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of products; the checkpoint's own else."),
-    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="What products run on."),
-    click.option("--batch-size", type=int, help="Samples a mini-batch; as many as the memory allows else."),
     click.option(
-        "--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes for temporaries and bases, a worker."
+        "--dtype", type=click.Choice(["float32", "float64"]), help="Of products. Default: the checkpoint's own."
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda",
+        help="Where products run; auto takes a GPU where there is one.",
+    ),
+    click.option("--batch-size", type=int, help="Samples in a mini-batch. Default: what --memory allows."),
+    click.option(
+        "--memory",
+        type=int,
+        default=2 << 30,
+        show_default="2 GiB",
+        help="Bytes that each worker may use for bases, and for temporaries.",
     ),
     click.option("--engine", type=click.Choice(["auto", "ray", "serial"]), default="auto", show_default=True),
-    click.option("--address", help="Of a running Ray cluster; an embedded one is started else."),
-    click.option("--workers", type=int, help="One a GPU, or one a core, else."),
-    click.option("--threads", type=int, help="CPU threads a worker: 1 under Ray, all in serial, else."),
-    click.option("--gpus-per-worker", type=float, default=1.0, show_default=True, help="May be a fraction."),
+    click.option("--address", help="Of a running Ray cluster. Default: an embedded one."),
+    click.option("--workers", type=int, help="Default: one for each GPU, or for each core where there is none."),
+    click.option("--threads", type=int, help="CPU threads of each worker. Default: 1 under Ray, all in serial."),
+    click.option(
+        "--gpus-per-worker", type=float, default=1.0, show_default=True, help="0.5 puts two workers on each GPU."
+    ),
     click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
     click.option("--rehash", is_flag=True, help="Read every checkpoint again instead of trusting size and time."),
 )
@@ -52,8 +76,6 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def sweep_of(params: dict[str, Any]) -> Any:
     """The Sweep that parsed options ask for; raises Misuse. Imports torch, so only commands that compute call it."""
     from scalecurv.analysis import Request
-    from scalecurv.checkpoints.discover import discover
-    from scalecurv.checkpoints.problem_file import read_spec
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.engine.dispatch import Resources
     from scalecurv.engine.session import inside_job
@@ -61,21 +83,19 @@ def sweep_of(params: dict[str, Any]) -> Any:
     from scalecurv.measures.budget import Budget
     from scalecurv.sweep import Sweep
 
+    if not params["checkpoints"]:
+        raise Misuse(f"one path was given, {params['store']}; give CHECKPOINTS (one or more) and then STORE")
     _check_numbers(params)
     Budget(params["max_matvecs"])
     paths = [*params["checkpoints"], params["store"], *([params["data"]] if params["data"] else [])]
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
-    discover(params["checkpoints"])  # a directory that is not there is said before what it might have held
-    first = params["checkpoints"][0]
-    folder = first if first.is_dir() else first.parent
-    spec = read_spec(folder, {name: params[name] for name in ("data", "loss", "reduction", "model", "activation")})
     names = tuple(name for given in params["measures"] for name in given.split(",")) or DEFAULT
     shared = {name: params[name] for name in ("rtol", "max_matvecs", "memory")}
     return Sweep(
         checkpoints=params["checkpoints"],
         store=params["store"].resolve(),
-        spec=spec,
+        said={name: params[name] for name in ("data", "loss", "reduction", "model", "activation")},
         request=Request(measures_named(names, **shared), params["seed"]),
         arithmetic=Arithmetic(params["dtype"], "cpu", params["batch_size"], params["memory"]),
         resources=Resources(

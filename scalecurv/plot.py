@@ -31,20 +31,21 @@ def plot_run(store: Store, picture: Path) -> None:
     results = results[results["step"].notna() & (results["status"] != "failed")]
     if results.empty:
         raise Misuse(f"{store.path} holds no checkpoint with a step to draw over; see `scalecurv show {store.path}`")
-    figure = Figure(figsize=(7, 2.0 * len(PANELS)), layout="constrained")
-    panels = figure.subplots(len(PANELS), 1, sharex=True)
-    for axes, (name, (title, symbol, logarithmic)) in zip(panels, PANELS.items(), strict=True):
-        for run, rows in results.groupby("run"):
-            label = Path(str(run)).name
-            _bars(axes, rows, name, label=label)
+    drawn = {name: how for name, how in PANELS.items() if results[name].notna().any()}
+    figure = Figure(figsize=(7, 2.0 * len(drawn)), layout="constrained")
+    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    lines = _lines(results)
+    for axes, (name, (title, symbol, logarithmic)) in zip(panels, drawn.items(), strict=True):
+        for i, (label, rows) in enumerate(lines.items()):
+            _bars(axes, rows, name, label=label, color=f"C{2 * i}")
             if name == "scalar_curvature":
-                _bars(axes, rows, "t2_minus_f", label=rf"$T^2 - F$, {label}", linestyle="--")
+                _bars(axes, rows, "t2_minus_f", label=rf"$T^2 - F$, {label}", color=f"C{2 * i + 1}", linestyle="--")
         if name == "rank":
             _ceilings(axes, store, results)
         axes.set_title(title, fontsize="medium")
         axes.set_ylabel(symbol)
         axes.grid(alpha=0.3)
-        if name in ("scalar_curvature", "rank") or results["run"].nunique() > 1:
+        if name in ("scalar_curvature", "rank") or len(lines) > 1:
             axes.legend(fontsize="small")
         if logarithmic:
             axes.set_yscale("symlog", linthresh=_smallest_told_from_zero(results, name))
@@ -55,6 +56,18 @@ def plot_run(store: Store, picture: Path) -> None:
         figure.savefig(picture, dpi=150)
     except (OSError, ValueError) as error:
         raise Misuse(f"{picture} cannot be drawn ({error}); give a file that ends in .png, .pdf or .svg") from error
+
+
+def _lines(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """One line a (run, task, dtype, seed), labelled by the run and by whatever else sets two apart."""
+    identity = ["run", "task_id", "dtype", "seed"]
+    apart = [name for name in identity[1:] if results[name].nunique() > 1]
+    lines = {}
+    for values, rows in results.groupby(identity):
+        said = dict(zip(identity, values, strict=True))
+        label = ", ".join([Path(str(said["run"])).name, *(f"{name} {said[name]}" for name in apart)])
+        lines[label if label not in lines else f"{said['run']}, {label}"] = rows
+    return lines
 
 
 def _bars(axes: Any, rows: pd.DataFrame, name: str, **style: Any) -> None:

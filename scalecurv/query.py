@@ -43,6 +43,16 @@ class Store:
         """One row per (key, quantity, component)."""
         return self.table("estimates")
 
+    def chosen(self) -> pd.DataFrame:
+        """The best row of each quantity and component at each checkpoint, whatever options it was asked with.
+
+        One that did not fail, of the latest version of its measure, from the most products, and then the newest: a
+        coarse run never hides a fine one, and the choice never looks at the values.
+        """
+        order = self._tables["estimates"].assign(good=self._tables["estimates"]["status"] != "failed")
+        order = order.sort_values(["good", "version", "num_matvecs", "created"], kind="stable").drop(columns="good")
+        return order.drop_duplicates([*IDENTITY, "quantity", "component"], keep="last")
+
     def sql(self, query: str) -> pd.DataFrame:
         """Any SQL of DuckDB over `results` and the tables; raises Misuse with DuckDB's own first line."""
         with self.connect(query) as connection:
@@ -52,7 +62,8 @@ class Store:
                     raise Misuse("the query returns no rows; give a SELECT over results or estimates")
                 return result.df()  # it is only now that rows are computed
             except duckdb.Error as error:
-                raise Misuse(f"the query does not run: {str(error).strip().splitlines()[0]}") from error
+                said = " ".join(str(error).partition("\nLINE ")[0].split())  # with DuckDB's candidates, not its echo
+                raise Misuse(f"the query does not run: {said}") from error
 
     def connect(self, query: str) -> duckdb.DuckDBPyConnection:
         """An in-memory database that holds those tables which `query` names."""
@@ -64,11 +75,14 @@ class Store:
 
     @cached_property
     def _results(self) -> pd.DataFrame:
-        """Checkpoints beside their estimates: component "" only, of each quantity the newest that did not fail."""
+        """Checkpoints beside their chosen estimates, component "" only; `partial` where one of these failed."""
         checkpoints = self.table("checkpoints")
-        estimates = self._tables["estimates"]
-        chosen = estimates[(estimates["component"] == "") & (estimates["status"] != "failed")]
-        chosen = chosen.sort_values("created", kind="stable").drop_duplicates([*IDENTITY, "quantity"], keep="last")
+        chosen = self.chosen()
+        chosen = chosen[chosen["component"] == ""]
+        broken = pd.MultiIndex.from_frame(chosen.loc[chosen["status"] == "failed", IDENTITY])
+        mixed = pd.MultiIndex.from_frame(checkpoints[IDENTITY]).isin(broken) & (checkpoints["status"] != "failed")
+        checkpoints["status"] = checkpoints["status"].mask(mixed, "partial")
+        chosen = chosen[chosen["status"] != "failed"]
         wide = chosen.pivot(index=IDENTITY, columns="quantity", values=list(PARTS_OF_ESTIMATE.values()))
         columns: dict[str, Any] = {}
         for quantity in QUANTITIES:

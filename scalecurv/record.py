@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ class Record:
     estimates: Mapping[tuple[str, str], Estimate]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
+    version: int = 1
 
     @property
     def failed(self) -> bool:
@@ -46,12 +48,14 @@ class Outcome:
     """Everything that one attempt at one checkpoint produced, a failure included.
 
     `status` is "ok", "partial" (some measure failed) or "failed" (`error` says why, nothing else is known).
-    `dtype` is that of the products, `own_dtype` the one that the checkpoint would have had by default.
+    `run` names the training run, the directory that its checkpoints share. `dtype` is that of the products,
+    `own_dtype` the one that the checkpoint would have had by default.
     """
 
     path: str
     status: str
     error: str = ""
+    run: str = ""
     stamp: FileStamp | None = None
     fingerprint: str = ""
     step: int | None = None
@@ -68,6 +72,18 @@ class Outcome:
     records: tuple[Record, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: float = 0.0
+
+
+def unmet(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """At how many checkpoints each quantity ran out of products before its tolerance was met."""
+    names = (
+        quantity
+        for outcome in outcomes
+        for record in outcome.records
+        for (quantity, component), estimate in record.estimates.items()
+        if estimate.status is Status.BUDGET and component == ""
+    )
+    return dict(Counter(names))
 
 
 def digest(content: Any) -> str:

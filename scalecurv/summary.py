@@ -1,12 +1,14 @@
 """What a store says at a glance: a line about it, and a row of numbers with their intervals a checkpoint."""
 
 import math
+from typing import Any
 
 import pandas as pd
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.query import Store
 
+MARK = "*"
 COLUMNS = ("loss", "grad_norm", "beta", "trace", "lambda_max", "scalar_curvature", "t2_minus_f", "rank", "rank_ceiling")
 
 
@@ -23,7 +25,10 @@ def summary(store: Store) -> str:
         )
     worked = results[results["status"] != "failed"]
     if len(worked):
-        lines += ["", _table(store, worked).to_string(index=False)]
+        table = _table(store, worked)
+        lines += ["", table.to_string(index=False)]
+        if table.apply(lambda column: column.str.endswith(MARK)).any(axis=None):
+            lines.append(f"{MARK} wider than the tolerance asked for: the products were spent first; see --max-matvecs")
     for row in results[results["status"] == "failed"].itertuples():
         lines.append(f"failed: {row.error if row.checkpoint in row.error else f'{row.checkpoint}: {row.error}'}")
     lines += [f"broken file of the store: {reason}" for reason in store.broken.values()]
@@ -31,19 +36,24 @@ def summary(store: Store) -> str:
 
 
 def _table(store: Store, results: pd.DataFrame) -> pd.DataFrame:
-    estimates = store.estimates()
-    estimates = estimates[estimates["component"] == ""].assign(good=estimates["status"] != "failed")
-    estimates = estimates.sort_values(["good", "created"], kind="stable")  # a failure shows only where nothing else is
-    cells = {(e.fingerprint, e.task_id, e.dtype, e.seed, e.quantity): str(_estimate(e)) for e in estimates.itertuples()}
+    chosen = store.chosen()
+    chosen = chosen[chosen["component"] == ""]
+    cells = {(e.fingerprint, e.task_id, e.dtype, e.seed, e.quantity): _cell(e) for e in chosen.itertuples()}
+    told_apart = [name for name in ("run", "task_id", "dtype", "seed") if results[name].nunique() > 1]
     rows = []
     for row in results.itertuples():
         identity = (row.fingerprint, row.task_id, row.dtype, row.seed)
         step = row.checkpoint.rsplit("/", 1)[-1] if pd.isna(row.step) else str(row.step)
-        rows.append({"step": step, **{name: cells.get((*identity, name), "") for name in COLUMNS}})
+        who = {name: str(getattr(row, name)) for name in told_apart}
+        rows.append({**who, "step": step, **{name: cells.get((*identity, name), "") for name in COLUMNS}})
     return pd.DataFrame(rows)
 
 
-def _estimate(row) -> Estimate:  # type: ignore[no-untyped-def]
+def _cell(row: Any) -> str:
+    return str(_estimate(row)) + (f" {MARK}" if row.status == Status.BUDGET else "")
+
+
+def _estimate(row: Any) -> Estimate:
     return Estimate(
         row.value,
         row.stderr,

@@ -1,16 +1,16 @@
 """The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from scalecurv.analysis import Identity, Request
-from scalecurv.checkpoints.discover import discover
+from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import load, stamp_of
-from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.attempts import Done, Lost
-from scalecurv.engine.dispatch import Resources, run
+from scalecurv.engine.dispatch import Resources, check_device, run
 from scalecurv.engine.unit import Analyst, failure
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.record import FileStamp, Outcome
@@ -22,11 +22,14 @@ PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A directory's worth of work: what to analyse, what to ask, how to compute, where to keep it."""
+    """A directory's worth of work: what to analyse, what to ask, how to compute, where to keep it.
+
+    `said` is what the user said of the problem: data, loss, reduction, model, activation; problem.json adds the rest.
+    """
 
     checkpoints: tuple[Path, ...]
     store: Path
-    spec: ProblemSpec
+    said: Mapping[str, Any]
     request: Request
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     resources: Resources = field(default_factory=Resources)
@@ -49,8 +52,8 @@ def plan(sweep: Sweep) -> Plan:
 
     Raises Misuse for anything that would make the whole sweep pointless, before any unit has run.
     """
-    found = discover(sweep.checkpoints, exclude=[sweep.spec.data])
-    task = Task.read(sweep.spec)
+    check_device(sweep.resources)
+    task, found = common_task(sweep.checkpoints, sweep.said)
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
     contents = read_store(sweep.store) if sweep.store.is_dir() else None

@@ -14,5 +14,7 @@ def cluster() -> Iterator[Any]:
     """The ray module, connected to an embedded cluster of two cores that all tests of this process share."""
     from scalecurv.engine.session import ray_session
 
-    with ray_session(None, num_cpus=2, num_gpus=0) as ray:
-        yield ray
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)  # of a cluster that the tests have no business with
+        with ray_session(None, num_cpus=2, num_gpus=0) as ray:
+            yield ray

@@ -49,7 +49,7 @@ def exactly(**values: float) -> dict[tuple[str, str], Estimate]:
 
 def record(key: str, estimates: Mapping[tuple[str, str], Estimate], **arrays: Iterable[float]) -> Record:
     factors = {name: np.array(list(values), dtype=np.float64) for name, values in arrays.items()}
-    return Record(key, "moments", estimates, factors, 0.5)
+    return Record(key=key, measure="moments", version=1, estimates=estimates, arrays=factors, seconds=0.5)
 
 
 def outcome(path: str = "/runs/a/step_10.pt", *records: Record, **fields: Any) -> Outcome:
@@ -58,6 +58,7 @@ def outcome(path: str = "/runs/a/step_10.pt", *records: Record, **fields: Any) -
     plain = Outcome(
         path=path,
         status="ok",
+        run=str(Path(path).parent),
         stamp=FileStamp(path, 1000, 5, 7),
         fingerprint=digest(path)[:8],
         step=int(digits) if digits else None,
@@ -78,7 +79,7 @@ def outcome(path: str = "/runs/a/step_10.pt", *records: Record, **fields: Any) -
 def failure(path: str = "/runs/a/step_10.pt", error: str = "", **fields: Any) -> Outcome:
     """An outcome as a worker gives it that could not read the file."""
     said = {"error": error or f"{path} is no readable checkpoint", "task_id": "t1", "created": 100.0, **fields}
-    return Outcome(path, "failed", **said)
+    return Outcome(path, "failed", run=str(Path(path).parent), **said)
 
 
 def store_of(folder: Path, *outcomes: Outcome) -> Path:

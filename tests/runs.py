@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 
 from scalecurv.analysis import Request
-from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.engine.dispatch import Resources
 from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
@@ -84,7 +83,7 @@ def write_not_finite(path: Path) -> Path:
 def gradient_sweep(folder: Path, steps: Iterable[int] = range(3)) -> Sweep:
     """The checkpoints in `folder`/run, their gradients wanted in `folder`/store, in a loop."""
     run, request = write_run(folder / "run", steps), Request(measures_named(("gradient",)))
-    return Sweep((run,), folder / "store", read_spec(run, {}), request, resources=Resources("serial", threads=1))
+    return Sweep((run,), folder / "store", {}, request, resources=Resources("serial", threads=1))
 
 
 def carry_out(sweep: Sweep) -> list[Outcome]:

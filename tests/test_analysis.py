@@ -1,6 +1,7 @@
 """A problem and a request: which records come, what they cost, and what a broken one says."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
 from scalecurv.estimate import Status
-from scalecurv.linalg import hutchinson
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
-from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.evaluation import Evaluation, run_here
 from tests.networks import data, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
@@ -46,8 +46,8 @@ def test_what_is_known_is_not_asked_again() -> None:
 
 
 def test_terms_are_run_the_way_it_is_told() -> None:
-    def doubled(operator: HessianOperator, seed: int, ids: range) -> np.ndarray:
-        return 2 * hutchinson.terms(operator, seed, ids)
+    def doubled(point: Problem, kind: str, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+        return [(2 * rows, count) for rows, count in run_here(point, kind, seed, blocks)]
 
     asked = Request((Moments(0.3, 100),), 5)
     (plain,), _ = analyze(problem("relu"), asked, IDENTITY)

@@ -9,14 +9,7 @@ import pytest
 import torch
 
 from tests.commands import analyze, invoke
-from tests.runs import (
-    write_checkpoint,
-    write_data,
-    write_malicious,
-    write_not_finite,
-    write_run,
-    write_truncated,
-)
+from tests.runs import write_checkpoint, write_data, write_malicious, write_not_finite, write_run, write_truncated
 
 
 @pytest.fixture
@@ -50,6 +43,7 @@ X, Y = np.zeros((20, 6), np.float32), np.zeros(20, np.int64)
 FACTORY = "--model tests.engine.models:"
 
 MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "one path": (nothing, "{run}", "one path was given, {run}; give CHECKPOINTS (one or more) and then STORE"),
     "missing directory": (
         nothing,
         "{run}/none {store}",
@@ -200,10 +194,7 @@ FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: write_malicious(path, path.with_name("code was run")),
         "{path} holds pickled code (posix.mkdir), which is never run; save model.state_dict() instead",
     ),
-    "not finite": (
-        write_not_finite,
-        "{path}: 0.weight holds 2 NaN or infinite value(s); the run diverged before it",
-    ),
+    "not finite": (write_not_finite, "{path}: 0.weight holds 2 NaN or infinite value(s); the run diverged before it"),
     "no tensors": (
         lambda path: torch.save({"step": 3}, path),
         "{path} holds no tensors (its keys: step); save model.state_dict()",
@@ -235,12 +226,10 @@ READING: dict[str, tuple[str, str]] = {
     "no store": ("show {none}", "{none} is no store; give the directory that `scalecurv analyze` wrote to"),
     "no column": (
         "query {store} select|tracee|from|results",
-        'the query does not run: Binder Error: Referenced column "tracee" not found in FROM clause!',
+        'the query does not run: Binder Error: Referenced column "tracee" not found in FROM clause! '
+        'Candidate bindings: "trace", "trace_lower", "trace_upper", "trace_stderr", "trace_h2"',
     ),
-    "no rows": (
-        "query {store} ;",
-        "the query returns no rows; give a SELECT over results or estimates",
-    ),
+    "no rows": ("query {store} ;", "the query returns no rows; give a SELECT over results or estimates"),
     "nothing to draw": (
         "plot {store} a.png",
         "{store} holds no checkpoint with a step to draw over; see `scalecurv show {store}`",

@@ -52,6 +52,15 @@ def test_analyze_says_what_it_stored_and_then_that_it_is_there(run: Path, tmp_pa
     assert second.stdout == f"everything is already there: 3 checkpoint(s) in {tmp_path}/store\n"
 
 
+def test_what_the_products_did_not_reach_is_said(run: Path, tmp_path: Path) -> None:
+    result = analyze(run, tmp_path / "store", "--measure", "gradient,moments", "--max-matvecs", 16, "--rtol", 0.001)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[3:] == [
+        f"{name} is wider than --rtol at 3 of 3; more --max-matvecs narrow its interval"
+        for name in ("trace", "trace_h2")
+    ]
+
+
 def test_a_broken_part_that_nobody_misses_is_set_aside(run: Path, tmp_path: Path) -> None:
     analyze(run, tmp_path / "store")
     broken = tmp_path / "store" / "parts" / "0.h5"
@@ -154,7 +163,7 @@ def test_a_full_disk_exits_with_1_in_one_line(run: Path, tmp_path: Path) -> None
 def test_show_prints_every_checkpoint(store: Path) -> None:
     result = invoke("show", store)
     assert result.exit_code == 0
-    first, task, blank, header, *rows, failed = result.stdout.splitlines()
+    first, task, blank, header, *rows, mark, failed = result.stdout.splitlines()
     assert first == f"{store}: 4 checkpoint(s) (3 ok, 1 failed)"
     assert re.fullmatch(
         rf"task [0-9a-f]{{16}}: cross_entropy \(mean\) over 20 samples of {store.parent}/run/data.npz, mlp relu", task
@@ -163,6 +172,7 @@ def test_show_prints_every_checkpoint(store: Path) -> None:
     assert header.split()[:5] == ["step", "loss", "grad_norm", "beta", "trace"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"]
     assert all("+-" in row for row in rows)
+    assert mark == "* wider than the tolerance asked for: the products were spent first; see --max-matvecs"
     assert failed.startswith(f"failed: {store.parent}/run/step_9.pt ")
 
 

@@ -11,6 +11,7 @@ from scalecurv.cli import main
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT
 from scalecurv.options import absolute_arguments, sweep_of
+from scalecurv.sweep import plan
 from tests.runs import write_run
 
 
@@ -37,12 +38,7 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     found = sweep("run store")
     assert found.checkpoints == (Path("run"),)
     assert found.store == folder / "store"
-    assert (found.spec.data, found.spec.loss, found.spec.reduction) == (
-        folder / "run" / "data.npz",
-        "cross_entropy",
-        "mean",
-    )
-    assert (found.spec.model, found.spec.activation) == ("mlp", "relu")
+    assert found.said == dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
     assert [m.options for m in found.request.measures if m.name == "moments"] == [{"rtol": 0.01, "max_matvecs": 1000}]
@@ -60,7 +56,8 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
         "--gpus-per-worker 0.5 --rehash"
     )
     assert found.checkpoints == (Path("run/step_0.pt"), Path("run/step_1.pt"))
-    assert (found.spec.loss, found.spec.reduction, found.spec.activation) == ("mse", "sum", "tanh")
+    assert (found.said["loss"], found.said["reduction"], found.said["activation"]) == ("mse", "sum", "tanh")
+    assert found.said["data"] == Path("run/data.npz")
     asked = {measure.name: measure.options for measure in found.request.measures}
     assert asked == {
         "gradient": {},
@@ -75,8 +72,17 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
     assert found.rehash
 
 
-def test_a_file_finds_the_problem_beside_it(folder: Path) -> None:
-    assert sweep("run/step_0.pt store").spec.loss == "cross_entropy"
+@pytest.mark.parametrize("given", ["run", "run/step_0.pt"])
+def test_what_is_not_said_is_in_problem_json(folder: Path, given: str) -> None:
+    spec = plan(sweep(f"{given} store --reduction sum")).task.spec
+    assert (spec.data, spec.loss, spec.reduction) == (folder / "run" / "data.npz", "cross_entropy", "sum")
+    assert (spec.model, spec.activation) == ("mlp", "relu")
+
+
+def test_one_path_is_too_few(folder: Path) -> None:
+    with pytest.raises(Misuse) as caught:
+        sweep("run")
+    assert str(caught.value) == "one path was given, run; give CHECKPOINTS (one or more) and then STORE"
 
 
 NUMBERS = ("rtol", "max-matvecs", "batch-size", "memory", "workers", "threads", "gpus-per-worker")

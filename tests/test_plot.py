@@ -21,6 +21,7 @@ SINGLE = Estimate(3.0, NAN, -float("inf"), float("inf"), 0.95, 1, 1, "hutchinson
 def run(folder: str) -> list[Outcome]:
     first = {("trace", ""): sampled(10.0, 2.0), ("scalar_curvature", ""): sampled(-5.0, 1.0)}
     second = {("trace", ""): sampled(30.0, 3.0), ("rank", ""): OPEN, ("t2_minus_f", ""): sampled(8.0, 1.0)}
+    second["lambda_max", ""] = Estimate(4.0, NAN, 4.0, 4.5, 0.99, 0, 20, "lanczos", Status.CERTIFIED)
     return [
         outcome(f"{folder}/step_20.pt", record(f"{folder}2", {**second, **exactly(loss=0.5)})),
         outcome(f"{folder}/step_0.pt", record(f"{folder}1", {**first, **exactly(loss=2.0, rank=4, rank_ceiling=9)})),
@@ -55,12 +56,12 @@ def test_the_suffix_names_the_format(tmp_path: Path, suffix: str, magic: bytes) 
 def test_numbers_and_intervals_over_steps(tmp_path: Path, drawn: list[Figure]) -> None:
     plot_run(open_store(store_of(tmp_path, *run("/runs/a"))), tmp_path / "x.png")
     (figure,) = drawn
-    panels = dict(zip(PANELS, figure.axes, strict=True))
+    panels = dict(zip(PANELS, figure.axes, strict=True))  # every one of them has something to show
     assert bars(panels["loss"]) == [(0, 2.0, 2.0, 2.0), (20, 0.5, 0.5, 0.5)]
     assert bars(panels["trace"]) == [(0, 10.0, 8.0, 12.0), (20, 30.0, 27.0, 33.0)]
     assert bars(panels["scalar_curvature"]) == [(0, -5.0, -6.0, -4.0)]
     assert bars(panels["scalar_curvature"], 1) == [(20, 8.0, 7.0, 9.0)]
-    assert bars(panels["lambda_max"]) == []
+    assert bars(panels["lambda_max"]) == [(20, 4.0, 4.0, 4.5)]
     steps_and_ranks = [tuple(point) for point in panels["rank"].containers[0].lines[0].get_xydata()]
     assert steps_and_ranks == [(0, 4), (20, 6)]
     ceilings = {line.get_label(): set(line.get_ydata()) for line in panels["rank"].lines if len(line.get_xdata()) == 2}
@@ -75,6 +76,14 @@ def test_every_run_is_a_line_of_its_own(tmp_path: Path, drawn: list[Figure]) -> 
     loss, *_ = drawn[0].axes
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["a", "b"]
     assert bars(loss, 0) == bars(loss, 1) == [(0, 2.0, 2.0, 2.0), (20, 0.5, 0.5, 0.5)]
+
+
+def test_every_seed_is_a_line_of_its_own(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = [outcome("/runs/a/step_1.pt", record(f"k{s}", exactly(loss=float(s))), seed=s) for s in (1, 2)]
+    plot_run(open_store(store_of(tmp_path, *runs)), tmp_path / "x.png")
+    (loss,) = drawn[0].axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["a, seed 1", "a, seed 2"]
+    assert [bars(loss, i) for i in range(2)] == [[(1, 1.0, 1.0, 1.0)], [(1, 2.0, 2.0, 2.0)]]
 
 
 def test_an_interval_without_an_end_is_no_trouble(tmp_path: Path) -> None:
@@ -131,6 +140,6 @@ def test_where_the_logarithm_turns_linear(
 ) -> None:
     runs = [outcome(f"/runs/a/step_{i}.pt", record(f"k{i}", {("trace", ""): e})) for i, e in enumerate(estimates)]
     plot_run(open_store(store_of(tmp_path, *runs)), tmp_path / "x.png")
-    trace = drawn[0].axes[1]
+    (trace,) = drawn[0].axes
     assert trace.get_yscale() == "symlog"
     assert trace.yaxis.get_transform().linthresh == threshold

@@ -8,6 +8,7 @@ import pytest
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.query import Store, open_store
+from scalecurv.record import Outcome
 from tests.outcomes import FAILED, exactly, failure, outcome, record, sampled, store_of
 
 QUANTITIES = [
@@ -119,8 +120,32 @@ def test_tasks_seeds_and_dtypes_are_rows_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_the_newest_key_that_did_not_fail(tmp_path: Path) -> None:
-    """Another rtol is another key: the newest answer counts, wherever its part sorts."""
+def trace(value: float, num_matvecs: int, version: int, created: float) -> Outcome:
+    """One run of many that asked for the trace, each with other options."""
+    estimate = replace(sampled(value, 0.1), num_matvecs=num_matvecs)
+    found = replace(record(f"k{value}", {("trace", ""): estimate}), version=version)
+    return outcome("/a.pt", found, created=created)
+
+
+@pytest.mark.parametrize(
+    ("runs", "best"),
+    [
+        ([(1.0, 30, 1, 1.0), (2.0, 30, 1, 2.0)], 2.0),  # the newest of equals
+        ([(1.0, 900, 1, 1.0), (2.0, 30, 1, 2.0)], 1.0),  # a coarse run does not hide a fine one
+        ([(1.0, 900, 1, 3.0), (2.0, 30, 2, 2.0)], 2.0),  # what a later version says of it
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_best_answer_of_several(
+    tmp_path: Path, runs: list[tuple[float, int, int, float]], best: float, backwards: bool
+) -> None:
+    store = open_store(store_of(tmp_path, *(trace(*run) for run in (runs[::-1] if backwards else runs))))
+    assert store.results()[["trace", "trace_upper"]].values.tolist() == [[best, best + 0.1]]
+    assert store.chosen()[["quantity", "value"]].values.tolist() == [["trace", best]]
+
+
+def test_the_best_answer_is_one_that_did_not_fail(tmp_path: Path) -> None:
+    """Another rtol is another key: which part sorts first plays no part."""
     runs = [
         outcome("/a.pt", record("zz", exactly(trace=1.0)), created=1.0),
         outcome(
@@ -130,6 +155,16 @@ def test_the_newest_key_that_did_not_fail(tmp_path: Path) -> None:
     ]
     rows = open_store(store_of(tmp_path, *runs)).results()
     assert rows[["trace", "trace_stderr", "loss", "total_matvecs"]].values.tolist() == [[2.0, 0.05, 3.0, 90]]
+
+
+def test_partial_as_long_as_something_failed(tmp_path: Path) -> None:
+    """A later run that went well, of other measures, does not make up for what failed before it."""
+    broke = outcome("/a.pt", record("k1", {("trace", ""): FAILED}), status="partial", created=1.0)
+    fine = outcome("/a.pt", record("k2", exactly(loss=1.0)), created=2.0)
+    store = store_of(tmp_path, broke, fine)
+    assert open_store(store).results()["status"].tolist() == ["partial"]
+    store_of(tmp_path, outcome("/a.pt", record("k3", exactly(trace=1.0)), created=3.0))
+    assert open_store(store).results()["status"].tolist() == ["ok"]
 
 
 def test_one_content_at_two_paths_gives_both_their_numbers(tmp_path: Path) -> None:

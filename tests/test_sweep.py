@@ -48,9 +48,9 @@ def test_all_is_to_do_in_the_order_of_the_names_then_nothing_is(sweep: Sweep) ->
         (lambda s: replace(s, request=request(("gradient", "moments"), rtol=0.5)), ["moments"]),
         (lambda s: replace(s, request=request(("gradient", "moments", "spectrum"))), ["spectrum"]),
         (lambda s: replace(s, request=request(("moments",))), []),
-        (lambda s: replace(s, spec=replace(s.spec, loss="mse")), ["gradient", "moments"]),
-        (lambda s: replace(s, spec=replace(s.spec, reduction="sum")), ["gradient", "moments"]),
-        (lambda s: replace(s, spec=replace(s.spec, activation="tanh")), ["gradient", "moments"]),
+        (lambda s: replace(s, said={"loss": "mse"}), ["gradient", "moments"]),
+        (lambda s: replace(s, said={"reduction": "sum"}), ["gradient", "moments"]),
+        (lambda s: replace(s, said={"activation": "tanh"}), ["gradient", "moments"]),
         (lambda s: replace(s, arithmetic=Arithmetic(batch_size=7)), []),
     ],
     ids=["seed", "dtype", "own dtype", "rtol", "more", "fewer", "loss", "reduction", "activation", "batch size"],
@@ -71,7 +71,7 @@ def request(names: tuple[str, ...], rtol: float = 0.01) -> Request:
 
 def test_other_data_is_another_task(sweep: Sweep) -> None:
     carry_out(sweep)
-    write_data(sweep.spec.data, num_classes=2)
+    write_data(sweep.checkpoints[0] / "data.npz", num_classes=2)
     assert computed(carry_out(sweep)) == ["gradient"] * 3
     assert len(read_store(sweep.store).tables["tasks"]) == 2
 
@@ -80,7 +80,7 @@ def test_data_beside_the_checkpoints_are_none_of_them(sweep: Sweep) -> None:
     run = sweep.checkpoints[0]
     arrays = np.load(run / "data.npz")
     torch.save({name: torch.from_numpy(arrays[name]) for name in ("x", "y")}, run / "data.pt")
-    sweep = replace(sweep, spec=replace(sweep.spec, data=run / "data.pt"))
+    sweep = replace(sweep, said={"data": run / "data.pt"})
     assert [outcome.step for outcome in carry_out(sweep)] == [0, 1, 2]
 
 

@@ -126,7 +126,7 @@ def test_a_unit_given_up_is_a_failed_checkpoint(sweep: Sweep, monkeypatch: pytes
 
 
 def test_data_that_fits_no_checkpoint_is_misuse_before_any_runs(sweep: Sweep) -> None:
-    write_data(sweep.spec.data, num_inputs=4)
+    write_data(sweep.checkpoints[0] / "data.npz", num_inputs=4)
     with pytest.raises(Misuse) as caught:
         plan(sweep)
     path = sweep.checkpoints[0] / "step_0.pt"
@@ -144,7 +144,7 @@ def test_a_checkpoint_that_does_not_fit_the_data_fails_alone(sweep: Sweep, odd: 
 
 def test_unreadable_files_do_not_hide_a_wrong_request(sweep: Sweep) -> None:
     write_truncated(sweep.checkpoints[0] / "step_0.pt")
-    write_data(sweep.spec.data, num_classes=4)
+    write_data(sweep.checkpoints[0] / "data.npz", num_classes=4)
     with pytest.raises(Misuse, match=r"^y holds classes 0\.\.3 but the model has 3 outputs;"):
         plan(sweep)
 

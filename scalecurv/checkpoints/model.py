@@ -1,9 +1,12 @@
 """A checkpoint's tensors in a module that can be run: an inferred MLP, or what the user's factory makes."""
 
+import hashlib
 import importlib
+import inspect
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,7 +51,7 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
 
     Raises CheckpointError naming the parameter or tensor that has no counterpart.
     """
-    model = resolve_factory(factory)()
+    model = _made_by(factory)
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
     model = model.double()  # so that loading rounds nothing: the Problem casts to the dtype of its products
@@ -66,6 +69,22 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
     model.load_state_dict({name: checkpoint.tensors[canonical] for name, canonical in wanted.items()})
     return model, json.dumps({"kind": factory})
+
+
+def _made_by(factory: str) -> Any:
+    make = resolve_factory(factory)
+    try:
+        return make()
+    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+        raise Misuse(
+            f"--model {factory} raised {type(error).__name__}: {error}; it must work without arguments"
+        ) from error
+
+
+def factory_source(factory: str) -> str:
+    """sha256 of the source file that a factory is defined in, "" where it has none."""
+    file = inspect.getsourcefile(resolve_factory(factory))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
 
 
 def resolve_factory(factory: str) -> Callable[[], Any]:

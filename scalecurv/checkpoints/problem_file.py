@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
     written = _read(file) if file.is_file() else {}
     if "data" in written:
         written["data"] = folder / written["data"]
+    if (asked := written.get("model", "mlp")) != "mlp" and said.get("model") is None:
+        raise Misuse(f"{file} asks to run {asked}, which comes with the files; give --model {asked} to allow it")
     merged = {**written, **{name: value for name, value in said.items() if value is not None}}
     for name, option in (("data", "--data FILE"), ("loss", f"--loss {'|'.join(LOSSES)}")):
         if name not in merged:
@@ -41,9 +43,13 @@ def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
     spec = ProblemSpec(**{**merged, "data": Path(merged["data"]).resolve()})
     _check("loss", spec.loss, tuple(LOSSES))
     _check("reduction", spec.reduction, REDUCTIONS)
+    if spec.model != "mlp":
+        if said.get("activation") is not None:
+            raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")
+        return replace(spec, activation=None)
     if spec.activation is not None:
         _check("activation", spec.activation, tuple(ACTIVATIONS))
-    elif spec.model == "mlp":
+    else:
         raise Misuse(
             f"activation is said neither by an option nor by {file}, and a state_dict does not hold it; "
             f"give --activation relu (or {', '.join(list(ACTIVATIONS)[1:])})"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +36,11 @@ def step_and_epoch(content: Mapping[str, Any], stem: str, folder: str = "") -> t
         named_step, named_epoch = _from_name(folder)
     step, epoch = named_step if step is None else step, named_epoch if epoch is None else epoch
     return (None if step is None else int(step)), epoch
+
+
+def run_of(path: Path) -> str:
+    """The directory of the training run: the file's own, or the one above where its own is but a time."""
+    return str(path.parent.parent if _FOLDER.fullmatch(path.parent.name) else path.parent)
 
 
 def _from_name(stem: str) -> tuple[int | None, float | None]:

@@ -1,6 +1,7 @@
 """What is asked of every checkpoint alike: data, loss, and how its model is built."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from scalecurv.checkpoints.data import load_data
 from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
 from scalecurv.checkpoints.load import Checkpoint
-from scalecurv.checkpoints.model import build_from_factory, build_mlp
+from scalecurv.checkpoints.model import build_from_factory, build_mlp, factory_source
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
@@ -43,16 +44,20 @@ class Task:
         x, y = load_data(spec.data)
         return cls(spec, x, y, fingerprint_of_arrays(x=x, y=y))
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """The task's identity: equal content of data, loss, reduction and model give equal ids."""
+        """The task's identity: equal content of data, loss, reduction and model give equal ids.
+
+        A factory's module counts with its source: edited, it makes another model.
+        """
         return digest(
             {
                 "data": self.data_fingerprint,
                 "loss": self.spec.loss,
                 "reduction": self.spec.reduction,
                 "model": self.spec.model,
-                "activation": self.spec.activation if self.spec.model == "mlp" else None,
+                "activation": self.spec.activation,
+                "factory": "" if self.spec.model == "mlp" else factory_source(self.spec.model),
             }
         )[:16]
 

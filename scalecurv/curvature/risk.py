@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
@@ -28,12 +29,10 @@ def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:
 
 def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
     """L and g = grad L, g of shape (P,) in the problem's dtype."""
-    losses: list[Tensor] = []
 
     def contribution(batch: Batch) -> Tensor:
         gradient, value = grad_and_value(batch_loss(problem, batch))(problem.theta)
-        losses.append(value.double())
-        return gradient
+        return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
 
-    gradient = sum_over_data(problem, contribution)
-    return float(sum(losses)), gradient.to(problem.dtype)
+    total = sum_over_data(problem, contribution)
+    return float(total[-1]), total[:-1].to(problem.dtype)

@@ -29,7 +29,7 @@ class Resources:
 
 def run(analyst: Analyst, units: Sequence[str], resources: Resources) -> Iterator[Done | Lost]:
     """Every unit's news as it comes; raises Misuse for resources that are not there, before any unit runs."""
-    _check_device(resources)
+    check_device(resources)
     if chosen_engine(resources, len(units)) == "serial":
         device = serial_device(resources.device)
         yield from run_serial(analyst, units, device, resources.threads or num_cores())
@@ -65,7 +65,10 @@ def serial_device(device: str) -> str:
     return "cuda:0" if device == "cuda" else device
 
 
-def _check_device(resources: Resources) -> None:
+def check_device(resources: Resources) -> None:
+    """Raise Misuse for a device that this machine does not have, or options that contradict the engine."""
+    if resources.engine == "serial" and (resources.address or (resources.workers or 1) > 1):
+        raise Misuse("--engine serial runs in this process; leave --address and --workers out, or give --engine ray")
     device = resources.device
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise Misuse(f"unknown --device {device!r}; choose from auto, cpu, cuda")

@@ -11,7 +11,7 @@ import torch
 
 from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.checkpoints.load import load, stamp_of
-from scalecurv.checkpoints.step import step_and_epoch
+from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
 from scalecurv.engine.provenance import versions
 from scalecurv.errors import CheckpointError, Misuse
@@ -53,6 +53,7 @@ class Analyst:
         records, total_matvecs = analyze(problem, self.request, identity, self.known)
         return Outcome(
             path=str(path),
+            run=run_of(path),
             status="partial" if any(record.failed for record in records) else "ok",
             stamp=checkpoint.stamp,
             fingerprint=checkpoint.fingerprint,
@@ -96,6 +97,7 @@ def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
         stamp = None
     return Outcome(
         path=path,
+        run=run_of(Path(path)),
         status="failed",
         error=reason,
         stamp=stamp,

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalecurv.linalg.extremes import extreme_eigenvalues
-from scalecurv.measures.budget import Budget
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
 
 
@@ -13,7 +12,7 @@ from scalecurv.measures.measure import Findings, Measure
 class Extremes(Measure):
     """lambda_max and lambda_min by one Lanczos run; `memory` bytes bound the vectors it keeps.
 
-    Stores the Ritz values with their residuals: an eigenvalue lies within each residual of its Ritz value.
+    Stores the Ritz values with their weights and residuals: an eigenvalue lies within each residual of its value.
     """
 
     rtol: float = 0.01
@@ -25,15 +24,9 @@ class Extremes(Measure):
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        problem = evaluation.problem
-        affordable = max(2, self.memory // (problem.num_params * problem.dtype.itemsize))
-        steps = min(Budget(self.max_matvecs).lanczos, affordable)
-        found = evaluation.once(
-            ("extremes", self.rtol, steps),
-            lambda: extreme_eigenvalues(evaluation.hessian, evaluation.seed, self.rtol, steps),
-        )
+        found = krylov_run(evaluation, self.rtol, self.max_matvecs, self.memory)
         rule = found.factorization.quadrature
         return Findings(
             {"lambda_max": found.largest, "lambda_min": found.smallest},
-            {"ritz_values": rule.nodes, "ritz_residuals": rule.residuals},
+            {"ritz_values": rule.nodes, "ritz_weights": rule.weights, "ritz_residuals": rule.residuals},
         )

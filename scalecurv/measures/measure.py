@@ -1,5 +1,6 @@
 """What a question to a Problem is: a frozen set of options that answers with estimates."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,16 +8,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from scalecurv.errors import Misuse
 from scalecurv.estimate import Estimate
 from scalecurv.measures.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Estimates by quantity (or by (quantity, component)), and 1-D float64 arrays by name."""
+    """Estimates of the whole model by quantity, 1-D float64 arrays by name, and `parts` by (quantity, component)."""
 
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parts: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
+
+    @property
+    def by_component(self) -> dict[tuple[str, str], Estimate]:
+        """All estimates by (quantity, component), "" standing for the whole model."""
+        return {**{(name, ""): estimate for name, estimate in self.estimates.items()}, **self.parts}
 
 
 class Measure(ABC):
@@ -33,7 +41,13 @@ class Measure(ABC):
     def ask(self, evaluation: Evaluation) -> Findings:
         """The findings at one problem; never depends on which other measures were asked."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("rtol", 0.0), ("memory", 1), ("num_starts", 1)):
+            value = getattr(self, name, least)
+            if not least <= value < math.inf:
+                raise Misuse(f"{name} is {value}; it must be at least {least} and finite")
+
     @property
     def options(self) -> dict[str, Any]:
-        """The fields by name, plain values: what goes into the key and beside the result."""
-        return asdict(self)  # type: ignore[call-overload]
+        """The fields that are set, by name: what goes into the key. An option added later starts as None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}  # type: ignore[call-overload]

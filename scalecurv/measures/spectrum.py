@@ -33,8 +33,11 @@ class Spectrum(Measure):
 
     def ask(self, evaluation: Evaluation) -> Findings:
         H, problem = evaluation.hessian, evaluation.problem
-        affordable = max(2, self.memory // (problem.num_params * problem.dtype.itemsize))
-        steps = min(Budget(self.max_matvecs).lanczos, affordable)
+        vector_bytes = problem.num_params * problem.dtype.itemsize
+        steps = min(
+            Budget(self.max_matvecs).lanczos_within(self.memory, vector_bytes),
+            max(1, self.max_matvecs // self.num_starts),
+        )
         nodes, weights, starts = [], [], []
         for i in range(self.num_starts):
             start = probes(H.shape[0], evaluation.seed, STREAM, [i], "gaussian", torch.float64)[:, 0].to(H.device)

@@ -37,6 +37,7 @@ def read_store(store: Path) -> Contents:
     """
     if not store.is_dir():
         raise Misuse(f"{store} is no store; give the directory that `scalecurv analyze` wrote to")
+    check_store(store)
     found: list[Tables] = []
     broken: dict[Path, str] = {}
     for path in [*sorted((store / PARTS).glob("*.h5")), store / INDEX]:
@@ -48,6 +49,12 @@ def read_store(store: Path) -> Contents:
             broken[path] = str(error)
     merged = {name: _concatenated([t[name] for t in found], name) for name in TABLES}
     return Contents({name: _unique(name, frame) for name, frame in merged.items()}, broken)
+
+
+def check_store(store: Path) -> None:
+    """Raise Misuse for a directory that holds something, but no store: it may be anything of the user's."""
+    if any(store.iterdir()) and not (store / PARTS).is_dir() and not (store / INDEX).exists():
+        raise Misuse(f"{store} holds files but no store; give the store's own directory, or a new one")
 
 
 def set_aside(path: Path) -> Path:
@@ -103,5 +110,5 @@ _UNIQUE = {
     "arrays": lambda frame: _newest(frame, ["key", "name"]),
     "tasks": lambda frame: frame.drop_duplicates("task_id", keep="last"),
     "provenance": lambda frame: frame.drop_duplicates("provenance_id", keep="last"),
-    "files": lambda frame: frame.drop_duplicates(["path", "size", "mtime_ns", "inode"], keep="last"),
+    "files": lambda frame: _newest(frame, ["path", "size", "mtime_ns", "inode"]),
 }

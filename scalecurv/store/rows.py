@@ -1,7 +1,6 @@
 """An Outcome as rows of the store's tables."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +40,7 @@ def rows_of(outcome: Outcome) -> Tables:
                 "inode": stamp.inode,
                 "fingerprint": outcome.fingerprint,
                 "dtype": outcome.own_dtype,
+                "created": outcome.created,
             }
         )
     return {
@@ -57,7 +57,7 @@ def _cell(value: Any, kind: str) -> Any:
 def _checkpoint(outcome: Outcome) -> dict[str, Any]:
     return {
         "path": outcome.path,
-        "run": str(Path(outcome.path).parent),
+        "run": outcome.run,
         "fingerprint": outcome.fingerprint,
         "architecture": outcome.architecture,
         "dtype": outcome.dtype,
@@ -79,6 +79,7 @@ def _estimates(record: Record) -> list[dict[str, Any]]:
         {
             "key": record.key,
             "measure": record.measure,
+            "version": record.version,
             "quantity": quantity,
             "component": component,
             "value": e.value,
@@ -98,7 +99,13 @@ def _estimates(record: Record) -> list[dict[str, Any]]:
 
 def _arrays(record: Record) -> list[dict[str, Any]]:
     return [
-        {"key": record.key, "measure": record.measure, "name": name, "values": np.asarray(values, dtype=np.float64)}
+        {
+            "key": record.key,
+            "measure": record.measure,
+            "version": record.version,
+            "name": name,
+            "values": np.asarray(values, dtype=np.float64),
+        }
         for name, values in record.arrays.items()
     ]
 

@@ -37,12 +37,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "estimates": _columns(
         text="key fingerprint task_id dtype measure quantity component method status provenance_id",
-        int="num_samples num_matvecs seed attempt",
+        int="num_samples num_matvecs seed attempt version",
         float="value stderr lower upper confidence seconds/s created/s",
     ),
     "arrays": _columns(
         text="key fingerprint task_id dtype measure name",
-        int="seed",
+        int="seed version",
         float="created/s",
         array="values",
     ),
@@ -50,5 +50,5 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text="task_id data_path data_fingerprint loss reduction model activation", int="num_data num_outputs"
     ),
     "provenance": _columns(text="provenance_id versions device host git config", int="threads"),
-    "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode"),
+    "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode", float="created/s"),
 }

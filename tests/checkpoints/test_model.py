@@ -35,6 +35,9 @@ number = 3
 
 def tensor():
     return torch.ones(3)
+
+def needy():
+    raise RuntimeError("no weights here")
 """
 
 
@@ -183,6 +186,13 @@ def test_a_factory_must_make_a_module(tmp_path: Path) -> None:
     with pytest.raises(Misuse) as caught:
         build_from_factory(load(saved(tmp_path / "x.pt", STATE)), "users_nets:tensor")
     assert str(caught.value) == "--model users_nets:tensor returned a Tensor; it must return a torch.nn.Module"
+
+
+def test_a_factory_that_raises_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(Misuse) as caught:
+        build_from_factory(load(saved(tmp_path / "x.pt", STATE)), "users_nets:needy")
+    said = "--model users_nets:needy raised RuntimeError: no weights here; it must work without arguments"
+    assert str(caught.value) == said
 
 
 def test_the_current_directory_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_options_say_it_all_and_the_rest_has_defaults(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("loss", "cross_entropy"), ("reduction", "mean"), ("model", "pkg.mod:net"), ("activation", "relu")],
+    [("loss", "cross_entropy"), ("reduction", "mean"), ("activation", "relu")],
 )
 def test_each_option_wins_over_the_file(tmp_path: Path, name: str, value: str) -> None:
     write(tmp_path, WRITTEN)
@@ -60,9 +60,20 @@ def test_paths_in_the_file_start_beside_it_and_options_where_you_are(
     assert read_spec(Path("runs"), NOTHING).data == Path("/data/d.npz")
 
 
-def test_a_factory_needs_no_activation(tmp_path: Path) -> None:
-    write(tmp_path, {"data": "d.npz", "loss": "mse", "model": "pkg.mod:net"})
-    assert read_spec(tmp_path, NOTHING) == ProblemSpec(tmp_path.resolve() / "d.npz", "mse", "mean", "pkg.mod:net", None)
+def test_a_factory_has_its_own_activations(tmp_path: Path) -> None:
+    write(tmp_path, WRITTEN)
+    factory = {**NOTHING, "model": "pkg.mod:net"}
+    data = tmp_path.resolve() / "data.npz"
+    assert read_spec(tmp_path, factory) == ProblemSpec(data, "mse", "sum", "pkg.mod:net", None)
+    said = "--activation says nothing of --model pkg.mod:net; leave it out"
+    assert complaint(tmp_path, {**factory, "activation": "relu"}) == said
+
+
+def test_code_that_comes_with_the_files_is_not_run_unasked(tmp_path: Path) -> None:
+    file = write(tmp_path, {**WRITTEN, "model": "pkg.mod:net"})
+    asked = "asks to run pkg.mod:net, which comes with the files; give --model pkg.mod:net to allow it"
+    assert complaint(tmp_path, NOTHING) == f"{file} {asked}"
+    assert read_spec(tmp_path, {**NOTHING, "model": "mlp"}).model == "mlp"
 
 
 CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"

@@ -1,11 +1,12 @@
 """Step and epoch: what the file says, else what its name can be known to say."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from scalecurv.checkpoints.step import step_and_epoch
+from scalecurv.checkpoints.step import run_of, step_and_epoch
 
 NAMES: dict[str, tuple[int | None, float | None]] = {
     "step_100": (100, None),
@@ -95,6 +96,12 @@ def test_names_that_do_not_tell(stem: str) -> None:
 )
 def test_a_folder_tells_where_it_is_nothing_but_a_time(folder: str, expected: tuple[int | None, float | None]) -> None:
     assert step_and_epoch({}, "model", folder) == expected
+
+
+def test_a_folder_that_is_but_a_time_is_no_run_of_its_own() -> None:
+    assert run_of(Path("/runs/a/checkpoint-500/model.safetensors")) == "/runs/a"
+    assert run_of(Path("/runs/a/step_7.pt")) == "/runs/a"
+    assert run_of(Path("/runs/seed_3/step_7.pt")) == "/runs/seed_3"
 
 
 def test_the_folder_is_asked_last() -> None:

@@ -1,6 +1,6 @@
 """Tasks: an identity that only the mathematics changes, and Problems that are the original model's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,24 @@ LOSSES: dict[tuple[str, str], Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+@pytest.fixture(scope="module", name="nets")
+def _nets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("nets")
+    source = "from torch import nn\ndef net():\n    return nn.Sequential(nn.Linear(4, 3))\nother = nn.Identity\n"
+    (folder / "task_net.py").write_text(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder / "task_net.py"
+
+
+@pytest.mark.usefixtures("nets")
 @pytest.mark.parametrize(("loss", "reduction"), LOSSES)
 @pytest.mark.parametrize("model", ["mlp", "task_net:net"])
-def test_the_problem_is_the_original_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, reduction: str, model: str
-) -> None:
-    (tmp_path / "task_net.py").write_text("from torch import nn\ndef net():\n    return nn.Sequential(nn.Linear(4, 3))")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_the_problem_is_the_original_models(tmp_path: Path, loss: str, reduction: str, model: str) -> None:
     original = mlp() if model == "mlp" else nn.Sequential(nn.Linear(4, 3)).double()
     y = TARGETS if loss == "mse" else CLASSES
-    here = read(tmp_path, y=y, loss=loss, reduction=reduction, model=model)
+    said = {"model": model, "activation": "tanh" if model == "mlp" else None}
+    here = read(tmp_path, y=y, loss=loss, reduction=reduction, **said)
     problem, _ = here.at(checkpoint(tmp_path, original), Arithmetic(batch_size=4))
     expected = LOSSES[loss, reduction](original(torch.from_numpy(X)), torch.from_numpy(y))
     expected.backward()
@@ -97,6 +105,7 @@ def test_the_dtype_of_products(tmp_path: Path, own: torch.dtype, asked: str | No
     assert torch.equal(problem.theta, expected)
 
 
+@pytest.mark.usefixtures("nets")
 def test_the_identity_changes_with_every_field_of_the_mathematics(tmp_path: Path) -> None:
     other = X.copy()
     other[0, 0] = np.nextafter(other[0, 0], 9)
@@ -105,7 +114,8 @@ def test_the_identity_changes_with_every_field_of_the_mathematics(tmp_path: Path
         read(tmp_path, loss="cross_entropy"),
         read(tmp_path, reduction="sum"),
         read(tmp_path, activation="relu"),
-        read(tmp_path, model="pkg.mod:net"),
+        read(tmp_path, model="task_net:net", activation=None),
+        read(tmp_path, model="task_net:other", activation=None),
         read(tmp_path, "other.npz", x=other),
         read(tmp_path, "float.npz", x=X.astype(np.float32)),
         read(tmp_path, "images.npz", x=X.reshape(6, 2, 2)),
@@ -119,8 +129,13 @@ def test_the_identity_does_not_change_with_anything_else(tmp_path: Path) -> None
     torch.save({"y": torch.from_numpy(TARGETS), "x": torch.from_numpy(X)}, tmp_path / "same.pt")
     same = Task.read(replace(SPEC, data=tmp_path / "same.pt"))
     assert same.id == read(tmp_path).id  # where it lies, in which format
-    factory = {"model": "pkg.mod:net"}
-    assert read(tmp_path, activation=None, **factory).id == read(tmp_path, **factory).id  # a factory has its own
+
+
+def test_an_edited_factory_is_another_model(tmp_path: Path, nets: Path) -> None:
+    before = read(tmp_path, model="task_net:net", activation=None).id
+    assert read(tmp_path, model="task_net:net", activation=None).id == before
+    nets.write_text(nets.read_text() + "# edited\n")
+    assert read(tmp_path, model="task_net:net", activation=None).id != before
 
 
 def test_the_row_of_a_task(tmp_path: Path) -> None:

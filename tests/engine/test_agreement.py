@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from scalecurv.analysis import Request
-from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.engine.dispatch import Resources
 from scalecurv.engine.unit import Analyst
 from scalecurv.measures import MEASURES, measures_named
@@ -27,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stored(run: Path, store: Path, resources: Resources) -> dict[str, Outcome]:
     request = Request(measures_named(tuple(MEASURES), max_matvecs=64), seed=1)
-    outcomes = carry_out(Sweep((run,), store, read_spec(run, {}), request, resources=resources))
+    outcomes = carry_out(Sweep((run,), store, {}, request, resources=resources))
     return {Path(outcome.path).stem: outcome for outcome in outcomes}
 
 

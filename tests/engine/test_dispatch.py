@@ -8,7 +8,7 @@ import torch
 
 from scalecurv.engine import dispatch
 from scalecurv.engine.attempts import Done
-from scalecurv.engine.dispatch import Resources, chosen_engine, num_cores, run, serial_device
+from scalecurv.engine.dispatch import Resources, check_device, chosen_engine, num_cores, run, serial_device
 from scalecurv.engine.pool import Workers
 from scalecurv.errors import Misuse
 from tests.engine.fakes import Scripted, attempts
@@ -102,6 +102,7 @@ def test_what_the_cluster_does_not_have_is_not_waited_for(
 
 
 ABSENT = "--device {} but torch sees {} GPU(s) on this machine; give --device cpu, or the --address of a cluster that "
+ALONE = "--engine serial runs in this process; leave --address and --workers out, or give --engine ray"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,9 @@ ABSENT = "--device {} but torch sees {} GPU(s) on this machine; give --device cp
         (Resources(device="cuda:x"), 1, "unknown --device 'cuda:x'; choose from auto, cpu, cuda"),
         (Resources(device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
         (Resources(device="cuda:1"), 1, ABSENT.format("cuda:1", 1) + "has one"),
-        (Resources("serial", "10.0.0.1:6379", device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
+        (Resources("serial", device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
+        (Resources("serial", "10.0.0.1:6379"), 0, ALONE),
+        (Resources("serial", workers=2), 0, ALONE),
     ],
 )
 def test_a_device_that_is_not_there_is_misuse(
@@ -122,6 +125,19 @@ def test_a_device_that_is_not_there_is_misuse(
         list(run(Scripted(tmp_path), ["good"], resources))  # type: ignore[arg-type]
     assert str(caught.value) == message
     assert attempts(tmp_path, "worker") == 0
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus"),
+    [
+        (Resources("serial", workers=1), 0),
+        (Resources(device="cuda:1"), 2),
+        (Resources(device="cuda", address="10.0.0.1:6379"), 0),
+    ],
+)
+def test_what_it_can_or_another_may_is_none(monkeypatch: pytest.MonkeyPatch, resources: Resources, gpus: int) -> None:
+    machine(monkeypatch, 2, gpus)
+    assert check_device(resources) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from scalecurv.engine.attempts import Done, Lost, UnitError
 from scalecurv.engine.pool import Pool, Workers
 from scalecurv.errors import Misuse
-from tests.commands import wait_for
+from tests.commands import deadline, wait_for
 from tests.engine.fakes import Scripted, attempts
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -34,7 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def news(cluster: Any, folder: Path) -> list[Done | Lost]:
     """One pool of two workers, and every misfortune at once: the first worker dies while it starts."""
-    return list(Pool(cluster, Scripted(folder, stillborn=1), Workers(2)).run(UNITS))
+    with deadline(120):
+        return list(Pool(cluster, Scripted(folder, stillborn=1), Workers(2)).run(UNITS))
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,9 @@ def test_both_quantities_come_from_the_same_terms(name: str, loss: str, reductio
 def test_curvature_decides_and_its_companion_says_whether_it_converged() -> None:
     """Terms so small that the exact part 2 b^2 |Hg|^2 makes up K, and T^2 - F is noise."""
     rows = 1e-3 * np.random.default_rng(0).standard_normal((1000, 2))
-    evaluation = Evaluation(problem("relu"), 0, lambda _, seed, ids: rows[list(ids)])
+    evaluation = Evaluation(
+        problem("relu"), 0, lambda _, kind, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks]
+    )
     found = Curvature(0.1, 1000).ask(evaluation).estimates
     assert found["scalar_curvature"].status is Status.CONVERGED
     assert found["t2_minus_f"].status is Status.BUDGET

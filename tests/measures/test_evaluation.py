@@ -10,11 +10,12 @@ import torch
 
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.jacobian import JacobianOperator
+from scalecurv.curvature.problem import Problem
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.dense import DenseOperator
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum
-from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.evaluation import Evaluation, run_here
 from tests.networks import oracle, problem
 
 ASKED: tuple[Measure, ...] = (
@@ -94,16 +95,21 @@ def test_terms_are_those_of_the_probes(counts: tuple[int, ...]) -> None:
 
 
 def test_terms_may_be_run_elsewhere() -> None:
-    asked: list[tuple[int, Sequence[int]]] = []
+    asked: list[tuple[str, int, list[range]]] = []
 
-    def run_terms(operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
-        asked.append((seed, ids))
-        return hutchinson.terms(operator, seed, ids)
+    def run_terms(point: Problem, kind: str, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+        asked.append((kind, seed, list(blocks)))
+        return run_here(point, kind, seed, blocks)
 
     evaluation = Evaluation(problem("relu"), 9, run_terms)
     rows = evaluation.terms(70)
     evaluation.terms(64)
-    assert asked == [(9, range(32)), (9, range(32, 64)), (9, range(64, 70))]
+    evaluation.terms(128)
+    assert asked == [
+        ("hutchinson", 9, [range(32), range(32, 64), range(64, 70)]),
+        ("hutchinson", 9, [range(64, 96), range(96, 128)]),
+    ]
+    assert evaluation.total_matvecs == 70 + 64
     assert np.array_equal(rows, Evaluation(problem("relu"), 9).terms(70))
 
 

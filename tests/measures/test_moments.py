@@ -35,7 +35,9 @@ def test_both_are_inside_when_it_stops(rtol: float) -> None:
 def test_neither_stops_without_the_other(noisy: int, samples: int) -> None:
     rows = np.full((1000, 2), 10.0)
     rows[:, noisy] += 4 * np.random.default_rng(0).standard_normal(1000)
-    evaluation = Evaluation(problem("relu"), 0, lambda _, seed, ids: rows[list(ids)])
+    evaluation = Evaluation(
+        problem("relu"), 0, lambda _, kind, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks]
+    )
     found = Moments(0.05, 1000).ask(evaluation).estimates
     assert {e.status for e in found.values()} == {Status.CONVERGED}
     assert {e.num_samples for e in found.values()} == {samples}

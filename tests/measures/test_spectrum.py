@@ -12,7 +12,7 @@ from tests.networks import oracle, problem
 def test_many_starts_integrate_like_the_density() -> None:
     """sum_j weights[j] f(nodes[j]) estimates tr f(H) / P, run by run and without bias."""
     num_starts = 100
-    arrays = Spectrum(num_starts, 16).ask(Evaluation(problem("conv"))).arrays
+    arrays = Spectrum(num_starts, 400).ask(Evaluation(problem("conv"))).arrays
     eigenvalues = np.linalg.eigvalsh(oracle("conv").hessian.numpy())
     nodes, weights, starts = (arrays[f"ritz_{part}"] for part in ("nodes", "weights", "starts"))
     for f in (lambda t: t, lambda t: t**2, lambda t: t**7):  # 4 nodes are exact to degree 7

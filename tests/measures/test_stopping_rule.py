@@ -31,7 +31,9 @@ def found(name: str, loss: str, rtol: float, max_matvecs: int) -> dict[str, list
     point, H = problem(name, loss), DenseOperator(oracle(name, loss).hessian)
     results: dict[str, list[Estimate]] = {}
     for seed in SEEDS:
-        evaluation = Evaluation(point, seed, lambda _, seed, ids: hutchinson.terms(H, seed, ids))
+        evaluation = Evaluation(
+            point, seed, lambda _, kind, s, blocks: [(hutchinson.terms(H, s, ids), len(ids)) for ids in blocks]
+        )
         for measure in (Moments(rtol, max_matvecs), Curvature(rtol, max_matvecs)):
             for quantity, estimate in measure.ask(evaluation).estimates.items():
                 results.setdefault(quantity, []).append(estimate)

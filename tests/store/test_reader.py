@@ -32,9 +32,20 @@ def test_no_store_and_an_empty_one(tmp_path: Path) -> None:
         read_store(tmp_path / "missing")
     advice = "give the directory that `scalecurv analyze` wrote to"
     assert str(caught.value) == f"{tmp_path / 'missing'} is no store; {advice}"
-    contents = read_store(tmp_path)
+    (tmp_path / "empty").mkdir()
+    contents = read_store(tmp_path / "empty")
     assert cells(contents.tables) == cells(empty_tables())
     assert (contents.broken, contents.keys) == ({}, frozenset())
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(Misuse) as caught:
+        read_store(tmp_path)
+    said = f"{tmp_path} holds files but no store; give the store's own directory, or a new one"
+    assert str(caught.value) == said
+    write_part(store_of(tmp_path), OLD)
+    assert read_store(tmp_path).keys == {"k1"}
 
 
 def test_parts_and_index_are_one_store(tmp_path: Path) -> None:

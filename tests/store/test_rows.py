@@ -16,7 +16,14 @@ from tests.outcomes import PROVENANCE, TASK, exactly, failure, outcome, record
 ESTIMATE = Estimate(1.5, 0.1, 1.2, 1.9, 0.95, 30, 40, "hutchinson", Status.BUDGET)
 FULL = outcome(
     "/runs/a/step_10.pt",
-    Record("k1", "moments", {("trace", "fc1"): ESTIMATE}, {"ritz": np.array([1, 2])}, 2.5),
+    Record(
+        key="k1",
+        measure="moments",
+        version=3,
+        estimates={("trace", "fc1"): ESTIMATE},
+        arrays={"ritz": np.array([1, 2])},
+        seconds=2.5,
+    ),
     stamp=FileStamp("/runs/a/step_10.pt", 1000, 5, 7),
     fingerprint="f1",
     step=10,
@@ -59,6 +66,7 @@ def test_every_field_in_its_column() -> None:
         "provenance_id": only("provenance")["provenance_id"],
         "num_samples": 30,
         "num_matvecs": 40,
+        "version": 3,
         "attempt": 2,
         "value": 1.5,
         "stderr": 0.1,
@@ -69,10 +77,10 @@ def test_every_field_in_its_column() -> None:
     }
     arrays = only("arrays")
     assert arrays.pop("values").tolist() == [1.0, 2.0]
-    assert arrays == {**shared, "key": "k1", "measure": "moments", "name": "ritz"}
+    assert arrays == {**shared, "key": "k1", "measure": "moments", "version": 3, "name": "ritz"}
     assert only("tasks") == {"task_id": "t1", **TASK}
     file = {"path": "/runs/a/step_10.pt", "size": 1000, "mtime_ns": 5, "inode": 7}
-    assert only("files") == {**file, "fingerprint": "f1", "dtype": "float64"}
+    assert only("files") == {**file, "fingerprint": "f1", "dtype": "float64", "created": 100.0}
 
 
 def test_provenance_is_shared_by_all_that_ran_alike() -> None:

@@ -30,5 +30,6 @@ def test_kinds_and_units() -> None:
         ("size", "int", "byte"),
         ("mtime_ns", "int", "ns"),
         ("inode", "int", "1"),
+        ("created", "float", "s"),
     }
     assert [c.name for columns in TABLES.values() for c in columns if c.kind == "array"] == ["values"]

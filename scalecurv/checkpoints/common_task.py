@@ -1,0 +1,37 @@
+"""The one task of all checkpoints of a sweep, however many directories they lie in."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scalecurv.checkpoints.discover import discover
+from scalecurv.checkpoints.problem_file import FILE_NAME, read_spec
+from scalecurv.checkpoints.task import Task
+from scalecurv.errors import Misuse
+
+
+def common_task(paths: Sequence[Path], said: Mapping[str, Any]) -> tuple[Task, list[Path]]:
+    """The task that options and every problem.json agree on, and the checkpoint files below `paths`.
+
+    Each checkpoint is described by the nearest problem.json above it, inside the directory that was given. Raises
+    Misuse where two of them describe different problems: data counts by content, not by where it lies.
+    """
+    folders = {_describing(file, paths): file for file in discover(paths)}
+    tasks = {folder: Task.read(read_spec(folder, said)) for folder in folders}
+    first, *others = tasks
+    for folder in others:
+        if tasks[folder].id != tasks[first].id:
+            raise Misuse(
+                f"{first / FILE_NAME} and {folder / FILE_NAME} describe different problems; analyse their "
+                f"directories one after the other, into one store if you like"
+            )
+    data = {path for folder in folders for path in [tasks[folder].spec.data]}
+    return tasks[first], discover(paths, exclude=sorted(data))
+
+
+def _describing(file: Path, paths: Sequence[Path]) -> Path:
+    """The nearest directory above `file` with a problem.json, no higher than what was given; else what was given."""
+    roots = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
+    root = next(root for root in roots if root in file.parents)
+    above = [folder for folder in file.parents if folder == root or root in folder.parents]
+    return next((folder for folder in above if (folder / FILE_NAME).is_file()), root)
