@@ -1,14 +1,16 @@
 """Matrices with prescribed spectra, and the spectra worth prescribing."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
 
 
+@cache
 def orthogonal(n: int, seed: int) -> Tensor:
     """A random n x n orthogonal matrix."""
-    Q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    return torch.from_numpy(Q)
+    return torch.linalg.qr(torch.from_numpy(np.random.default_rng(seed).standard_normal((n, n))))[0]
 
 
 def symmetric(eigenvalues: np.ndarray, seed: int = 0) -> Tensor:

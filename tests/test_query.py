@@ -151,7 +151,12 @@ def test_the_best_answer_is_one_that_did_not_fail(tmp_path: Path) -> None:
         outcome(
             "/a.pt", record("aa", {("trace", ""): sampled(2.0, 0.1), ("trace", "fc1"): sampled(9, 1)}), created=2.0
         ),
-        outcome("/a.pt", record("mm", {("trace", ""): FAILED, **exactly(loss=3.0)}), created=3.0, status="partial"),
+        outcome(
+            "/a.pt",
+            record("mm", {("trace", ""): replace(FAILED, num_matvecs=500), **exactly(loss=3.0)}),
+            created=3.0,
+            status="partial",
+        ),
     ]
     rows = open_store(store_of(tmp_path, *runs)).results()
     assert rows[["trace", "trace_stderr", "loss", "total_matvecs"]].values.tolist() == [[2.0, 0.05, 3.0, 90]]

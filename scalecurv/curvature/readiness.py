@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from scalecurv.errors import Misuse
 
-_RANDOM = (nn.modules.dropout._DropoutNd,)
 _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 
@@ -19,13 +18,21 @@ def check_model(model: nn.Module) -> None:
             )
         if not module.training:
             continue
-        if isinstance(module, _RANDOM) and module.p > 0:
+        if _random(module):
             raise Misuse(f"module {name!r} ({type(module).__name__}) is in train mode, so the loss is random; {_EVAL}")
         if isinstance(module, _BATCHED):
             raise Misuse(
                 f"module {name!r} ({type(module).__name__}) is in train mode, so the loss depends on how the data "
                 f"is batched; {_EVAL}"
             )
+
+
+def _random(module: nn.Module) -> bool:
+    """Whether a module in train mode draws: dropout, or a module that does its own (attention, recurrent nets)."""
+    if isinstance(module, nn.RReLU):
+        return module.lower < module.upper
+    rate = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "dropout", 0.0)
+    return isinstance(rate, float | int) and rate > 0
 
 
 _EVAL = "call model.eval() before handing the model over"

@@ -10,10 +10,12 @@ from scalecurv.engine.session import reach, use_token
 from scalecurv.errors import Misuse
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+INTERRUPTED = 130
 
 
 def submit(arguments: Sequence[str], address: str | None, say: Callable[[str], None]) -> int:
-    """Submit `analyze` with these arguments, follow its log through `say`, return the job's own exit code.
+    """Submit `analyze` with these arguments, follow its log through `say`, return the job's own exit code
+    (130 after Ctrl-C, which leaves the job running).
 
     Nothing is uploaded: the package is installed where the cluster runs, and checkpoints are seen by path.
     Raises Misuse where no job server answers or it refuses the token.
@@ -41,7 +43,11 @@ def submit(arguments: Sequence[str], address: str | None, say: Callable[[str], N
         async for lines in client.tail_job_logs(job):
             say(lines)
 
-    asyncio.run(follow())
+    try:
+        asyncio.run(follow())
+    except KeyboardInterrupt:
+        say(f"no longer followed, job {job} goes on; `ray job stop --address {where} {job}` stops it\n")
+        return INTERRUPTED
     details = client.get_job_info(job)
     if details.driver_exit_code is not None:
         return int(details.driver_exit_code)

@@ -57,6 +57,11 @@ def test_classes_of_any_width(dtype: type) -> None:
     assert torch.equal(point.y, CLASSES)
 
 
+def test_classes_under_mse_are_rows_of_the_identity() -> None:
+    point = Problem(network("relu"), (X, CLASSES), "mse")
+    assert torch.equal(point.y, torch.eye(3, dtype=torch.float64)[CLASSES])
+
+
 def test_dtype_is_the_parameters_unless_asked() -> None:
     assert Problem(network("relu").float(), (X, Y), "mse").dtype == torch.float32
     single = problem("batch norm", dtype=torch.float32)

@@ -25,6 +25,14 @@ def with_module(module: nn.Module) -> nn.Module:
             f"module '1' (Dropout) is in train mode, so the loss is random; {EVAL}",
         ),
         (
+            with_module(nn.RReLU()),
+            f"module '1' (RReLU) is in train mode, so the loss is random; {EVAL}",
+        ),
+        (
+            with_module(nn.TransformerEncoderLayer(4, 2, dropout=0.1)),
+            f"module '1.self_attn' (MultiheadAttention) is in train mode, so the loss is random; {EVAL}",
+        ),
+        (
             with_module(nn.BatchNorm1d(4)),
             f"module '1' (BatchNorm1d) is in train mode, so the loss depends on how the data is batched; {EVAL}",
         ),
@@ -40,7 +48,9 @@ def test_what_is_refused(model: nn.Module, message: str) -> None:
         Problem(model, data("mse"), "mse")
 
 
-@pytest.mark.parametrize("module", [nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.BatchNorm1d(4).eval()])
+@pytest.mark.parametrize(
+    "module", [nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.RReLU(0.2, 0.2), nn.RReLU().eval(), nn.BatchNorm1d(4).eval()]
+)
 def test_what_is_let_through(module: nn.Module) -> None:
     model = with_module(module)
     model[1].train(module.training)

@@ -158,9 +158,7 @@ def test_the_loop_has_all_cores_unless_told(tmp_path: Path, threads: int | None,
 
 
 @pytest.mark.ray
-def test_ray_workers_have_one_thread_and_no_gpu(cluster: Any, tmp_path: Path) -> None:
-    news = list(run(Scripted(tmp_path), ["good"], Resources("ray")))  # type: ignore[arg-type]
-    assert news == [Done("good", "good analysed", 1)]
-    assert (tmp_path / "told").read_text() == "cpu 1"
+def test_a_wish_that_the_cluster_cannot_meet_starts_no_worker(cluster: Any, tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"^--threads 3 but the Ray cluster has 2 CPUs; give fewer$"):
         list(run(Scripted(tmp_path), ["good"], Resources("ray", threads=3)))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

@@ -47,9 +47,10 @@ def test_every_unit_is_heard_of_exactly_once(news: list[Done | Lost]) -> None:
     assert Counter(item.unit for item in news) == Counter(UNITS)
 
 
-def test_others_are_done_at_the_first_attempt(by_unit: dict[str, Done | Lost]) -> None:
+def test_others_are_done_at_the_first_attempt(by_unit: dict[str, Done | Lost], folder: Path) -> None:
     for unit in ("good-1", "good-2", "good-3", "good-4"):
         assert by_unit[unit] == Done(unit, f"{unit} analysed", 1)
+    assert (folder / "told").read_text() == "cpu 1"
 
 
 def test_a_unit_that_kills_its_workers_is_lost_after_three_attempts(
