@@ -132,7 +132,7 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "gpu": (
         nothing,
-        "{run} {store} --device cuda",
+        "{run} {store} --device cuda --dry-run",  # said before anything is planned
         "--device cuda but torch sees 0 GPU(s) on this machine; give --device cpu, or the --address of a cluster that "
         "has one",
     ),

@@ -5,7 +5,7 @@ import re
 from dataclasses import FrozenInstanceError
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scalecurv.estimate import NAN, Estimate, Status
@@ -62,6 +62,7 @@ def test_certificates_and_bounds() -> None:
     assert interval(40, 40, INF) == ">= 40"
 
 
+@example(value=0.0, halfwidth=5e-324, confidence=0.95)
 @settings(derandomize=True, max_examples=300)
 @given(value=st.floats(-1e300, 1e300), halfwidth=st.floats(0, 1e300), confidence=st.sampled_from([0.95, 0.999]))
 def test_the_width_prints_with_at_most_two_digits(value: float, halfwidth: float, confidence: float) -> None:
