@@ -1,5 +1,6 @@
 """What every test rests on: one thread, so that times and rounding repeat."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# a suite started in the background ignores Ctrl-C, and would hand that on to every process it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def test_classes_of_any_width(dtype: type) -> None:
 
 def test_classes_under_mse_are_rows_of_the_identity() -> None:
     point = Problem(network("relu"), (X, CLASSES), "mse")
+    assert point.y.dtype == torch.float64  # torch.equal does not look at it
     assert torch.equal(point.y, torch.eye(3, dtype=torch.float64)[CLASSES])
 
 
