@@ -75,6 +75,8 @@ def _made_by(factory: str) -> Any:
     make = resolve_factory(factory)
     try:
         return make()
+    except MemoryError:  # says nothing of the factory: an attempt, to be made again
+        raise
     except Exception as error:  # the user's own code: whatever it raises, its line is what helps
         raise Misuse(
             f"--model {factory} raised {type(error).__name__}: {error}; it must work without arguments"
