@@ -15,15 +15,21 @@ class Loss:
     """`total(f, y)` sums the loss over the samples of a batch, f of shape (B, D), twice differentiable in f.
 
     `targets(y, D)` turns the targets as given into what `total` takes, raising Misuse where it cannot.
+    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = d^2 loss / df^2 at sample i; None where none is known.
     """
 
     name: str
     total: Callable[[Tensor, Tensor], Tensor]
     targets: Callable[[Tensor, int], Tensor]
+    factor: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def _squared_error(f: Tensor, y: Tensor) -> Tensor:
     return ((f - y) ** 2).sum() / 2
+
+
+def _squared_error_factor(f: Tensor, y: Tensor) -> Tensor:
+    return torch.eye(f.shape[1], dtype=f.dtype, device=f.device).expand(len(f), -1, -1)
 
 
 def _float_targets(y: Tensor, num_outputs: int) -> Tensor:
@@ -40,6 +46,14 @@ def _float_targets(y: Tensor, num_outputs: int) -> Tensor:
 
 def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(f, y, reduction="sum")
+
+
+def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
+    """Columns sqrt(p_k) (e_k - p), since sum_k p_k (e_k - p)(e_k - p)' = diag(p) - pp'; targets weigh what they sum to."""
+    p = f.softmax(1)
+    weight = y.sum(1) if y.is_floating_point() else torch.ones_like(p[:, 0])
+    root = (weight[:, None] * p).sqrt()
+    return torch.diag_embed(root) - p[:, :, None] * root[:, None, :]
 
 
 def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
@@ -71,6 +85,6 @@ def _classes(y: Tensor, num_outputs: int) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "mse": Loss("mse", _squared_error, _float_targets),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets),
+    "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor),
 }

@@ -6,15 +6,18 @@ from torch import nn
 
 # phi(c z) = c phi(z) for c > 0: hidden neurons can be rescaled without changing the function
 HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
+# phi'' = 0 wherever it exists
+PIECEWISE_LINEAR = (*HOMOGENEOUS, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.Hardshrink, nn.Softshrink, nn.Threshold)
 
 
 @dataclass(frozen=True)
 class MLP:
-    """Widths n_0 .. n_L of the affine layers, and the activations between them."""
+    """Widths n_0 .. n_L of the affine layers, their names in the model, and the activations between them."""
 
     widths: tuple[int, ...]
     activations: tuple[nn.Module, ...]
     num_params: int
+    layers: tuple[str, ...] = ()
 
     @property
     def num_hidden(self) -> int:
@@ -26,15 +29,24 @@ class MLP:
         """Whether every hidden neuron sits under a positively homogeneous activation."""
         return all(isinstance(a, HOMOGENEOUS) for a in self.activations)
 
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether the outputs have no second derivative along any single parameter, at almost every theta."""
+        return all(isinstance(a, PIECEWISE_LINEAR) for a in self.activations)
+
 
 def recognise_mlp(model: nn.Module) -> MLP | None:
     """The structure of a Sequential of Flatten, Linear and activations with every parameter free, or None.
 
-    An activation is a module without parameters or children that stands between two Linear modules.
+    An activation is a module without parameters or children that stands between two Linear modules. A model whose
+    forward is its own, or that carries hooks, computes something else than its list of modules says: None.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
         return None
-    modules = [m for m in model if not isinstance(m, nn.Flatten | nn.Dropout)]
+    if type(model).forward is not nn.Sequential.forward or any(_hooked(m) for m in model.modules()):
+        return None
+    named = [(name, m) for name, m in model.named_children() if not isinstance(m, nn.Flatten | nn.Dropout)]
+    modules = [m for _, m in named]
     linears, activations = modules[0::2], modules[1::2]
     if not linears or not all(type(m) is nn.Linear for m in linears):
         return None
@@ -45,7 +57,12 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
     if len({id(m.weight) for m in linears}) < len(linears):
         return None  # tied layers
     widths = (int(linears[0].in_features), *(int(m.out_features) for m in linears))  # type: ignore[arg-type]
-    return MLP(widths, tuple(activations), sum(p.numel() for p in model.parameters()))
+    names = tuple(name for name, _ in named[0::2])
+    return MLP(widths, tuple(activations), sum(p.numel() for p in model.parameters()), names)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _elementwise(module: nn.Module) -> bool:

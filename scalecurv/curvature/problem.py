@@ -28,6 +28,11 @@ class Batch:
     y: Tensor
     start: int
 
+    def pieces(self, size: int) -> "Iterator[Batch]":
+        """The batch in runs of at most `size` samples."""
+        for i in range(0, len(self.x), size):
+            yield Batch(self.x[i : i + size], self.y[i : i + size], self.start + i)
+
 
 class Problem:
     """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) near the parameters that `model` holds now.
@@ -134,9 +139,7 @@ class Problem:
 
     def batches(self) -> Iterator[Batch]:
         """The data in its own order, the last mini-batch as short as it comes."""
-        for start in range(0, self.num_data, self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            yield Batch(self.x[rows], self.y[rows], start)
+        yield from Batch(self.x, self.y, 0).pieces(self.batch_size)
 
     def astype(self, dtype: torch.dtype) -> "Problem":
         """The same problem, its parameters and data cast to `dtype`."""

@@ -1,0 +1,78 @@
+"""A piecewise-linear MLP laid open: what each affine layer takes in, and how the outputs depend on what it puts out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vjp
+
+from scalecurv.curvature.mlp import MLP, recognise_mlp
+from scalecurv.curvature.problem import Batch, Problem
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """One mini-batch, layer by layer l = 1 .. L, all in one dtype.
+
+    `inputs[l-1]` is a_(l-1) of shape (B, n_(l-1)), `pre[l-1]` z_l of shape (B, n_l), `slopes[l-1]` phi'(z_l) for
+    l < L, `weights[l-1]` W_l of shape (n_l, n_(l-1)), `biases[l-1]` b_l or None. `pre[-1]` are the outputs f.
+    """
+
+    inputs: tuple[Tensor, ...]
+    pre: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor | None, ...]
+
+    @property
+    def outputs(self) -> Tensor:
+        return self.pre[-1]
+
+    def pulled(self, seeds: Tensor) -> tuple[Tensor, ...]:
+        """s' B_l of shape (B, c, n_l) for each layer l, B_l = df/dz_l, from `seeds` s of shape (B, c, D)."""
+        rows = [seeds]
+        for weight, slope in zip(reversed(self.weights[1:]), reversed(self.slopes), strict=True):
+            rows.append((rows[-1] @ weight) * slope[:, None, :])
+        return tuple(reversed(rows))
+
+    def inner_inputs(self, layer: int, left: slice, right: slice) -> Tensor:
+        """The (b, b') inner products of the layer's inputs between two ranges of samples, plus 1 for a bias."""
+        a = self.inputs[layer]
+        return a[left] @ a[right].T + float(self.biases[layer] is not None)
+
+    def squared_inputs(self, layer: int) -> Tensor:
+        """|a|^2, plus 1 for a bias, of shape (B,)."""
+        return (self.inputs[layer] ** 2).sum(1) + float(self.biases[layer] is not None)
+
+
+def structure_of(problem: Problem) -> MLP | None:
+    """The MLP that this problem's model is, where its outputs are piecewise linear in each parameter; else None."""
+    mlp = recognise_mlp(problem.model)
+    if mlp is None or not mlp.piecewise_linear:
+        return None
+    first = next(iter(problem.model.children()))
+    flat = problem.x.ndim == 2 or (isinstance(first, nn.Flatten) and first.start_dim == 1)
+    return mlp if flat else None
+
+
+def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
+    """One forward pass with everything kept; slopes are autograd's own, 0 at a kink of ReLU."""
+    parts = problem.space.unflatten(problem.theta)
+    a = batch.x.flatten(1)
+    inputs, pre, slopes, weights, biases = [], [], [], [], []
+    for l, name in enumerate(mlp.layers):
+        weight, bias = parts[f"{name}.weight"], parts.get(f"{name}.bias")
+        z = nn.functional.linear(a, weight, bias)
+        inputs.append(a)
+        pre.append(z)
+        weights.append(weight)
+        biases.append(bias)
+        if l < len(mlp.activations):
+            a, pull = vjp(mlp.activations[l], z)  # type: ignore[misc]
+            slopes.append(pull(torch.ones_like(a))[0])
+    return OpenBatch(tuple(inputs), tuple(pre), tuple(slopes), tuple(weights), tuple(biases))
+
+
+def residuals(problem: Problem, batch: Batch, f: Tensor) -> Tensor:
+    """c dloss/df of shape (B, D), the factor in front of the sum included."""
+    return grad(lambda outputs: problem.scale * problem.loss.total(outputs, batch.y))(f)
