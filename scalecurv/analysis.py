@@ -5,6 +5,8 @@ import time
 from collections.abc import Container
 from dataclasses import dataclass
 
+from scalecurv.curvature.nonfinite import locate_nonfinite
+from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
 from scalecurv.estimate import NAN, Estimate, Status
@@ -55,8 +57,9 @@ def analyze(
 ) -> tuple[tuple[Record, ...], int]:
     """The records of the measures whose keys are not `known`, and the number of products taken.
 
-    Raises CheckpointError where loss or gradient is not finite: nothing else would mean anything. A measure
-    whose arithmetic overflows later gives a record whose estimates say `failed`.
+    Raises Misuse where the loss is no function of theta alone, CheckpointError where loss or gradient is not
+    finite: nothing else would mean anything. A measure whose arithmetic overflows later gives a record whose
+    estimates say `failed`.
     """
     todo = {key: measure for key, measure in request.keys(identity).items() if key not in known}
     evaluation = Evaluation(problem, request.seed, run_terms)
@@ -74,11 +77,14 @@ def analyze(
 
 
 def _check(evaluation: Evaluation) -> None:
-    """Loss and gradient are finite; memoised, so that only the first measure pays."""
+    """The loss is a function, it and its gradient are finite; memoised, so that only the first measure pays."""
+    preflight(evaluation.problem)
     loss, grad_norm, _ = loss_and_slope(evaluation)
     for name, value in (("loss", loss), ("gradient norm", grad_norm)):
         if not math.isfinite(value):
-            raise CheckpointError(f"the {name} is {value} at these weights; there is no curvature to speak of")
+            place = locate_nonfinite(evaluation.problem)
+            seen = f", first seen in {place}" if place else ""  # a norm can overflow where every entry is finite
+            raise CheckpointError(f"the {name} is {value} at these weights{seen}; there is no curvature to speak of")
 
 
 def _failed(measure: Measure, reason: str) -> Findings:

@@ -1,6 +1,7 @@
 """One number at a time, for a notebook: no files, no store, no cluster."""
 
 from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
@@ -9,6 +10,7 @@ from scalecurv.measures.measure import Measure
 
 
 def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
+    preflight(problem)
     evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
     return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
 
@@ -35,4 +37,5 @@ def functional_rank(problem: Problem, *, memory: int = 2 << 30, seed: int = 0) -
 
 def hessian(problem: Problem) -> HessianOperator:
     """The Hessian as an operator: `hessian(problem) @ V` for V of shape (P,) or (P, k)."""
+    preflight(problem)
     return HessianOperator(problem)

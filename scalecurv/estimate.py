@@ -18,6 +18,22 @@ class Status(StrEnum):
     NOT_APPLICABLE = "not_applicable"  # the question has no answer here
     FAILED = "failed"  # the arithmetic broke down
 
+    @property
+    def advice(self) -> str:
+        """One sentence: what to do about a number of this status."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.EXACT: "Nothing was sampled: compare it as it stands.",
+    Status.CERTIFIED: "The interval is proven at its confidence and inside --rtol.",
+    Status.CONVERGED: "The interval is inside --rtol.",
+    Status.BUDGET: "The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one.",
+    Status.LOWER_BOUND: "The truth is this or larger: give more --memory to close the gap.",
+    Status.NOT_APPLICABLE: "The question has no answer at this model, loss or point; the method says why.",
+    Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -61,6 +77,12 @@ class Estimate:
 
     def with_status(self, status: Status) -> "Estimate":
         return replace(self, status=status)
+
+    def affine(self, scale: float, offset: float) -> "Estimate":
+        """offset + scale x, its interval turned over where `scale` is negative."""
+        ends = sorted((offset + scale * self.lower, offset + scale * self.upper))
+        value = offset + scale * self.value
+        return replace(self, value=value, stderr=abs(scale) * self.stderr, lower=ends[0], upper=ends[1])
 
     def __float__(self) -> float:
         return self.value

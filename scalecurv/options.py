@@ -35,6 +35,11 @@ _OPTIONS = (
         show_default=True,
         help="Hessian products a checkpoint, at most; as many again for spectrum. Products with J are apart.",
     ),
+    click.option(
+        "--route",
+        type=click.Choice(["exact", "sampled", "generic"]),
+        help="Of trace, trace_h2 and curvature. Default: the cheapest that structure allows; generic assumes nothing.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
     click.option(
         "--dtype", type=click.Choice(["float32", "float64"]), help="Of products. Default: the checkpoint's own."
@@ -91,7 +96,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
     names = tuple(name for given in params["measures"] for name in given.split(",")) or DEFAULT
-    shared = {name: params[name] for name in ("rtol", "max_matvecs", "memory")}
+    shared = {name: params[name] for name in ("rtol", "max_matvecs", "memory", "route")}
     return Sweep(
         checkpoints=params["checkpoints"],
         store=params["store"].resolve(),

@@ -15,6 +15,8 @@ class Quantity:
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("loss", "L, the loss over the data"),
     Quantity("grad_norm", "|g|, the norm of its gradient"),
+    Quantity("noise_floor", "relative rounding error of a Hessian product, against float64"),
+    Quantity("kinks", "(sample, neuron) pairs within rounding of a kink of their activation", integer=True),
     Quantity("trace", "T = tr H, the trace of the Hessian"),
     Quantity("trace_h2", "F = tr H^2, its squared Frobenius norm"),
     Quantity("lambda_max", "largest (algebraic) eigenvalue of H"),

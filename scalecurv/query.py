@@ -10,8 +10,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from scalecurv.density import SpectralRule
 from scalecurv.errors import Misuse
+from scalecurv.geometry.chain import VERDICTS, chain_status
 from scalecurv.quantities import QUANTITIES
+from scalecurv.spectra import spectral_rule
 from scalecurv.store.reader import read_store
 from scalecurv.store.schema import NO_STEP
 
@@ -42,6 +45,12 @@ class Store:
     def estimates(self) -> pd.DataFrame:
         """One row per (key, quantity, component)."""
         return self.table("estimates")
+
+    def spectrum(
+        self, fingerprint: str, seed: int | None = None, *, task_id: str | None = None, dtype: str | None = None
+    ) -> SpectralRule:
+        """The spectral density of a checkpoint as Gauss rules, all seeds merged unless one is named; raises Misuse."""
+        return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
 
     def chosen(self) -> pd.DataFrame:
         """The best row of each quantity and component at each checkpoint, whatever options it was asked with.
@@ -98,10 +107,18 @@ class Store:
         numbers = pd.DataFrame(columns, index=wide.index).reset_index()
         keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
         joined = checkpoints[keep].merge(numbers, how="left", on=IDENTITY).rename(columns={"path": "checkpoint"})
-        joined.insert(joined.columns.get_loc("status") + 1, "chain_status", pd.Series(pd.NA, joined.index, "string"))
+        verdicts = chosen[chosen["quantity"].str.startswith("chain_")].groupby(IDENTITY)["method"].agg(chain_verdict)
+        joined = joined.merge(verdicts.rename("chain_status").astype("string"), how="left", on=IDENTITY)
+        joined.insert(joined.columns.get_loc("status") + 1, "chain_status", joined.pop("chain_status"))
         failed = joined["status"] == "failed"
         joined["num_params"] = joined["num_params"].astype("Int64").mask(failed)
         return joined.sort_values(["run", "step", "checkpoint"], kind="stable", ignore_index=True)
+
+
+def chain_verdict(methods: "pd.Series[str]") -> str:
+    """What the methods of the chain's links say together: holds, violated, undecided or not_applicable."""
+    verdicts = tuple(method.rpartition(": ")[2] for method in methods)
+    return chain_status(verdicts) if set(verdicts) <= set(VERDICTS) else "not_applicable"
 
 
 def open_store(path: str | PathLike[str]) -> Store:

@@ -9,9 +9,15 @@ from scalecurv.estimate import NAN, Estimate, Status
 
 
 def student_estimate(
-    value: float, stderr: float, num_samples: int, method: str, confidence: float = 0.95, num_matvecs: int | None = None
+    value: float,
+    stderr: float,
+    num_samples: int,
+    method: str,
+    confidence: float = 0.95,
+    num_matvecs: int | None = None,
+    freedom: float | None = None,
 ) -> Estimate:
-    """value +- t stderr, t the two-sided Student quantile with num_samples - 1 degrees of freedom.
+    """value +- t stderr, t the two-sided Student quantile with `freedom` (default: num_samples - 1) degrees.
 
     The status is `budget`, which whoever knows the tolerance may raise to `converged`; `failed` where value or
     stderr overflowed. With a single sample the interval is the whole line. `num_matvecs` defaults to one a sample.
@@ -21,7 +27,7 @@ def student_estimate(
         return Estimate(NAN, NAN, NAN, NAN, NAN, num_samples, products, method, Status.FAILED)
     if num_samples < 2:
         return Estimate(value, NAN, -math.inf, math.inf, confidence, num_samples, products, method, Status.BUDGET)
-    half = float(stdtrit(num_samples - 1, (1 + confidence) / 2)) * stderr
+    half = float(stdtrit(freedom or num_samples - 1, (1 + confidence) / 2)) * stderr
     return Estimate(value, stderr, value - half, value + half, confidence, num_samples, products, method, Status.BUDGET)
 
 

@@ -124,7 +124,8 @@ def dense(model: nn.Module, x: Tensor, y: Tensor, loss: str, reduction: str = "m
         f = f.view(len(x), -1)
         if loss == "mse":
             return scale * 0.5 * (f - y).pow(2).sum()
-        return -scale * f.log_softmax(1).gather(1, y[:, None]).sum()
+        of_class = y if y.is_floating_point() else torch.eye(f.shape[1], dtype=f.dtype)[y]
+        return -scale * (of_class * f.log_softmax(1)).sum()
 
     theta = torch.cat([p.flatten() for p in free.values()])
     f = outputs(theta)

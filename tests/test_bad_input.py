@@ -201,7 +201,8 @@ FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "infinite loss": (
         lambda path: torch.save({k: v * 1e12 for k, v in torch.load(write_checkpoint(path))["model"].items()}, path),
-        "{path}: the loss is inf at these weights; there is no curvature to speak of",
+        "{path}: the loss is inf at these weights, first seen in the loss at sample 0 (batch 0); there is no "
+        "curvature to speak of",
     ),
 }
 

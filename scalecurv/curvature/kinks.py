@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.layers import OpenBatch, open_batch
+from scalecurv.curvature.layers import OpenBatch, bent, open_batch
 from scalecurv.curvature.mlp import MLP
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.risk import sum_over_data
@@ -26,13 +26,8 @@ def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
 
 
 def _count(opened: OpenBatch, layer: int, phi: nn.Module) -> int:
-    a, z, weight, bias = (t[layer] for t in (opened.inputs, opened.pre, opened.weights, opened.biases))
+    a, z, weight, bias = opened.inputs[layer], opened.pre[layer], opened.weights[layer], opened.biases[layer]
     info = torch.finfo(z.dtype)
     size = nn.functional.linear(a.abs(), weight.abs(), None if bias is None else bias.abs())
     margin = (info.eps * (weight.shape[1] + 1) ** 0.5 * size).clamp_min(info.tiny)
-    return int((_slope(phi, z - margin) != _slope(phi, z + margin)).sum())
-
-
-def _slope(phi: nn.Module, z: Tensor) -> Tensor:
-    _, pull = torch.func.vjp(phi, z)
-    return pull(torch.ones_like(z))[0]
+    return int((bent(phi, z - margin)[1] != bent(phi, z + margin)[1]).sum())

@@ -50,9 +50,12 @@ def structure_of(problem: Problem) -> MLP | None:
     mlp = recognise_mlp(problem.model)
     if mlp is None or not mlp.piecewise_linear:
         return None
-    first = next(iter(problem.model.children()))
-    flat = problem.x.ndim == 2 or (isinstance(first, nn.Flatten) and first.start_dim == 1)
-    return mlp if flat else None
+    children = list(problem.model.children())
+    if len(children) < len(problem.model._modules):
+        return None  # a module that stands in two places is listed once: what runs is more than what is listed
+    first = children[0]
+    flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))
+    return mlp if problem.x.ndim == 2 or flattened else None
 
 
 def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
@@ -68,9 +71,15 @@ def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
         weights.append(weight)
         biases.append(bias)
         if l < len(mlp.activations):
-            a, pull = vjp(mlp.activations[l], z)  # type: ignore[misc]
-            slopes.append(pull(torch.ones_like(a))[0])
+            a, slope = bent(mlp.activations[l], z)
+            slopes.append(slope)
     return OpenBatch(tuple(inputs), tuple(pre), tuple(slopes), tuple(weights), tuple(biases))
+
+
+def bent(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(z) and phi'(z) elementwise, z untouched by activations that work in place."""
+    a, pull = vjp(lambda t: phi(t.clone()), z)  # type: ignore[misc]
+    return a, pull(torch.ones_like(a))[0]
 
 
 def residuals(problem: Problem, batch: Batch, f: Tensor) -> Tensor:

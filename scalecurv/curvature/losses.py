@@ -49,7 +49,7 @@ def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
 
 
 def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
-    """Columns sqrt(p_k) (e_k - p), since sum_k p_k (e_k - p)(e_k - p)' = diag(p) - pp'; targets weigh what they sum to."""
+    """Columns sqrt(p_k) (e_k - p), as sum_k p_k (e_k - p)(e_k - p)' = diag(p) - pp'; targets weigh what they sum to."""
     p = f.softmax(1)
     weight = y.sum(1) if y.is_floating_point() else torch.ones_like(p[:, 0])
     root = (weight[:, None] * p).sqrt()

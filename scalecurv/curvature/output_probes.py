@@ -1,4 +1,4 @@
-"""tr H of a piecewise-linear MLP with many outputs: one backward pass a probe, on the outputs instead of the parameters."""
+"""tr H of a piecewise-linear MLP with many outputs: probes of the outputs, one backward pass each."""
 
 import numpy as np
 import torch

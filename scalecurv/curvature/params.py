@@ -31,6 +31,15 @@ class ParameterSpace:
             start += shape.numel()
         return result
 
+    @property
+    def layers(self) -> dict[str, slice]:
+        """Where the parameters of each module lie, by the module's name; a parameter of the model itself by its own."""
+        result: dict[str, slice] = {}
+        for name, part in self.slices.items():
+            layer = name.rpartition(".")[0] or name
+            result[layer] = slice(result[layer].start if layer in result else part.start, part.stop)
+        return result
+
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """One vector (P,) from tensors by name."""
         return torch.cat([tensors[name].reshape(-1) for name in self.shapes])

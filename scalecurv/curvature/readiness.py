@@ -39,8 +39,15 @@ _EVAL = "call model.eval() before handing the model over"
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Raise Misuse naming the first tensor that holds NaN or infinity."""
+    """Raise Misuse naming the first tensor that holds NaN or infinity, and where: a sample of x or y, else an index."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}; remove them first")
+        finite = torch.isfinite(tensor)
+        if not bool(finite.all()):
+            bad = int((~finite).sum())
+            where = "" if bad == tensor.numel() else f", the first {_place(name, finite)}"  # everywhere is no place
+            raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}{where}; remove them first")
+
+
+def _place(name: str, finite: Tensor) -> str:
+    index = tuple((~finite).nonzero()[0].tolist())
+    return f"in sample {index[0]}" if name in ("x", "y") else f"at index {index}"

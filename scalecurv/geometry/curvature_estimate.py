@@ -1,12 +1,10 @@
 """Scalar curvature from Hutchinson terms: unbiased, with the jackknife's standard error."""
 
-import math
-
 import numpy as np
 
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import scalar_curvature_of
-from scalecurv.student import student_estimate
+from scalecurv.jackknife import jackknife_estimate
 
 
 def scalar_curvature_estimate(
@@ -31,6 +29,4 @@ def scalar_curvature_estimate(
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
         whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
         without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
-        pseudo = m * whole - (m - 1) * without
-        stderr = float(np.std(pseudo, ddof=1)) / math.sqrt(m)
-    return student_estimate(whole, stderr, m, "hutchinson, u-statistic and jackknife", confidence)
+    return jackknife_estimate(whole, without, "u-statistic and jackknife", confidence, unbiased=True)

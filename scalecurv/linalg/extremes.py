@@ -1,65 +1,105 @@
 """The two ends of a spectrum from one Lanczos run, each inside a two-sided certificate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from scipy.linalg import eigvalsh_tridiagonal
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.certificate import largest_eigenvalue_bound
-from scalecurv.linalg.lanczos import Lanczos, lanczos
+from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
+from scalecurv.linalg.sequential import Tolerance
 
 STREAM = "lanczos start"
 DELTA = 1e-3  # each end's bound fails with at most this probability
 ROUNDING = 32  # ulps of |H| by which a Ritz value may be off; 12 were seen in float64
 EVERY = 5  # steps between two looks at the certificate
+NEAR_ZERO = 0.1  # of |H|: below this an end is asked for to rtol of this, not of itself
 
 
 @dataclass(frozen=True)
-class Extremes:
-    """lambda_max and lambda_min (algebraic), and the factorization they were read from."""
+class Ends:
+    """The largest and the smallest eigenvalue (algebraic), as estimates with certified intervals."""
 
     largest: Estimate
     smallest: Estimate
+
+    @property
+    def norm(self) -> float:
+        """A bound on |A|_2 that fails with probability at most 2 DELTA."""
+        return max(abs(self.largest.upper), abs(self.smallest.lower))
+
+    @property
+    def known(self) -> bool:
+        return self.largest.status is self.smallest.status is Status.CERTIFIED
+
+
+@dataclass(frozen=True)
+class Extremes(Ends):
+    """Both ends, and the factorization they were read from."""
+
     factorization: Lanczos
 
 
-def extreme_eigenvalues(operator: LinearOperator, seed: int, rtol: float, num_matvecs: int) -> Extremes:
-    """Lanczos from a Gaussian start until both ends are known to `rtol`, in at most `num_matvecs` products.
+def started(operator: LinearOperator, seed: int, capacity: int, stream: str = STREAM) -> LanczosProcess:
+    """A Lanczos process from the seed's Gaussian start vector, which makes the certificate hold."""
+    start = probes(operator.shape[0], seed, stream, [0], "gaussian", torch.float64)[:, 0].to(operator.device)
+    return LanczosProcess(operator, start, capacity)
+
+
+def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_matvecs: int) -> Lanczos:
+    """The factorization after the first 5, 10, 15, ... steps that are enough, or after all that can be had.
+
+    Depends on the process's operator and start alone, not on how far it had been taken before.
+    """
+    for k in range(EVERY, num_matvecs + EVERY, EVERY):
+        process.advance(min(k, num_matvecs))
+        run = process.first(min(k, num_matvecs, process.steps))
+        if len(run.alphas) < k or run.invariant or enough(run):
+            break
+    return run
+
+
+def ends_of(run: Lanczos, rtol: float) -> Ends:
+    """Both ends from one run with a Gaussian start.
 
     A Ritz value is a bound from the inside; from the outside the Lanczos polynomial bounds each end with
-    probability 1 - 10^-3. The tolerance of an end is rtol |its value|: one that is close to zero beside |H| is
-    never known so well, its status stays `budget` and its interval says what is known.
+    probability 1 - 10^-3. The tolerance of an end is rtol |its value|, or rtol |A| / 10 where it is closer to zero
+    than that.
     """
-    n = operator.shape[0]
-    start = probes(n, seed, STREAM, [0], "gaussian", torch.float64)[:, 0].to(operator.device)
-    rounding = ROUNDING * torch.finfo(operator.dtype).eps
-
-    def known(alphas: np.ndarray, betas: np.ndarray) -> bool:
-        if len(alphas) % EVERY:
-            return False
-        return all(end.status is Status.CERTIFIED for end in _ends(alphas, betas, n, rtol, rounding))
-
-    factorization = lanczos(operator, start, num_matvecs, known)
-    betas = factorization.betas.copy()
-    betas[-1] = 0.0 if factorization.invariant else betas[-1]
-    return Extremes(*_ends(factorization.alphas, betas, n, rtol, rounding), factorization)
+    n = run.basis.shape[0]
+    betas = run.betas.copy()
+    betas[-1] = run.residual_norm
+    ritz = eigvalsh_tridiagonal(run.alphas, betas[:-1])
+    top, bottom = float(ritz[-1]), float(ritz[0])
+    above = largest_eigenvalue_bound(run.alphas, betas, n, DELTA)
+    below = -largest_eigenvalue_bound(-run.alphas, betas, n, DELTA)
+    return certified_ends(bottom, top, below, above, rtol, run.basis.dtype, run.num_matvecs)
 
 
-def _ends(alphas: np.ndarray, betas: np.ndarray, n: int, rtol: float, rounding: float) -> tuple[Estimate, Estimate]:
-    ritz = eigvalsh_tridiagonal(alphas, betas[:-1])
-    top, bottom, scale = float(ritz[-1]), float(ritz[0]), float(np.abs(ritz).max())
-    slack = rounding * scale
-    above = largest_eigenvalue_bound(alphas, betas, n, DELTA)
-    below = -largest_eigenvalue_bound(-alphas, betas, n, DELTA)
+def certified_ends(
+    bottom: float, top: float, below: float, above: float, rtol: float, dtype: torch.dtype, num_matvecs: int
+) -> Ends:
+    """Ritz values bottom..top with the bounds below..above around them, rounding added, as estimates."""
+    norm = max(abs(top), abs(bottom))
+    slack = ROUNDING * torch.finfo(dtype).eps * norm
+    tolerance = Tolerance(rtol, NEAR_ZERO * norm)
 
-    def certified(value: float, lower: float, upper: float) -> Estimate:
-        estimate = Estimate(
-            value, NAN, lower - slack, upper + slack, 1 - DELTA, 1, len(alphas), "lanczos", Status.BUDGET
-        )
-        return estimate.with_status(Status.CERTIFIED) if estimate.within(rtol) else estimate
+    def end(value: float, lower: float, upper: float) -> Estimate:
+        raw = Estimate(value, NAN, lower - slack, upper + slack, 1 - DELTA, 1, num_matvecs, "lanczos", Status.BUDGET)
+        return tolerance.settle(raw, Status.CERTIFIED)
 
-    return certified(top, top, above), certified(bottom, below, bottom)
+    return Ends(end(top, top, above), end(bottom, below, bottom))
+
+
+def extreme_eigenvalues(
+    operator: LinearOperator, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM
+) -> Extremes:
+    """Lanczos from a Gaussian start until both ends are known to `rtol`, in at most `num_matvecs` products."""
+    process = started(operator, seed, num_matvecs, stream)
+    run = first_look(process, lambda run: ends_of(run, rtol).known, num_matvecs)
+    ends = ends_of(run, rtol)
+    return Extremes(ends.largest, ends.smallest, run)

@@ -26,12 +26,12 @@ def terms(operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray
     return np.stack([dots(Z, AZ).cpu().numpy(), dots(AZ, AZ).cpu().numpy()], axis=1)
 
 
-def trace_estimate(rows: np.ndarray, confidence: float = 0.95) -> Estimate:
+def trace_estimate(rows: np.ndarray, method: str = "hutchinson", confidence: float = 0.95) -> Estimate:
     """tr A from `terms` of shape (m, 2): the mean of the first column."""
-    return mean_estimate(rows[:, 0], "hutchinson", confidence)
+    return mean_estimate(rows[:, 0], method, confidence)
 
 
-def trace_square_estimate(rows: np.ndarray, confidence: float = 0.95) -> Estimate:
+def trace_square_estimate(rows: np.ndarray, method: str = "hutchinson", confidence: float = 0.95) -> Estimate:
     """tr A^2 = |A|_F^2 from `terms` of shape (m, 2): the mean of the second column, bounded below by zero."""
-    estimate = mean_estimate(rows[:, 1], "hutchinson", confidence)
+    estimate = mean_estimate(rows[:, 1], method, confidence)
     return replace(estimate, lower=max(estimate.lower, 0.0))

@@ -35,47 +35,86 @@ class Lanczos:
         return len(self.alphas)
 
     @property
+    def projected(self) -> np.ndarray:
+        """T = Q'AQ of shape (k, k)."""
+        return np.diag(self.alphas) + np.diag(self.betas[:-1], 1) + np.diag(self.betas[:-1], -1)
+
+    @property
+    def residual_norm(self) -> float:
+        """|r|, exactly 0 where the space is invariant."""
+        return 0.0 if self.invariant else float(self.betas[-1])
+
+    @property
     def quadrature(self) -> Quadrature:
         """Ritz values, their weights in the start vector and their residuals."""
         return gauss_quadrature(self.alphas, self.betas)
 
 
-def lanczos(operator: LinearOperator, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
-    """Run at most `num_matvecs` steps from `start` (n,), fewer if `stop(alphas, betas)` says so.
+class LanczosProcess:
+    """A run that can be continued: what it has found so far never changes by going on.
 
-    Stops by itself when the residual is rounding (breakdown): the Krylov space is then invariant. Every new
-    vector is orthogonalized twice against the whole basis, whose k vectors stay in memory. Raises ValueError
-    on a zero start vector, TypeError on an operator that is not declared symmetric, FloatingPointError where a
-    coefficient overflows. (Lanczos 1950; Paige 1971)
+    Every new vector is orthogonalized twice against the whole basis, whose vectors stay in memory: at most
+    `capacity` + 1 of them. Stops by itself when the residual is rounding (breakdown): the Krylov space is then
+    invariant. Raises ValueError on a zero start vector, TypeError on an operator that is not declared symmetric,
+    FloatingPointError where a coefficient overflows. (Lanczos 1950; Paige 1971)
     """
-    n = operator.shape[0]
-    if not operator.symmetric:
-        raise TypeError(f"lanczos needs a symmetric operator, {type(operator).__name__} does not declare itself so")
-    if num_matvecs < 1:
-        raise ValueError(f"num_matvecs={num_matvecs}: at least one product is needed")
-    length = float(norms(start[:, None])[0])
-    if length == 0:
-        raise ValueError("the start vector is zero: draw it at random")
-    steps = min(num_matvecs, n)
-    # one basis vector a row, so that each is contiguous; seen from outside as columns
-    rows = torch.empty(steps, n, dtype=operator.dtype, device=operator.device)
-    rows[0] = (start / length).to(operator.dtype)
-    alphas, betas = np.zeros(steps), np.zeros(steps)
-    floor = 10 * torch.finfo(operator.dtype).eps
-    for k in range(1, steps + 1):
-        q = rows[k - 1 : k].T
-        product = operator.matmat(q)
-        residual, coefficients = project_out(product, rows[:k].T)
-        alphas[k - 1] = float(coefficients[-1, 0])
-        betas[k - 1] = float(norms(residual)[0])
-        scale = max(np.abs(alphas[:k]).max(), betas[:k].max(), float(norms(product)[0]))
+
+    def __init__(self, operator: LinearOperator, start: Tensor, capacity: int):
+        if not operator.symmetric:
+            raise TypeError(f"lanczos needs a symmetric operator, {type(operator).__name__} does not declare itself so")
+        if capacity < 1:
+            raise ValueError(f"num_matvecs={capacity}: at least one product is needed")
+        length = float(norms(start[:, None])[0])
+        if length == 0:
+            raise ValueError("the start vector is zero: draw it at random")
+        self.operator = operator
+        self.capacity = min(capacity, operator.shape[0])
+        # one basis vector a row, so that each is contiguous; seen from outside as columns
+        self._rows = torch.empty(self.capacity + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
+        self._rows[0] = (start / length).to(operator.dtype)
+        self._alphas, self._betas = np.zeros(self.capacity), np.zeros(self.capacity)
+        self.steps = 0
+        self.invariant = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to be had: the space is invariant, or the memory is full."""
+        return self.invariant or self.steps == self.capacity
+
+    def advance(self, num_matvecs: int, stop: Stop | None = None) -> None:
+        """Go on to `num_matvecs` steps in all, or until `stop(alphas, betas)` says so after a step."""
+        while self.steps < num_matvecs and not self.finished:
+            self._step()
+            if stop is not None and stop(self._alphas[: self.steps], self._betas[: self.steps]):
+                break
+
+    def first(self, k: int) -> Lanczos:
+        """The factorization after its first `k` steps."""
+        residual = self._rows[k] * self._betas[k - 1]
+        return Lanczos(
+            self._rows[:k].T, self._alphas[:k], self._betas[:k], residual, self.invariant and k == self.steps
+        )
+
+    def _step(self) -> None:
+        k = self.steps + 1
+        product = self.operator.matmat(self._rows[k - 1 : k].T)
+        residual, coefficients = project_out(product, self._rows[:k].T)
+        self._alphas[k - 1] = float(coefficients[-1, 0])
+        self._betas[k - 1] = beta = float(norms(residual)[0])
+        scale = max(np.abs(self._alphas[:k]).max(), self._betas[:k].max(), float(norms(product)[0]))
         if not np.isfinite(scale):
-            raise FloatingPointError(f"a Lanczos coefficient in {operator.dtype} is not finite: |Av|^2 overflows")
-        invariant = k == n or betas[k - 1] <= floor * scale
-        if invariant or k == steps or (stop is not None and stop(alphas[:k], betas[:k])):
-            break
-        rows[k] = residual[:, 0] / betas[k - 1]
-    return Lanczos(rows[:k].T, alphas[:k], betas[:k], residual[:, 0], bool(invariant))
+            raise FloatingPointError(f"a Lanczos coefficient in {self.operator.dtype} is not finite: |Av|^2 overflows")
+        floor = 10 * torch.finfo(self.operator.dtype).eps
+        self.invariant = bool(k == self.operator.shape[0] or beta <= floor * scale)
+        self._rows[k] = residual[:, 0] / (beta or 1.0)
+        self.steps = k
+
+
+def lanczos(operator: LinearOperator, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
+    """Run at most `num_matvecs` steps from `start` (n,), fewer if `stop(alphas, betas)` says so; see the process."""
+    process = LanczosProcess(operator, start, num_matvecs)
+    process.advance(num_matvecs, stop)
+    return process.first(process.steps)
 
 
 def rayleigh_quotient(operator: LinearOperator, v: Tensor) -> float:

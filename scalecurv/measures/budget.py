@@ -6,11 +6,13 @@ from scalecurv.errors import Misuse
 
 MIN_MATVECS = 16
 MAX_LANCZOS = 100  # basis vectors; past this restarting would beat growing
+MAX_CHECK = 8
+MIN_VECTORS = 4
 
 
 @dataclass(frozen=True)
 class Budget:
-    """max_matvecs = 1 for the gradient + `lanczos` + `probes`, the same whichever measures are asked.
+    """max_matvecs = 3 (gradient, spot check) + `lanczos` + `check` + `probes`, the same whichever measures are asked.
 
     `spectrum` has a budget of its own, of the same size, and the Jacobian's products are bounded by memory.
     """
@@ -23,12 +25,19 @@ class Budget:
 
     @property
     def lanczos(self) -> int:
+        """Steps of the run that the ends of the spectrum and the deflated subspace are read from."""
         return min(MAX_LANCZOS, self.max_matvecs // 4)
 
-    def lanczos_within(self, memory: int, vector_bytes: int) -> int:
-        """Steps whose basis stays inside `memory` bytes, 2 at least."""
-        return min(self.lanczos, max(2, memory // vector_bytes))
+    @property
+    def check(self) -> int:
+        """Steps of the run from a fresh start that bounds what the subspace leaves out."""
+        return min(MAX_CHECK, self.max_matvecs // 8)
 
     @property
     def probes(self) -> int:
-        return self.max_matvecs - 1 - self.lanczos
+        return self.max_matvecs - 3 - self.lanczos - self.check
+
+    def vectors(self, memory: int, vector_bytes: int) -> int:
+        """Vectors that one Krylov space may hold: all of `lanczos`, or a third of what fits, so that it can restart."""
+        room = memory // vector_bytes
+        return self.lanczos if room > self.lanczos else max(MIN_VECTORS, room // 3)

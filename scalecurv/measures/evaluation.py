@@ -1,6 +1,7 @@
 """One problem under evaluation: the intermediates that several measures need, each computed once."""
 
 from collections.abc import Callable, Hashable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,21 +12,29 @@ from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.counting import CountingOperator
+from scalecurv.linalg.operator import LinearOperator
 
-# (problem, kind of terms, seed, blocks of probe ids) -> for each block its rows and the products they took
-RunTerms = Callable[[Problem, str, int, Sequence[range]], list[tuple[np.ndarray, int]]]
+# (operator, seed, probe ids) -> one row a probe; a pure function, so that rows can be computed anywhere
+Terms = Callable[[LinearOperator, int, Sequence[int]], np.ndarray]
+# (problem, terms, seed, blocks of probe ids) -> for each block its rows and the products they took
+RunTerms = Callable[[Problem, Terms, int, Sequence[range]], list[tuple[np.ndarray, int]]]
 T = TypeVar("T")
 BLOCK = 32  # probes a block: fixed, so that a term does not depend on how many are asked for
-TERMS = {"hutchinson": hutchinson.terms}
 
 
-def run_here(problem: Problem, kind: str, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+def run_here(problem: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
     """The rows of every block, one after the other in this process, and the products that each took."""
     done = []
     for ids in blocks:
         operator = CountingOperator(HessianOperator(problem))
-        done.append((TERMS[kind](operator, seed, ids), operator.num_matvecs))
+        done.append((terms(operator, seed, ids), operator.num_matvecs))
     return done
+
+
+def blocks_of(count: int) -> list[range]:
+    """The probes 0 .. count-1 as [0, 4), [4, 8), [8, 16), [16, 32), [32, 64), [64, 96), ..., the last one cut."""
+    bounds = [bound for bound in (0, 4, 8, 16) if bound < count] + list(range(BLOCK, count, BLOCK))
+    return [range(*ends) for ends in pairwise([*bounds, count])]
 
 
 class Evaluation:
@@ -51,25 +60,36 @@ class Evaluation:
         return self._memory[key]
 
     @property
+    def double(self) -> Problem:
+        """The problem in float64: where structure is exact, rounding should not be what is left."""
+        return self.once("double", lambda: self.problem.astype(torch.float64))
+
+    @property
     def jacobian(self) -> CountingOperator:
         """J in float64, whatever the dtype of the problem: float32 decides no rank."""
-        return self.once("jacobian", lambda: CountingOperator(JacobianOperator(self.problem.astype(torch.float64))))
+        return self.once("jacobian", lambda: CountingOperator(JacobianOperator(self.double)))
 
-    def terms(self, count: int, kind: str = "hutchinson") -> np.ndarray:
-        """The rows of the probes 0 .. count-1, shape (count, ...): (z'Hz, |Hz|^2) where the kind is hutchinson."""
-        blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-        missing = [ids for ids in blocks if (kind, ids) not in self._memory]
+    @property
+    def double_hessian(self) -> CountingOperator:
+        """H in float64, to check a product of the problem's own dtype against."""
+        return self.once("double hessian", lambda: CountingOperator(HessianOperator(self.double)))
+
+    def terms(self, count: int, terms: Terms = hutchinson.terms, name: Hashable = "hutchinson") -> np.ndarray:
+        """The rows of the probes 0 .. count-1, shape (count, ...), remembered under the `name` of these terms."""
+        blocks = blocks_of(count)
+        missing = [ids for ids in blocks if (name, ids) not in self._memory]
         for ids, (rows, num_matvecs) in zip(
-            missing, self._run_terms(self.problem, kind, self.seed, missing) if missing else [], strict=True
+            missing, self._run_terms(self.problem, terms, self.seed, missing) if missing else [], strict=True
         ):
-            self._memory[kind, ids] = rows
+            self._memory[name, ids] = rows
             self._term_matvecs += num_matvecs
-        return np.concatenate([self._memory[kind, ids] for ids in blocks])
+        return np.concatenate([self._memory[name, ids] for ids in blocks])
 
     @property
     def total_matvecs(self) -> int:
         """Products taken so far, each counted once however many values rest on it."""
         total = self.hessian.num_matvecs + self._term_matvecs
-        if "jacobian" in self._memory:
-            total += self.jacobian.num_matvecs + self.jacobian.num_rmatvecs
+        for name in ("jacobian", "double hessian"):
+            if name in self._memory:
+                total += self._memory[name].num_matvecs + self._memory[name].num_rmatvecs
         return total

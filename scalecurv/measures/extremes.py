@@ -6,13 +6,15 @@ from typing import ClassVar
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.plan import Plan
 
 
 @dataclass(frozen=True)
 class Extremes(Measure):
-    """lambda_max and lambda_min by one Lanczos run; `memory` bytes bound the vectors it keeps.
+    """lambda_max and lambda_min by one Lanczos run; `memory` bytes bound the vectors it keeps, by restarts if need be.
 
-    Stores the Ritz values with their weights and residuals: an eigenvalue lies within each residual of its value.
+    Stores the Ritz values with their residuals (an eigenvalue lies within each) and, of a run without restarts, their
+    weights in the start vector.
     """
 
     rtol: float = 0.01
@@ -20,13 +22,12 @@ class Extremes(Measure):
     memory: int = 2 << 30
 
     name: ClassVar[str] = "extremes"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        found = krylov_run(evaluation, self.rtol, self.max_matvecs, self.memory)
-        rule = found.factorization.quadrature
-        return Findings(
-            {"lambda_max": found.largest, "lambda_min": found.smallest},
-            {"ritz_values": rule.nodes, "ritz_weights": rule.weights, "ritz_residuals": rule.residuals},
-        )
+        found = krylov_run(evaluation, Plan(self.rtol, self.max_matvecs, self.memory))
+        arrays = {"ritz_values": found.space.values, "ritz_residuals": found.space.residuals}
+        if found.run is not None:
+            arrays["ritz_weights"] = found.run.quadrature.weights
+        return Findings({"lambda_max": found.ends.largest, "lambda_min": found.ends.smallest}, arrays)

@@ -5,12 +5,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from scalecurv.curvature.kinks import kinks
+from scalecurv.curvature.layers import structure_of
+from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import beta_of
 from scalecurv.linalg.inner import dots, norms
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.noise import noise_floor
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,18 @@ def gradient_facts(evaluation: Evaluation) -> GradientFacts:
 
 @dataclass(frozen=True)
 class Gradient(Measure):
-    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding."""
+    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding, of which
+
+    noise_floor tells how much there is in a product, and kinks how many pre-activations it may push to either side.
+    """
 
     name: ClassVar[str] = "gradient"
-    version: ClassVar[int] = 1
-    quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta")
+    version: ClassVar[int] = 2
+    quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta", "noise_floor", "kinks")
 
     def ask(self, evaluation: Evaluation) -> Findings:
         facts = gradient_facts(evaluation)
+        kinks, by_layer = _kinks(evaluation.problem)
         return Findings(
             {
                 "loss": Estimate.exact(facts.loss, "forward pass"),
@@ -67,5 +75,18 @@ class Gradient(Measure):
                 "beta": Estimate.exact(facts.beta, "backward pass"),
                 "ghg": Estimate.exact(facts.ghg, "hessian product", num_matvecs=1),
                 "gh2g": Estimate.exact(facts.gh2g, "hessian product", num_matvecs=1),
-            }
+                "noise_floor": noise_floor(evaluation),
+                "kinks": kinks,
+            },
+            parts=by_layer,
         )
+
+
+def _kinks(problem: Problem) -> tuple[Estimate, dict[tuple[str, str], Estimate]]:
+    """Of all hidden layers together, and of the activations behind each."""
+    mlp = structure_of(problem)
+    if mlp is None:
+        return Estimate.not_applicable("not an MLP of piecewise-linear activations"), {}
+    counts = kinks(problem, mlp).tolist()
+    parts = {("kinks", name): Estimate.exact(n, "forward pass") for name, n in zip(mlp.layers, counts, strict=False)}
+    return Estimate.exact(sum(counts), "forward pass"), parts

@@ -1,14 +1,71 @@
-"""The Lanczos run that the ends of the spectrum are read from, and whose basis others may reuse."""
+"""The Lanczos run of a checkpoint: one process, from which ends and subspaces are read at the step they need."""
 
-from scalecurv.linalg.extremes import Extremes, extreme_eigenvalues
-from scalecurv.measures.budget import Budget
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from scalecurv.linalg.extremes import Ends, ends_of, first_look, started
+from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
+from scalecurv.linalg.restarted_extremes import restarted_extremes
+from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.plan import Plan
+
+DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest size is known so well
 
 
-def krylov_run(evaluation: Evaluation, rtol: float, max_matvecs: int, memory: int) -> Extremes:
-    """Both ends of H's spectrum with the factorization behind them, remembered; its basis is within `memory` bytes."""
+@dataclass(frozen=True)
+class Krylov:
+    """Both ends of H's spectrum with the space that they were read from; `run` is None after a restart.
+
+    `name` is what it is remembered under: whatever is computed from it is filed under that name too.
+    """
+
+    name: Hashable
+    ends: Ends
+    space: RitzSpace
+    run: Lanczos | None
+
+
+def krylov_run(evaluation: Evaluation, plan: Plan) -> Krylov:
+    """Both ends to the tolerance of `plan`, remembered; in as many vectors as its memory holds."""
+    name = ("krylov", replace(plan, route=None))
+    return evaluation.once(name, lambda: _both_ends(evaluation, plan, name))
+
+
+def deflated_space(evaluation: Evaluation, plan: Plan) -> Krylov:
+    """The space of the first steps that know the dominant eigenvalue to 1 %, whatever tolerance is asked for."""
+    capacity = _vectors(evaluation, plan)
+    limited = capacity < plan.budget.lanczos  # only then does the tolerance of the ends matter
+    name = ("deflated", capacity, plan.rtol if limited else None)
+
+    def compute() -> Krylov:
+        run = first_look(_process(evaluation, capacity), _dominant_is_known, capacity)
+        if limited and not _dominant_is_known(run):
+            return krylov_run(evaluation, plan)
+        return Krylov(name, ends_of(run, DOMINANT), RitzSpace.of(run), run)
+
+    return evaluation.once(name, compute)
+
+
+def _dominant_is_known(run: Lanczos) -> bool:
+    ends = ends_of(run, DOMINANT)
+    return max((ends.largest, ends.smallest), key=lambda end: abs(end.value)).within(DOMINANT)
+
+
+def _both_ends(evaluation: Evaluation, plan: Plan, name: Hashable) -> Krylov:
+    size = _vectors(evaluation, plan)
+    run = first_look(_process(evaluation, size), lambda run: ends_of(run, plan.rtol).known, size)
+    ends, left = ends_of(run, plan.rtol), plan.budget.lanczos - len(run.alphas)
+    if ends.known or run.invariant or left < 4 or size >= plan.budget.lanczos:
+        return Krylov(name, ends, RitzSpace.of(run), run)
+    found = restarted_extremes(evaluation.hessian, RitzSpace.of(run), evaluation.seed, plan.rtol, size, left)
+    return Krylov(name, found.ends, found.space, None)
+
+
+def _vectors(evaluation: Evaluation, plan: Plan) -> int:
     problem = evaluation.problem
-    steps = Budget(max_matvecs).lanczos_within(memory, problem.num_params * problem.dtype.itemsize)
-    return evaluation.once(
-        ("krylov", rtol, steps), lambda: extreme_eigenvalues(evaluation.hessian, evaluation.seed, rtol, steps)
-    )
+    return plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
+
+
+def _process(evaluation: Evaluation, capacity: int) -> LanczosProcess:
+    return evaluation.once(("lanczos", capacity), lambda: started(evaluation.hessian, evaluation.seed, capacity))

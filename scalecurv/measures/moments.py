@@ -1,27 +1,80 @@
-"""The first two spectral moments of the Hessian: tr H and tr H^2 from the same products."""
+"""The first two spectral moments of the Hessian, tr H and tr H^2, of the model and of each layer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
+import numpy as np
+
+from scalecurv.estimate import Estimate
 from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
-from scalecurv.linalg.sequential import estimate_until
-from scalecurv.measures.budget import Budget
+from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.scales import settled, trace_floor
+from scalecurv.measures.square import METHOD, Deflation, deflation, exact_square, sampled_square
+from scalecurv.student import mean_estimate
 
 
 @dataclass(frozen=True)
 class Moments(Measure):
-    """trace T = tr H and trace_h2 F = tr H^2, until both are inside `rtol` or the products are spent."""
+    """trace T = tr H and trace_h2 F = tr H^2: exact where structure allows, else until inside `rtol` or spent.
+
+    Components are the layers: `trace` the trace of a layer's own block, `trace_h2` the squared norm of its rows of H,
+    which sum to T and F; sampled ones come from the products that the whole took, with their own standard errors.
+    """
 
     rtol: float = 0.01
     max_matvecs: int = 1000
+    memory: int = 2 << 30
+    route: str | None = None
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        estimators = {"trace": trace_estimate, "trace_h2": trace_square_estimate}
-        limit = Budget(self.max_matvecs).probes
-        return Findings(estimate_until(evaluation.terms, estimators, self.rtol, limit))
+        plan = Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+        trace = known_trace(evaluation, plan)
+        if trace is None:
+            return _generic(evaluation, plan)
+        layers = {("trace", name): estimate for name, estimate in trace.layers.items()}
+        squares = exact_square(evaluation, plan)
+        if squares is not None:
+            layers |= {("trace_h2", name): estimate for name, estimate in squares.items() if name}
+            return Findings({"trace": trace.whole, "trace_h2": squares[""]}, parts=layers)
+        tolerance = Tolerance(self.rtol)
+        control = trace.whole.value if trace.exact else None
+        F = sampled_square(evaluation, plan, control, lambda found: found.halfwidth <= tolerance.at(found.value))
+        taken = deflation(evaluation, plan)
+        layers |= _layers(evaluation, taken, F.num_samples, "trace_h2")
+        return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)
+
+
+def _generic(evaluation: Evaluation, plan: Plan) -> Findings:
+    """Both from the same deflated terms, for any model."""
+    taken = deflation(evaluation, plan)
+    found = estimate_until(
+        lambda m: taken.rows(evaluation, m),
+        {"trace": partial(trace_estimate, method=METHOD), "trace_h2": partial(trace_square_estimate, method=METHOD)},
+        {"trace": Tolerance(plan.rtol, trace_floor(taken)), "trace_h2": Tolerance(plan.rtol)},
+        plan.budget.probes,
+    )
+    count = found["trace"].num_samples
+    parts = _layers(evaluation, taken, count, "trace") | _layers(evaluation, taken, count, "trace_h2")
+    return Findings({name: _charged(e, taken) for name, e in found.items()}, parts=parts)
+
+
+def _charged(estimate: Estimate, taken: Deflation) -> Estimate:
+    return replace(estimate, num_matvecs=estimate.num_matvecs + taken.num_matvecs)
+
+
+def _layers(evaluation: Evaluation, taken: Deflation, count: int, quantity: str) -> dict[tuple[str, str], Estimate]:
+    rows: np.ndarray = taken.rows(evaluation, count)[:, 2:]
+    names = list(evaluation.problem.space.layers)
+    first = 0 if quantity == "trace" else len(names)
+    return {
+        (quantity, name): _charged(mean_estimate(rows[:, first + i], METHOD), taken) for i, name in enumerate(names)
+    }

@@ -9,7 +9,7 @@ from scalecurv.curvature.mlp import recognise_mlp
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.numerical_rank import numerical_rank
-from scalecurv.linalg.range_finder import singular_values
+from scalecurv.linalg.range_finder import SingularValues, singular_values
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 
@@ -32,16 +32,24 @@ class Rank(Measure):
     quantities: ClassVar[tuple[str, ...]] = ("rank", "rank_1e2", "rank_1e3", "rank_1e6", "rank_ceiling")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        J = evaluation.jacobian
-        found = evaluation.once(
-            ("singular values", self.memory), lambda: singular_values(J, evaluation.seed, self.memory)
-        )
-        roundoff = max(J.shape) * float(np.finfo(np.float64).eps)
+        found = _singular_values(evaluation, self.memory)
         profile = {name: numerical_rank(found, tau) for name, tau in TAUS.items()}
+        rank = jacobian_rank(evaluation, self.memory)
         return Findings(
-            {"rank": numerical_rank(found, roundoff), **profile, "rank_ceiling": _ceiling(evaluation.problem)},
-            {"singular_values": found.values},
+            {"rank": rank, **profile, "rank_ceiling": _ceiling(evaluation.problem)}, {"singular_values": found.values}
         )
+
+
+def jacobian_rank(evaluation: Evaluation, memory: int) -> Estimate:
+    """rank J over the batch, in float64 and to its rounding."""
+    roundoff = max(evaluation.jacobian.shape) * float(np.finfo(np.float64).eps)
+    return numerical_rank(_singular_values(evaluation, memory), roundoff)
+
+
+def _singular_values(evaluation: Evaluation, memory: int) -> SingularValues:
+    return evaluation.once(
+        ("singular values", memory), lambda: singular_values(evaluation.jacobian, evaluation.seed, memory)
+    )
 
 
 def _ceiling(problem: Problem) -> Estimate:

@@ -35,7 +35,8 @@ class Spectrum(Measure):
         H, problem = evaluation.hessian, evaluation.problem
         vector_bytes = problem.num_params * problem.dtype.itemsize
         steps = min(
-            Budget(self.max_matvecs).lanczos_within(self.memory, vector_bytes),
+            Budget(self.max_matvecs).lanczos,
+            max(2, self.memory // vector_bytes),
             max(1, self.max_matvecs // self.num_starts),
         )
         nodes, weights, starts = [], [], []

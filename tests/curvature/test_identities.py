@@ -1,4 +1,21 @@
-"""Identities of piecewise-linear networks that hold at any weights and for any loss, by products alone."""
+"""Identities of piecewise-linear networks that hold at any weights and for any loss, by products alone.
+
+Where each identity is checked (numbers as in the notes on theory):
+I1 diag H = diag G, I13 tanh as its control .. here, test_exact_trace
+I2 H_ll = G_ll, I2b later biases ............ test_layer_identities
+I3 traces by layer .......................... test_exact_trace, test_layer_identities
+I4 Gram matrix, I5 gradient ................. test_layer_identities
+I6 entries of R, N1 |R|^2 and <G, R> ........ test_layer_identities; by blocks in test_block_norms
+I7 null vectors of J and their rank ......... test_rescaling; products also here
+I8 H v = -S g ............................... here, test_rescaling
+I9, I9b Euler for the network and a layer ... here, test_euler
+I10 one step of gradient descent ............ test_rescaling
+I11 lambda_max(G) from below ................ test_euler
+I12 random signs on the outputs ............. test_output_probes
+N2 the smallest trace by rescaling .......... test_rescaling
+M2 geometric complexity ..................... test_geometric_complexity
+K as that of the shape operator ............. here
+"""
 
 from functools import cache
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 import torch
+from torch import Tensor
+from torch.func import hessian
 
 from scalecurv.curvature.losses import LOSSES
 from scalecurv.errors import Misuse
@@ -94,3 +96,33 @@ def test_mse_is_half_the_squared_distance_and_cross_entropy_the_surprise() -> No
 def test_targets_it_refuses(loss: str, y: torch.Tensor, num_outputs: int, message: str) -> None:
     with pytest.raises(Misuse, match=f"^{re.escape(message)}$"):
         LOSSES[loss].targets(y, num_outputs)
+
+
+# ordinary outputs, equal ones, a sample that is sure of its class, and one surer than exp can tell
+OUTPUTS = torch.tensor([[1.0, -2, 0.5], [0.3, 0.3, 0.3], [0, 20, 1], [-400, 400, 0]], dtype=torch.float64)
+SOFT = torch.tensor([[0.2, 0.3, 0.5], [1, 0, 0], [0, 0.5, 0.5], [1 / 3, 1 / 3, 1 / 3]], dtype=torch.float64)
+REAL = torch.tensor([[1.0, 2, 3], [-4, 5, 6], [0, 0, 0], [-400, 400, 1]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        pytest.param("mse", REAL, id="mse"),
+        pytest.param("mse", torch.tensor([2, 0, 1, 1]), id="mse of classes"),
+        pytest.param("cross_entropy", torch.tensor([2, 0, 1, 0]), id="classes"),
+        pytest.param("cross_entropy", SOFT, id="probabilities"),
+        pytest.param("cross_entropy", SOFT * (1 + 5e-5), id="probabilities that sum to a little more"),
+        pytest.param("cross_entropy", SOFT * (1 - 5e-5), id="probabilities that sum to a little less"),
+    ],
+)
+def test_the_factor_is_a_root_of_the_second_derivative(loss: str, y: Tensor) -> None:
+    """F_i F_i' = d^2 loss / df^2 at each sample, whatever else is in the batch."""
+    found = LOSSES[loss]
+    y = found.targets(y, 3)
+    assert found.factor is not None
+    root = found.factor(OUTPUTS, y)
+    for i, f in enumerate(OUTPUTS):
+        M = hessian(lambda f, target=y[i : i + 1]: found.total(f[None], target))(f)
+        torch.testing.assert_close(root[i] @ root[i].T, M, rtol=0, atol=1e-15)
+    together = hessian(lambda f: found.total(f.view(4, 3), y))(OUTPUTS.flatten())
+    torch.testing.assert_close(torch.block_diag(*(root @ root.transpose(1, 2))), together, rtol=0, atol=1e-15)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.readiness import check_finite
 from scalecurv.errors import Misuse
 from tests.networks import data, network
 
@@ -61,7 +62,25 @@ def test_what_is_let_through(module: nn.Module) -> None:
 def test_weights_that_are_no_numbers(bad: float) -> None:
     model = network("relu")
     with torch.no_grad():
-        model[2].weight[0, :2] = bad
-    message = "parameter '2.weight' holds 2 non-finite value(s) of 20; remove them first"
+        model[2].weight[1, 2:4] = bad
+    message = "parameter '2.weight' holds 2 non-finite value(s) of 20, the first at index (1, 2); remove them first"
     with pytest.raises(Misuse, match=f"^{re.escape(message)}$"):
         Problem(model, data("mse"), "mse")
+
+
+@pytest.mark.parametrize(("name", "bad"), [("x", [(4, 5), (6, 0), (6, 1)]), ("y", [(4, 0), (5, 2), (6, 1)])])
+def test_data_that_are_no_numbers(name: str, bad: list[tuple[int, int]]) -> None:
+    x, y = data("mse")
+    for row, column in bad:
+        (x if name == "x" else y)[row, column] = torch.inf
+    size = x.numel() if name == "x" else y.numel()
+    message = f"{name} holds 3 non-finite value(s) of {size}, the first in sample 4; remove them first"
+    with pytest.raises(Misuse, match=f"^{re.escape(message)}$"):
+        Problem(network("relu"), (x, y), "mse")
+
+
+def test_a_parameter_called_x_has_no_samples() -> None:
+    with pytest.raises(
+        Misuse, match=r"^parameter 'x' holds 1 non-finite value\(s\) of 4, the first at index \(1, 0\); "
+    ):
+        check_finite({"x": torch.zeros(3), "parameter 'x'": torch.tensor([[0.0, 0], [torch.nan, 0]])})

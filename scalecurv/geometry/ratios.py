@@ -1,0 +1,50 @@
+"""Quotients that count directions, with the interval that their parts leave open."""
+
+from itertools import product
+
+from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.geometry.bounds import Interval
+
+PROVEN = (Status.EXACT, Status.CERTIFIED)
+
+
+def interval_of(estimate: Estimate) -> Interval:
+    """lower..upper."""
+    return estimate.lower, estimate.upper
+
+
+def effective_rank(trace: Estimate, lambda_max: Estimate) -> Estimate:
+    """T / lambda_max: how many directions as curved as the most curved one would make up the trace."""
+    return _quotient("T / lambda_max", trace, lambda_max, 1)
+
+
+def participation_ratio(trace: Estimate, trace_h2: Estimate) -> Estimate:
+    """T^2 / F, between 1 and rank H where H is positive semidefinite; K = (T^2 / F - 1) F where g = 0."""
+    return _quotient("T^2 / F", trace, trace_h2, 2)
+
+
+def _quotient(method: str, above: Estimate, below: Estimate, power: int) -> Estimate:
+    """above^power / below over all that both intervals allow; not applicable where `below` may be 0 or less."""
+    if not below.lower > 0:
+        return Estimate.not_applicable(f"{method}: the denominator may be zero")
+    corners = [a**power / b for a, b in product(interval_of(above), interval_of(below))]
+    lower = 0.0 if power == 2 and above.lower <= 0 <= above.upper else min(corners)
+    return Estimate(
+        value=above.value**power / below.value,
+        stderr=NAN,
+        lower=lower,
+        upper=max(corners),
+        confidence=max(0.0, above.confidence + below.confidence - 1),
+        num_samples=max(above.num_samples, below.num_samples),
+        num_matvecs=max(above.num_matvecs, below.num_matvecs),
+        method=method,
+        status=joint_status(above, below),
+    )
+
+
+def joint_status(*parts: Estimate) -> Status:
+    """That of the part which is known least well."""
+    for status in (Status.FAILED, Status.BUDGET, Status.LOWER_BOUND, Status.CONVERGED, Status.CERTIFIED):
+        if any(part.status is status for part in parts):
+            return status
+    return Status.EXACT

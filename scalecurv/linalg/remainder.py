@@ -1,0 +1,26 @@
+"""What is left of a symmetric operator outside a subspace: R A R, R = I - QQ'."""
+
+from torch import Tensor
+
+from scalecurv.linalg.operator import LinearOperator
+from scalecurv.linalg.orthogonalize import project_out
+
+
+class Remainder(LinearOperator):
+    """z -> R A R z for orthonormal Q of shape (n, k); one product of A each.
+
+    Its eigenvalues interlace with those of A, so that no bound on A's spectrum is ever too small for it.
+    """
+
+    symmetric = True
+
+    def __init__(self, operator: LinearOperator, Q: Tensor):
+        if not operator.symmetric:
+            raise TypeError(f"a remainder needs a symmetric operator, {type(operator).__name__} is not declared so")
+        self.operator, self.Q = operator, Q
+        self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        outside, _ = project_out(V, self.Q)
+        product, _ = project_out(self.operator.matmat(outside), self.Q)
+        return product

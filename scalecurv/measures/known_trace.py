@@ -1,0 +1,80 @@
+"""tr H by the structure of a piecewise-linear MLP: exact, or from probes of many outputs."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalecurv.curvature.exact_trace import layer_traces
+from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.output_probes import output_probe_terms
+from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.sequential import Tolerance
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.plan import Plan
+from scalecurv.student import student_estimate
+
+MIN_FREEDOM = 30  # degrees that a standard error needs to be believed
+
+
+@dataclass(frozen=True)
+class KnownTrace:
+    """tr H of the whole model, and of each layer's block by the layer's name."""
+
+    whole: Estimate
+    layers: dict[str, Estimate]
+
+    @property
+    def exact(self) -> bool:
+        return self.whole.status is Status.EXACT
+
+
+def known_trace(evaluation: Evaluation, plan: Plan) -> KnownTrace | None:
+    """The trace without a Hessian product, remembered; None where the structure does not give it."""
+    mlp = plan.structure(evaluation.problem)
+    if mlp is None:
+        return None
+    if plan.trace_is_exact(evaluation.problem):
+        return evaluation.once("exact trace", lambda: _exact(evaluation, mlp))
+    return evaluation.once(("probed trace", plan.rtol, plan.max_matvecs), lambda: _probed(evaluation, mlp, plan))
+
+
+def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
+    traces = layer_traces(evaluation.double, mlp).cpu().numpy()
+    method = f"sum over layers, {evaluation.problem.num_outputs} backward passes"
+    layers = {name: Estimate.exact(float(t), method) for name, t in zip(mlp.layers, traces, strict=True)}
+    return KnownTrace(Estimate.exact(float(traces.sum()), method), layers)
+
+
+def _probed(evaluation: Evaluation, mlp: MLP, plan: Plan) -> KnownTrace:
+    """Passes 2, 4, 8, ... until the whole is inside the tolerance, at most half of max_matvecs."""
+    passes: list[np.ndarray] = []
+    count = 2
+    while True:
+        passes += [output_probe_terms(evaluation.double, mlp, evaluation.seed, i) for i in range(len(passes), count)]
+        terms = np.stack(passes)  # (q, N, L)
+        whole = Tolerance(plan.rtol).settle(probed_estimate(terms.sum(2)))
+        if whole.status is not Status.BUDGET or 2 * count > plan.max_matvecs // 2:
+            break
+        count *= 2
+    layers = {name: probed_estimate(terms[:, :, l]) for l, name in enumerate(mlp.layers)}
+    return KnownTrace(whole, layers)
+
+
+def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """sum_i mean_a Y_ai from q passes over N samples, `terms` of shape (q, N), q >= 2.
+
+    SE^2 = sum_i s_i^2 / q, s_i^2 the variance of sample i's terms over the passes: what differs between samples is no
+    error. Degrees of freedom after Satterthwaite 1946; below 30 the interval is open, as the standard error is a guess.
+    """
+    q, N = terms.shape
+    variances = terms.var(axis=0, ddof=1)
+    stderr = math.sqrt(float(variances.sum()) / q)
+    freedom = (q + 1) * float(variances.sum()) ** 2 / float((variances**2).sum() or 1.0)
+    method = f"{q} passes with output probes"
+    estimate = student_estimate(
+        float(terms.mean(axis=0).sum()), stderr, q * N, method, confidence, 0, max(freedom, 1.0)
+    )
+    if stderr > 0 and freedom < MIN_FREEDOM:
+        return Estimate(estimate.value, stderr, -math.inf, math.inf, confidence, q * N, 0, method, Status.BUDGET)
+    return estimate

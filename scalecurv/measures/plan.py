@@ -1,0 +1,56 @@
+"""Which road a measure may take, and what it may cost."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from scalecurv.curvature.block_norms import block_norms_cost
+from scalecurv.curvature.layers import structure_of
+from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
+from scalecurv.measures.budget import Budget
+
+Route = Literal["exact", "sampled", "generic"]
+PRODUCT = 6  # multiplications of a Hessian product, a sample and a weight: forward, backward, and both derived
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options that trace, square and curvature share; equal plans share every intermediate.
+
+    `route` None picks by cost. "exact" insists on exact sums over the structure of a piecewise-linear MLP, "sampled"
+    takes its exact trace and samples tr H^2, "generic" assumes nothing about the model.
+    """
+
+    rtol: float
+    max_matvecs: int
+    memory: int
+    route: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.route is not None and self.route not in get_args(Route):
+            raise Misuse(f"unknown route {self.route!r}; choose from {', '.join(get_args(Route))}, or leave it out")
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.max_matvecs)
+
+    def structure(self, problem: Problem) -> MLP | None:
+        """The MLP whose identities may be used, or None; raises Misuse where `exact` asks for what is not there."""
+        mlp = None if self.route == "generic" or problem.loss.factor is None else structure_of(problem)
+        if mlp is None and self.route == "exact":
+            raise Misuse("route 'exact' needs an MLP of piecewise-linear activations; leave the route out")
+        return mlp
+
+    def trace_is_exact(self, problem: Problem) -> bool:
+        """Whether one backward pass an output is worth it: as many as half of all products are."""
+        return self.route == "exact" or problem.num_outputs <= self.max_matvecs // 2
+
+    def square_is_exact(self, problem: Problem, mlp: MLP) -> bool:
+        """Whether the sums over pairs of samples cost less than a quarter of all products, and fit into memory."""
+        if self.route is not None:
+            return self.route == "exact"
+        flops, size = block_norms_cost(problem, mlp)
+        weights = sum(a * b for a, b in zip(mlp.widths, mlp.widths[1:], strict=False))
+        product = float(PRODUCT * problem.num_data * weights)
+        return flops <= self.max_matvecs / 4 * product and size <= self.memory / 2

@@ -1,0 +1,99 @@
+"""K and T^2 - F by the road that the structure allows: from an exact trace, or from terms alone."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+from scalecurv.estimate import Estimate, Status
+from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
+from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
+from scalecurv.linalg.sequential import FIRST_LOOK, Tolerance, estimate_until
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.known_trace import known_trace
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.scales import difference_floor, settled
+from scalecurv.measures.square import METHOD, deflation, exact_square, sampled_square
+
+
+@dataclass(frozen=True)
+class ScalarCurvature:
+    """K, T^2 - F, and the T and F that they were computed from."""
+
+    K: Estimate
+    difference: Estimate
+    trace: Estimate
+    trace_h2: Estimate
+
+
+def scalar_curvature(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    """K until it is inside the tolerance of `plan`, remembered."""
+    return evaluation.once(("scalar curvature", plan), lambda: _compute(evaluation, plan))
+
+
+def _compute(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    trace = known_trace(evaluation, plan)
+    return _generic(evaluation, plan) if trace is None else _structured(evaluation, plan, trace.whole)
+
+
+def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+    """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F."""
+    facts = gradient_facts(evaluation)
+    beta = facts.beta
+    bias = 0.0 if math.isnan(T.stderr) else T.stderr**2  # of T^2 for T^2, where T was sampled
+    squared = T.value**2 - bias
+    offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
+    slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
+
+    def curvature(F: Estimate) -> Estimate:
+        floor = beta * difference_floor(squared, F.value)
+        K = _with_error_of(F.affine(-beta, offset), slope, T)
+        return settled(replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(plan.rtol, floor))
+
+    def difference(F: Estimate) -> Estimate:
+        found = _with_error_of(F.affine(-1.0, squared), 2 * T.value, T)
+        return settled(found, Tolerance(plan.rtol, difference_floor(squared, F.value)))
+
+    squares = exact_square(evaluation, plan)
+    if squares is not None:
+        F = squares[""]
+    else:
+        control = T.value if T.status is Status.EXACT else None
+        F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
+    return ScalarCurvature(curvature(F), difference(F), T, F)
+
+
+def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
+    """Add what an error in T makes of it, independent of the rest; nothing where T is exact."""
+    if T.status is Status.EXACT:
+        return estimate
+    half = math.hypot(estimate.halfwidth, slope * T.halfwidth)
+    own = 0.0 if math.isnan(estimate.stderr) else estimate.stderr
+    stderr = math.hypot(own, slope * T.stderr)
+    status = Status.BUDGET if estimate.status is Status.EXACT else estimate.status
+    value = estimate.value
+    return replace(
+        estimate, stderr=stderr, lower=value - half, upper=value + half, confidence=T.confidence, status=status
+    )
+
+
+def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    """U-statistic for T^2 and jackknife over deflated terms, which carries the covariance of both sums."""
+    facts, taken, limit = gradient_facts(evaluation), deflation(evaluation, plan), plan.budget.probes
+    first = taken.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
+    floor = facts.beta * difference_floor(first[0] ** 2, first[1])
+    found = estimate_until(
+        lambda m: taken.rows(evaluation, m)[:, :2],
+        {
+            "K": partial(scalar_curvature_estimate, beta=facts.beta, ghg=facts.ghg, gh2g=facts.gh2g),
+            "difference": partial(scalar_curvature_estimate, beta=1.0, ghg=0.0, gh2g=0.0),
+            "trace": partial(trace_estimate, method=METHOD),
+            "trace_h2": partial(trace_square_estimate, method=METHOD),
+        },
+        {"K": Tolerance(plan.rtol, floor)},
+        limit,
+    )
+    charged = {name: replace(e, num_matvecs=e.num_samples + taken.num_matvecs) for name, e in found.items()}
+    K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
+    difference = Tolerance(plan.rtol, floor / facts.beta).settle(charged["difference"])
+    return ScalarCurvature(K, difference, charged["trace"], charged["trace_h2"])

@@ -1,0 +1,111 @@
+"""tr H^2, until whoever asks is content: exact over pairs of samples, or deflated Hutchinson with what is known."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scalecurv.curvature.block_norms import block_norms
+from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.controlled import controlled_square_estimate
+from scalecurv.linalg.deflated import DeflatedTerms
+from scalecurv.linalg.extremes import extreme_eigenvalues
+from scalecurv.linalg.hutchinson import trace_square_estimate
+from scalecurv.linalg.remainder import Remainder
+from scalecurv.linalg.restarted_extremes import STREAM
+from scalecurv.linalg.sequential import FIRST_LOOK, looks
+from scalecurv.linalg.squared_norm import squared_norm_estimate
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.krylov import Krylov, deflated_space
+from scalecurv.measures.plan import Plan
+
+METHOD = "deflated hutchinson"
+EARLY_LOOKS = (4, 8, 16)  # at these the interval is proven
+CERTIFICATES = 4e-3  # the four bounds on eigenvalues that a proven interval may rest on, 1e-3 each
+Content = Callable[[Estimate], bool]
+
+
+@dataclass(frozen=True)
+class Deflation:
+    """The Krylov space that is taken out, and the terms of what is left."""
+
+    krylov: Krylov
+    terms: DeflatedTerms
+
+    @property
+    def num_matvecs(self) -> int:
+        return self.krylov.space.num_matvecs
+
+    def rows(self, evaluation: Evaluation, count: int) -> np.ndarray:
+        """Terms of tr H and tr H^2 themselves, then by layer: what was taken out is added to each."""
+        return evaluation.terms(count, self.terms, ("deflated terms", self.krylov.name)) + self.terms.known
+
+
+def deflation(evaluation: Evaluation, plan: Plan) -> Deflation:
+    """What the Lanczos run of this plan lets be taken out, remembered."""
+    krylov = deflated_space(evaluation, plan)
+    terms = DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values()))
+    return evaluation.once(("deflation", krylov.name), lambda: Deflation(krylov, terms))
+
+
+def exact_square(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate] | None:
+    """tr H^2 by layer's name, "" for the whole, where the structure gives it at a fair price; else None."""
+    mlp = plan.structure(evaluation.problem)
+    if mlp is None or not plan.square_is_exact(evaluation.problem, mlp):
+        return None
+    norms = evaluation.once("block norms", lambda: block_norms(evaluation.double, mlp).cpu().numpy())
+    method = "sum over pairs of samples and layers"
+    layers = {name: Estimate.exact(float(row.sum()), method) for name, row in zip(mlp.layers, norms, strict=True)}
+    return {"": Estimate.exact(float(norms.sum()), method), **layers}
+
+
+def sampled_square(evaluation: Evaluation, plan: Plan, trace: float | None, content: Content) -> Estimate:
+    """tr H^2 from deflated terms, at the first look whose interval is narrow enough; status `budget` throughout.
+
+    At 4, 8 and 16 probes the interval is proven, from a bound on the norm of what is left: first the bound that the
+    space itself gives, then one from a fresh start. From 32 probes on it is Student's, with the `trace` as a control
+    variate where it is known.
+    """
+    for found in _looks(evaluation, plan, trace):
+        if found.status is Status.FAILED or content(found):
+            break
+    return found
+
+
+def _looks(evaluation: Evaluation, plan: Plan, trace: float | None) -> Iterator[Estimate]:
+    taken, limit = deflation(evaluation, plan), plan.budget.probes
+    early = sorted({min(m, limit) for m in EARLY_LOOKS} | ({limit} if limit < FIRST_LOOK else set()))
+    delta = (0.05 - CERTIFICATES) / len(early)
+    yield _proven(evaluation, taken, early[0], taken.krylov.ends.norm, 0, delta)
+    norm, checked = _fresh_bound(evaluation, plan, taken)
+    for m in early:
+        yield _proven(evaluation, taken, m, min(norm, taken.krylov.ends.norm), checked, delta)
+    for m in looks(limit):
+        if m < FIRST_LOOK:
+            return
+        rows = taken.rows(evaluation, m)[:, :2]
+        if trace is None:
+            found = trace_square_estimate(rows, METHOD)
+        else:
+            found = controlled_square_estimate(rows, trace, f"{METHOD}, trace as control")
+        lower = max(found.lower, float(taken.terms.known[1]))  # what was taken out is in it for certain
+        yield replace(found, lower=lower, num_matvecs=taken.num_matvecs + checked + m)
+
+
+def _proven(evaluation: Evaluation, taken: Deflation, count: int, norm: float, checked: int, delta: float) -> Estimate:
+    known = float(taken.terms.known[1])
+    squares = taken.rows(evaluation, count)[:, 1] - known
+    spent = taken.num_matvecs + checked + count
+    found = squared_norm_estimate(squares, norm, 1 - delta, f"{METHOD}, proven interval", spent)
+    return replace(found.affine(1.0, known), confidence=0.95)
+
+
+def _fresh_bound(evaluation: Evaluation, plan: Plan, taken: Deflation) -> tuple[float, int]:
+    """A bound on the norm of what is left, from a Lanczos run of its own, and the products that it took."""
+
+    def compute() -> tuple[float, int]:
+        rest = Remainder(evaluation.hessian, taken.krylov.space.basis)
+        found = extreme_eigenvalues(rest, evaluation.seed, 0.0, plan.budget.check, STREAM)
+        return found.norm, found.factorization.num_matvecs
+
+    return evaluation.once(("fresh bound", taken.krylov.name, plan.budget.check), compute)
