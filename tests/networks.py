@@ -1,14 +1,16 @@
 """Tiny networks with data, and dense float64 oracles of everything the library only multiplies by."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, hessian, jacrev
 
+from scalecurv.curvature.losses import Loss
 from scalecurv.curvature.problem import Problem
 
 NUM_DATA, NUM_INPUTS, NUM_OUTPUTS = 7, 6, 3
@@ -68,6 +70,15 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "batch norm": batch_norm,
     "one output": partial(mlp, nn.ReLU, (NUM_INPUTS, 4, 1)),
 }
+LAYER_SIZES: dict[str, dict[str, int]] = {  # free parameters of each module, counted by hand
+    "relu": {"0": 35, "2": 24, "4": 15},
+    "tanh": {"0": 35, "2": 24, "4": 15},
+    "conv": {"1": 15, "4": 21},
+    "tied": {"first": 42, "second": 6, "head": 21},
+    "partly": {"unused": 3, "body.0": 30, "body.2": 24, "body.4": 15},
+    "batch norm": {"0": 28, "1": 8, "3": 15},
+    "one output": {"0": 28, "2": 5},
+}
 # one output has no cross-entropy
 CASES = [
     (name, loss, reduction)
@@ -110,6 +121,24 @@ class Dense:
     gauss_newton: Tensor
     jacobian: Tensor
 
+    def trace(self, part: slice = slice(None)) -> float:
+        return float(self.hessian[part, part].trace())
+
+    def trace_h2(self, part: slice = slice(None)) -> float:
+        """The squared norm of these rows: of all of them tr H^2."""
+        return float((self.hessian[part] ** 2).sum())
+
+    @property
+    def beta(self) -> float:
+        return 1 / (1 + float(self.gradient @ self.gradient))
+
+    @property
+    def curvature(self) -> float:
+        """K = tr(S)^2 - tr S^2 of the shape operator S = sqrt(b) (I - b g g') H."""
+        g, b = self.gradient, self.beta
+        S = b**0.5 * (self.hessian - b * torch.outer(g, g @ self.hessian))
+        return float(S.trace() ** 2 - (S @ S).trace())
+
 
 def dense(model: nn.Module, x: Tensor, y: Tensor, loss: str, reduction: str = "mean") -> Dense:
     """Everything by automatic differentiation of the flat parameters, all data at once."""
@@ -140,3 +169,40 @@ def oracle(name: str, loss: str = "mse", reduction: str = "mean") -> Dense:
     """The dense truth about `problem(name, loss, reduction)`."""
     num_outputs = 1 if name == "one output" else NUM_OUTPUTS
     return dense(network(name), *data(loss, num_outputs), loss, reduction)
+
+
+def dense_at(problem: Problem) -> Dense:
+    """The dense truth at the weights and data as this problem's dtype holds them, in float64."""
+    model = copy.deepcopy(problem.model).to(problem.dtype).double()
+    x, y = (t.to(problem.dtype).double() if t.is_floating_point() else t for t in (problem.x, problem.y))
+    return dense(model, x, y, problem.loss.name, problem.reduction)
+
+
+def layer_slices(name: str) -> dict[str, slice]:
+    """Where the free parameters of each module of a named network lie in theta."""
+    ends = list(accumulate(LAYER_SIZES[name].values(), initial=0))
+    return {layer: slice(*part) for layer, part in zip(LAYER_SIZES[name], pairwise(ends), strict=True)}
+
+
+def quadratic(A: Tensor, g: Tensor) -> Problem:
+    """theta'A theta / 2 + g'theta at theta = 0: Hessian A and gradient g, by a loss of no known structure."""
+    model = nn.Module()
+    model.theta = nn.Parameter(torch.zeros_like(g))
+    model.forward = lambda x: (model.theta @ (A @ model.theta) / 2 + g @ model.theta).expand(len(x), 1)  # type: ignore[method-assign]
+    loss = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
+    return Problem(model, (torch.zeros(1, 1, dtype=A.dtype), torch.zeros(1, dtype=A.dtype)), loss)
+
+
+def fitted(off: float = 0.0) -> Problem:
+    """A student that is its teacher in other coordinates, hidden neurons permuted and rescaled: f = y, but for `off`."""
+    teacher = network("relu")
+    student = copy.deepcopy(teacher)
+    x, _ = data("mse")
+    y = teacher(x).detach()
+    with torch.no_grad():
+        order, scale = torch.tensor([3, 0, 4, 1, 2]), torch.tensor([0.5, 2.0, 3.0, 0.25, 1.5], dtype=torch.float64)
+        student[0].weight.copy_(scale[:, None] * teacher[0].weight[order])
+        student[0].bias.copy_(scale * teacher[0].bias[order])
+        student[2].weight.copy_(teacher[2].weight[:, order] / scale)
+        y[0, 0] += off
+    return Problem(student, (x, y), "mse")

@@ -108,3 +108,37 @@ def test_an_estimate_is_a_frozen_number() -> None:
     assert (raised.status, raised.value, estimate.status) == (Status.CONVERGED, 2.5, Status.BUDGET)
     with pytest.raises(FrozenInstanceError):
         estimate.value = 1.0
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"),
+    [
+        (1.0, 5.0, (8.0, 0.5, 7.0, 9.5)),
+        (-2.0, 1.0, (-5.0, 1.0, -8.0, -3.0)),  # turned over
+        (0.5, 0.0, (1.5, 0.25, 1.0, 2.25)),
+        (0.0, 2.0, (2.0, 0.0, 2.0, 2.0)),
+    ],
+)
+def test_an_affine_map_moves_value_error_and_ends(
+    scale: float, offset: float, expected: tuple[float, float, float, float]
+) -> None:
+    plain = Estimate(3.0, 0.5, 2.0, 4.5, 0.9, 40, 50, "test", Status.CONVERGED)
+    moved = plain.affine(scale, offset)
+    assert (moved.value, moved.stderr, moved.lower, moved.upper) == expected
+    assert (moved.confidence, moved.num_samples, moved.num_matvecs) == (0.9, 40, 50)
+    assert (moved.method, moved.status) == ("test", Status.CONVERGED)
+    assert plain.value == 3.0
+    half_line = Estimate(3.0, NAN, 2.0, INF, 0.9, 1, 1, "test", Status.BUDGET).affine(-1.0, 0.0)
+    assert (half_line.lower, half_line.upper) == (-INF, -2.0)
+
+
+def test_every_status_comes_with_one_sentence_of_its_own() -> None:
+    sentences = {status: status.advice for status in Status}
+    assert len(set(sentences.values())) == len(Status)
+    for sentence in sentences.values():
+        assert sentence[0].isupper()
+        assert sentence.endswith(".")
+    assert "--max-matvecs" in Status.BUDGET.advice
+    assert "--memory" in Status.LOWER_BOUND.advice
+    assert "--dtype float64" in Status.FAILED.advice
+    assert not any("--" in Status(s).advice for s in ("exact", "not_applicable"))  # nothing to be done

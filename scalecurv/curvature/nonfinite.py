@@ -29,12 +29,9 @@ def _in_modules(problem: Problem, batch: Batch) -> str | None:
     places: list[str] = []
 
     def look(module: nn.Module, what: str, value: object) -> None:
-        if places:
-            return
         for tensor in _tensors(value):
             if not _finite(tensor):
                 places.append(f"the {what} of {names[module]} ({type(module).__name__}){_sample(tensor, batch)}")
-                return
 
     def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
         look(module, "input", inputs[:1])  # those behind it may be masks, which hold infinities on purpose

@@ -11,7 +11,7 @@ def psd_bracket(trace: Interval, lambda_max: Interval, beta: float) -> Interval:
     K lies between beta^2 and beta times T^2 - F there, as K is a convex combination of e_2(H) and of e_2 of H on
     the tangent space of the level set.)
     """
-    lower = trace[0] * (trace[0] - lambda_max[1])
+    lower = max(trace[0], 0.0) * (trace[0] - lambda_max[1])  # T >= 0, whatever its interval says
     upper = trace[1] ** 2 - max(lambda_max[0], 0.0) ** 2
     return beta**2 * max(lower, 0.0), beta * max(upper, 0.0)
 

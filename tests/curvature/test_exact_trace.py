@@ -8,7 +8,7 @@ from scalecurv.curvature.exact_trace import layer_traces
 from scalecurv.curvature.layers import structure_of
 from scalecurv.curvature.problem import Problem
 from tests.networks import dense
-from tests.piecewise import CASES, NUM_DATA, Case, close, laid_open, layer_slices, opened, truth
+from tests.piecewise import CASES, Case, close, laid_open, layer_slices, opened, truth
 
 
 def shares(matrix: Tensor, slices: list[slice]) -> list[float]:
@@ -61,12 +61,24 @@ def test_single_precision_cast_up(loss: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"memory": 1}], ids=str)
-def test_sums_of_single_precision_lose_nothing(options: dict) -> None:
-    """2^24 + 6: a sum in float32 would stay at 2^24."""
-    model, x = nn.Linear(1, 1, bias=False), torch.ones(NUM_DATA, 1)
+def test_sums_over_samples_lose_nothing_in_single_precision(options: dict) -> None:
+    """Squares 2^24, 1, ..., 1 of 8 samples add up to 2^24 + 7, which no float32 is."""
+    x = torch.ones(8, 1)
     x[0] = 4096
-    problem, mlp = laid_open(Problem(nn.Sequential(model), (x, x), "mse", reduction="sum", **options))
-    assert layer_traces(problem, mlp).tolist() == [2**24 + 6]
+    model = nn.Sequential(nn.Linear(1, 1, bias=False))
+    problem, mlp = laid_open(Problem(model, (x, x), "mse", reduction="sum", **options))
+    assert layer_traces(problem, mlp).tolist() == [2**24 + 7]
+
+
+def test_sums_over_neurons_lose_nothing_in_single_precision() -> None:
+    """The same squares as weights behind 8 neurons that pass on 1."""
+    model, x = nn.Sequential(nn.Linear(1, 8, bias=False), nn.ReLU(), nn.Linear(8, 1, bias=False)), torch.ones(1, 1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(1)
+        model[2].weight[0, 0] = 4096
+    problem, mlp = laid_open(Problem(model, (x, x), "mse"))
+    assert layer_traces(problem, mlp).tolist() == [2**24 + 7, 8]
 
 
 @pytest.mark.parametrize("phi", [nn.ReLU, nn.LeakyReLU, nn.Hardtanh])

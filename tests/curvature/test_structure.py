@@ -16,6 +16,16 @@ class Doubled(nn.Sequential):
         return 2 * super().forward(x)
 
 
+class Halved(nn.Flatten):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 2
+
+
+class Shifted(nn.Dropout):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1
+
+
 class Plain(nn.Sequential):
     pass
 
@@ -45,6 +55,21 @@ def tied(middle: bool) -> nn.Module:
     first, last = nn.Linear(3, 3), nn.Linear(3, 3)
     last.weight = first.weight
     return nn.Sequential(first, nn.ReLU(), *([nn.Linear(3, 3), nn.ReLU()] if middle else []), last)
+
+
+def one_bias_for_two() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].bias = model[0].bias
+    return model
+
+
+def replaced(where: str) -> nn.Module:
+    """A forward of its own on one module, or on the whole, of an otherwise ordinary model."""
+    model = around(nn.ReLU())
+    module = model.get_submodule(where)
+    ordinary = module.forward
+    module.forward = lambda x: 2 * ordinary(x)
+    return model
 
 
 def repeated() -> nn.Module:
@@ -79,6 +104,7 @@ def normed() -> nn.Module:
         (nn.Sequential(nn.Flatten(), nn.Linear(6, 2)), DEEP, (6, 2)),
         (nn.Sequential(nn.Flatten(1, 2), nn.Linear(6, 2)), DEEP, (6, 2)),
         (nn.Sequential(nn.Flatten(), *around(nn.ReLU())), FLAT, (3, 4, 2)),
+        (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 2, bias=False)).eval(), FLAT, (3, 4, 2)),
     ],
     ids=lambda value: str(value).replace("\n", ""),
 )
@@ -102,6 +128,11 @@ def test_what_is_laid_open(model: nn.Module, shape: tuple[int, ...], widths: tup
         pytest.param(tied(True), FLAT, id="tied ends"),
         pytest.param(repeated(), FLAT, id="a layer run twice"),
         pytest.param(activation_again_at_the_output(), FLAT, id="an activation listed once that runs twice"),
+        pytest.param(one_bias_for_two(), FLAT, id="tied biases"),
+        pytest.param(nn.Sequential(Halved(), *around(nn.ReLU())), FLAT, id="a flatten of one's own"),
+        pytest.param(nn.Sequential(*around(nn.ReLU()), Shifted()).eval(), FLAT, id="a dropout of one's own"),
+        pytest.param(replaced(""), FLAT, id="another forward on the whole"),
+        pytest.param(replaced("1"), FLAT, id="another forward on an activation"),
         pytest.param(frozen("0.weight"), FLAT, id="frozen weights"),
         pytest.param(frozen("2.bias"), FLAT, id="a frozen bias"),
         pytest.param(normed(), FLAT, id="normed weights"),

@@ -41,13 +41,17 @@ def test_it_stops_once_both_ends_are_known(rtol: float) -> None:
     assert Status.BUDGET in (shorter.largest.status, shorter.smallest.status)
 
 
-def test_an_end_near_zero_says_that_its_own_tolerance_was_not_met() -> None:
-    found = extreme_eigenvalues(DenseOperator(symmetric(SPECTRA["outliers"])), 0, 1e-3, 40)
-    assert found.largest.status is Status.CERTIFIED
-    assert found.smallest.status is Status.BUDGET
-    assert found.factorization.num_matvecs == 40  # spent on it to the end
-    assert not found.smallest.within(1e-3)
+def test_an_end_near_zero_is_asked_for_a_share_of_the_norm_and_says_so() -> None:
+    operator = DenseOperator(symmetric(SPECTRA["outliers"]))
+    found = extreme_eigenvalues(operator, 0, 1e-3, 40)
+    norm = found.largest.value
+    assert (found.largest.status, found.largest.method) == (Status.CERTIFIED, "lanczos")
+    assert (found.smallest.status, found.smallest.method) == (Status.CERTIFIED, "lanczos, absolute tolerance 0.005")
+    assert 1e-3 * abs(found.smallest.value) < found.smallest.halfwidth <= 1e-4 * norm  # relative to itself: hopeless
     assert found.smallest.lower <= min(SPECTRA["outliers"]) <= found.smallest.upper
+    shorter = extreme_eigenvalues(operator, 0, 1e-3, found.factorization.num_matvecs - 5)
+    assert shorter.smallest.status is Status.BUDGET
+    assert shorter.smallest.halfwidth > 1e-4 * norm
 
 
 def test_a_budget_too_small_is_said() -> None:

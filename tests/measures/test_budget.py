@@ -8,14 +8,27 @@ from scalecurv.errors import Misuse
 from scalecurv.measures.budget import Budget
 
 
-@pytest.mark.parametrize(("total", "lanczos", "probes"), [(16, 4, 11), (100, 25, 74), (1000, 100, 899)])
-def test_the_shares_add_up(total: int, lanczos: int, probes: int) -> None:
+@pytest.mark.parametrize(
+    ("total", "lanczos", "check", "probes"),
+    [(16, 4, 2, 7), (50, 12, 6, 29), (100, 25, 8, 64), (200, 50, 8, 139), (1000, 100, 8, 889)],
+)
+def test_the_shares_add_up(total: int, lanczos: int, check: int, probes: int) -> None:
     budget = Budget(total)
-    assert (budget.lanczos, budget.probes) == (lanczos, probes)
-    assert 1 + budget.lanczos + budget.probes == total
+    assert (budget.lanczos, budget.check, budget.probes) == (lanczos, check, probes)
+    assert 3 + lanczos + check + probes == total
+
+
+@pytest.mark.parametrize(
+    ("room", "vectors"),
+    [(101, 25), (26, 25), (25, 8), (12, 4), (11, 4), (1, 4), (0, 4), (24, 8)],
+)
+def test_vectors_are_those_of_the_run_or_a_third_of_what_fits(room: int, vectors: int) -> None:
+    """The run keeps one vector more than it takes steps; a restart holds 1.5 times its size, and its products."""
+    assert Budget(100).vectors(room * 800 + 799, 800) == vectors
 
 
 def test_too_few_is_said() -> None:
     wanted = "max_matvecs=15 is too few to estimate anything; give at least 16"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
         Budget(15)
+    assert Budget(16).max_matvecs == 16

@@ -1,55 +1,94 @@
-"""Trace and squared norm end inside the tolerance, or say that the products were spent."""
+"""Trace and squared norm where structure gives them: exact for the whole and for each layer, whatever the dtype."""
 
-import numpy as np
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
+from scalecurv.errors import Misuse
 from scalecurv.estimate import Status
-from scalecurv.linalg import hutchinson
-from scalecurv.linalg.dense import DenseOperator
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import CASES, oracle, problem
+from scalecurv.measures.measure import Findings
+from tests.networks import CASES, Dense, dense_at, layer_slices, oracle, problem
+
+EXACT = [case for case in CASES if case[0] in ("relu", "one output")]
+GENERIC = [case for case in CASES if case[0] not in ("relu", "one output")]
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[1::3])
-def test_the_means_of_the_terms(name: str, loss: str, reduction: str) -> None:
-    found = Moments(0.0, 100).ask(Evaluation(problem(name, loss, reduction), 4)).estimates
-    rows = hutchinson.terms(DenseOperator(oracle(name, loss, reduction).hessian), 4, range(74))
-    assert found["trace"].value == pytest.approx(rows[:, 0].mean(), rel=1e-10)
-    assert found["trace_h2"].value == pytest.approx(rows[:, 1].mean(), rel=1e-10)
-    assert found["trace"].stderr == pytest.approx(np.std(rows[:, 0], ddof=1) / 74**0.5, rel=1e-10)
+def assert_exact(findings: Findings, truth: Dense, name: str) -> None:
+    """The whole and every layer, without a product."""
+    layers = layer_slices(name)
+    wanted = {("trace", ""): truth.trace(), ("trace_h2", ""): truth.trace_h2()}
+    wanted |= {("trace", layer): truth.trace(part) for layer, part in layers.items()}
+    wanted |= {("trace_h2", layer): truth.trace_h2(part) for layer, part in layers.items()}
+    found = findings.by_component
+    assert {key: e.value for key, e in found.items()} == pytest.approx(wanted, rel=1e-10)
+    assert {(e.status, e.num_matvecs, e.num_samples) for e in found.values()} == {(Status.EXACT, 0, 0)}
+    for quantity in ("trace", "trace_h2"):
+        parts = sum(found[quantity, layer].value for layer in layers)
+        assert parts == pytest.approx(found[quantity, ""].value, rel=1e-12)
 
 
-@pytest.mark.parametrize("rtol", [0.5, 0.2])
-def test_both_are_inside_when_it_stops(rtol: float) -> None:
-    found = Moments(rtol, 4000).ask(Evaluation(problem("relu"))).estimates
-    assert {e.status for e in found.values()} == {Status.CONVERGED}
-    assert all(e.halfwidth <= rtol * e.value for e in found.values())
-    samples = found["trace"].num_samples
-    assert samples == found["trace_h2"].num_samples == found["trace"].num_matvecs
-    assert samples in (32, 64, 128, 256, 512, 1024)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("name", "loss", "reduction"), EXACT)
+def test_exact_for_relu_networks(name: str, loss: str, reduction: str, dtype: torch.dtype) -> None:
+    """In float64 arithmetic even where the weights are single precision."""
+    point = problem(name, loss, reduction, dtype=dtype, batch_size=3)
+    evaluation = Evaluation(point)
+    assert_exact(Moments().ask(evaluation), dense_at(point), name)
+    assert evaluation.total_matvecs == 0
 
 
-@pytest.mark.parametrize(("noisy", "samples"), [(0, 256), (1, 256)])
-def test_neither_stops_without_the_other(noisy: int, samples: int) -> None:
-    rows = np.full((1000, 2), 10.0)
-    rows[:, noisy] += 4 * np.random.default_rng(0).standard_normal(1000)
-    evaluation = Evaluation(
-        problem("relu"), 0, lambda _, kind, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks]
-    )
-    found = Moments(0.05, 1000).ask(evaluation).estimates
-    assert {e.status for e in found.values()} == {Status.CONVERGED}
-    assert {e.num_samples for e in found.values()} == {samples}
+def test_the_methods_say_what_was_summed() -> None:
+    found = Moments().ask(Evaluation(problem("relu"))).estimates
+    assert found["trace"].method == "sum over layers, 3 backward passes"
+    assert found["trace_h2"].method == "sum over pairs of samples and layers"
 
 
-def test_a_flat_loss_has_moments_zero() -> None:
-    point = problem("partly", "mse")
-    with torch.no_grad():
-        point.theta.zero_()  # f = 0 and every ReLU is off: only the last bias bends
-    found = Moments().ask(Evaluation(point)).estimates
-    assert found["trace"].value == pytest.approx(3)
-    assert found["trace_h2"].value == pytest.approx(3)
-    assert {e.status for e in found.values()} == {Status.CONVERGED}
-    K = Curvature().ask(Evaluation(point)).estimates["t2_minus_f"]
-    assert K.value == pytest.approx(9 - 3)
+@pytest.mark.parametrize(("name", "loss", "reduction"), GENERIC)
+def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str) -> None:
+    truth = oracle(name, loss, reduction)
+    found = Moments(0.0, 100).ask(Evaluation(problem(name, loss, reduction), 4)).by_component
+    assert {e.status for e in found.values()} == {Status.BUDGET}
+    assert {component for _, component in found} == {"", *layer_slices(name)}
+    for (quantity, component), estimate in found.items():
+        part = layer_slices(name)[component] if component else slice(None)
+        expected = truth.trace(part) if quantity == "trace" else truth.trace_h2(part)
+        size = truth.trace_h2() ** 0.5 if quantity == "trace" else truth.trace_h2()
+        assert abs(estimate.value - expected) <= 5 * estimate.stderr + 1e-10 * size
+        assert estimate.method == "deflated hutchinson"
+
+
+@pytest.mark.parametrize("measure", [Moments(route="exact"), Curvature(route="exact")])
+@pytest.mark.parametrize("name", ["tanh", "conv", "tied", "partly", "batch norm"])
+def test_exact_is_refused_where_it_is_not(name: str, measure: Moments | Curvature) -> None:
+    wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
+    with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
+        measure.ask(Evaluation(problem(name)))
+
+
+def test_what_is_asked_for_is_what_is_taken() -> None:
+    """By default and by `exact` nothing is sampled, by `sampled` the square is, by `generic` both are."""
+    point = problem("relu", "cross_entropy")
+    statuses = {}
+    for route in (None, "exact", "sampled", "generic"):
+        found = Moments(0.0, 100, route=route).ask(Evaluation(point)).estimates
+        statuses[route] = (found["trace"].status.value, found["trace_h2"].status.value)
+    assert statuses == {
+        None: ("exact", "exact"),
+        "exact": ("exact", "exact"),
+        "sampled": ("exact", "budget"),
+        "generic": ("budget", "budget"),
+    }
+    default, exact = (Moments(route=route).ask(Evaluation(point)) for route in (None, "exact"))
+    assert repr(default) == repr(exact)
+
+
+def test_only_the_whole_budget_makes_another_route_worth_it() -> None:
+    """Few products are cheaper than the sums over pairs; `exact` insists."""
+    point, few = problem("relu"), Moments(0.5, 16)
+    assert_exact(replace(few, route="exact").ask(Evaluation(point)), oracle("relu"), "relu")
+    assert few.ask(Evaluation(point)).estimates["trace"].status is Status.EXACT
+    assert few.ask(Evaluation(point)).estimates["trace_h2"].status is not Status.EXACT

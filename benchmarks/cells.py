@@ -1,0 +1,128 @@
+"""The cells of the calibration table: problems with known Hessians, and every estimator asked through its stopping rule."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from digits import digits
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scalecurv.curvature.losses import Loss
+from scalecurv.curvature.problem import Problem
+from scalecurv.estimate import Estimate
+from scalecurv.geometry.scalar import scalar_curvature_of
+from scalecurv.linalg.counting import CountingOperator
+from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.operator import LinearOperator
+from scalecurv.measures import Curvature, Extremes, Moments
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import GradientFacts, gradient_facts
+
+NUM_PARAMS = 120
+QUADRATIC = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
+SPECTRA = {
+    "outliers": np.concatenate([np.linspace(10, 20, 8), np.linspace(0, 0.5, NUM_PARAMS - 8)]),
+    "flat": np.concatenate([np.ones(NUM_PARAMS // 2), np.zeros(NUM_PARAMS // 2)]),
+    "power law": 1 / np.arange(1.0, NUM_PARAMS + 1),
+}
+
+
+class Quadratic(nn.Module):
+    """theta -> theta'A theta / 2 + g'theta at theta = 0, whatever the input."""
+
+    def __init__(self, A: Tensor, g: Tensor):
+        super().__init__()
+        self.theta = nn.Parameter(torch.zeros_like(g))
+        self.register_buffer("A", A)
+        self.register_buffer("g", g)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.theta @ (self.A @ self.theta) / 2 + self.g @ self.theta).expand(len(x), 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A problem, its dense Hessian and the truth about every quantity."""
+
+    name: str
+    problem: Problem
+    H: Tensor
+    facts: GradientFacts
+
+    def truth(self) -> dict[str, float]:
+        T, F = float(torch.trace(self.H)), float((self.H**2).sum())
+        values = torch.linalg.eigvalsh(self.H)
+        facts = self.facts
+        return {
+            "trace": T,
+            "trace_h2": F,
+            "scalar_curvature": scalar_curvature_of(T, T * T, F, facts.beta, facts.ghg, facts.gh2g),
+            "t2_minus_f": T * T - F,
+            "lambda_max": float(values[-1]),
+            "lambda_min": float(values[0]),
+        }
+
+    def evaluation(self, seed: int) -> Evaluation:
+        """An evaluation whose products are those of the dense matrix: the same numbers, sooner."""
+        H = DenseOperator(self.H, symmetric=True)
+
+        def run(problem: Problem, terms: Callable[..., np.ndarray], seed: int, blocks: list[range]) -> list[object]:
+            return [(terms(H, seed, ids), len(ids)) for ids in blocks]
+
+        evaluation = Evaluation(self.problem, seed, run)  # type: ignore[arg-type]
+        evaluation.hessian = CountingOperator(H)
+        return evaluation
+
+
+def spectrum_cell(name: str) -> Cell:
+    """A quadratic with a prescribed spectrum in random directions, and a gradient of length 0.5."""
+    rng = torch.Generator().manual_seed(1)
+    Q, _ = torch.linalg.qr(torch.randn(NUM_PARAMS, NUM_PARAMS, generator=rng, dtype=torch.float64))
+    A = Q * torch.from_numpy(SPECTRA[name]) @ Q.T
+    g = functional.normalize(torch.randn(NUM_PARAMS, generator=rng, dtype=torch.float64), dim=0) / 2
+    return _cell(name, Problem(Quadratic((A + A.T) / 2, g), (np.zeros((1, 1)), np.zeros(1)), QUADRATIC))
+
+
+def digits_cell(steps: int, loss: str) -> Cell:
+    """An MLP 64-6-10 on 100 digits after `steps` of full-batch descent: P = 460."""
+    x, y = (torch.from_numpy(array) for array in digits(100))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 10)).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    targets = functional.one_hot(y, 10).double()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        f = model(x)
+        (functional.cross_entropy(f, y) if loss == "cross_entropy" else ((f - targets) ** 2).sum() / 200).backward()
+        optimizer.step()
+    return _cell(f"mlp {loss} {steps}", Problem(model, (x, y), loss))
+
+
+def _cell(name: str, problem: Problem) -> Cell:
+    evaluation = Evaluation(problem)
+    H = evaluation.hessian @ torch.eye(problem.num_params, dtype=torch.float64)
+    return Cell(name, problem, (H + H.T) / 2, gradient_facts(evaluation))
+
+
+@cache
+def cells() -> tuple[Cell, ...]:
+    """Three spectra and two networks."""
+    return (*map(spectrum_cell, SPECTRA), digits_cell(30, "cross_entropy"), digits_cell(200, "mse"))
+
+
+def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[str, str, Estimate]]:
+    """(route, quantity, estimate) of every estimator that samples, each asked for its tolerance."""
+    evaluation = cell.evaluation(seed)
+    routes = ("sampled", "generic") if cell.name.startswith("mlp") else ("generic",)
+    for route in routes:
+        moments = Moments(rtols["moments"], 4000, route=route).ask(evaluation).estimates
+        curvature = Curvature(rtols["curvature"], 4000, route=route).ask(evaluation).estimates
+        for name in ("trace", "trace_h2", "scalar_curvature", "t2_minus_f"):
+            estimate = (moments | curvature)[name]
+            if estimate.status != "exact":
+                yield route, name, estimate
+    for name, estimate in Extremes(rtols["extremes"], 4000).ask(evaluation).estimates.items():
+        yield "lanczos", name, estimate

@@ -1,0 +1,173 @@
+"""The corrected chain holds at every interpolation solution; the printed one does not."""
+
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+
+from scalecurv.geometry.chain import LINKS, VERDICTS, Link, chain, chain_status
+
+DRAWS = 20_000
+
+
+def exactly(*eigenvalues: float) -> tuple[Link, ...]:
+    t = np.array(eigenvalues)
+    T, F, lam, r = float(t.sum()), float((t**2).sum()), float(max([*t, 0])), float(np.sum(t > 0))
+    return chain((T, T), (F, F), (lam, lam), (r, r))
+
+
+def formulas(t: np.ndarray) -> tuple[list[float], float]:
+    """The six links and K in float64, from the eigenvalues themselves."""
+    T, F, lam, r = t.sum(), (t**2).sum(), t.max(), np.sum(t > 0)
+    links = [T * (T - lam), T**2 - lam**2 - (T - lam) ** 2 / (r - 1), (1 - 1 / r) * T**2]
+    links += [(r - 1) * F, (r - 1) * lam * T, r * (r - 1) * lam**2]
+    return links, T**2 - F
+
+
+def drawn(seed: int) -> np.ndarray:
+    """r nonzero eigenvalues of any spread, among them many that are equal."""
+    rng = np.random.default_rng(seed)
+    r = rng.integers(2, 9)
+    t = 10.0 ** rng.uniform(-2, 2, r)
+    kind = rng.integers(0, 4)
+    t = np.full(r, t[0]) if kind == 0 else np.concatenate([t[:1] + 100, np.full(r - 1, t[1])]) if kind == 1 else t
+    return t * 10.0 ** rng.uniform(-6, 6)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_it_holds_for_every_semidefinite_matrix(part: int) -> None:
+    for seed in range(part, DRAWS, 4):
+        t = drawn(seed)
+        links, K = formulas(t)
+        found = exactly(*t)
+        assert [link.verdict for link in found] == ["holds"] * 6, t
+        np.testing.assert_allclose([link.value for link in found], links, rtol=1e-12, atol=1e-12 * t.sum() ** 2)
+        order = [0.0, found[0].value, K, *(link.value for link in found[1:])]
+        assert all(a <= b + 1e-12 * abs(order[-1]) for a, b in pairwise(order)), t
+
+
+def test_equal_eigenvalues_attain_it() -> None:
+    found = exactly(2.0, 2.0, 2.0)
+    assert [link.value for link in found] == pytest.approx([24.0] * 6, rel=1e-14)  # K = 36 - 12
+    assert {link.verdict for link in found} == {"holds"}
+    assert all(link.lower == link.value == link.upper for link in found)
+
+
+def test_all_but_the_first_equal_attain_the_second() -> None:
+    found = exactly(5.0, 2.0, 2.0, 2.0)
+    assert found[1].value == pytest.approx(11**2 - 37, rel=1e-14)
+    assert found[0].value < found[1].value < found[2].value
+
+
+def test_the_counterexample_of_the_printed_theorem() -> None:
+    """H = diag(2, 2) + zeros: K = 8 is not below (r - 1) T = 4, but below all that the proof gives."""
+    found = exactly(2.0, 2.0)
+    assert [link.value for link in found] == [8.0] * 6
+    assert {link.verdict for link in found} == {"holds"}
+    printed = (2 - 1) * 4.0
+    assert printed < found[3].value == 16 - 8
+    halved = exactly(1.0, 1.0)  # with 1 / 2N: (r - 1) F = 2 > (r - 1) lambda^2 = 1, r (r - 1) lambda^2 = 2 = K
+    assert [link.value for link in halved] == [2.0] * 6
+
+
+@pytest.mark.parametrize("eigenvalues", [(), (3.0,), (1e6,), (1e-9,)])
+def test_rank_one_and_rank_zero_have_no_curvature(eigenvalues: tuple[float, ...]) -> None:
+    found = exactly(*eigenvalues)
+    assert [link.value for link in found] == [0.0] * 6
+    assert {link.verdict for link in found} == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("T", "F", "lam", "r", "violated"),
+    [
+        (4.0, 9.0, 2.0, 4.0, [0, 4]),  # F > lambda T
+        (3.0, 3.0, 1.0, 2.0, [1, 3, 5]),  # three equal ones are not of rank 2
+        (5.0, 9.0, 2.0, 3.0, [1]),  # (2, 2, 1), but for F: 4 + 9 / 2 < 9 is fine, see below
+        (2.0, 3.0, 2.0, 1.0, [1]),
+        (4.0, 4.0, 3.0, 4.0, [1]),  # lambda^2 > F
+        (1.0, 2.0, 3.0, 3.0, [0]),  # lambda > T
+    ],
+)
+def test_numbers_that_no_matrix_has_violate_it(T: float, F: float, lam: float, r: float, violated: list[int]) -> None:
+    found = chain((T, T), (F, F), (lam, lam), (r, r))
+    steps = [
+        min(T * (T - lam), lam * T - F) < 0,
+        (T * T - lam**2 - (T - lam) ** 2 / (r - 1) < T * T - F) if r > 1 else T * T > F,
+        False,
+        (r - 1) * F < (1 - 1 / r) * T * T if r > 1 else False,
+        (r - 1) * lam * T < (r - 1) * F,
+        r * (r - 1) * lam**2 < (r - 1) * lam * T,
+    ]
+    assert [link.verdict == "violated" for link in found] == steps
+    assert all(found[i].verdict == "violated" for i in violated if steps[i])
+    assert all(link.verdict in ("holds", "violated") for link in found)  # numbers without doubt leave none
+
+
+@pytest.mark.parametrize("excess", [1e-12, 1e-6])
+def test_a_violation_begins_where_rounding_ends(excess: float) -> None:
+    F = 12 * (1 + excess)  # of diag(2, 2, 2), where F = lambda T
+    found = chain((6.0, 6.0), (F, F), (2.0, 2.0), (3.0, 3.0))
+    assert found[0].verdict == found[4].verdict == ("holds" if excess < 1e-9 else "violated")
+
+
+def test_wide_intervals_leave_it_undecided() -> None:
+    found = chain((5.0, 7.0), (10.0, 14.0), (1.5, 2.5), (3.0, 3.0))
+    assert [link.verdict for link in found] == [
+        "undecided",
+        "undecided",
+        "holds",
+        "undecided",
+        "undecided",
+        "undecided",
+    ]
+    corners = list(product((5.0, 7.0), (10.0, 14.0), (1.5, 2.5)))
+    for link, (_, value) in zip(found, LINKS, strict=True):
+        assert link.lower < link.value < link.upper
+        assert link.formula
+        assert callable(value)
+    assert (found[3].lower, found[3].upper) == (20, 28)
+    assert found[0].lower == min(T * (T - lam) for T, _, lam in corners)
+    assert (found[5].lower, found[5].upper) == (6 * 1.5**2, 6 * 2.5**2)
+    assert found[4].value == 2 * 2.0 * 6.0  # at the middles
+
+
+def test_an_unsure_rank_takes_its_lower_end_for_the_value() -> None:
+    found = chain((6.0, 6.0), (13.0, 13.0), (3.0, 3.0), (3.0, 8.0))
+    assert (found[3].value, found[3].lower, found[3].upper) == (26, 26, 91)
+    assert [link.verdict for link in found] == ["holds"] * 6
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_narrow_intervals_around_a_matrix_never_violate(seed: int) -> None:
+    t = drawn(seed)
+    T, F, lam, r = t.sum(), (t**2).sum(), t.max(), float(len(t))
+    low, high = np.random.default_rng(seed).uniform(0, 0.01, (2, 3))
+    found = chain(
+        (T * (1 - low[0]), T * (1 + high[0])),
+        (F * (1 - low[1]), F * (1 + high[1])),
+        (lam * (1 - low[2]), lam * (1 + high[2])),
+        (r, r),
+    )
+    assert "violated" not in [link.verdict for link in found]
+
+
+@pytest.mark.xfail(strict=True, reason="the second link is at its best inside the interval of lambda, not at a corner")
+def test_an_interval_of_lambda_around_equality_is_no_violation() -> None:
+    found = chain((4.0, 4.0), (4.0, 4.0), (0.9, 1.1), (4.0, 4.0))  # the identity of rank 4
+    assert found[1].verdict == "undecided"
+    assert found[1].lower <= 12 <= found[1].upper
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (("holds",) * 6, "holds"),
+        (("holds", "undecided"), "undecided"),
+        (("undecided", "violated", "holds"), "violated"),
+        (("holds", "violated"), "violated"),
+        ((), "holds"),
+    ],
+)
+def test_the_chain_is_as_good_as_its_links(verdicts: tuple[str, ...], expected: str) -> None:
+    assert chain_status(verdicts) == expected
+    assert expected in VERDICTS
