@@ -1,4 +1,4 @@
-"""The cells of the calibration table: problems with known Hessians, and every estimator asked through its stopping rule."""
+"""The cells of the calibration table: problems with known Hessians, every estimator asked through its stopping rule."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from digits import digits
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scalecurv.curvature.layers import structure_of
 from scalecurv.curvature.losses import Loss
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
@@ -20,6 +21,8 @@ from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import GradientFacts, gradient_facts
+from scalecurv.measures.known_trace import probed_trace
+from scalecurv.measures.plan import Plan
 
 NUM_PARAMS = 120
 QUADRATIC = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
@@ -124,5 +127,10 @@ def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[st
             estimate = (moments | curvature)[name]
             if estimate.status != "exact":
                 yield route, name, estimate
+    if len(routes) > 1:
+        mlp = structure_of(cell.problem)
+        assert mlp is not None
+        probed = probed_trace(evaluation, mlp, Plan(rtols["moments"] / 10, 4000, 2 << 30))
+        yield "probed", "trace", probed.whole
     for name, estimate in Extremes(rtols["extremes"], 4000).ask(evaluation).estimates.items():
         yield "lanczos", name, estimate

@@ -2,9 +2,9 @@
 
 K of digits MLPs at init, early and trained, under both losses, to a 95 % half-width of 1 % of |K|. The plain
 U-statistic's number of products follows from the spread that 1,024 of its own terms show; ours is counted, the
-gradient's product, the Krylov basis, the certificate and the probes all included. The truth is the exact route, which takes a
-single product and which tests check against dense Hessians. `off` is the largest error made, `outside` how many
-of the intervals missed.
+gradient's product, the Krylov basis, the certificate and the probes all included. The truth is the exact route,
+which takes a single product and which tests check against dense Hessians. `off` is the largest error made, `outside`
+how many of the intervals missed.
 
     python benchmarks/curvature_error.py
 """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from digits import digits
@@ -32,7 +33,7 @@ def points(widths: tuple[int, ...], num_data: int = 1797) -> Iterator[Point]:
     for loss in LOSSES:
         torch.manual_seed(0)
         layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
-        for before, after in zip(widths[1:], widths[2:], strict=False):
+        for before, after in pairwise(widths[1:]):
             layers += [nn.ReLU(), nn.Linear(before, after)]
         model = nn.Sequential(*layers).double()
         optimizer = torch.optim.SGD(model.parameters(), lr=RATES[loss])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from scalecurv.estimate import Estimate
-from scalecurv.student import student_estimate
+from scalecurv.student import skewness_of, student_estimate
 
 
 def jackknife_estimate(
@@ -21,4 +21,5 @@ def jackknife_estimate(
         pseudo = m * whole - (m - 1) * without
         stderr = float(np.std(pseudo, ddof=1)) / math.sqrt(m)
         value = whole if unbiased else float(np.mean(pseudo))
-    return student_estimate(value, stderr, m, method, confidence)
+        skewness = skewness_of(pseudo)
+    return student_estimate(value, stderr, m, method, confidence, skewness=skewness)

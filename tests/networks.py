@@ -184,17 +184,26 @@ def layer_slices(name: str) -> dict[str, slice]:
     return {layer: slice(*part) for layer, part in zip(LAYER_SIZES[name], pairwise(ends), strict=True)}
 
 
+class _Quadratic(nn.Module):
+    def __init__(self, A: Tensor, g: Tensor) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.zeros_like(g))
+        self.register_buffer("A", A)
+        self.register_buffer("g", g)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.theta @ (self.A @ self.theta) / 2 + self.g @ self.theta).expand(len(x), 1)
+
+
 def quadratic(A: Tensor, g: Tensor) -> Problem:
     """theta'A theta / 2 + g'theta at theta = 0: Hessian A and gradient g, by a loss of no known structure."""
-    model = nn.Module()
-    model.theta = nn.Parameter(torch.zeros_like(g))
-    model.forward = lambda x: (model.theta @ (A @ model.theta) / 2 + g @ model.theta).expand(len(x), 1)  # type: ignore[method-assign]
+    model = _Quadratic(A, g)
     loss = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
     return Problem(model, (torch.zeros(1, 1, dtype=A.dtype), torch.zeros(1, dtype=A.dtype)), loss)
 
 
 def fitted(off: float = 0.0) -> Problem:
-    """A student that is its teacher in other coordinates, hidden neurons permuted and rescaled: f = y, but for `off`."""
+    """A student that is its teacher, hidden neurons permuted and rescaled: f = y, but for `off` in one target."""
     teacher = network("relu")
     student = copy.deepcopy(teacher)
     x, _ = data("mse")

@@ -14,7 +14,9 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
 from scalecurv.estimate import Status
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
-from scalecurv.measures.evaluation import Evaluation, run_here
+from scalecurv.measures.evaluation import Evaluation, Terms, run_here
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.square import deflation
 from tests.networks import data, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
@@ -28,7 +30,7 @@ def test_one_record_a_measure_under_its_key() -> None:
     evaluation = Evaluation(problem("relu"), 3)
     for record, measure in zip(records, EVERYTHING, strict=True):
         findings = measure.ask(evaluation)
-        assert repr(record.estimates) == repr({(name, ""): e for name, e in findings.estimates.items()})
+        assert repr(record.estimates) == repr(findings.by_component)
         assert repr(record.arrays) == repr(findings.arrays)
         assert not record.failed
         assert record.seconds > 0
@@ -46,13 +48,18 @@ def test_what_is_known_is_not_asked_again() -> None:
 
 
 def test_terms_are_run_the_way_it_is_told() -> None:
-    def doubled(point: Problem, kind: str, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
-        return [(2 * rows, count) for rows, count in run_here(point, kind, seed, blocks)]
+    def doubled(point: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+        return [(2 * rows, count) for rows, count in run_here(point, terms, seed, blocks)]
 
-    asked = Request((Moments(0.3, 100),), 5)
+    measure = Moments(0.0, 100, route="generic")
+    asked = Request((measure,), 5)
     (plain,), _ = analyze(problem("relu"), asked, IDENTITY)
     (twice,), _ = analyze(problem("relu"), asked, IDENTITY, run_terms=doubled)
-    assert twice.estimates["trace", ""].value == 2 * plain.estimates["trace", ""].value
+    plan = Plan(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
+    known = deflation(Evaluation(problem("relu"), 5), plan).terms.known  # which is no term
+    for i, name in enumerate(("trace", "trace_h2")):
+        terms = [record.estimates[name, ""].value - known[i] for record in (plain, twice)]
+        assert terms[1] == pytest.approx(2 * terms[0], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +126,4 @@ def test_a_bug_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     with pytest.raises(IndexError, match=r"^a bug$"):
-        analyze(problem("relu"), Request((Rank(), Moments())), IDENTITY)
+        analyze(problem("relu"), Request((Rank(), Gradient())), IDENTITY)

@@ -24,8 +24,10 @@ from tests.networks import data, network, oracle, problem
     ],
 )
 def test_the_answer_is_the_measures(ask, measure, quantity: str) -> None:
-    point = sc.Problem(network("relu"), data("cross_entropy"))
-    assert ask(point, rtol=0.2, max_matvecs=300, seed=2) == measure.ask(Evaluation(point, 2)).estimates[quantity]
+    for name in ("relu", "tanh"):
+        point = sc.Problem(network(name), data("cross_entropy"))
+        answer = ask(point, rtol=0.2, max_matvecs=300, seed=2)
+        assert repr(answer) == repr(measure.ask(Evaluation(point, 2)).estimates[quantity])
 
 
 def test_rank() -> None:
@@ -42,7 +44,7 @@ def test_the_hessian_is_an_operator() -> None:
 
 
 def test_asking_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = problem("relu")
+    point = problem("tanh")
     first = [sc.trace(point), sc.trace(point, seed=1), sc.scalar_curvature(point), sc.trace(point, rtol=0.5)]
 
     def bug(self: HessianOperator, V: torch.Tensor) -> torch.Tensor:

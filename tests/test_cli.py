@@ -34,7 +34,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measures = [
         word for name in ("gradient", "extremes", "moments", "curvature", "rank") for word in ("--measure", name)
     ]
-    assert analyze(folder / "run", folder / "store", *measures, "--max-matvecs", 64).exit_code == 1
+    assert (
+        analyze(folder / "run", folder / "store", *measures, "--max-matvecs", 64, "--route", "generic").exit_code == 1
+    )
     return folder / "store"
 
 
@@ -53,12 +55,21 @@ def test_analyze_says_what_it_stored_and_then_that_it_is_there(run: Path, tmp_pa
 
 
 def test_what_the_products_did_not_reach_is_said(run: Path, tmp_path: Path) -> None:
-    result = analyze(run, tmp_path / "store", "--measure", "gradient,moments", "--max-matvecs", 16, "--rtol", 0.001)
+    few = ("--route", "generic", "--max-matvecs", 16, "--rtol", 0.001)
+    result = analyze(run, tmp_path / "store", "--measure", "gradient,moments", *few)
     assert result.exit_code == 0
     assert result.stderr.splitlines()[3:] == [
         f"{name} is wider than --rtol at 3 of 3; more --max-matvecs narrow its interval"
         for name in ("trace", "trace_h2")
     ]
+
+
+def test_an_exact_route_that_is_not_there_fails_and_says_so(run: Path, tmp_path: Path) -> None:
+    words = ("--activation", "tanh", "--route", "exact", "--measure", "moments")
+    result = analyze(run / "step_0.pt", tmp_path / "store", *words)
+    assert result.exit_code == 1
+    wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
+    assert result.stderr.splitlines()[-1] == f"failed: {run}/step_0.pt: {wanted}"
 
 
 def test_a_broken_part_that_nobody_misses_is_set_aside(run: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from scalecurv.estimate import Status
 from scalecurv.jackknife import jackknife_estimate
-from scalecurv.student import mean_estimate, student_estimate
+from scalecurv.student import mean_estimate, skewness_of, student_estimate
 
 X = np.random.default_rng(3).exponential(2.0, 11)
 
@@ -42,12 +42,14 @@ def test_what_is_unbiased_stays_as_it_is() -> None:
 
 
 def test_the_standard_error_is_that_of_the_pseudo_values() -> None:
-    """sqrt((m - 1) / m sum (q_(-i) - mean)^2), around the value with m - 1 degrees of freedom."""
+    """sqrt((m - 1) / m sum (q_(-i) - mean)^2), and their skewness is that of the interval."""
     left = without(X) ** 2
     found = jackknife_estimate(X.mean() ** 2, left, "test", 0.8)
     assert found.stderr**2 == pytest.approx(10 / 11 * ((left - left.mean()) ** 2).sum(), rel=1e-10)
-    expected = student_estimate(found.value, found.stderr, 11, "test", 0.8)
-    assert (found.lower, found.upper) == pytest.approx((expected.lower, expected.upper), rel=1e-14)
+    skewness = skewness_of(11 * X.mean() ** 2 - 10 * left)
+    assert skewness > 1
+    expected = student_estimate(found.value, found.stderr, 11, "test", 0.8, skewness=skewness)
+    assert (found.lower, found.upper) == pytest.approx((expected.lower, expected.upper), rel=1e-10)
 
 
 def test_it_moves_with_the_statistic() -> None:

@@ -41,7 +41,8 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     assert found.said == dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
-    assert [m.options for m in found.request.measures if m.name == "moments"] == [{"rtol": 0.01, "max_matvecs": 1000}]
+    moments = next(m for m in found.request.measures if m.name == "moments")
+    assert moments.options == {"rtol": 0.01, "max_matvecs": 1000, "memory": 2 << 30}
     assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == (None, None, 2 << 30)
     resources = found.resources
     assert (resources.engine, resources.address, resources.workers, resources.threads) == ("auto", None, None, None)
@@ -51,9 +52,9 @@ def test_little_needs_to_be_said(folder: Path) -> None:
 def test_all_that_is_said_arrives(folder: Path) -> None:
     found = sweep(
         "run/step_0.pt run/step_1.pt store --data run/data.npz --loss mse --reduction sum --activation tanh "
-        "--measure moments,extremes --measure gradient --rtol 0.2 --max-matvecs 50 --memory 1000000 --seed 3 "
-        "--dtype float64 --batch-size 7 --engine ray --address 10.0.0.1:6379 --workers 4 --threads 2 --device cpu "
-        "--gpus-per-worker 0.5 --rehash"
+        "--measure moments,extremes --measure gradient,curvature --rtol 0.2 --max-matvecs 50 --memory 1000000 --seed 3 "
+        "--route sampled --dtype float64 --batch-size 7 --engine ray --address 10.0.0.1:6379 --workers 4 --threads 2 "
+        "--device cpu --gpus-per-worker 0.5 --rehash"
     )
     assert found.checkpoints == (Path("run/step_0.pt"), Path("run/step_1.pt"))
     assert (found.said["loss"], found.said["reduction"], found.said["activation"]) == ("mse", "sum", "tanh")
@@ -62,7 +63,8 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
     assert asked == {
         "gradient": {},
         "extremes": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000},
-        "moments": {"rtol": 0.2, "max_matvecs": 50},
+        "moments": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
+        "curvature": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
     }
     assert found.request.seed == 3
     assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == ("float64", 7, 1000000)
@@ -83,6 +85,18 @@ def test_one_path_is_too_few(folder: Path) -> None:
     with pytest.raises(Misuse) as caught:
         sweep("run")
     assert str(caught.value) == "one path was given, run; give CHECKPOINTS (one or more) and then STORE"
+
+
+@pytest.mark.parametrize("route", ["exact", "sampled", "generic"])
+def test_a_route_is_for_the_measures_that_choose_one(folder: Path, route: str) -> None:
+    found = {m.name: m.options for m in sweep(f"run store --route {route}").request.measures}
+    assert {name for name, options in found.items() if options.get("route") == route} == {"moments", "curvature"}
+    assert all("route" not in m.options for m in sweep("run store").request.measures)  # old keys stay what they are
+
+
+def test_an_unknown_route_is_a_usage_error(folder: Path) -> None:
+    with pytest.raises(click.BadParameter, match="'fast' is not one of 'exact', 'sampled', 'generic'"):
+        context("run store --route fast")
 
 
 NUMBERS = ("rtol", "max-matvecs", "batch-size", "memory", "workers", "threads", "gpus-per-worker")
@@ -147,7 +161,8 @@ def test_submit_says_the_same_with_absolute_paths(folder: Path, line: str, rewri
 def test_every_option_travels_to_the_job(folder: Path) -> None:
     """What `analyze` makes of the rewritten words is what it makes of those that were said."""
     said = context(
-        "run store --rtol 0.5 --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu", "submit"
+        "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu",
+        "submit",
     )
     words = absolute_arguments(said)
     again = context(shlex.join(words)).params

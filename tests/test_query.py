@@ -16,9 +16,9 @@ QUANTITIES = [
     "rank_ceiling", "beta", "t2_minus_f", "trace_ggn", "lambda_max_ggn", "curvature_lower", "curvature_upper",
     *(f"chain_{i}" for i in range(1, 7)), "rank_lower", "rank_upper", "rank_1e2", "rank_1e3", "rank_1e6",
     "functional_dimension_lower", "mean_curvature", "sectional_max", "sectional_min", "effective_rank",
-    "participation_ratio",
+    "participation_ratio", "noise_floor", "kinks",
 ]  # fmt: skip
-RANKS = [name for name in QUANTITIES if name.startswith("rank") or name == "functional_dimension_lower"]
+RANKS = [name for name in QUANTITIES if name.startswith("rank")] + ["functional_dimension_lower", "kinks"]
 NAMED = ["checkpoint", "run", "step", "epoch", "num_params", "fingerprint", "task_id", "dtype", "seed", "status"]
 NAMED += ["chain_status", "error", "total_matvecs"]
 UNBOUNDED = Estimate(7.0, NAN, 7.0, float("inf"), 1.0, 0, 9, "sketch", Status.LOWER_BOUND)
@@ -83,12 +83,50 @@ def test_a_number_with_its_interval(store: Store) -> None:
         "step = 2 and rank_1e2 = 7 and rank_1e2_lower = 7 and rank_1e2_upper is null",  # no upper bound
         "status = 'partial' and trace is null and trace_lower is null and loss = 0.25",  # failed
         "status = 'partial' and step is null and epoch is null",
-        "step = 2 and chain_status is null",
+        "step = 10 and chain_status is null",  # not asked
+        "step = 2 and chain_status = 'not_applicable'",
     ],
 )
 def test_what_is_not_there_is_null(store: Store, condition: str) -> None:
     assert store.sql(f"select count(*) from results where {condition}").values.tolist() == [[1]]
     assert store.sql("select count(*) from results where isnan(trace)").values.tolist() == [[0]]
+
+
+def links(*verdicts: str) -> dict[tuple[str, str], Estimate]:
+    """A chain whose links say so, a reason without a colon standing for not applicable."""
+    return {
+        (f"chain_{i}", ""): Estimate.not_applicable(said)
+        if said.startswith("the chain")
+        else Estimate.exact(float(i), f"as proven: r (r - 1) lambda^2: {said}")
+        for i, said in enumerate(verdicts, 1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        (("holds",) * 6, "holds"),
+        (("holds",) * 5 + ("undecided",), "undecided"),
+        (("undecided", "violated") + ("holds",) * 4, "violated"),
+        (("the chain needs mse: max |f - y| <= 1e-6",) * 6, "not_applicable"),
+        (("holds",) * 5 + ("the chain needs mse",), "not_applicable"),
+    ],
+)
+def test_the_chain_as_a_whole(tmp_path: Path, verdicts: tuple[str, ...], status: str) -> None:
+    """Of this checkpoint alone: its neighbour says something else, and a third was not asked."""
+    other = "violated" if status == "holds" else "holds"
+    asked = outcome("/a/step_1.pt", record("k1", {**links(*verdicts), **exactly(trace=1.0)}))
+    neighbour = outcome("/a/step_2.pt", record("k2", links(*[other] * 6)))
+    rows = open_store(store_of(tmp_path, asked, neighbour, outcome("/a/step_3.pt", record("k3", exactly(loss=1.0)))))
+    assert rows.results()["chain_status"].fillna("").tolist() == [status, other, ""]
+    assert rows.results().columns.tolist().index("chain_status") == rows.results().columns.tolist().index("status") + 1
+    where = f"select step from results where chain_status = '{status}' and chain_status is not null"
+    assert rows.sql(where).values.tolist() == [[1]]
+
+
+def test_links_that_failed_say_nothing_of_the_chain(tmp_path: Path) -> None:
+    failed = outcome("/a.pt", record("k", {(f"chain_{i}", ""): FAILED for i in range(1, 7)}), status="partial")
+    assert open_store(store_of(tmp_path, failed)).results()["chain_status"].isna().tolist() == [True]
 
 
 def test_a_failed_checkpoint_appears_with_nulls(store: Store) -> None:

@@ -17,7 +17,7 @@ def block_norms(problem: Problem, mlp: MLP) -> Tensor:
     H = G + R, so |H_kl|^2 = |G_kl|^2 + 2 <G_kl, R_kl> + |R_kl|^2. With B~ = F'B and K_l the inner products of
     the layer's inputs (+ 1 for a bias), |G_kl|^2 = <Gram_k, Gram_l>, Gram_l = (B~_l B~_l') o K_l over all pairs of
     samples and outputs. R_kl (l < k) has entries sum_i delta_k[s] C_i[t, p] a_l[q], C_i = da_(k-1)/dz_l, and is 0 on
-    the diagonal and against biases of the later layer. Memory and time grow with N^2: see `block_norms_cost`.
+    the diagonal and against biases of the later layer. Time grows with N^2, memory with N: see `block_norms_cost`.
     """
     everything = _Opened(problem, mlp)
     L = len(mlp.layers)

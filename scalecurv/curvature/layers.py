@@ -48,23 +48,11 @@ class OpenBatch:
 def structure_of(problem: Problem) -> MLP | None:
     """The MLP that this problem's model is, where its outputs are piecewise linear in each parameter; else None."""
     mlp = recognise_mlp(problem.model)
-    if mlp is None or not mlp.piecewise_linear or not _as_listed(problem, mlp):
+    if mlp is None or not mlp.piecewise_linear:
         return None
     first = next(iter(problem.model.children()))
     flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))
     return mlp if problem.x.ndim == 2 or flattened else None
-
-
-def _as_listed(problem: Problem, mlp: MLP) -> bool:
-    """Whether each module stands in one place, does what PyTorch says it does, and shares no parameter with another."""
-    modules = list(problem.model._modules.values())
-    layers = [problem.model.get_submodule(name) for name in mlp.layers]
-    return (
-        len(set(modules)) == len(modules)
-        and all(type(m).__module__.startswith("torch.nn.modules.") for m in modules)
-        and not any("forward" in vars(m) for m in problem.model.modules())
-        and sum(p.numel() for layer in layers for p in layer.parameters()) == problem.num_params
-    )
 
 
 def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:

@@ -38,14 +38,16 @@ class MLP:
 def recognise_mlp(model: nn.Module) -> MLP | None:
     """The structure of a Sequential of Flatten, Linear and activations with every parameter free, or None.
 
-    An activation is a module without parameters or children that stands between two Linear modules. A model whose
-    forward is its own, or that carries hooks, computes something else than its list of modules says: None.
+    An activation is a module without parameters or children that stands between two Linear modules; it may stand in
+    several places. A model that computes something else than its list of modules says (a forward of its own, hooks,
+    a subclass of a layer) or shares a parameter between layers is None.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
         return None
-    if type(model).forward is not nn.Sequential.forward or any(_hooked(m) for m in model.modules()):
+    if type(model).forward is not nn.Sequential.forward or any(_altered(m) for m in model.modules()):
         return None
-    named = [(name, m) for name, m in model.named_children() if not isinstance(m, nn.Flatten | nn.Dropout)]
+    listed = [(name, m) for name, m in model._modules.items() if m is not None]  # a repeated module comes repeatedly
+    named = [(name, m) for name, m in listed if type(m) not in (nn.Flatten, nn.Dropout)]
     modules = [m for _, m in named]
     linears, activations = modules[0::2], modules[1::2]
     if not linears or not all(type(m) is nn.Linear for m in linears):
@@ -54,18 +56,21 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
         return None
     if any(list(a.parameters()) or list(a.children()) or not _elementwise(a) for a in activations):
         return None
-    if len({id(m.weight) for m in linears}) < len(linears):
+    parameters = [id(p) for m in linears for p in m.parameters()]
+    if len(set(parameters)) < len(parameters):
         return None  # tied layers
     widths = (int(linears[0].in_features), *(int(m.out_features) for m in linears))  # type: ignore[arg-type]
     names = tuple(name for name, _ in named[0::2])
     return MLP(widths, tuple(activations), sum(p.numel() for p in model.parameters()), names)
 
 
-def _hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def _altered(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def _elementwise(module: nn.Module) -> bool:
+    if type(module) is nn.Identity:
+        return True
     return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(
         module, nn.Softmax | nn.LogSoftmax | nn.Softmin | nn.GLU | nn.MultiheadAttention
     )

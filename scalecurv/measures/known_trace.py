@@ -36,7 +36,7 @@ def known_trace(evaluation: Evaluation, plan: Plan) -> KnownTrace | None:
         return None
     if plan.trace_is_exact(evaluation.problem):
         return evaluation.once("exact trace", lambda: _exact(evaluation, mlp))
-    return evaluation.once(("probed trace", plan.rtol, plan.max_matvecs), lambda: _probed(evaluation, mlp, plan))
+    return evaluation.once(("probed trace", plan.rtol, plan.max_matvecs), lambda: probed_trace(evaluation, mlp, plan))
 
 
 def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
@@ -46,8 +46,8 @@ def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
     return KnownTrace(Estimate.exact(float(traces.sum()), method), layers)
 
 
-def _probed(evaluation: Evaluation, mlp: MLP, plan: Plan) -> KnownTrace:
-    """Passes 2, 4, 8, ... until the whole is inside the tolerance, at most half of max_matvecs."""
+def probed_trace(evaluation: Evaluation, mlp: MLP, plan: Plan) -> KnownTrace:
+    """tr H from output probes: passes 2, 4, 8, ... until the whole is inside `plan`'s tolerance or half of it is spent."""
     passes: list[np.ndarray] = []
     count = 2
     while True:

@@ -35,8 +35,8 @@ def krylov_run(evaluation: Evaluation, plan: Plan) -> Krylov:
 def deflated_space(evaluation: Evaluation, plan: Plan) -> Krylov:
     """The space of the first steps that know the dominant eigenvalue to 1 %, whatever tolerance is asked for."""
     capacity = _vectors(evaluation, plan)
-    limited = capacity < plan.budget.lanczos  # only then does the tolerance of the ends matter
-    name = ("deflated", capacity, plan.rtol if limited else None)
+    limited = capacity < plan.budget.lanczos  # only then do tolerance and number of steps matter
+    name = ("deflated", capacity, (plan.rtol, plan.budget.lanczos) if limited else None)
 
     def compute() -> Krylov:
         run = first_look(_process(evaluation, capacity), _dominant_is_known, capacity)

@@ -76,6 +76,15 @@ def test_it_is_the_regression_and_the_jackknife_with_the_loop() -> None:
     assert (found.num_samples, found.num_matvecs, found.confidence, found.status) == (9, 9, 0.9, Status.BUDGET)
 
 
+def test_units() -> None:
+    rows = rows_of_seeds("outliers", 32)[0]
+    plain = controlled_square_estimate(rows, 170.0, "test")
+    for c in (1e-12, 1e12):
+        moved = controlled_square_estimate(rows * [c, c * c], 170.0 * c, "test")
+        for name in ("value", "stderr", "lower", "upper"):
+            assert getattr(moved, name) / c**2 == pytest.approx(getattr(plain, name), rel=1e-9)
+
+
 def test_equal_traces_teach_nothing() -> None:
     rows = np.array([[7.0, 1.0], [7.0, 2.0], [7.0, 6.0], [7.0, 3.0]])
     found = controlled_square_estimate(rows, 7.0, "test")

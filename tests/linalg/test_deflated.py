@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scalecurv.linalg import extremes, hutchinson, restarted_extremes
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.deflated import STREAM, DeflatedTerms
 from scalecurv.linalg.dense import DenseOperator
@@ -122,6 +123,11 @@ def test_an_invariant_space_leaves_the_rest_alone() -> None:
     assert DeflatedTerms(space).known == pytest.approx([150.0, 5500.0], rel=1e-12)
     rows = DeflatedTerms(space)(DenseOperator(A), 0, range(50))
     assert rows[:, 1].max() < 0.5**2 * N * 2.5  # no outlier shows in any term
+
+
+def test_no_probe_is_a_start() -> None:
+    """Q must be independent of the probes, and the remainder's start of Q."""
+    assert len({STREAM, extremes.STREAM, restarted_extremes.STREAM, hutchinson.STREAM}) == 4
 
 
 def test_groups_add_up_to_the_whole_in_every_row() -> None:

@@ -71,6 +71,17 @@ def test_only_the_last_step_is_invariant() -> None:
     assert process.first(3).residual_norm == process.first(4).betas[2] > 0.1
 
 
+def test_breakdown_is_measured_against_all_that_was_seen() -> None:
+    """Rank one, from a start that is almost the eigenvector: A q_2 is small, its rounding is that of A."""
+    eigenvalues = np.zeros(30)
+    eigenvalues[0] = 1
+    A = symmetric(eigenvalues)
+    top = torch.linalg.eigh(A)[1][:, -1]
+    process = LanczosProcess(DenseOperator(A), top + 1e-7 * start(30), 10)
+    process.advance(10)
+    assert (process.steps, process.invariant) == (2, True)
+
+
 @pytest.mark.parametrize("spectrum", ["outliers", "power law", "indefinite"])
 def test_the_relation_holds_at_every_length(spectrum: str) -> None:
     A = symmetric(SPECTRA[spectrum])

@@ -60,22 +60,21 @@ def test_a_gap_makes_it_narrow() -> None:
 
 @pytest.mark.parametrize(("budget", "check"), [(8, 2), (13, 3), (40, 4)])
 @pytest.mark.parametrize("name", ["no gap", "double top"])
-def test_the_bounds_solve_the_secular_equation(name: str, budget: int, check: int) -> None:
-    """bound = mu + sum_j c_j^2 / (bound - theta_j), mu the bound of the dense remainder from the fresh start."""
+def test_the_bounds_are_those_of_the_bordered_matrix(name: str, budget: int, check: int) -> None:
+    """The ends of [[Theta, c], [c', mu]], mu the bound of the dense remainder from the fresh start."""
     found = run(LEVELS[name], 3, budget, rtol=0.0)
     space = found.space
     R = torch.eye(N, dtype=torch.float64) - space.basis @ space.basis.T
     dense = R @ torch.diag(torch.from_numpy(LEVELS[name])) @ R
     rest = extreme_eigenvalues(DenseOperator((dense + dense.T) / 2), 3, 0.0, check, "remainder start")
-    squares = (space.coupling @ np.linalg.eigh(space.projected)[1]) ** 2
+    small = np.linalg.eigh(space.projected)[1]
+    arrow = np.diag([*space.values, 0.0])
+    arrow[-1, :-1] = arrow[:-1, -1] = space.coupling @ small
     slack = ROUNDING * 2.0**-52 * abs(space.values[[0, -1]]).max()
-    for bound, mu in (
-        (found.ends.largest.upper - slack, rest.largest.upper),
-        (found.ends.smallest.lower + slack, rest.smallest.lower),
-    ):
-        assert bound == pytest.approx(mu + np.sum(squares / (bound - space.values)), rel=1e-7)
-    assert found.ends.largest.upper > max(space.values[-1], rest.largest.upper)
-    assert found.ends.smallest.lower < min(space.values[0], rest.smallest.lower)
+    arrow[-1, -1] = rest.largest.upper
+    assert found.ends.largest.upper == pytest.approx(np.linalg.eigvalsh(arrow)[-1] + slack, rel=1e-9)
+    arrow[-1, -1] = rest.smallest.lower
+    assert found.ends.smallest.lower == pytest.approx(np.linalg.eigvalsh(arrow)[0] - slack, rel=1e-9)
 
 
 @pytest.mark.parametrize("rtol", [0.0, 1e-3])
@@ -107,6 +106,16 @@ def test_it_stops_early_once_both_ends_are_sharp() -> None:
     assert few.ends.known
     assert few.ends.largest.num_matvecs < many.ends.largest.num_matvecs < 66
     assert few.space.residuals[[0, -1]].max() <= 1e-2 / 10 * 30
+
+
+def test_it_goes_on_until_the_ritz_pairs_are_ten_times_sharper_than_asked() -> None:
+    levels = np.linspace(-1, 1, N)
+    found = run(levels, 0, 100, rtol=1e-2)
+    products = found.ends.largest.num_matvecs
+    assert found.space.residuals[[0, -1]].max() <= 1e-3
+    assert products < 6 + 100
+    shorter = run(levels, 0, products - 6 - 4, rtol=1e-2)  # a cycle less
+    assert 1e-3 < shorter.space.residuals[[0, -1]].max() < 0.1
 
 
 def test_another_stream_than_the_first_start() -> None:

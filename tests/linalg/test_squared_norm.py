@@ -80,8 +80,8 @@ def test_units() -> None:
     plain = squared_norm_estimate(np.array([3.0, 4.0]), 1.2, 0.95, "test", 2)
     for c in (1e-10, 1e10):
         moved = squared_norm_estimate(c**2 * np.array([3.0, 4.0]), 1.2 * c, 0.95, "test", 2)
-        expected = [c**2 * x for x in (plain.value, plain.lower, plain.upper)]
-        assert (moved.value, moved.lower, moved.upper) == pytest.approx(expected, rel=1e-9)
+        for name in ("value", "lower", "upper"):
+            assert getattr(moved, name) / c**2 == pytest.approx(getattr(plain, name), rel=1e-9)
 
 
 def test_the_limits() -> None:

@@ -1,43 +1,135 @@
-"""Scalar curvature at a point on a slope: what it is made of, and what decides when it stops."""
+"""Brackets that hold K everywhere, and the effective ranks, each from the numbers that it says it is made of."""
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from scalecurv.estimate import Status
-from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
-from scalecurv.linalg import hutchinson
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.measures import Curvature
+from scalecurv.curvature.problem import Problem
+from scalecurv.estimate import Estimate, Status
+from scalecurv.geometry.bounds import general_bracket, psd_bracket
+from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import CASES, oracle, problem
+from scalecurv.measures.gradient import gradient_facts
+from tests.matrices import symmetric
+from tests.networks import CASES, Dense, data, dense_at, fitted, oracle, problem, quadratic
+
+PSD, GENERAL = "positive semidefinite: T and lambda_max", "any signs: T, F and the ends of the spectrum"
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::4])
-def test_both_quantities_come_from_the_same_terms(name: str, loss: str, reduction: str) -> None:
+def ends(truth: Dense) -> tuple[float, float]:
+    values = np.linalg.eigvalsh(truth.hessian.numpy())
+    return float(values[0]), float(values[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "reduction", "dtype"),
+    [(*case, torch.float64) for case in CASES] + [(*case, torch.float32) for case in CASES[::6]],
+)
+def test_the_bracket_holds_k(name: str, loss: str, reduction: str, dtype: torch.dtype) -> None:
+    point = problem(name, loss, reduction, dtype=dtype)
+    truth = dense_at(point)
+    found = Curvature(0.05, 400).ask(Evaluation(point)).estimates
+    lower, upper = found["curvature_lower"], found["curvature_upper"]
+    assert lower.value <= truth.curvature <= upper.value
+    for end in (lower, upper):
+        assert end.value == end.lower == end.upper
+        assert (end.method, end.num_samples, np.isnan(end.stderr)) == (GENERAL, 0, True)
+        assert end.confidence <= 0.998 + 1e-12
+    assert lower.status is upper.status
+    assert lower.status is not Status.EXACT  # an end of the spectrum is in it
+
+
+def exact_bracket(truth: Dense) -> tuple[float, float]:
+    """What the bounds are at the dense numbers themselves."""
+    T, F, (low, high) = truth.trace(), truth.trace_h2(), ends(truth)
+    return general_bracket((T, T), (F, F), (low, high), truth.beta)
+
+
+@pytest.mark.parametrize(("name", "loss", "reduction"), [case for case in CASES if case[0] == "relu"])
+def test_the_bracket_is_that_of_the_dense_numbers(name: str, loss: str, reduction: str) -> None:
+    """With everything known to 1e-9 nothing of the interval is left but the bound."""
+    found = Curvature(1e-9, 1000, route="exact").ask(Evaluation(problem(name, loss, reduction))).estimates
     truth = oracle(name, loss, reduction)
-    g, Hg = truth.gradient, truth.hessian @ truth.gradient
-    rows = hutchinson.terms(DenseOperator(truth.hessian), 6, range(74))
-    slope = scalar_curvature_estimate(rows, 1 / (1 + float(g @ g)), float(g @ Hg), float(Hg @ Hg))
-    level = scalar_curvature_estimate(rows, 1.0, 0.0, 0.0)
-    found = Curvature(0.0, 100).ask(Evaluation(problem(name, loss, reduction), 6)).estimates
-    for quantity, expected in (("scalar_curvature", slope), ("t2_minus_f", level)):
-        assert found[quantity].value == pytest.approx(expected.value, rel=1e-9)
-        assert found[quantity].stderr == pytest.approx(expected.stderr, rel=1e-9)
+    wanted = exact_bracket(truth)
+    assert found["curvature_lower"].value == pytest.approx(wanted[0], rel=1e-6)
+    assert found["curvature_upper"].value == pytest.approx(wanted[1], rel=1e-6)
+    assert found["curvature_lower"].status is Status.CERTIFIED
+    assert found["curvature_lower"].confidence == pytest.approx(0.998)
+    high = ends(truth)[1]
+    assert found["effective_rank"].value == pytest.approx(truth.trace() / high, rel=1e-8)
+    assert found["effective_rank"].confidence == pytest.approx(0.999)
+    assert found["participation_ratio"].value == pytest.approx(truth.trace() ** 2 / truth.trace_h2(), rel=1e-10)
+    assert found["participation_ratio"].status is Status.EXACT
 
 
-def test_curvature_decides_and_its_companion_says_whether_it_converged() -> None:
-    """Terms so small that the exact part 2 b^2 |Hg|^2 makes up K, and T^2 - F is noise."""
-    rows = 1e-3 * np.random.default_rng(0).standard_normal((1000, 2))
-    evaluation = Evaluation(
-        problem("relu"), 0, lambda _, kind, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks]
-    )
-    found = Curvature(0.1, 1000).ask(evaluation).estimates
-    assert found["scalar_curvature"].status is Status.CONVERGED
-    assert found["t2_minus_f"].status is Status.BUDGET
-    assert {e.num_samples for e in found.values()} == {32}
+def test_at_an_exact_fit_the_bracket_is_that_of_a_positive_semidefinite_hessian() -> None:
+    point = fitted()
+    truth = dense_at(point)
+    found = Curvature(1e-9).ask(Evaluation(point)).estimates
+    (_, high), T = ends(truth), truth.trace()
+    wanted = psd_bracket((T, T), (high, high), truth.beta)
+    assert (found["curvature_lower"].value, found["curvature_upper"].value) == pytest.approx(wanted, rel=1e-8)
+    assert found["curvature_lower"].value <= truth.curvature <= found["curvature_upper"].value
+    assert {found[f"curvature_{end}"].method for end in ("lower", "upper")} == {PSD}
+    assert found["curvature_upper"].confidence == pytest.approx(0.999)
+    assert found["scalar_curvature"].value == pytest.approx(truth.trace() ** 2 - truth.trace_h2(), rel=1e-10)
 
 
-def test_few_products_give_an_honest_budget() -> None:
-    found = Curvature(1e9, 16).ask(Evaluation(problem("relu"))).estimates
-    assert {e.status for e in found.values()} == {Status.BUDGET}  # 11 terms say nothing about their own spread
-    assert {e.num_samples for e in found.values()} == {11}
+def test_one_affine_layer_is_positive_semidefinite_on_any_slope() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        point = Problem(nn.Sequential(nn.Linear(6, 3)).double(), data("mse"), "mse")
+    truth = dense_at(point)
+    found = Curvature(1e-9).ask(Evaluation(point)).estimates
+    (_, high), T = ends(truth), truth.trace()
+    assert truth.beta < 0.7
+    wanted = psd_bracket((T, T), (high, high), truth.beta)
+    assert (found["curvature_lower"].value, found["curvature_upper"].value) == pytest.approx(wanted, rel=1e-8)
+    assert wanted[0] <= truth.curvature <= wanted[1]
+
+
+@pytest.mark.parametrize("route", [None, "sampled", "generic"])
+def test_parts_and_prices(route: str | None) -> None:
+    """Each number rests on estimates that the other measures give, to the bit."""
+    measure = Curvature(0.1, 300, route=route)
+    found = measure.ask(Evaluation(problem("relu"), 2)).estimates
+    ends = Extremes(0.1, 300).ask(Evaluation(problem("relu"), 2)).estimates
+    if route is None:
+        moments = Moments(0.1, 300).ask(Evaluation(problem("relu"), 2)).estimates
+        T, F = moments["trace"], moments["trace_h2"]
+        spectrum = (ends["lambda_min"].lower, ends["lambda_max"].upper)  # the outer ends
+        bracket = general_bracket(
+            (T.lower, T.upper), (F.lower, F.upper), spectrum, gradient_facts(Evaluation(problem("relu"), 2)).beta
+        )
+        assert (found["curvature_lower"].value, found["curvature_upper"].value) == bracket
+        assert found["effective_rank"].value == T.value / ends["lambda_max"].value
+        assert found["effective_rank"].num_matvecs == ends["lambda_max"].num_matvecs
+        assert found["participation_ratio"].num_matvecs == 0
+    steps = ends["lambda_max"].num_matvecs
+    cost = found["scalar_curvature"].num_matvecs - 1
+    assert found["curvature_lower"].num_matvecs == found["curvature_upper"].num_matvecs >= max(cost, steps) + 1
+    if route is not None:
+        assert found["participation_ratio"].num_matvecs == cost
+
+
+def test_no_effective_rank_where_the_largest_eigenvalue_may_be_zero() -> None:
+    """A negative definite quadratic: T / lambda_max means nothing, T^2 / F does."""
+    A = symmetric(-np.linspace(1, 2, 30))
+    found = Curvature(0.2, 1000).ask(Evaluation(quadratic(A, A[0]))).estimates
+    assert found["effective_rank"].status is Status.NOT_APPLICABLE
+    assert found["effective_rank"].method == "T / lambda_max: the denominator may be zero"
+    truth = float(A.trace()) ** 2 / float((A**2).sum())
+    ratio = found["participation_ratio"]
+    assert ratio.lower <= truth <= ratio.upper
+    assert ratio.value == pytest.approx(truth, rel=0.2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sampled_bracket_is_wider_than_the_exact_one(seed: int) -> None:
+    truth = oracle("relu")
+    low, high = exact_bracket(truth)
+    found: dict[str, Estimate] = Curvature(0.1, 100, route="generic").ask(Evaluation(problem("relu"), seed)).estimates
+    assert found["curvature_lower"].value <= low <= truth.curvature <= high <= found["curvature_upper"].value
+    assert found["curvature_lower"].confidence == pytest.approx(1 - 2 * 0.05 - 2 * 1e-3)
+    assert found["curvature_lower"].status is Status.BUDGET

@@ -1,122 +1,106 @@
-"""Shared intermediates are computed once, and nobody's value depends on who else asked."""
+"""What an evaluation remembers, where terms are run, and what a product counts as."""
 
-import itertools
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.operator import LinearOperator
-from scalecurv.measures import Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum
-from scalecurv.measures.evaluation import Evaluation, run_here
-from tests.networks import oracle, problem
-
-ASKED: tuple[Measure, ...] = (
-    Gradient(),
-    Extremes(0.01, 80),
-    Moments(0.2, 300),
-    Curvature(0.2, 200),
-    Rank(),
-    Spectrum(2, 60),
-    Extremes(0.5, 80),
-    Extremes(0.01, 40),
-    Moments(0.05, 100),
-    Rank(memory=3000),
-)
-
-
-@cache
-def alone() -> list[str]:
-    return [repr(m.ask(Evaluation(problem("relu"), 3))) for m in ASKED]
+from scalecurv.measures import Curvature, Extremes, Moments
+from scalecurv.measures.evaluation import Evaluation, Terms, blocks_of, run_here
+from tests.networks import dense_at, oracle, problem
 
 
 @pytest.mark.parametrize(
-    "order", [*itertools.islice(itertools.permutations(range(10)), 0, None, 600_001), *[(i,) for i in range(10)]]
+    ("count", "blocks"),
+    [
+        (1, [(0, 1)]),
+        (4, [(0, 4)]),
+        (7, [(0, 4), (4, 7)]),
+        (16, [(0, 4), (4, 8), (8, 16)]),
+        (32, [(0, 4), (4, 8), (8, 16), (16, 32)]),
+        (33, [(0, 4), (4, 8), (8, 16), (16, 32), (32, 33)]),
+        (100, [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 96), (96, 100)]),
+    ],
 )
-def test_order_and_company_change_no_bit(order: tuple[int, ...]) -> None:
-    together = Evaluation(problem("relu"), 3)
-    assert {i: repr(ASKED[i].ask(together)) for i in order} == {i: alone()[i] for i in order}
+def test_blocks_are_the_looks_and_then_of_one_size(count: int, blocks: list[tuple[int, int]]) -> None:
+    assert blocks_of(count) == [range(*ends) for ends in blocks]
 
 
-def test_every_product_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against counters of our own, put where the products are taken."""
-    taken = {"hessian": 0, "jacobian": 0}
-
-    def counted(operator: type[LinearOperator], name: str, method: str) -> None:
-        product = getattr(operator, method)
-
-        def count(self: LinearOperator, V: torch.Tensor) -> torch.Tensor:
-            taken[name] += V.shape[1]
-            return product(self, V)
-
-        monkeypatch.setattr(operator, method, count)
-
-    counted(HessianOperator, "hessian", "_matmat")
-    counted(JacobianOperator, "jacobian", "_matmat")
-    counted(JacobianOperator, "jacobian", "_rmatmat")
-    evaluation = Evaluation(problem("relu"), 3)
-    asked = ASKED[:6]  # one of each
-    found = {type(m): m.ask(evaluation) for m in asked}
-    cost = {name: e.num_matvecs for findings in found.values() for name, e in findings.estimates.items()}
-    probes = max(cost["trace"], cost["t2_minus_f"])
-    assert taken["hessian"] == 1 + cost["lambda_max"] + probes + len(found[Spectrum].arrays["ritz_nodes"])
-    assert taken["jacobian"] == cost["rank"] == cost["rank_1e2"] == 21  # min(N D, P): the whole side
-    assert evaluation.total_matvecs == sum(taken.values())
-    assert (
-        cost["scalar_curvature"] == cost["t2_minus_f"] + 1 == found[Curvature].estimates["t2_minus_f"].num_samples + 1
-    )
-    assert cost["ghg"] == cost["gh2g"] == 1
-    assert cost["loss"] == cost["grad_norm"] == cost["beta"] == cost["rank_ceiling"] == 0
-
-
-def test_asking_again_takes_no_product() -> None:
-    evaluation = Evaluation(problem("relu"), 3)
-    again = [m for m in ASKED if not isinstance(m, Spectrum)]  # which nobody shares
-    first = [repr(m.ask(evaluation)) for m in again]
-    total = evaluation.total_matvecs
-    assert [repr(m.ask(evaluation)) for m in again] == first
-    assert evaluation.total_matvecs == total
-
-
-@pytest.mark.parametrize("counts", [(100,), (32, 64, 100), (100, 40), (7, 100)])
+@pytest.mark.parametrize("counts", [(100,), (4, 8, 16, 32, 64, 100), (100, 40), (7, 100)])
 def test_terms_are_those_of_the_probes(counts: tuple[int, ...]) -> None:
     evaluation = Evaluation(problem("tanh"), 5)
     for count in counts:
         rows = evaluation.terms(count)
-    truth = hutchinson.terms(DenseOperator(oracle("tanh").hessian), 5, range(count))
+    truth = hutchinson.terms(DenseOperator(oracle("tanh").hessian), 5, range(counts[-1]))
     np.testing.assert_allclose(rows, truth, rtol=1e-11)
 
 
 def test_terms_may_be_run_elsewhere() -> None:
-    asked: list[tuple[str, int, list[range]]] = []
+    asked: list[tuple[Terms, int, list[range]]] = []
 
-    def run_terms(point: Problem, kind: str, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
-        asked.append((kind, seed, list(blocks)))
-        return run_here(point, kind, seed, blocks)
+    def run_terms(point: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+        asked.append((terms, seed, list(blocks)))
+        return run_here(point, terms, seed, blocks)
 
     evaluation = Evaluation(problem("relu"), 9, run_terms)
     rows = evaluation.terms(70)
     evaluation.terms(64)
     evaluation.terms(128)
+    first = [range(4), range(4, 8), range(8, 16), range(16, 32), range(32, 64), range(64, 70)]
     assert asked == [
-        ("hutchinson", 9, [range(32), range(32, 64), range(64, 70)]),
-        ("hutchinson", 9, [range(64, 96), range(96, 128)]),
+        (hutchinson.terms, 9, first),
+        (hutchinson.terms, 9, [range(64, 96), range(96, 128)]),
     ]
     assert evaluation.total_matvecs == 70 + 64
     assert np.array_equal(rows, Evaluation(problem("relu"), 9).terms(70))
 
 
+def test_terms_of_another_name_are_others() -> None:
+    def negative(operator: object, seed: int, ids: Sequence[int]) -> np.ndarray:
+        return -hutchinson.terms(operator, seed, ids)  # type: ignore[arg-type]
+
+    evaluation = Evaluation(problem("relu"), 2)
+    plain = evaluation.terms(8)
+    assert np.array_equal(evaluation.terms(8, negative, "negative"), -plain)
+    assert np.array_equal(evaluation.terms(8), plain)
+    assert evaluation.total_matvecs == 16
+
+
+@pytest.mark.parametrize("route", ["sampled", "generic"])
+def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
+    """The probes of the longer one, the run, the check, and the product with the gradient."""
+    moments, curvature = Moments(0.0, 200, route=route), Curvature(0.0, 200, route=route)
+    evaluation = Evaluation(problem("relu"), 4)
+    cost = moments.ask(evaluation).estimates["trace_h2"].num_matvecs
+    assert evaluation.total_matvecs == cost
+    found = curvature.ask(evaluation).estimates
+    assert repr(found) == repr(curvature.ask(Evaluation(problem("relu"), 4)).estimates)
+    assert found["scalar_curvature"].num_matvecs == cost + 1
+    ends = Extremes(0.0, 200).ask(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
+    steps = cost - 139 - (8 if route == "sampled" else 0)
+    assert steps < ends
+    assert evaluation.total_matvecs == cost + 1 + ends - steps  # the run goes on for the bracket
+
+
+def test_a_later_look_pays_for_its_own_probes_alone() -> None:
+    evaluation, costs = Evaluation(problem("tanh"), 4), []
+    for rtol in (1e9, 0.1, 1e9, 0.0):
+        found = Moments(rtol, 400).ask(evaluation).estimates["trace"]
+        costs.append(found.num_matvecs)
+        assert evaluation.total_matvecs == max(costs)
+    assert costs[0] == costs[2] < costs[1] < costs[3]
+    assert costs[0] - 32 == costs[3] - (400 - 3 - 100 - 8)
+
+
 def test_the_jacobian_is_in_double_whatever_the_problem() -> None:
-    jacobian = Evaluation(problem("relu", dtype=torch.float32)).jacobian
+    point = problem("relu", dtype=torch.float32)
+    jacobian = Evaluation(point).jacobian
     assert jacobian.dtype == torch.float64
-    torch.testing.assert_close(jacobian.matmat(torch.eye(74)), oracle("relu").jacobian, rtol=0, atol=1e-5)
+    torch.testing.assert_close(jacobian.matmat(torch.eye(74)), dense_at(point).jacobian, rtol=0, atol=1e-13)
 
 
 def test_a_failed_computation_is_not_remembered() -> None:

@@ -1,4 +1,4 @@
-"""The trace by structure: exact while outputs are few, from output probes with an honest interval where they are many."""
+"""The trace by structure: exact while outputs are few, from probes with an honest interval where they are many."""
 
 import math
 from functools import cache
@@ -73,8 +73,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_passes_double_to_at_most_half_of_the_products() -> None:
     passes = {limit: known(rtol=0.0, max_matvecs=limit).whole.num_samples / SAMPLES for limit in (16, 31, 32, 39)}
     assert passes == {16: 8, 31: 8, 32: 16, 39: 16}
-    loose = known(rtol=10.0).whole
-    assert (loose.status, loose.num_samples, loose.num_matvecs) == (Status.CONVERGED, 2 * SAMPLES, 0)
+    loose = [known(seed, 10.0).whole for seed in range(10)]  # as soon as the freedom is there
+    assert 2 * SAMPLES == min(e.num_samples for e in loose) < max(e.num_samples for e in loose) < 16 * SAMPLES
+    assert {(e.status, e.num_matvecs) for e in loose} == {(Status.CONVERGED, 0)}
     assert known(rtol=0.0).whole.status is Status.BUDGET
 
 

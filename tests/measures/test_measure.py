@@ -19,7 +19,8 @@ from scalecurv.quantities import NAMES
 from tests.networks import problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
-ANOTHER = {"rtol": 0.5, "max_matvecs": 40, "memory": 1 << 14, "num_starts": 2}  # a value for every option there is
+# a value for every option there is
+ANOTHER = {"rtol": 0.5, "max_matvecs": 40, "memory": 1 << 14, "num_starts": 2, "route": "exact"}
 
 
 def ask(measure: Measure, seed: int = 0, **options: object) -> Findings:
@@ -48,12 +49,17 @@ def assert_honest(estimate: Estimate, rtol: float) -> None:
     elif e.status is Status.CERTIFIED:
         assert e.within(rtol) or "absolute" in e.method
     elif e.status is Status.BUDGET:
-        assert not e.within(rtol) or e.num_samples < 32
+        quotient = e.method in ("T / lambda_max", "T^2 / F")  # known no better than its parts
+        assert not e.within(rtol) or e.num_samples < 32 or quotient
 
 
-@pytest.fixture(params=MEASURES, name="measure")
+DEFAULTS = tuple(measure() for measure in MEASURES.values())
+ROUTES = tuple(MEASURES[name](route=route) for name in ("moments", "curvature") for route in ("sampled", "generic"))
+
+
+@pytest.fixture(params=DEFAULTS + ROUTES, ids=lambda m: f"{m.name}-{getattr(m, 'route', None)}", name="measure")
 def _measure(request: pytest.FixtureRequest) -> Measure:
-    return MEASURES[request.param]()
+    return request.param
 
 
 class TestEveryMeasure:
@@ -68,18 +74,24 @@ class TestEveryMeasure:
     def test_its_options_are_plain(self, measure: Measure) -> None:
         options = json.loads(json.dumps(measure.options))
         assert type(measure)(**options) == measure
-        assert set(options) == {f.name for f in fields(measure)} <= set(ANOTHER)
+        names = {f.name for f in fields(measure)}
+        unset = {name for name in names if getattr(measure, name) is None}
+        assert unset <= {"route"}  # takes no part in the key until it is set
+        assert set(options) == names - unset
+        assert names <= set(ANOTHER)
+        assert set(replace(measure, **{name: ANOTHER[name] for name in names}).options) == names
 
     def test_everything_that_changes_the_numbers_changes_the_key(
         self, measure: Measure, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = {the_key(measure), the_key(measure, seed=1)}
-        keys |= {the_key(replace(measure, **{name: ANOTHER[name]})) for name in measure.options}
+        names = [f.name for f in fields(measure)]
+        keys |= {the_key(replace(measure, **{name: ANOTHER[name]})) for name in names}
         keys |= {the_key(measure, replace(IDENTITY, **{name: "x"})) for name in ("fingerprint", "task_id", "dtype")}
         assert the_key(replace(measure)) in keys
         monkeypatch.setattr(type(measure), "version", measure.version + 1)
         keys.add(the_key(measure))
-        assert len(keys) == 2 + len(measure.options) + 3 + 1
+        assert len(keys) == 2 + len(names) + 3 + 1
 
     def test_it_finds_what_it_names(self, measure: Measure) -> None:
         findings = ask(measure)
@@ -91,10 +103,10 @@ class TestEveryMeasure:
     def test_the_seed_decides_and_nothing_else(self, measure: Measure) -> None:
         first, again, other = ask(measure), ask(measure), ask(measure, seed=1)
         assert repr(first) == repr(again)  # bit by bit, NaN included
-        drawn = measure.name in ("extremes", "moments", "curvature", "spectrum")
-        assert (repr(other) != repr(first)) == drawn
+        exact = measure in (MEASURES["gradient"](), MEASURES["moments"](), MEASURES["rank"]())  # at this network
+        assert (repr(other) == repr(first)) == exact
 
-    @pytest.mark.parametrize("budget", [16, 150, 1000])
+    @pytest.mark.parametrize("budget", [16, 200])
     def test_its_statuses_are_honest_and_its_budget_is_kept(self, measure: Measure, budget: int) -> None:
         options = {name: value for name, value in (("rtol", 0.2), ("max_matvecs", budget)) if name in measure.options}
         asked = replace(measure, **options)
@@ -105,12 +117,14 @@ class TestEveryMeasure:
     def test_single_precision_agrees(self, measure: Measure) -> None:
         double, single = ask(measure).estimates, ask(measure, dtype=torch.float32).estimates
         for name, estimate in double.items():
+            if name == "noise_floor":  # of which there is none in float64
+                continue
             assert single[name].status is estimate.status
             assert single[name].value == pytest.approx(estimate.value, rel=1e-4, nan_ok=True)
 
     def test_batches_and_memory_are_not_seen(self, measure: Measure) -> None:
         if "max_matvecs" in measure.options:
-            measure = replace(measure, max_matvecs=100)
+            measure = replace(measure, max_matvecs=40)
         whole, split = ask(measure).estimates, ask(measure, batch_size=2, memory=20_000).estimates
         for name, estimate in whole.items():
             assert split[name].value == pytest.approx(estimate.value, rel=1e-10, nan_ok=True)
@@ -124,7 +138,7 @@ def test_the_default_leaves_out_what_costs_most() -> None:
 def test_each_measure_takes_the_options_it_has() -> None:
     gradient, moments, rank = measures_named(("rank", "moments", "gradient"), rtol=0.5, memory=7)
     assert gradient == MEASURES["gradient"]()
-    assert moments == MEASURES["moments"](rtol=0.5)
+    assert moments == MEASURES["moments"](rtol=0.5, memory=7)
     assert rank == MEASURES["rank"](memory=7)
 
 

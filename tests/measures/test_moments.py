@@ -24,6 +24,7 @@ def assert_exact(findings: Findings, truth: Dense, name: str) -> None:
     wanted |= {("trace", layer): truth.trace(part) for layer, part in layers.items()}
     wanted |= {("trace_h2", layer): truth.trace_h2(part) for layer, part in layers.items()}
     found = findings.by_component
+    assert set(findings.parts) == {key for key in wanted if key[1]}
     assert {key: e.value for key, e in found.items()} == pytest.approx(wanted, rel=1e-10)
     assert {(e.status, e.num_matvecs, e.num_samples) for e in found.values()} == {(Status.EXACT, 0, 0)}
     for quantity in ("trace", "trace_h2"):

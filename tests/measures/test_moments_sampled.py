@@ -15,6 +15,7 @@ from scalecurv.measures.square import deflation
 from tests.matrices import symmetric
 from tests.networks import layer_slices, oracle, problem, quadratic
 
+
 def plan(measure: Moments) -> Plan:
     return Plan(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
 
@@ -26,7 +27,9 @@ STRUCTURED = [("relu", "mse", "mean"), ("relu", "cross_entropy", "sum"), ("one o
 def test_neither_stops_without_the_other(column: int) -> None:
     """Terms of exactly 10, but for noise of size 4 in those of one of the two."""
     point, measure = problem("tanh"), Moments(0.05, 1000)
-    rows = np.full((1000, 2 + 2 * len(point.space.layers)), 10.0) - deflation(Evaluation(point), plan(measure)).terms.known
+    rows = (
+        np.full((1000, 2 + 2 * len(point.space.layers)), 10.0) - deflation(Evaluation(point), plan(measure)).terms.known
+    )
     rows[:, column] += 4 * np.random.default_rng(0).standard_normal(1000)
 
     def run(problem: Problem, terms: object, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
@@ -113,7 +116,7 @@ def test_a_flat_loss_has_moments_three() -> None:
     assert found["trace_h2"].value == pytest.approx(3, rel=0.1)
     assert {e.status for e in found.values()} == {Status.CONVERGED}
     K = Curvature(0.1).ask(Evaluation(point)).estimates["t2_minus_f"]
-    assert (K.value, K.status) == (pytest.approx(9 - 3, rel=0.1), Status.CONVERGED)
+    assert abs(K.value - (9 - 3)) <= 2 * K.halfwidth < 1.5
 
 
 def signs(*eigenvalues: np.ndarray) -> Problem:

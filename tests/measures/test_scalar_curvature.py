@@ -22,7 +22,9 @@ GENERIC = [case for case in CASES if case[0] not in ("relu", "one output")][::3]
 MEMORY = 1 << 30
 
 
-def found(point: Problem, route: str | None, rtol: float = 0.0, max_matvecs: int = 300, seed: int = 0) -> ScalarCurvature:
+def found(
+    point: Problem, route: str | None, rtol: float = 0.0, max_matvecs: int = 300, seed: int = 0
+) -> ScalarCurvature:
     return scalar_curvature(Evaluation(point, seed), Plan(rtol, max_matvecs, MEMORY, route))
 
 
@@ -89,7 +91,8 @@ def test_the_error_of_k_is_beta_times_that_of_f() -> None:
     assert answer.K.value == pytest.approx(truth.curvature - beta * (F.value - truth.trace_h2()), rel=1e-9)
     assert (answer.K.num_matvecs, answer.difference.num_matvecs) == (F.num_matvecs + 1, F.num_matvecs)
     assert F.method == "deflated hutchinson, trace as control"
-    assert F == Moments(0.0, 300, route="sampled").ask(Evaluation(point)).estimates["trace_h2"]
+    moments = Moments(0.0, 300, route="sampled").ask(Evaluation(point)).estimates
+    assert moments["trace_h2"] == F
 
 
 def test_the_error_of_a_sampled_trace_is_in_it() -> None:
@@ -117,11 +120,6 @@ def test_the_error_of_a_sampled_trace_is_in_it() -> None:
     assert answer.K.value == pytest.approx(middle, rel=1e-12)
     assert answer.K.lower <= truth.curvature <= answer.K.upper
     assert answer.K.confidence == T.confidence
-
-    exact_square = scalar_curvature(evaluation, Plan(0.0, 20, MEMORY))  # 12 > 10 passes, but few pairs of samples
-    if exact_square.trace_h2.status is Status.EXACT:
-        assert exact_square.K.stderr > 0
-        assert exact_square.K.status is Status.BUDGET
 
 
 def test_the_generic_road_pays_for_the_gradient_once() -> None:

@@ -1,0 +1,129 @@
+"""One budget for all measures: what each finds, and what all cost together, depends on nobody's company or order."""
+
+import itertools
+from functools import cache
+
+import pytest
+import torch
+
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.jacobian import JacobianOperator
+from scalecurv.linalg.operator import LinearOperator
+from scalecurv.measures import DEFAULT, Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum, measures_named
+from scalecurv.measures.evaluation import Evaluation
+from tests.networks import problem
+
+SMALL = 12 * 74 * 8  # four vectors of the network, and room to restart
+ASKED: tuple[Measure, ...] = (
+    Gradient(),
+    Extremes(0.01, 80),
+    Moments(0.2, 300, route="sampled"),
+    Curvature(0.2, 200, route="generic"),
+    Rank(),
+    Spectrum(2, 60),
+    Extremes(0.5, 80),
+    Moments(0.05, 100, route="generic"),
+    Curvature(0.05, 100),
+    Rank(memory=3000),
+    Moments(0.001, 1000, SMALL, route="generic"),
+    Curvature(0.001, 64, SMALL, route="sampled"),
+    Moments(0.001, 64, SMALL, route="generic"),
+)
+# rotations and their reversals: every pair in both orders
+ORDERS = [tuple((i + k) % len(ASKED) for i in range(len(ASKED))) for k in range(0, len(ASKED), 7)]
+ORDERS += [order[::-1] for order in ORDERS]
+
+
+@cache
+def alone(index: int) -> str:
+    return repr(ASKED[index].ask(Evaluation(problem("relu"), 3)))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order_and_company_change_no_bit(order: tuple[int, ...]) -> None:
+    together = Evaluation(problem("relu"), 3)
+    for i in order:
+        assert repr(ASKED[i].ask(together)) == alone(i), ASKED[i]
+
+
+@pytest.mark.parametrize("subset", [*itertools.combinations(DEFAULT, 2), DEFAULT])
+@pytest.mark.parametrize("name", ["tanh"])
+def test_any_subset_in_any_order(name: str, subset: tuple[str, ...]) -> None:
+    """The measures of one command, which share every option: in both orders, in single precision."""
+
+    def answers(chosen: tuple[Measure, ...]) -> dict[str, str]:
+        evaluation = Evaluation(problem(name, dtype=torch.float32), 1)
+        return {m.name: repr(m.ask(evaluation)) for m in chosen}
+
+    measures = measures_named(subset, rtol=0.1, max_matvecs=60)
+    own = {m.name: _own(m, name) for m in measures}
+    assert answers(measures) == answers(measures[::-1]) == own
+
+
+@cache
+def _own(measure: Measure, name: str) -> str:
+    return repr(measure.ask(Evaluation(problem(name, dtype=torch.float32), 1)))
+
+
+def test_asking_again_takes_no_product() -> None:
+    evaluation = Evaluation(problem("relu"), 3)
+    again = [m for m in ASKED if not isinstance(m, Spectrum)]  # which nobody shares
+    first = [repr(m.ask(evaluation)) for m in again]
+    total = evaluation.total_matvecs
+    assert [repr(m.ask(evaluation)) for m in again] == first
+    assert evaluation.total_matvecs == total
+
+
+@pytest.fixture(name="taken")
+def _taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Counters of our own, put where the products are taken."""
+    taken = {"hessian": 0, "jacobian": 0}
+
+    def counted(operator: type[LinearOperator], name: str, method: str) -> None:
+        product = getattr(operator, method)
+
+        def count(self: LinearOperator, V: torch.Tensor) -> torch.Tensor:
+            taken[name] += V.shape[1]
+            return product(self, V)
+
+        monkeypatch.setattr(operator, method, count)
+
+    counted(HessianOperator, "hessian", "_matmat")
+    counted(JacobianOperator, "jacobian", "_matmat")
+    counted(JacobianOperator, "jacobian", "_rmatmat")
+    return taken
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_every_product_is_counted_once(taken: dict[str, int], dtype: torch.dtype) -> None:
+    evaluation = Evaluation(problem("relu", dtype=dtype), 3)
+    asked = (Gradient(), Extremes(0.01, 200), Moments(0.2, 200, route="sampled"), Curvature(0.2, 200, route="sampled"))
+    found = {m.name: m.ask(evaluation) for m in (*asked, Rank(), Spectrum(2, 60))}
+    cost = {name: e.num_matvecs for findings in found.values() for name, e in findings.estimates.items()}
+    assert cost["ghg"] == cost["gh2g"] == 1
+    assert cost["loss"] == cost["grad_norm"] == cost["beta"] == cost["rank_ceiling"] == cost["trace"] == 0
+    assert cost["noise_floor"] == (2 if dtype == torch.float32 else 0)
+    assert taken["jacobian"] == cost["rank"] == cost["rank_1e2"] == 21  # min(N D, P): the whole side
+    assert evaluation.total_matvecs == sum(taken.values())
+    assert cost["scalar_curvature"] == cost["t2_minus_f"] + 1
+
+
+@pytest.mark.parametrize("route", [None, "sampled", "generic"])
+@pytest.mark.parametrize("max_matvecs", [16, 50, 200, 1000])
+@pytest.mark.parametrize(("name", "memory"), [("tanh", 1 << 30), ("relu", SMALL)])
+def test_all_together_stay_inside_it(
+    taken: dict[str, int], name: str, memory: int, max_matvecs: int, route: str | None
+) -> None:
+    """Also where no tolerance is ever met, in single precision, which pays for a spot check besides."""
+    evaluation = Evaluation(problem(name, dtype=torch.float32), 3)
+    measures = measures_named(DEFAULT, rtol=1e-9, max_matvecs=max_matvecs, memory=memory, route=route)
+    found = {m.name: m.ask(evaluation) for m in measures}
+    assert evaluation.total_matvecs == sum(taken.values())
+    assert taken["hessian"] <= max_matvecs
+    for findings in found.values():
+        for estimate in findings.by_component.values():
+            assert estimate.num_matvecs <= evaluation.total_matvecs
+    if route == "generic":  # everything that may be spent is, where nothing converges, but for the check
+        assert found["moments"].estimates["trace"].num_samples == found["curvature"].estimates["t2_minus_f"].num_samples
+        lanczos = found["extremes"].estimates["lambda_max"].num_matvecs
+        assert taken["hessian"] == 3 + lanczos + found["moments"].estimates["trace"].num_samples
