@@ -74,7 +74,8 @@ def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
     table = calibration(seeds)
     out = int((table["mark"] != "").sum())
-    text = f"{seeds} seeds\n{table.to_string(index=False, float_format='{:.3g}'.format)}\n{out} cell(s) out of {len(table)}"
+    lines = table.to_string(index=False, float_format="{:.3g}".format)
+    text = f"{seeds} seeds\n{lines}\n{out} line(s) out of {len(table)} are outside"
     print(text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "calibrate.txt").write_text(text + "\n")

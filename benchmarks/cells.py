@@ -17,7 +17,6 @@ from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import GradientFacts, gradient_facts
@@ -90,10 +89,11 @@ def spectrum_cell(name: str) -> Cell:
 
 
 def digits_cell(steps: int, loss: str) -> Cell:
-    """An MLP 64-6-10 on 100 digits after `steps` of full-batch descent: P = 460."""
+    """An MLP 16-6-10 on 100 digits, every fourth pixel, after `steps` of full-batch descent: P = 172."""
     x, y = (torch.from_numpy(array) for array in digits(100))
+    x = x[:, 1::4].contiguous()
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 10)).double()
+    model = nn.Sequential(nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 10)).double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     targets = functional.one_hot(y, 10).double()
     for _ in range(steps):
@@ -130,7 +130,7 @@ def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[st
     if len(routes) > 1:
         mlp = structure_of(cell.problem)
         assert mlp is not None
-        probed = probed_trace(evaluation, mlp, Plan(rtols["moments"] / 10, 4000, 2 << 30))
+        probed = probed_trace(evaluation, mlp, Plan(rtols["moments"] / 3, 4000, 2 << 30))
         yield "probed", "trace", probed.whole
     for name, estimate in Extremes(rtols["extremes"], 4000).ask(evaluation).estimates.items():
         yield "lanczos", name, estimate

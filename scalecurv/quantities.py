@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """A name, the sentence that defines it, and whether its values are whole numbers."""
+    """A name, the sentence that defines it, whether it is a whole number, and whether it is computed from others.
+
+    What is `derived` has no tolerance of its own: it is as good as its parts, which were asked for theirs.
+    """
 
     name: str
     meaning: str
     integer: bool = False
+    derived: bool = False
 
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -30,9 +34,9 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("rank_ceiling", "P - hidden neurons, the architecture's ceiling on the rank", integer=True),
     Quantity("trace_ggn", "trace of the Gauss-Newton matrix"),
     Quantity("lambda_max_ggn", "largest eigenvalue of the Gauss-Newton matrix"),
-    Quantity("curvature_lower", "lower bracket of K"),
-    Quantity("curvature_upper", "upper bracket of K"),
-    *(Quantity(f"chain_{i}", f"link {i} of the chain of bounds, left to right") for i in range(1, 7)),
+    Quantity("curvature_lower", "lower bracket of K", derived=True),
+    Quantity("curvature_upper", "upper bracket of K", derived=True),
+    *(Quantity(f"chain_{i}", f"link {i} of the chain of bounds, left to right", derived=True) for i in range(1, 7)),
     Quantity("rank_lower", "certified lower bound on the rank", integer=True),
     Quantity("rank_upper", "certified upper bound on the rank", integer=True),
     Quantity("rank_1e2", "singular values above 1e-2 of the largest", integer=True),
@@ -42,8 +46,9 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("mean_curvature", "trace of the shape operator"),
     Quantity("sectional_max", "largest sectional curvature over all planes"),
     Quantity("sectional_min", "smallest sectional curvature over all planes"),
-    Quantity("effective_rank", "T / lambda_max"),
-    Quantity("participation_ratio", "T^2 / F"),
+    Quantity("effective_rank", "T / lambda_max", derived=True),
+    Quantity("participation_ratio", "T^2 / F", derived=True),
 )
 
 NAMES: tuple[str, ...] = tuple(q.name for q in QUANTITIES)
+DERIVED: frozenset[str] = frozenset(q.name for q in QUANTITIES if q.derived)

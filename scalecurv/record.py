@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scalecurv.estimate import Estimate, Status
+from scalecurv.quantities import DERIVED
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def unmet(outcomes: Iterable[Outcome]) -> dict[str, int]:
         for outcome in outcomes
         for record in outcome.records
         for (quantity, component), estimate in record.estimates.items()
-        if estimate.status is Status.BUDGET and component == ""
+        if estimate.status is Status.BUDGET and component == "" and quantity not in DERIVED
     )
     return dict(Counter(names))
 

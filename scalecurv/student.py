@@ -36,16 +36,13 @@ def student_estimate(
 
 
 def skewed_quantile(t: float, skewness: float, num_samples: int) -> float:
-    """The larger of the two quantiles that -t and t stand for once the mean of m skewed samples is made normal.
+    """The quantile of |z|, z the studentized mean of m skewed samples: t + t skewness^2 (t^4 + 2 t^2 - 3) / (18 m).
 
-    g(z) = z + c z^2 / 3 + c^2 z^3 / 27 + c / 6, c = skewness / sqrt(m), takes the studentized mean z to a normal
-    variable up to O(1/m); |g^-1(-t)| and |g^-1(t)| lie to either side of t. (Hall 1992, J. R. Statist. Soc. B 54)
-    At 32 samples of chi^2_1 the plain interval holds 91 % of the time instead of 95 %, this one 96 %.
+    The second term of the Edgeworth expansion of P(|z| <= t) in 1/m; the term of the kurtosis, which narrows, is left
+    out. (Hall 1992, The Bootstrap and Edgeworth Expansion, sec. 2.6) At 32 samples of chi^2_1 the plain interval holds
+    91 % of the time instead of 95 %, this one 93 %; for normal samples it is 0.6 % wider.
     """
-    c = skewness / math.sqrt(num_samples)
-    if abs(c) < 1e-9:
-        return t
-    return max(t, *(abs(3 / c * (np.cbrt(1 + c * (y - c / 6)) - 1)) for y in (-t, t)))
+    return t + t * skewness**2 * max(t**4 + 2 * t**2 - 3, 0.0) / (18 * num_samples)
 
 
 def skewness_of(samples: np.ndarray) -> float:

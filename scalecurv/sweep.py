@@ -60,7 +60,7 @@ def plan(sweep: Sweep) -> Plan:
     known = contents.keys if contents else frozenset()
     complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
     todo = tuple(str(path) for path in found if _stamp(path) not in complete)
-    _preflight(task, todo, sweep.arithmetic)
+    _preflight(task, todo, sweep.arithmetic, sweep.request)
     return Plan(task, tuple(found), todo, known, contents.broken if contents else {})
 
 
@@ -106,7 +106,7 @@ def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[s
     return complete
 
 
-def _preflight(task: Task, todo: tuple[str, ...], arithmetic: Arithmetic) -> None:
+def _preflight(task: Task, todo: tuple[str, ...], arithmetic: Arithmetic, request: Request) -> None:
     """Try the first checkpoints against the data here, so that a wrong request costs seconds.
 
     Unreadable files are left to the workers, which record them as failed.
@@ -114,7 +114,9 @@ def _preflight(task: Task, todo: tuple[str, ...], arithmetic: Arithmetic) -> Non
     complaint: Misuse | None = None
     for path in todo[:PREFLIGHT_FILES]:
         try:
-            task.at(load(Path(path)), replace(arithmetic, device="cpu"))
+            problem, _ = task.at(load(Path(path)), replace(arithmetic, device="cpu"))
+            for measure in request.measures:
+                measure.check(problem)
             return
         except CheckpointError:
             continue

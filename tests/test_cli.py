@@ -64,12 +64,14 @@ def test_what_the_products_did_not_reach_is_said(run: Path, tmp_path: Path) -> N
     ]
 
 
-def test_an_exact_route_that_is_not_there_fails_and_says_so(run: Path, tmp_path: Path) -> None:
-    words = ("--activation", "tanh", "--route", "exact", "--measure", "moments")
-    result = analyze(run / "step_0.pt", tmp_path / "store", *words)
-    assert result.exit_code == 1
+@pytest.mark.parametrize("measure", ["moments", "curvature", "gradient,moments"])
+def test_an_exact_route_that_is_not_there_is_said_at_once(run: Path, tmp_path: Path, measure: str) -> None:
+    before = tree(tmp_path)
+    result = analyze(run, tmp_path / "store", "--activation", "tanh", "--route", "exact", "--measure", measure)
+    assert (result.exit_code, result.stdout) == (2, "")
     wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
-    assert result.stderr.splitlines()[-1] == f"failed: {run}/step_0.pt: {wanted}"
+    assert result.stderr == f"scalecurv: {wanted}\n"
+    assert tree(tmp_path) == before  # no store either
 
 
 def test_a_broken_part_that_nobody_misses_is_set_aside(run: Path, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from scalecurv.estimate import Estimate, Status
-from scalecurv.quantities import NAMES, QUANTITIES
-from scalecurv.record import FileStamp, Outcome, Record, digest, measure_key
+from scalecurv.measures import Curvature
+from scalecurv.quantities import DERIVED, NAMES, QUANTITIES
+from scalecurv.record import FileStamp, Outcome, Record, digest, measure_key, unmet
 
 KEY = {
     "fingerprint": "f",
@@ -85,7 +86,39 @@ def test_an_outcome_travels() -> None:
 def test_names_of_quantities_are_columns() -> None:
     assert len(set(NAMES)) == len(NAMES) == len(QUANTITIES)
     assert all(name.isidentifier() and name == name.lower() for name in NAMES)
-    assert {q.name for q in QUANTITIES if q.integer} == {n for n in NAMES if "rank" in n or "dimension" in n} - {
-        "effective_rank"
-    }
+    counted = {n for n in NAMES if "rank" in n or "dimension" in n} - {"effective_rank"}
+    assert {q.name for q in QUANTITIES if q.integer} == counted | {"kinks"}
     assert BROKEN.status is Status.FAILED
+
+
+def test_what_is_computed_from_others_is_derived() -> None:
+    wanted = {"curvature_lower", "curvature_upper", "effective_rank", "participation_ratio"}
+    wanted |= {f"chain_{i}" for i in range(1, 7)}
+    assert wanted == DERIVED
+    assert {q.name for q in QUANTITIES if q.derived} == DERIVED < set(NAMES)
+    assert set(Curvature.quantities) - DERIVED == {"scalar_curvature", "t2_minus_f"}
+
+
+def loose(*names: str, component: str = "", status: Status = Status.BUDGET) -> dict[tuple[str, str], Estimate]:
+    return {(name, component): FINE.with_status(status) for name in names}
+
+
+def test_unmet_counts_the_checkpoints_at_which_each_quantity_ran_out() -> None:
+    moments = Record("a", "moments", {**loose("trace", "trace_h2"), **loose("trace", component="0")})
+    curvature = Record("b", "curvature", loose("scalar_curvature", *DERIVED))
+    content = Record("c", "moments", {**loose("trace", status=Status.CONVERGED), **loose("trace_h2")})
+    outcomes = [Outcome("0", "ok", records=(moments, curvature)), Outcome("1", "ok", records=(content,))]
+    assert unmet(outcomes) == {"trace": 1, "trace_h2": 2, "scalar_curvature": 1}
+    assert unmet([Outcome("2", "failed")]) == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_derived_has_no_tolerance_that_it_could_miss(name: str) -> None:
+    record = Record("key", "measure", loose(name))
+    assert unmet([Outcome("a", "ok", records=(record,))] * 3) == ({} if name in DERIVED else {name: 3})
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.BUDGET])
+def test_only_a_spent_budget_is_unmet(status: Status) -> None:
+    record = Record("key", "measure", loose(*NAMES, status=status))
+    assert unmet([Outcome("a", "ok", records=(record,))]) == {}

@@ -45,14 +45,19 @@ LINKS: tuple[tuple[str, Callable[[_Point], float]], ...] = (
     ("r (r - 1) lambda^2", lambda p: p.r * max(p.r - 1, 0) * p.lam**2),
 )
 # what each step up the chain is, with the terms that both sides share cancelled; K stands between links 1 and 2
-_STEPS: tuple[Callable[[_Point], float], ...] = (
-    lambda p: min(p.T * (p.T - p.lam), p.lam * p.T - p.F),  # 0 <= link 1 <= K
-    lambda p: p.F - p.lam**2 - (p.T - p.lam) ** 2 / (p.r - 1) if p.r > 1 else p.F - p.T**2,  # K <= link 2
-    lambda p: (p.r * p.lam - p.T) ** 2 / (p.r * (p.r - 1)) if p.r > 1 else 0.0,
-    lambda p: (p.r - 1) * (p.F - p.T**2 / p.r) if p.r > 1 else 0.0,
-    lambda p: max(p.r - 1, 0) * (p.lam * p.T - p.F),
-    lambda p: max(p.r - 1, 0) * p.lam * (p.r * p.lam - p.T),
+_STEPS: tuple[tuple[Callable[[_Point], float], ...], ...] = (
+    (lambda p: p.T * (p.T - p.lam), lambda p: p.lam * p.T - p.F),  # 0 <= link 1 <= K
+    (lambda p: p.F - p.lam**2 - (p.T - p.lam) ** 2 / (p.r - 1) if p.r > 1 else p.F - p.T**2,),  # K <= link 2
+    (lambda p: (p.r * p.lam - p.T) ** 2 / (p.r * (p.r - 1)) if p.r > 1 else 0.0,),
+    (lambda p: (p.r - 1) * (p.F - p.T**2 / p.r) if p.r > 1 else 0.0,),
+    (lambda p: max(p.r - 1, 0) * (p.lam * p.T - p.F),),
+    (lambda p: max(p.r - 1, 0) * p.lam * (p.r * p.lam - p.T),),
 )
+
+
+def _within(interval: Interval, inside: list[float]) -> set[float]:
+    """Both ends, and what of the points `inside` lies between: where a quadratic turns."""
+    return {*interval, *(x for x in inside if interval[0] < x < interval[1])}
 
 
 def chain(trace: Interval, trace_h2: Interval, lambda_max: Interval, rank: Interval) -> tuple[Link, ...]:
@@ -63,14 +68,19 @@ def chain(trace: Interval, trace_h2: Interval, lambda_max: Interval, rank: Inter
     comes as an interval that holds it; a link `holds` where it does so at every corner of them, is `violated`
     where it does so at none, and `undecided` otherwise. For r <= 1 every link on the side of K is 0.
     """
-    corners = [_Point(*corner) for corner in product(trace, trace_h2, lambda_max, rank)]
+    traces = _within(trace, [0.0, *lambda_max, *(lam / 2 for lam in lambda_max)])
+    tops = _within(
+        lambda_max, [0.0, *(T / r for T in trace for r in rank if r), *(T / (2 * r) for T in trace for r in rank if r)]
+    )
+    corners = [_Point(*corner) for corner in product(traces, set(trace_h2), tops, set(rank))]
     middle = _Point(sum(trace) / 2, sum(trace_h2) / 2, sum(lambda_max) / 2, rank[0])
     links = []
-    for (formula, value), step in zip(LINKS, _STEPS, strict=True):
+    for (formula, value), parts in zip(LINKS, _STEPS, strict=True):
         values = [value(corner) for corner in corners]
         slack = ROUNDING * max(middle.T**2, middle.F, *map(abs, values))
-        steps = [step(corner) for corner in corners]
-        verdict: Verdict = "holds" if min(steps) >= -slack else "violated" if max(steps) < -slack else "undecided"
+        steps = [[part(corner) for corner in corners] for part in parts]
+        least, most = min(map(min, steps)), min(map(max, steps))
+        verdict: Verdict = "holds" if least >= -slack else "violated" if most < -slack else "undecided"
         links.append(Link(formula, value(middle), min(values), max(values), verdict))
     return tuple(links)
 

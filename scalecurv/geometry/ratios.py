@@ -13,23 +13,29 @@ def interval_of(estimate: Estimate) -> Interval:
     return estimate.lower, estimate.upper
 
 
-def effective_rank(trace: Estimate, lambda_max: Estimate) -> Estimate:
+def effective_rank(trace: Estimate, lambda_max: Estimate, rtol: float) -> Estimate:
     """T / lambda_max: how many directions as curved as the most curved one would make up the trace."""
-    return _quotient("T / lambda_max", trace, lambda_max, 1)
+    return _quotient("T / lambda_max", trace, lambda_max, 1, rtol)
 
 
-def participation_ratio(trace: Estimate, trace_h2: Estimate) -> Estimate:
+def participation_ratio(trace: Estimate, trace_h2: Estimate, rtol: float) -> Estimate:
     """T^2 / F, between 1 and rank H where H is positive semidefinite; K = (T^2 / F - 1) F where g = 0."""
-    return _quotient("T^2 / F", trace, trace_h2, 2)
+    return _quotient("T^2 / F", trace, trace_h2, 2, rtol)
 
 
-def _quotient(method: str, above: Estimate, below: Estimate, power: int) -> Estimate:
-    """above^power / below over all that both intervals allow; not applicable where `below` may be 0 or less."""
+def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: float) -> Estimate:
+    """above^power / below over all that both intervals allow; not applicable where `below` may be 0 or less.
+
+    Its status is its own: `budget` where what the parts leave open is wider than `rtol`.
+    """
+    status = joint_status(above, below)
+    if status is Status.FAILED:
+        return Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, f"{method}: a part of it failed", status)
     if not below.lower > 0:
         return Estimate.not_applicable(f"{method}: the denominator may be zero")
     corners = [a**power / b for a, b in product(interval_of(above), interval_of(below))]
     lower = 0.0 if power == 2 and above.lower <= 0 <= above.upper else min(corners)
-    return Estimate(
+    estimate = Estimate(
         value=above.value**power / below.value,
         stderr=NAN,
         lower=lower,
@@ -38,8 +44,13 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int) -> Esti
         num_samples=max(above.num_samples, below.num_samples),
         num_matvecs=max(above.num_matvecs, below.num_matvecs),
         method=method,
-        status=joint_status(above, below),
+        status=status,
     )
+    if status is Status.EXACT:
+        return estimate
+    proven = above.status in PROVEN and below.status in PROVEN
+    met = Status.CERTIFIED if proven else Status.CONVERGED
+    return estimate.with_status(met if estimate.within(rtol) else Status.BUDGET)
 
 
 def joint_status(*parts: Estimate) -> Status:

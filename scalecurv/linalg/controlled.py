@@ -19,7 +19,7 @@ def controlled_square_estimate(rows: np.ndarray, trace: float, method: str, conf
 
     def square(sx: Sum, sw: Sum, sxx: Sum, sxw: Sum, count: int) -> np.ndarray:
         spread = np.asarray(sxx - sx * sx / count)
-        slope = np.divide(sxw - sx * sw / count, spread, out=np.zeros_like(spread), where=spread > 0)
+        slope = np.divide(sxw - sx * sw / count, spread, out=np.zeros_like(spread), where=spread > 1e-12 * sxx)
         return sw / count - slope * sx / count
 
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status

@@ -24,7 +24,8 @@ def thick_restart(
         raise ValueError(f"size={size}: a restart needs room for 4 vectors")
     limit = space.num_matvecs + num_matvecs
     while not done(space) and space.num_matvecs < limit and float(np.abs(space.coupling).max()) > 0:
-        space = _grown(operator, space.narrowed(space.outermost(size // 2)), size, limit)
+        space = space.narrowed(space.outermost(size // 2))  # the larger one is let go before this one grows
+        space = _grown(operator, space, size, limit)
     return space
 
 
@@ -40,6 +41,8 @@ def _grown(operator: LinearOperator, space: RitzSpace, size: int, limit: int) ->
         residual, coefficients = project_out(operator.matmat(rows[k : k + 1].T), rows[: k + 1].T)
         T[: k + 1, k] = T[k, : k + 1] = coefficients[:, 0].cpu().numpy()
         beta = float(norms(residual)[0])
+        if not np.isfinite(beta):
+            raise FloatingPointError(f"a Lanczos coefficient in {operator.dtype} is not finite: |Av|^2 overflows")
         k += 1
         if beta <= floor * np.abs(T[:k, :k]).max():
             beta = rows[k] = 0.0  # invariant: nothing is left to go on with

@@ -1,6 +1,6 @@
 """The two ends of a spectrum in bounded memory: restarts sharpen the Ritz pairs, a fresh start certifies them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def restarted_extremes(
     below = np.linalg.eigvalsh(_bordered(kept, rest.smallest.lower))[0]
     bottom, top = float(kept.values[0]), float(kept.values[-1])
     ends = certified_ends(bottom, top, min(float(below), bottom), max(float(above), top), rtol, operator.dtype, spent)
-    return Restarted(ends, kept)
+    return Restarted(ends, replace(kept, num_matvecs=spent))
 
 
 def _bordered(kept: RitzSpace, corner: float) -> np.ndarray:

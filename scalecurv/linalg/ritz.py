@@ -50,7 +50,9 @@ class RitzSpace:
         """The span of the chosen Ritz vectors (indices), in the same relation with the same r."""
         small = self._pairs[1][:, chosen]
         basis = self.basis @ torch.from_numpy(small).to(self.basis.device, self.basis.dtype)
-        return RitzSpace(basis, np.diag(self.values[chosen]), self.coupling @ small, self.residual, self.num_matvecs)
+        return RitzSpace(
+            basis, np.diag(self.values[chosen]), self.coupling @ small, self.residual.clone(), self.num_matvecs
+        )
 
     def outermost(self, count: int) -> np.ndarray:
         """Indices of `count` Ritz values from the two ends of the spectrum, half from each, ascending."""

@@ -21,8 +21,8 @@ def squared_norm_estimate(
     m, w = len(squares), float(np.mean(squares))
     if not math.isfinite(w):
         return Estimate(NAN, NAN, NAN, NAN, NAN, m, num_matvecs, method, Status.FAILED)
-    if norm == 0 or w == 0:
-        upper = 0.0 if norm == 0 else 2 * norm**2 * math.log(2 / (1 - confidence)) / m  # S - the limit for w -> 0
+    if norm == 0 or w == 0 or not norm < math.inf:
+        upper = w if norm < math.inf else math.inf  # without a bound on |A| nothing is known
         return Estimate(w, NAN, 0.0, upper, confidence, m, num_matvecs, method, Status.BUDGET)
     allowed = 2 * norm**2 * math.log(2 / (1 - confidence)) / m / w
 

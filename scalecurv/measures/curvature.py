@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import NAN, Estimate
 from scalecurv.geometry.bounds import general_bracket, psd_bracket
 from scalecurv.geometry.chain import LINKS, chain
@@ -45,8 +46,15 @@ class Curvature(Measure):
         *CHAIN,
     )
 
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+
+    def check(self, problem: Problem) -> None:
+        self.plan.structure(problem)
+
     def ask(self, evaluation: Evaluation) -> Findings:
-        plan = Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+        plan = self.plan
         found = scalar_curvature(evaluation, plan)
         krylov = krylov_run(evaluation, plan)
         lower, upper = _bracket(evaluation, found, krylov)
@@ -56,8 +64,8 @@ class Curvature(Measure):
                 "t2_minus_f": found.difference,
                 "curvature_lower": lower,
                 "curvature_upper": upper,
-                "effective_rank": effective_rank(found.trace, krylov.ends.largest),
-                "participation_ratio": participation_ratio(found.trace, found.trace_h2),
+                "effective_rank": effective_rank(found.trace, krylov.ends.largest, self.rtol),
+                "participation_ratio": participation_ratio(found.trace, found.trace_h2, self.rtol),
                 **_chain(evaluation, found, krylov, self.memory),
             }
         )
@@ -76,7 +84,7 @@ def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> 
         spectrum = (ends.smallest.lower, ends.largest.upper)
         bracket = general_bracket(interval_of(found.trace), interval_of(found.trace_h2), spectrum, beta)
     confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
-    cost = max(part.num_matvecs for part in used) + 1
+    cost = found.matvecs_with(krylov.space.num_matvecs) + 1
     lower, upper = (
         Estimate(bound, NAN, bound, bound, confidence, 0, cost, method, joint_status(*used)) for bound in bracket
     )
@@ -90,7 +98,7 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest
     used = (found.trace, found.trace_h2, largest, rank)
     confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
-    cost = max(part.num_matvecs for part in used)
+    cost = found.matvecs_with(krylov.space.num_matvecs)
     links = chain(*(interval_of(part) for part in used))
     return {
         name: Estimate(

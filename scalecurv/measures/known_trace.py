@@ -47,7 +47,7 @@ def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
 
 
 def probed_trace(evaluation: Evaluation, mlp: MLP, plan: Plan) -> KnownTrace:
-    """tr H from output probes: passes 2, 4, 8, ... until the whole is inside `plan`'s tolerance or half of it is spent."""
+    """tr H from output probes: 2, 4, 8, ... passes until the whole is inside the tolerance, or half of all is spent."""
     passes: list[np.ndarray] = []
     count = 2
     while True:

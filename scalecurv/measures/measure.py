@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 from scalecurv.estimate import Estimate
 from scalecurv.measures.evaluation import Evaluation
@@ -40,6 +41,10 @@ class Measure(ABC):
     @abstractmethod
     def ask(self, evaluation: Evaluation) -> Findings:
         """The findings at one problem; never depends on which other measures were asked."""
+
+    def check(self, problem: Problem) -> None:
+        """Raise Misuse where these options can have no answer at this problem; costs no product."""
+        return
 
     def __post_init__(self) -> None:
         for name, least in (("rtol", 0.0), ("memory", 1), ("num_starts", 1)):

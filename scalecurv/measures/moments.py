@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
@@ -35,8 +36,15 @@ class Moments(Measure):
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+
+    def check(self, problem: Problem) -> None:
+        self.plan.structure(problem)
+
     def ask(self, evaluation: Evaluation) -> Findings:
-        plan = Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+        plan = self.plan
         trace = known_trace(evaluation, plan)
         if trace is None:
             return _generic(evaluation, plan)

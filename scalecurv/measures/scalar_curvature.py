@@ -12,18 +12,23 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.scales import difference_floor, settled
+from scalecurv.measures.scales import difference_floor, settled, trace_floor
 from scalecurv.measures.square import METHOD, deflation, exact_square, sampled_square
 
 
 @dataclass(frozen=True)
 class ScalarCurvature:
-    """K, T^2 - F, and the T and F that they were computed from."""
+    """K, T^2 - F, the T and F that they were computed from, and the steps of the Lanczos run behind these."""
 
     K: Estimate
     difference: Estimate
     trace: Estimate
     trace_h2: Estimate
+    steps: int = 0
+
+    def matvecs_with(self, steps: int) -> int:
+        """Products of T, F and the first `steps` of the same Lanczos run together, shared ones counted once."""
+        return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
 
 
 def scalar_curvature(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
@@ -57,10 +62,11 @@ def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvat
     squares = exact_square(evaluation, plan)
     if squares is not None:
         F = squares[""]
-    else:
-        control = T.value if T.status is Status.EXACT else None
-        F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
-    return ScalarCurvature(curvature(F), difference(F), T, F)
+        return ScalarCurvature(curvature(F), difference(F), T, F)
+    control = T.value if T.status is Status.EXACT else None
+    F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
+    steps = deflation(evaluation, plan).num_matvecs
+    return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(plan.rtol)), steps)
 
 
 def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
@@ -96,4 +102,6 @@ def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
     charged = {name: replace(e, num_matvecs=e.num_samples + taken.num_matvecs) for name, e in found.items()}
     K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
     difference = Tolerance(plan.rtol, floor / facts.beta).settle(charged["difference"])
-    return ScalarCurvature(K, difference, charged["trace"], charged["trace_h2"])
+    trace = Tolerance(plan.rtol, trace_floor(taken)).settle(charged["trace"])
+    square = Tolerance(plan.rtol).settle(charged["trace_h2"])
+    return ScalarCurvature(K, difference, trace, square, taken.num_matvecs)

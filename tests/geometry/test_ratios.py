@@ -1,12 +1,16 @@
 """A quotient lies in all that its parts leave open, and knows when it has no answer."""
 
 import math
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.ratios import PROVEN, effective_rank, interval_of, joint_status, participation_ratio
+
+RTOL = 0.1
 
 
 def part(lower: float, upper: float, status: Status = Status.CERTIFIED, confidence: float = 0.99) -> Estimate:
@@ -25,7 +29,7 @@ def part(lower: float, upper: float, status: Status = Status.CERTIFIED, confiden
 def test_effective_rank_at_its_corners(
     above: tuple[float, float], below: tuple[float, float], expected: tuple[float, float]
 ) -> None:
-    found = effective_rank(part(*above), part(*below))
+    found = effective_rank(part(*above), part(*below), RTOL)
     assert (found.lower, found.upper) == expected
     assert found.value == sum(above) / sum(below)
     assert found.method == "T / lambda_max"
@@ -43,7 +47,7 @@ def test_effective_rank_at_its_corners(
 def test_participation_ratio_at_its_corners(
     above: tuple[float, float], below: tuple[float, float], expected: tuple[float, float]
 ) -> None:
-    found = participation_ratio(part(*above), part(*below))
+    found = participation_ratio(part(*above), part(*below), RTOL)
     assert (found.lower, found.upper) == expected
     assert found.value == pytest.approx((sum(above) / 2) ** 2 / (sum(below) / 2))
     assert found.method == "T^2 / F"
@@ -55,7 +59,7 @@ def test_everything_inside_is_inside(quotient: type) -> None:
     power = 1 if quotient is effective_rank else 2
     for _ in range(300):
         a, b = np.sort(rng.uniform(-3, 3, 2)), np.sort(rng.uniform(0.1, 2, 2))
-        found = quotient(part(*a), part(*b))
+        found = quotient(part(*a), part(*b), RTOL)
         inner = rng.uniform(a[0], a[1], 50) ** power / rng.uniform(b[0], b[1], 50)
         assert found.lower <= inner.min()
         assert inner.max() <= found.upper
@@ -64,8 +68,8 @@ def test_everything_inside_is_inside(quotient: type) -> None:
 @pytest.mark.parametrize("below", [(0.0, 1.0), (-1.0, 1.0), (-2.0, -1.0), (math.nan, math.nan)])
 def test_no_answer_where_the_denominator_may_vanish(below: tuple[float, float]) -> None:
     for found, name in (
-        (effective_rank(part(1, 2), part(*below)), "T / lambda_max"),
-        (participation_ratio(part(1, 2), part(*below)), "T^2 / F"),
+        (effective_rank(part(1, 2), part(*below), RTOL), "T / lambda_max"),
+        (participation_ratio(part(1, 2), part(*below), RTOL), "T^2 / F"),
     ):
         assert found.status is Status.NOT_APPLICABLE
         assert found.method == f"{name}: the denominator may be zero"
@@ -74,14 +78,41 @@ def test_no_answer_where_the_denominator_may_vanish(below: tuple[float, float]) 
 def test_risks_add_up_and_costs_are_shared() -> None:
     one = Estimate(4.0, 0.1, 3.0, 5.0, 0.95, 40, 60, "test", Status.CONVERGED)
     other = Estimate(2.0, 0.1, 1.0, 3.0, 0.999, 1, 90, "test", Status.CERTIFIED)
-    found = effective_rank(one, other)
+    found = effective_rank(one, other, RTOL)
     assert found.confidence == pytest.approx(0.949, rel=1e-12)
     assert (found.num_samples, found.num_matvecs) == (40, 90)
     assert math.isnan(found.stderr)
-    assert found.status is Status.CONVERGED
-    assert effective_rank(part(1, 2, confidence=0.3), part(1, 2, confidence=0.4)).confidence == 0
-    exact = effective_rank(Estimate.exact(6, "a"), Estimate.exact(2, "b"))
+    assert effective_rank(part(1, 2, confidence=0.3), part(1, 2, confidence=0.4), RTOL).confidence == 0
+    exact = effective_rank(Estimate.exact(6, "a"), Estimate.exact(2, "b"), 0.0)
     assert (exact.value, exact.lower, exact.upper, exact.confidence, exact.status) == (3, 3, 3, 1, Status.EXACT)
+
+
+SURE = [Status.EXACT, Status.CERTIFIED]
+KNOWN = [*SURE, Status.CONVERGED, Status.LOWER_BOUND, Status.BUDGET]
+
+
+@pytest.mark.parametrize("quotient", [effective_rank, participation_ratio])
+@pytest.mark.parametrize(("first", "second"), list(product(KNOWN, KNOWN)))
+def test_its_status_is_that_of_its_own_interval(quotient: type, first: Status, second: Status) -> None:
+    """8 +- 0.1 over 2 +- 0.1: what the parts leave open is wider than either of them."""
+    above, below = part(7.9, 8.1, first), part(1.9, 2.1, second)
+    width = quotient(above, below, RTOL).halfwidth / quotient(above, below, RTOL).value
+    assert width > max(above.halfwidth / above.value, below.halfwidth / below.value)
+    inside = Status.CERTIFIED if {first, second} <= set(SURE) else Status.CONVERGED
+    for rtol, wanted in ((0.999 * width, Status.BUDGET), (1.001 * width, inside), (0.0, Status.BUDGET)):
+        found = quotient(above, below, rtol)
+        assert found.status is (Status.EXACT if first is second is Status.EXACT else wanted)
+        assert found == replace(quotient(above, below, RTOL), status=found.status)  # nothing else depends on it
+
+
+@pytest.mark.parametrize("quotient", [effective_rank, participation_ratio])
+def test_a_failed_part_fails_it(quotient: type) -> None:
+    broken = Estimate(*[math.nan] * 5, 3, 7, "overflow", Status.FAILED)
+    for parts in ((broken, part(1, 2)), (part(1, 2), broken), (broken, broken), (broken, part(-1, 1))):
+        found = quotient(*parts, RTOL)
+        assert found.status is Status.FAILED
+        assert np.isnan([found.value, found.stderr, found.lower, found.upper, found.confidence]).all()
+        assert found.method.endswith(": a part of it failed")
 
 
 ORDER = [Status.FAILED, Status.BUDGET, Status.LOWER_BOUND, Status.CONVERGED, Status.CERTIFIED, Status.EXACT]

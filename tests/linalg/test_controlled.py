@@ -1,5 +1,6 @@
 """Knowing tr A makes tr A^2 sharper, at no price in bias or in honesty."""
 
+import math
 from functools import cache
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_equal_traces_teach_nothing() -> None:
     found = controlled_square_estimate(rows, 7.0, "test")
     assert found.value == pytest.approx(3.0, rel=1e-14)
     assert found.stderr == pytest.approx(np.std([1, 2, 6, 3], ddof=1) / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("trace", [7.0, 0.3, -1e6])
+def test_traces_that_are_equal_up_to_rounding_teach_nothing(trace: float) -> None:
+    """The sums of 40 rounded numbers leave a spread that is rounding, and so would be the slope."""
+    x, w = np.full(40, 0.1), np.random.default_rng(0).standard_normal(40) ** 2
+    for shaken in (x, x * (1 + 2.0**-52 * (np.arange(40) % 3))):
+        found = controlled_square_estimate(np.stack([shaken, w], axis=1), trace, "test")
+        assert found.value == pytest.approx(w.mean(), rel=1e-12)
+        assert found.stderr == pytest.approx(w.std(ddof=1) / math.sqrt(40), rel=1e-12)
+
+
+def test_a_small_spread_is_still_a_lesson() -> None:
+    """w = 3 x, and x off its trace by 10^4 times its spread: that is a slope of 3, not rounding."""
+    x = 0.1 * (1 + 5e-3 * np.random.default_rng(0).standard_normal(40))
+    found = controlled_square_estimate(np.stack([x, 3 * x], axis=1), 7.0, "test")
+    assert found.value == pytest.approx(3 * 7.0, rel=1e-3)
 
 
 def test_an_overflow_is_a_failed_estimate() -> None:

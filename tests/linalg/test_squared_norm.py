@@ -85,11 +85,29 @@ def test_units() -> None:
 
 
 def test_the_limits() -> None:
-    nothing = squared_norm_estimate(np.zeros(3), 0.0, 0.95, "test", 3)
-    assert (nothing.value, nothing.lower, nothing.upper) == (0, 0, 0)
-    unseen = squared_norm_estimate(np.zeros(4), 3.0, 0.95, "test", 4)
-    assert (unseen.value, unseen.lower) == (0, 0)
-    assert unseen.upper == pytest.approx(2 * 9 * math.log(40) / 4)
+    for norm_bound in (0.0, 3.0):  # Az = 0 at a Gaussian z: A is zero
+        nothing = squared_norm_estimate(np.zeros(4), norm_bound, 0.95, "test", 3)
+        assert (nothing.value, nothing.lower, nothing.upper, nothing.status) == (0, 0, 0, Status.BUDGET)
+    rounding = squared_norm_estimate(np.array([1e-30, 3e-30]), 0.0, 0.95, "test", 2)
+    assert (rounding.value, rounding.lower, rounding.upper) == (2e-30, 0, 2e-30)
     broken = squared_norm_estimate(np.array([1.0, math.inf]), 1.0, 0.95, "test", 2)
     assert (broken.status, broken.num_samples, broken.num_matvecs) == (Status.FAILED, 2, 2)
     assert math.isnan(broken.value)
+
+
+@pytest.mark.parametrize("bound", [math.inf, math.nan])
+@pytest.mark.parametrize("squares", [[2.0, 4.0], [0.0, 0.0]])
+def test_without_a_bound_nothing_is_known(squares: list[float], bound: float) -> None:
+    found = squared_norm_estimate(np.array(squares), bound, 0.9, "test", 5)
+    assert (found.value, found.lower, found.upper) == (np.mean(squares), 0, math.inf)
+    assert (found.status, found.confidence, found.num_samples, found.num_matvecs) == (Status.BUDGET, 0.9, 2, 5)
+    assert not found.within(1e9)
+
+
+def test_a_growing_bound_leads_there() -> None:
+    """Continuous in the bound from below: the upper end grows beyond all, the lower one is 0 long before."""
+    found = [squared_norm_estimate(np.array([2.0, 4.0]), s, 0.95, "test", 2) for s in (1.0, 1e3, 1e6, 1e9)]
+    uppers = [e.upper for e in found]
+    assert uppers == sorted(set(uppers))
+    assert uppers[-1] > 1e12
+    assert [e.lower for e in found[1:]] == [0, 0, 0]

@@ -8,9 +8,12 @@ import pytest
 from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Status
-from scalecurv.measures import Curvature
+from scalecurv.measures import Curvature, Extremes
 from scalecurv.measures.curvature import CHAIN
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.krylov import krylov_run
+from scalecurv.measures.rank import jacobian_rank
+from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.query import Store, open_store
 from tests.networks import CASES, dense_at, fitted, problem
 from tests.outcomes import outcome, store_of
@@ -51,7 +54,10 @@ def test_six_links_against_dense_values() -> None:
     ]
     assert wanted[0] <= T**2 - F == pytest.approx(truth.curvature)
     assert [T**2 - F, *wanted[1:]] == sorted([T**2 - F, *wanted[1:]])
-    found = Curvature(1e-9).ask(Evaluation(point)).estimates
+    evaluation = Evaluation(point)
+    found = Curvature(1e-9).ask(evaluation).estimates
+    steps = Extremes(1e-9).ask(Evaluation(point)).estimates["lambda_max"].num_matvecs
+    assert evaluation.total_matvecs == steps + 21 + 1  # the short side of the Jacobian, and Hg
     assert [found[name].value for name in CHAIN] == pytest.approx(wanted, rel=1e-9)
     assert [found[name].method for name in CHAIN] == [f"{formula}: holds" for formula in FORMULAS]
     for name, value in zip(CHAIN, wanted, strict=True):
@@ -59,9 +65,22 @@ def test_six_links_against_dense_values() -> None:
         assert estimate.lower <= value * (1 + 1e-12)
         assert estimate.upper >= value * (1 - 1e-12)
         assert (estimate.status, estimate.num_samples) == (Status.CONVERGED, 0)  # as the rank is
-        assert estimate.num_matvecs >= 21  # those of the Jacobian, all of its short side
+        assert estimate.num_matvecs == steps  # trace and square are exact; products of the Jacobian are not H's
         assert estimate.confidence == pytest.approx(0.999)
         assert np.isnan(estimate.stderr)
+
+
+@pytest.mark.parametrize("rtol", [0.3, 1e-9])
+@pytest.mark.parametrize("route", [None, "sampled", "generic"])
+def test_links_pay_for_every_product_once(route: str | None, rtol: float) -> None:
+    """The Lanczos run is shared by T, F and lambda_max; only Hg, which K needs, and the rank's products are not in."""
+    evaluation, measure = Evaluation(fitted(), 1), Curvature(rtol, 100, route=route)
+    found = measure.ask(evaluation).estimates
+    rank = jacobian_rank(evaluation, measure.memory).num_matvecs
+    costs = {found[name].num_matvecs for name in CHAIN}
+    assert costs == {evaluation.total_matvecs - rank - 1} == {found["curvature_upper"].num_matvecs - 1}
+    moments = scalar_curvature(evaluation, measure.plan)
+    assert costs == {moments.matvecs_with(krylov_run(evaluation, measure.plan).space.num_matvecs)}
 
 
 def test_loose_intervals_leave_links_undecided() -> None:

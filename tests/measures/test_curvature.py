@@ -6,11 +6,14 @@ import torch
 from torch import nn
 
 from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
+from scalecurv.estimate import Status
 from scalecurv.geometry.bounds import general_bracket, psd_bracket
+from scalecurv.geometry.ratios import joint_status
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.krylov import krylov_run
+from scalecurv.measures.scalar_curvature import scalar_curvature
 from tests.matrices import symmetric
 from tests.networks import CASES, Dense, data, dense_at, fitted, oracle, problem, quadratic
 
@@ -108,7 +111,8 @@ def test_parts_and_prices(route: str | None) -> None:
         assert found["participation_ratio"].num_matvecs == 0
     steps = ends["lambda_max"].num_matvecs
     cost = found["scalar_curvature"].num_matvecs - 1
-    assert found["curvature_lower"].num_matvecs == found["curvature_upper"].num_matvecs >= max(cost, steps) + 1
+    bracket = found["curvature_lower"].num_matvecs
+    assert max(cost, steps) + 1 <= bracket == found["curvature_upper"].num_matvecs <= cost + steps + 1
     if route is not None:
         assert found["participation_ratio"].num_matvecs == cost
 
@@ -129,7 +133,33 @@ def test_no_effective_rank_where_the_largest_eigenvalue_may_be_zero() -> None:
 def test_a_sampled_bracket_is_wider_than_the_exact_one(seed: int) -> None:
     truth = oracle("relu")
     low, high = exact_bracket(truth)
-    found: dict[str, Estimate] = Curvature(0.1, 100, route="generic").ask(Evaluation(problem("relu"), seed)).estimates
+    evaluation = Evaluation(problem("relu"), seed)
+    found = Curvature(0.1, 100, route="generic").ask(evaluation).estimates
     assert found["curvature_lower"].value <= low <= truth.curvature <= high <= found["curvature_upper"].value
     assert found["curvature_lower"].confidence == pytest.approx(1 - 2 * 0.05 - 2 * 1e-3)
-    assert found["curvature_lower"].status is Status.BUDGET
+    assert found["curvature_lower"].num_matvecs == evaluation.total_matvecs
+
+
+@pytest.mark.parametrize("rtol", [0.3, 0.1, 1e-3])
+@pytest.mark.parametrize(("name", "route"), [("relu", None), ("relu", "sampled"), ("relu", "generic"), ("tanh", None)])
+def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route: str | None, rtol: float) -> None:
+    """Of what T, F and the ends of the spectrum share, the Lanczos run, every product is counted once."""
+    seen = set()
+    for seed in range(3):
+        evaluation, measure = Evaluation(problem(name), seed), Curvature(rtol, 100, route=route)
+        found = measure.ask(evaluation).estimates
+        parts, krylov = scalar_curvature(evaluation, measure.plan), krylov_run(evaluation, measure.plan)
+        steps, ends = krylov.space.num_matvecs, krylov.ends
+        for end in (found["curvature_lower"], found["curvature_upper"]):
+            assert end.num_matvecs == parts.matvecs_with(steps) + 1 == evaluation.total_matvecs
+            assert end.status is joint_status(parts.trace, parts.trace_h2, ends.largest, ends.smallest)
+        for part in (parts.trace, parts.trace_h2):
+            inside = part.within(rtol) or "absolute" in part.method
+            assert part.status is Status.EXACT or (part.status is not Status.BUDGET) == inside
+        seen.add(found["curvature_lower"].status)
+    if rtol == 1e-3:
+        assert seen == {Status.BUDGET if route or name == "tanh" else Status.CERTIFIED}
+    else:
+        assert seen - {Status.BUDGET} == {
+            Status.CONVERGED if route == "generic" or name == "tanh" else Status.CERTIFIED
+        }
