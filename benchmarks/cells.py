@@ -29,6 +29,7 @@ SPECTRA = {
     "outliers": np.concatenate([np.linspace(10, 20, 8), np.linspace(0, 0.5, NUM_PARAMS - 8)]),
     "flat": np.concatenate([np.ones(NUM_PARAMS // 2), np.zeros(NUM_PARAMS // 2)]),
     "power law": 1 / np.arange(1.0, NUM_PARAMS + 1),
+    "indefinite": np.linspace(-1.93, 2.0, NUM_PARAMS) ** 3,  # T is half of |H|_F: most of it cancels
 }
 
 
@@ -112,7 +113,7 @@ def _cell(name: str, problem: Problem) -> Cell:
 
 @cache
 def cells() -> tuple[Cell, ...]:
-    """Three spectra and two networks."""
+    """Four spectra and two networks."""
     return (*map(spectrum_cell, SPECTRA), digits_cell(30, "cross_entropy"), digits_cell(200, "mse"))
 
 

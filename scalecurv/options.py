@@ -42,7 +42,9 @@ _OPTIONS = (
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
     click.option(
-        "--dtype", type=click.Choice(["float32", "float64"]), help="Of products. Default: the checkpoint's own."
+        "--dtype",
+        type=click.Choice(["float32", "float64", "tf32"]),
+        help="Of products. Default: the checkpoint's own; tf32: float32 with a GPU's coarse products.",
     ),
     click.option(
         "--device",

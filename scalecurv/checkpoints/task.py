@@ -16,12 +16,15 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 from scalecurv.record import digest
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32}
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How products are computed: dtype (None: the checkpoint's own), device, mini-batch, bytes of temporaries."""
+    """How products are computed: dtype (None: the checkpoint's own), device, mini-batch, bytes of temporaries.
+
+    "tf32" is float32 whose matrix products a GPU may round to 10 bits; float32 itself never does.
+    """
 
     dtype: str | None = None
     device: str = "cpu"

@@ -30,6 +30,8 @@ class Analyst:
     def on(self, device: str, threads: int) -> Callable[[str], Outcome]:
         """The function path -> Outcome, on the device that this worker was assigned."""
         torch.set_num_threads(threads)
+        coarse = self.arithmetic.dtype == "tf32"  # 10 bits of mantissa, only where asked: see noise_floor
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = coarse
         bound = replace(self, arithmetic=replace(self.arithmetic, device=device))
         return bound._analyse
 

@@ -78,7 +78,7 @@ def test_provenance_says_with_what(run: Path) -> None:
             "batch_size": 4,
             "memory": 2 << 30,
             "seed": 5,
-            "measures": {"gradient": {}, "moments": {"rtol": 0.01, "max_matvecs": 64}},
+            "measures": {"gradient": {}, "moments": {"rtol": 0.01, "max_matvecs": 64, "memory": 2 << 30}},
         },
     }
 
@@ -121,3 +121,15 @@ def test_any_other_exception_is_a_bug(run: Path) -> None:
     analyse = analyst_of(run, "tests.engine.models:broken").on("cpu", 1)
     with pytest.raises(RuntimeError, match=r"^a shape went wrong$"):
         analyse(str(run / "step_7.pt"))
+
+
+@pytest.mark.parametrize(("asked", "coarse"), [("tf32", True), (None, False), ("float32", False), ("float64", False)])
+def test_coarse_products_only_where_asked(run: Path, asked: str | None, coarse: bool) -> None:
+    flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = not coarse
+    try:
+        outcome = replace(analyst_of(run), arithmetic=Arithmetic(dtype=asked)).on("cpu", 1)(str(run / "step_7.pt"))
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (coarse, coarse)
+        assert outcome.dtype == (asked or "float32")
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
