@@ -28,7 +28,7 @@ def summary(store: Store) -> str:
         table = _table(store, worked)
         lines += ["", table.to_string(index=False)]
         if table.apply(lambda column: column.str.endswith(MARK)).any(axis=None):
-            lines.append(f"{MARK} wider than the tolerance asked for: the products were spent first; see --max-matvecs")
+            lines.append(f"{MARK} {Status.BUDGET.advice}")
     for row in results[results["status"] == "failed"].itertuples():
         lines.append(f"failed: {row.error if row.checkpoint in row.error else f'{row.checkpoint}: {row.error}'}")
     lines += [f"broken file of the store: {reason}" for reason in store.broken.values()]

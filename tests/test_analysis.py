@@ -14,9 +14,9 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
 from scalecurv.estimate import Status
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
+from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation, Terms, run_here
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.square import deflation
 from tests.networks import data, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")

@@ -185,7 +185,7 @@ def test_show_prints_every_checkpoint(store: Path) -> None:
     assert header.split()[:5] == ["step", "loss", "grad_norm", "beta", "trace"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"]
     assert all("+-" in row for row in rows)
-    assert mark == "* wider than the tolerance asked for: the products were spent first; see --max-matvecs"
+    assert mark == "* The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one."
     assert failed.startswith(f"failed: {store.parent}/run/step_9.pt ")
 
 

@@ -82,7 +82,7 @@ def test_what_is_wider_than_asked_is_marked(tmp_path: Path) -> None:
     spent = {("trace", ""): sampled(2.0, 0.5, Status.BUDGET), ("lambda_max", ""): CERTIFIED}
     lines = summary(open_store(store_of(tmp_path, outcome("/runs/step_2.pt", record("k", spent))))).splitlines()
     assert table(lines[3:5])[1][4:6] == ["2.0 +- 0.5 (95 %) *", "4.0 in [4.0, 4.5] (99 %)"]
-    assert lines[-1] == "* wider than the tolerance asked for: the products were spent first; see --max-matvecs"
+    assert lines[-1] == f"* {Status.BUDGET.advice}"
 
 
 def test_several_tasks_are_all_named(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
+from scalecurv.measures.deflation import METHOD, Deflation, deflation
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scales import settled, trace_floor
-from scalecurv.measures.square import METHOD, Deflation, deflation, exact_square, sampled_square
 from scalecurv.student import mean_estimate
 
 

@@ -8,12 +8,14 @@ from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
 from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.linalg.sequential import FIRST_LOOK, Tolerance, estimate_until
+from scalecurv.measures.deflation import METHOD, deflation
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scales import difference_floor, settled, trace_floor
-from scalecurv.measures.square import METHOD, deflation, exact_square, sampled_square
 
 
 @dataclass(frozen=True)

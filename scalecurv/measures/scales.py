@@ -6,7 +6,7 @@ import numpy as np
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.sequential import Tolerance
-from scalecurv.measures.square import Deflation
+from scalecurv.measures.deflation import Deflation
 
 SHARE = 0.1  # of what cancels: a number below this share of it is asked for to rtol of the share
 

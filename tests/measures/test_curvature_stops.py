@@ -7,11 +7,12 @@ from torch import nn
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Moments
+from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scalar_curvature import scalar_curvature
-from scalecurv.measures.square import deflation, sampled_square
 from tests.matrices import symmetric
 from tests.networks import data, network, quadratic
 

@@ -9,9 +9,9 @@ import torch
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature, Moments
+from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.square import deflation
 from tests.matrices import symmetric
 from tests.networks import layer_slices, oracle, problem, quadratic
 

@@ -7,10 +7,10 @@ import pytest
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.sequential import Tolerance
+from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scales import difference_floor, settled, trace_floor
-from scalecurv.measures.square import deflation
 from tests.matrices import symmetric
 from tests.networks import quadratic
 

@@ -1,62 +1,23 @@
-"""tr H^2, until whoever asks is content: exact over pairs of samples, or deflated Hutchinson with what is known."""
+"""tr H^2 from deflated Hutchinson terms, until whoever asks is content."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from scalecurv.curvature.block_norms import block_norms
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.controlled import controlled_square_estimate
-from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.extremes import extreme_eigenvalues
 from scalecurv.linalg.hutchinson import trace_square_estimate
 from scalecurv.linalg.remainder import Remainder
 from scalecurv.linalg.restarted_extremes import STREAM
 from scalecurv.linalg.sequential import FIRST_LOOK, looks
 from scalecurv.linalg.squared_norm import squared_norm_estimate
+from scalecurv.measures.deflation import METHOD, Deflation, deflation
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.krylov import Krylov, deflated_space
 from scalecurv.measures.plan import Plan
 
-METHOD = "deflated hutchinson"
 EARLY_LOOKS = (4, 8, 16)  # at these the interval is proven
 CERTIFICATES = 4e-3  # the four bounds on eigenvalues that a proven interval may rest on, 1e-3 each
 Content = Callable[[Estimate], bool]
-
-
-@dataclass(frozen=True)
-class Deflation:
-    """The Krylov space that is taken out, and the terms of what is left."""
-
-    krylov: Krylov
-    terms: DeflatedTerms
-
-    @property
-    def num_matvecs(self) -> int:
-        return self.krylov.space.num_matvecs
-
-    def rows(self, evaluation: Evaluation, count: int) -> np.ndarray:
-        """Terms of tr H and tr H^2 themselves, then by layer: what was taken out is added to each."""
-        return evaluation.terms(count, self.terms, ("deflated terms", self.krylov.name)) + self.terms.known
-
-
-def deflation(evaluation: Evaluation, plan: Plan) -> Deflation:
-    """What the Lanczos run of this plan lets be taken out, remembered."""
-    krylov = deflated_space(evaluation, plan)
-    terms = DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values()))
-    return evaluation.once(("deflation", krylov.name), lambda: Deflation(krylov, terms))
-
-
-def exact_square(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate] | None:
-    """tr H^2 by layer's name, "" for the whole, where the structure gives it at a fair price; else None."""
-    mlp = plan.structure(evaluation.problem)
-    if mlp is None or not plan.square_is_exact(evaluation.problem, mlp):
-        return None
-    norms = evaluation.once("block norms", lambda: block_norms(evaluation.double, mlp).cpu().numpy())
-    method = "sum over pairs of samples and layers"
-    layers = {name: Estimate.exact(float(row.sum()), method) for name, row in zip(mlp.layers, norms, strict=True)}
-    return {"": Estimate.exact(float(norms.sum()), method), **layers}
 
 
 def sampled_square(evaluation: Evaluation, plan: Plan, trace: float | None, content: Content) -> Estimate:

@@ -8,9 +8,11 @@ from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.dense import DenseOperator
 from scalecurv.linalg.squared_norm import squared_norm_estimate
+from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.square import deflation, exact_square, sampled_square
+from scalecurv.measures.sampled_square import sampled_square
 from tests.networks import oracle, problem
 
 MEMORY = 1 << 30
