@@ -4,7 +4,8 @@ K of digits MLPs at init, early and trained, under both losses, to a 95 % half-w
 U-statistic's number of products follows from the spread that 512 of its own terms show; ours is counted, the
 gradient's product, the Krylov basis, the certificate and the probes all included. The truth is the exact route,
 which takes a single product and which tests check against dense Hessians. `off` is the largest error made, `outside`
-how many of the intervals missed.
+how many of the intervals missed. Where 4,000 products did not reach 1 % (`within` below 10), what more would have
+been needed is extrapolated from the interval that they gave.
 
     python benchmarks/curvature_error.py
 """
@@ -18,6 +19,7 @@ from points import Point, points
 from scipy.stats import norm
 
 from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.estimate import Estimate
 from scalecurv.linalg import hutchinson
 from scalecurv.measures import Curvature
 from scalecurv.measures.evaluation import Evaluation
@@ -47,6 +49,13 @@ def plain_products(point: Point, K: float) -> float:
     return 1 + (first + np.sqrt(first**2 + 4 * second * target)) / (2 * target)
 
 
+def products(K: Estimate) -> float:
+    """Products that this interval took; where they were spent before 1 %, what it would have taken, by the square law."""
+    if K.within(RTOL):
+        return K.num_matvecs
+    return K.num_matvecs + K.num_samples * ((K.halfwidth / (RTOL * abs(K.value))) ** 2 - 1)
+
+
 def row(point: Point) -> dict[str, object]:
     """One line of the table."""
     exact = Curvature(RTOL, 4000, route="exact").ask(Evaluation(point.problem)).estimates
@@ -55,7 +64,7 @@ def row(point: Point) -> dict[str, object]:
         Curvature(RTOL, 4000, route="sampled").ask(Evaluation(point.problem, seed)).estimates["scalar_curvature"]
         for seed in range(SEEDS)
     ]
-    ours = max(e.num_matvecs for e in found)
+    ours = max(products(e) for e in found)
     plain = plain_products(point, K)
     return {
         "net": point.net,
@@ -64,13 +73,13 @@ def row(point: Point) -> dict[str, object]:
         "K": K,
         "T^2/F": exact["participation_ratio"].value,
         "plain": plain,
-        "ours, mean": np.mean([e.num_matvecs for e in found]),
+        "ours, mean": np.mean([products(e) for e in found]),
         "ours, most": ours,
         "probes": max(e.num_samples for e in found),
         "plain / ours": plain / ours,
         "off": max(abs(e.value / K - 1) for e in found),
         "outside": sum(not e.lower <= K <= e.upper for e in found),
-        "within 1 %": sum(e.within(RTOL) for e in found),
+        "within": sum(e.within(RTOL) for e in found),
     }
 
 

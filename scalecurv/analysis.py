@@ -1,17 +1,13 @@
 """One Problem and a request: its measures, their records."""
 
-import math
 import time
 from collections.abc import Container
 from dataclasses import dataclass
 
-from scalecurv.curvature.nonfinite import locate_nonfinite
-from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
-from scalecurv.errors import CheckpointError
 from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.measures.check import check_point
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
-from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.record import Record, measure_key
 
@@ -67,24 +63,13 @@ def analyze(
     for key, measure in todo.items():
         began = time.perf_counter()
         try:
-            _check(evaluation)
+            check_point(evaluation)
             findings = measure.ask(evaluation)
-        except FloatingPointError as error:
+        except (FloatingPointError, OverflowError) as error:
             findings = _failed(measure, str(error))
         seconds = time.perf_counter() - began
         records.append(Record(key, measure.name, findings.by_component, findings.arrays, seconds, measure.version))
     return tuple(records), evaluation.total_matvecs
-
-
-def _check(evaluation: Evaluation) -> None:
-    """The loss is a function, it and its gradient are finite; memoised, so that only the first measure pays."""
-    preflight(evaluation.problem)
-    loss, grad_norm, _ = loss_and_slope(evaluation)
-    for name, value in (("loss", loss), ("gradient norm", grad_norm)):
-        if not math.isfinite(value):
-            place = locate_nonfinite(evaluation.problem)
-            seen = f", first seen in {place}" if place else ""  # a norm can overflow where every entry is finite
-            raise CheckpointError(f"the {name} is {value} at these weights{seen}; there is no curvature to speak of")
 
 
 def _failed(measure: Measure, reason: str) -> Findings:

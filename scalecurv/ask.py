@@ -5,13 +5,14 @@ from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
+from scalecurv.measures.check import check_point
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
 
 
 def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
-    preflight(problem)
     evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
+    check_point(evaluation)
     return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
 
 

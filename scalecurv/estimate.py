@@ -82,7 +82,13 @@ class Estimate:
         """offset + scale x, its interval turned over where `scale` is negative."""
         ends = sorted((offset + scale * self.lower, offset + scale * self.upper))
         value = offset + scale * self.value
+        if not math.isfinite(value):
+            return Estimate(NAN, NAN, NAN, NAN, NAN, self.num_samples, self.num_matvecs, self.method, Status.FAILED)
         return replace(self, value=value, stderr=abs(scale) * self.stderr, lower=ends[0], upper=ends[1])
+
+    def widened(self, slack: float) -> "Estimate":
+        """Both ends moved out by `slack` >= 0."""
+        return replace(self, lower=self.lower - slack, upper=self.upper + slack) if slack else self
 
     def __float__(self) -> float:
         return self.value

@@ -17,7 +17,7 @@ from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
 from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation, Terms, run_here
 from scalecurv.measures.plan import Plan
-from tests.networks import data, network, problem
+from tests.networks import data, dense_at, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
 EVERYTHING = measures_named(tuple(MEASURES), rtol=0.3, max_matvecs=100)
@@ -84,36 +84,45 @@ def test_without_loss_or_slope_there_is_no_curvature(measure, scale: float, dtyp
         analyze(Problem(model, data("mse"), "mse"), Request((measure,)), IDENTITY)
 
 
-def steep() -> Problem:
-    """A finite loss and slope whose products overflow in single precision: f = a b x with x about 1e15."""
-    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+def steep(dtype: torch.dtype) -> Problem:
+    """A finite loss and slope, but a product with the slope that overflows: f = a b x with x large."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).to(dtype)
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(1.0)
-    x = torch.tensor([[1e15]])
-    return Problem(model, (x, torch.zeros(1, 1)), "mse")
+    x = torch.tensor([[1e15 if dtype == torch.float32 else 1e60]], dtype=dtype)
+    return Problem(model, (x, torch.zeros_like(x)), "mse")
 
 
-def test_an_overflow_later_is_a_failed_record_and_not_the_end() -> None:
-    records, _ = analyze(steep(), Request(EVERYTHING), IDENTITY)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_overflow_later_is_a_failed_record_and_not_the_end(dtype: torch.dtype) -> None:
+    records, _ = analyze(steep(dtype), Request(EVERYTHING), IDENTITY)
     failed = {r.measure: r.failed for r in records}
     assert failed == {
-        "gradient": True,  # H g overflows
+        "gradient": True,  # H g overflows, or its square
         "extremes": False,
         "moments": False,
-        "curvature": True,
+        "curvature": dtype == torch.float64,  # which takes the slope in double
         "rank": False,  # in double
         "spectrum": False,
     }
-    gradient = records[0]
+    gradient, curvature = records[0], records[3].estimates
+    if dtype == torch.float64:
+        assert {name for (name, _), e in gradient.estimates.items() if e.status is Status.FAILED} == {"ghg", "gh2g"}
+        assert curvature["scalar_curvature", ""].status is Status.FAILED
+        return
+    K, truth = curvature["scalar_curvature", ""], dense_at(steep(dtype)).curvature
+    assert K.lower <= truth <= K.upper
+    assert curvature["curvature_lower", ""].value <= truth <= curvature["curvature_upper", ""].value
     reason = "a product in torch.float32 is not finite; try --dtype float64, or look at the weights"
     assert set(gradient.estimates) == {(name, "") for name in Gradient.quantities}
     assert {(e.status, e.method) for e in gradient.estimates.values()} == {(Status.FAILED, reason)}
 
 
-def test_a_measure_without_quantities_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [FloatingPointError, OverflowError])  # of a tensor, of a Python number
+def test_a_measure_without_quantities_can_fail(monkeypatch: pytest.MonkeyPatch, error: type[ArithmeticError]) -> None:
     def broken(self: HessianOperator, V: torch.Tensor) -> torch.Tensor:
-        raise FloatingPointError("overflow")
+        raise error("overflow")
 
     monkeypatch.setattr(HessianOperator, "_matmat", broken)
     records, _ = analyze(problem("relu"), Request(measures_named(("spectrum", "rank"))), IDENTITY)

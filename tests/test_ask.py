@@ -10,9 +10,10 @@ import torch
 
 import scalecurv as sc
 from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.errors import CheckpointError
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import data, network, oracle, problem
+from tests.networks import data, dense_at, network, oracle, problem
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,22 @@ def test_a_problem_in_another_precision_has_its_own_answers() -> None:
     single = sc.trace(point.astype(torch.float32))
     assert single.value != double.value
     assert single.value == pytest.approx(double.value, rel=1e-5)
+
+
+@pytest.mark.parametrize("ask", [sc.trace, sc.scalar_curvature, sc.lambda_max, sc.functional_rank])
+def test_a_loss_that_overflows_is_located(ask) -> None:
+    """Outputs of 1e30 are numbers in float32, their squares are not."""
+    model = network("relu").float()
+    with torch.no_grad():
+        model[4].weight *= 1e30
+    point = sc.Problem(model, data("mse"), "mse")
+    assert point.outputs(point.theta, point.x).abs().max() < torch.inf
+    seen = "the loss is inf at these weights, first seen in the loss at sample 0 (batch 0)"
+    for _ in range(2):  # asked again, it is no better
+        with pytest.raises(CheckpointError, match=f"^{re.escape(seen)}; there is no curvature to speak of$"):
+            ask(point)
+    double = point.astype(torch.float64)
+    assert sc.trace(double).value == pytest.approx(dense_at(double).trace(), rel=1e-10)  # there it has one
 
 
 def test_what_was_remembered_dies_with_the_problem() -> None:

@@ -27,12 +27,12 @@ class MLP:
     @property
     def homogeneous(self) -> bool:
         """Whether every hidden neuron sits under a positively homogeneous activation."""
-        return all(isinstance(a, HOMOGENEOUS) for a in self.activations)
+        return all(type(a) in HOMOGENEOUS for a in self.activations)
 
     @property
     def piecewise_linear(self) -> bool:
         """Whether the outputs have no second derivative along any single parameter, at almost every theta."""
-        return all(isinstance(a, PIECEWISE_LINEAR) for a in self.activations)
+        return all(type(a) in PIECEWISE_LINEAR for a in self.activations)
 
 
 def recognise_mlp(model: nn.Module) -> MLP | None:
@@ -43,6 +43,8 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
     a subclass of a layer) or shares a parameter between layers is None.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
+        return None
+    if nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks:
         return None
     if type(model).forward is not nn.Sequential.forward or any(_altered(m) for m in model.modules()):
         return None

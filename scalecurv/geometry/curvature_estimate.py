@@ -18,7 +18,7 @@ def scalar_curvature_estimate(
     biased by the variance of the mean (Hoeffding 1948). The standard error is that of the m pseudo-values
     m K - (m - 1) K_(-i) (Quenouille 1956; Tukey 1958), which carries the covariance of z'Hz and |Hz|^2.
     That error is proportional to |T|, and luckily small where the mean of x happens to be: at the far end of T's own
-    interval T^2 lies beta t^2 var(x) / m further out than a straight line says, by which both ends are moved.
+    interval K lies beta t^2 var(x) / m further out than a straight line says; either end is moved by half of that.
     With beta = 1 and ghg = gh2g = 0 this estimates T^2 - F.
     """
     m = len(rows)
@@ -33,7 +33,7 @@ def scalar_curvature_estimate(
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
         whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
         without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
-        bend = beta * float(np.var(x, ddof=1)) / m
+        bend = beta / 2 * float(np.var(x, ddof=1)) / m
     found = jackknife_estimate(whole, without, "u-statistic and jackknife", confidence, unbiased=True)
     quantile = found.halfwidth / found.stderr if found.stderr > 0 else 0.0
     return replace(found, lower=found.lower - quantile**2 * bend, upper=found.upper + quantile**2 * bend)

@@ -19,8 +19,8 @@ def largest_eigenvalue_bound(alphas: np.ndarray, betas: np.ndarray, n: int, delt
     """
     ritz = eigvalsh_tridiagonal(alphas, betas[:-1])
     top, scale = float(ritz[-1]), float(np.abs(ritz).max())
-    if n == 1 or betas[-1] <= 1e-12 * max(scale, np.finfo(np.float64).tiny):
-        return top  # the space is invariant: the Ritz value is the eigenvalue
+    if n == 1 or betas[-1] == 0:
+        return top  # the space is all there is: the Ritz value is the eigenvalue
     target = -0.5 * math.log(betaincinv(0.5, (n - 1) / 2, delta))
     low, high = top, top + max(scale, float(betas[-1]))
     while _log_polynomial(high, alphas, betas) < target:

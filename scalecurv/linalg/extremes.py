@@ -1,14 +1,14 @@
 """The two ends of a spectrum from one Lanczos run, each inside a two-sided certificate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.linalg import eigvalsh_tridiagonal
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.certificate import largest_eigenvalue_bound
-from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
+from scalecurv.linalg.lanczos import BREAKDOWN, Lanczos, LanczosProcess
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
 from scalecurv.linalg.sequential import Tolerance
@@ -31,6 +31,10 @@ class Ends:
     def norm(self) -> float:
         """A bound on |A|_2 that fails with probability at most 2 DELTA."""
         return max(abs(self.largest.upper), abs(self.smallest.lower))
+
+    def charged(self, num_matvecs: int) -> "Ends":
+        """The same ends, `num_matvecs` products dearer."""
+        return Ends(*(replace(end, num_matvecs=end.num_matvecs + num_matvecs) for end in (self.largest, self.smallest)))
 
     @property
     def known(self) -> bool:
@@ -63,29 +67,39 @@ def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_m
     return run
 
 
-def ends_of(run: Lanczos, rtol: float) -> Ends:
+def ends_of(run: Lanczos, rtol: float, noise: float = 0.0) -> Ends:
     """Both ends from one run with a Gaussian start.
 
     A Ritz value is a bound from the inside; from the outside the Lanczos polynomial bounds each end with
     probability 1 - 10^-3. The tolerance of an end is rtol |its value|, or rtol |A| / 10 where it is closer to zero
-    than that.
+    than that. `noise` bounds what the arithmetic adds to A in norm, beyond a few ulps.
     """
     n = run.basis.shape[0]
     betas = run.betas.copy()
-    betas[-1] = run.residual_norm
+    if len(betas) < n:  # a residual that is taken for zero is known no better than this
+        betas[-1] = max(betas[-1], BREAKDOWN * torch.finfo(run.basis.dtype).eps * run.scale)
+    else:
+        betas[-1] = 0.0
     ritz = eigvalsh_tridiagonal(run.alphas, betas[:-1])
     top, bottom = float(ritz[-1]), float(ritz[0])
     above = largest_eigenvalue_bound(run.alphas, betas, n, DELTA)
     below = -largest_eigenvalue_bound(-run.alphas, betas, n, DELTA)
-    return certified_ends(bottom, top, below, above, rtol, run.basis.dtype, run.num_matvecs)
+    return certified_ends(bottom, top, below, above, rtol, run.basis.dtype, run.num_matvecs, noise)
 
 
 def certified_ends(
-    bottom: float, top: float, below: float, above: float, rtol: float, dtype: torch.dtype, num_matvecs: int
+    bottom: float,
+    top: float,
+    below: float,
+    above: float,
+    rtol: float,
+    dtype: torch.dtype,
+    num_matvecs: int,
+    noise: float = 0.0,
 ) -> Ends:
     """Ritz values bottom..top with the bounds below..above around them, rounding added, as estimates."""
     norm = max(abs(top), abs(bottom))
-    slack = ROUNDING * torch.finfo(dtype).eps * norm
+    slack = max(ROUNDING * torch.finfo(dtype).eps * norm, noise)
     tolerance = Tolerance(rtol, NEAR_ZERO * norm)
 
     def end(value: float, lower: float, upper: float) -> Estimate:

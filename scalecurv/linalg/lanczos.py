@@ -12,6 +12,7 @@ from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
 from scalecurv.linalg.quadrature import Quadrature, gauss_quadrature
 
+BREAKDOWN = 10  # ulps of |A|, as far as the run has seen it, below which a residual is taken for zero
 Stop = Callable[[np.ndarray, np.ndarray], bool]
 
 
@@ -21,7 +22,7 @@ class Lanczos:
 
     `basis` Q has shape (n, k) in the operator's dtype; `alphas` (k,) is T's diagonal, betas[:-1] its
     off-diagonal and betas[-1] = |r|; `residual` r has shape (n,). `invariant` says that r vanished: the basis
-    spans an invariant subspace and every Ritz value is an eigenvalue.
+    spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision.
     """
 
     basis: Tensor
@@ -38,6 +39,11 @@ class Lanczos:
     def projected(self) -> np.ndarray:
         """T = Q'AQ of shape (k, k)."""
         return np.diag(self.alphas) + np.diag(self.betas[:-1], 1) + np.diag(self.betas[:-1], -1)
+
+    @property
+    def scale(self) -> float:
+        """The size of A as far as the run has seen it: the largest coefficient."""
+        return float(max(np.abs(self.alphas).max(), self.betas.max()))
 
     @property
     def residual_norm(self) -> float:
@@ -104,7 +110,7 @@ class LanczosProcess:
         scale = max(np.abs(self._alphas[:k]).max(), self._betas[:k].max(), float(norms(product)[0]))
         if not np.isfinite(scale):
             raise FloatingPointError(f"a Lanczos coefficient in {self.operator.dtype} is not finite: |Av|^2 overflows")
-        floor = 10 * torch.finfo(self.operator.dtype).eps
+        floor = BREAKDOWN * torch.finfo(self.operator.dtype).eps
         self.invariant = bool(k == self.operator.shape[0] or beta <= floor * scale)
         self._rows[k] = residual[:, 0] / (beta or 1.0)
         self.steps = k

@@ -9,7 +9,7 @@ from scalecurv.linalg.orthogonalize import project_out
 class Remainder(LinearOperator):
     """z -> R A R z for orthonormal Q of shape (n, k); one product of A each.
 
-    Its eigenvalues interlace with those of A, so that no bound on A's spectrum is ever too small for it.
+    Its eigenvalues outside Q interlace with those of A, so that no bound on |A| is ever too small for it.
     """
 
     symmetric = True

@@ -22,7 +22,7 @@ class Restarted:
 
 
 def restarted_extremes(
-    operator: LinearOperator, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int
+    operator: LinearOperator, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int, noise: float = 0.0
 ) -> Restarted:
     """Go on from `space` with at most `num_matvecs` products while never holding more than 1.5 `size` + 2 vectors.
 
@@ -44,7 +44,9 @@ def restarted_extremes(
     above = np.linalg.eigvalsh(_bordered(kept, rest.largest.upper))[-1]
     below = np.linalg.eigvalsh(_bordered(kept, rest.smallest.lower))[0]
     bottom, top = float(kept.values[0]), float(kept.values[-1])
-    ends = certified_ends(bottom, top, min(float(below), bottom), max(float(above), top), rtol, operator.dtype, spent)
+    ends = certified_ends(
+        bottom, top, min(float(below), bottom), max(float(above), top), rtol, operator.dtype, spent, noise
+    )
     return Restarted(ends, replace(kept, num_matvecs=spent))
 
 

@@ -12,9 +12,9 @@ MIN_VECTORS = 4
 
 @dataclass(frozen=True)
 class Budget:
-    """max_matvecs = 3 (gradient, spot check) + `lanczos` + `check` + `probes`, the same whichever measures are asked.
+    """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
-    `spectrum` has a budget of its own, of the same size, and the Jacobian's products are bounded by memory.
+    At an exact fit the bounds take six more. `spectrum` has a budget of its own, of the same size, and the Jacobian's products are bounded by memory.
     """
 
     max_matvecs: int
@@ -35,7 +35,7 @@ class Budget:
 
     @property
     def probes(self) -> int:
-        return self.max_matvecs - 3 - self.lanczos - self.check
+        return self.max_matvecs - 8 - self.lanczos - self.check
 
     def vectors(self, memory: int, vector_bytes: int) -> int:
         """Vectors that one Krylov space may hold: all of `lanczos`, or a third of what fits, so that it can restart."""

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import NAN, Estimate
-from scalecurv.geometry.bounds import general_bracket, psd_bracket
+from scalecurv.geometry.bounds import Interval, general_bracket, psd_bracket
 from scalecurv.geometry.chain import LINKS, chain
 from scalecurv.geometry.ratios import effective_rank, interval_of, joint_status, participation_ratio
-from scalecurv.measures.definite import positive_semidefinite
+from scalecurv.measures.definite import Definite, nearly_semidefinite
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.interpolation import interpolates
@@ -73,44 +73,56 @@ class Curvature(Measure):
 
 def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> tuple[Estimate, Estimate]:
     """The ends of what K may be, each an estimate whose interval is the bound itself."""
-    beta, ends = gradient_facts(evaluation).beta, krylov.ends
-    used: tuple[Estimate, ...]
-    if positive_semidefinite(evaluation, krylov):
+    beta, ends = gradient_facts(evaluation, double=True).beta, krylov.ends
+    near = nearly_semidefinite(evaluation)
+    used: tuple[Estimate, ...] = (found.trace, found.trace_h2, ends.largest, ends.smallest)
+    cost = found.matvecs_with(ends.largest.num_matvecs) + 1
+    if near is not None:
         method, used = "positive semidefinite: T and lambda_max", (found.trace, ends.largest)
-        bracket = psd_bracket(interval_of(found.trace), interval_of(ends.largest), beta)
+        T, F, lam = _of_semidefinite_part(found, krylov, near)
+        low, high = psd_bracket(T, lam, beta)
+        size = max(map(abs, T))
+        # between K of that part and K, rounding included
+        slack = beta * (2 * size * near.trace + near.of_square(F[1]) + 1e-15 * size**2)
+        bracket = low - slack, high + slack
+        cost += near.num_matvecs
     else:
         method = "any signs: T, F and the ends of the spectrum"
-        used = (found.trace, found.trace_h2, ends.largest, ends.smallest)
         spectrum = (ends.smallest.lower, ends.largest.upper)
         bracket = general_bracket(interval_of(found.trace), interval_of(found.trace_h2), spectrum, beta)
     confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
-    cost = found.matvecs_with(krylov.space.num_matvecs) + 1
     lower, upper = (
         Estimate(bound, NAN, bound, bound, confidence, 0, cost, method, joint_status(*used)) for bound in bracket
     )
     return lower, upper
 
 
+def _of_semidefinite_part(
+    found: ScalarCurvature, krylov: Krylov, near: Definite
+) -> tuple[Interval, Interval, Interval]:
+    """Intervals of T, F and lambda_max that hold those of G, where H = G + R and R is all but zero."""
+    F = found.trace_h2
+    return (
+        interval_of(found.trace.widened(near.trace)),
+        interval_of(F.widened(near.of_square(F.upper))),
+        interval_of(krylov.ends.largest.widened(near.norm)),
+    )
+
+
 def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memory: int) -> dict[str, Estimate]:
-    if not interpolates(evaluation):
+    near = nearly_semidefinite(evaluation)
+    if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest
     used = (found.trace, found.trace_h2, largest, rank)
     confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
-    cost = found.matvecs_with(krylov.space.num_matvecs)
-    links = chain(*(interval_of(part) for part in used))
+    cost = found.matvecs_with(largest.num_matvecs) + rank.num_matvecs + near.num_matvecs
+    links = chain(*_of_semidefinite_part(found, krylov, near), interval_of(rank))
+    status = joint_status(*used)
     return {
         name: Estimate(
-            link.value,
-            NAN,
-            link.lower,
-            link.upper,
-            confidence,
-            0,
-            cost,
-            f"{link.formula}: {link.verdict}",
-            joint_status(*used),
+            link.value, NAN, link.lower, link.upper, confidence, 0, cost, f"{link.formula}: {link.verdict}", status
         )
         for name, link in zip(CHAIN, links, strict=True)
     }

@@ -1,29 +1,56 @@
-"""Whether H is positive semidefinite: by what the loss is made of, or by the certificate on its smallest eigenvalue."""
+"""How far H may be from positive semidefinite, by what the loss is made of."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 
+from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.layers import structure_of
-from scalecurv.linalg.extremes import ROUNDING
+from scalecurv.linalg.counting import CountingOperator
+from scalecurv.linalg.inner import norms
+from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.interpolation import interpolates
-from scalecurv.measures.krylov import Krylov
-from scalecurv.measures.noise import noise_floor
+
+STREAM = "residual part"
+VECTORS = 3
+CAUTION = 4.0  # |R|_F beyond this times the largest of three |Rv|: about once in 1e5 for R of rank 2
 
 
-def positive_semidefinite(evaluation: Evaluation, krylov: Krylov) -> bool:
-    """H = G + R with G positive semidefinite: R vanishes at an exact fit under mse, and in a model of one affine layer.
+@dataclass(frozen=True)
+class Definite:
+    """H = G + R with G positive semidefinite and |R|_F <= `norm`, |tr R| <= `trace`: known up to these."""
 
-    Elsewhere the certified lower bound on lambda_min has to lie above minus the noise floor of a product, |H| times it.
+    norm: float = 0.0
+    trace: float = 0.0
+    num_matvecs: int = 0
+
+    def of_square(self, trace_h2: float) -> float:
+        """By how much |G|_F^2 may differ from |H|_F^2."""
+        return 2 * math.sqrt(max(trace_h2, 0.0)) * self.norm + self.norm**2
+
+
+def nearly_semidefinite(evaluation: Evaluation) -> Definite | None:
+    """What H lacks of being positive semidefinite, remembered; None where nothing says that it nearly is.
+
+    R, the part of H that the residuals weigh, is absent in a model of one affine layer, and small at an exact fit
+    under mse: there its norm is taken from products of H and G in float64. An eigenvalue bound decides nothing here, as
+    it cannot tell zero from slightly negative.
     """
-    if interpolates(evaluation):
-        return True
     mlp = structure_of(evaluation.problem)
     if mlp is not None and len(mlp.layers) == 1 and evaluation.problem.loss.factor is not None:
-        return True
-    share = noise_floor(evaluation).value
-    if math.isnan(share):
-        share = 0.0
-    share = max(share, 2 * ROUNDING * torch.finfo(evaluation.problem.dtype).eps)
-    return krylov.ends.smallest.lower >= -share * krylov.ends.norm
+        return Definite()
+    if not interpolates(evaluation):
+        return None
+
+    def compute() -> Definite:
+        problem = evaluation.double
+        G = evaluation.once("double gauss-newton", lambda: CountingOperator(GaussNewtonOperator(problem)))
+        V = probes(problem.num_params, evaluation.seed, STREAM, range(VECTORS), "gaussian", torch.float64)
+        V = V.to(problem.device)
+        norm = CAUTION * float(norms(evaluation.double_hessian.matmat(V) - G.matmat(V)).max())
+        trace = 0.0 if mlp is not None else math.sqrt(problem.num_params) * norm
+        return Definite(norm, trace, 2 * VECTORS)
+
+    return evaluation.once("definite", compute)

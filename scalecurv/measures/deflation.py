@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalecurv.estimate import Estimate
 from scalecurv.linalg.deflated import DeflatedTerms
+from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov, deflated_space
+from scalecurv.measures.noise import Rounding
 from scalecurv.measures.plan import Plan
 
 METHOD = "deflated hutchinson"
@@ -33,3 +36,14 @@ def deflation(evaluation: Evaluation, plan: Plan) -> Deflation:
     krylov = deflated_space(evaluation, plan)
     terms = DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values()))
     return evaluation.once(("deflation", krylov.name), lambda: Deflation(krylov, terms))
+
+
+def sampled_trace(rows: np.ndarray, noise: Rounding) -> Estimate:
+    """tr H from the first column of deflated terms, what rounding may add to it included."""
+    return trace_estimate(rows, METHOD).widened(noise.trace)
+
+
+def sampled_moment(rows: np.ndarray, noise: Rounding) -> Estimate:
+    """tr H^2 from the second column of deflated terms, likewise."""
+    found = trace_square_estimate(rows, METHOD)
+    return found.widened(noise.of_square(found.value))

@@ -89,7 +89,7 @@ class Evaluation:
     def total_matvecs(self) -> int:
         """Products taken so far, each counted once however many values rest on it."""
         total = self.hessian.num_matvecs + self._term_matvecs
-        for name in ("jacobian", "double hessian"):
+        for name in ("jacobian", "double hessian", "double gauss-newton"):
             if name in self._memory:
                 total += self._memory[name].num_matvecs + self._memory[name].num_rmatvecs
         return total

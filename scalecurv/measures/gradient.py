@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from scalecurv.curvature.kinks import kinks
@@ -12,6 +13,7 @@ from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import beta_of
 from scalecurv.linalg.inner import dots, norms
+from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.noise import noise_floor
@@ -42,23 +44,34 @@ def loss_and_slope(evaluation: Evaluation) -> tuple[float, float, Tensor]:
     return evaluation.once("loss and slope", compute)
 
 
-def gradient_facts(evaluation: Evaluation) -> GradientFacts:
-    """One gradient and one Hessian product, remembered."""
+def gradient_facts(evaluation: Evaluation, double: bool = False) -> GradientFacts:
+    """One gradient and one Hessian product, remembered; `double` takes both in float64 whatever the problem's dtype."""
+    if double and evaluation.problem.dtype != torch.float64:
+        return evaluation.once("double gradient", lambda: _in_double(evaluation))
 
     def compute() -> GradientFacts:
         loss, norm, g = loss_and_slope(evaluation)
-        block = g[:, None]
-        Hg = evaluation.hessian.matmat(block)
-        return GradientFacts(loss, norm, float(dots(block, Hg)[0]), float(dots(Hg, Hg)[0]), g)
+        return _along(loss, norm, g, evaluation.hessian)
 
     return evaluation.once("gradient", compute)
 
 
+def _in_double(evaluation: Evaluation) -> GradientFacts:
+    loss, g = loss_and_gradient(evaluation.double)
+    return _along(loss, float(norms(g[:, None])[0]), g, evaluation.double_hessian)
+
+
+def _along(loss: float, norm: float, g: Tensor, hessian: LinearOperator) -> GradientFacts:
+    block = g[:, None]
+    Hg = hessian.matmat(block)
+    return GradientFacts(loss, norm, float(dots(block, Hg)[0]), float(dots(Hg, Hg)[0]), g)
+
+
 @dataclass(frozen=True)
 class Gradient(Measure):
-    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding, of which
+    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding.
 
-    noise_floor tells how much there is in a product, and kinks how many pre-activations it may push to either side.
+    noise_floor tells how much rounding there is in a product, kinks how many pre-activations it may push over.
     """
 
     name: ClassVar[str] = "gradient"

@@ -70,11 +70,11 @@ def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
     q, N = terms.shape
     variances = terms.var(axis=0, ddof=1)
     stderr = math.sqrt(float(variances.sum()) / q)
-    freedom = (q + 1) * float(variances.sum()) ** 2 / float((variances**2).sum() or 1.0)
+    freedom = (q + 1) * float(variances.sum()) ** 2 / (float((variances**2).sum()) or 1.0)
     method = f"{q} passes with output probes"
     estimate = student_estimate(
         float(terms.mean(axis=0).sum()), stderr, q * N, method, confidence, 0, max(freedom, 1.0)
     )
-    if stderr > 0 and freedom < MIN_FREEDOM:
+    if freedom < MIN_FREEDOM:  # no spread at all is no evidence either
         return Estimate(estimate.value, stderr, -math.inf, math.inf, confidence, q * N, 0, method, Status.BUDGET)
     return estimate

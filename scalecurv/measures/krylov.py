@@ -8,6 +8,7 @@ from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
 from scalecurv.linalg.restarted_extremes import restarted_extremes
 from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 
 DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest size is known so well
@@ -42,7 +43,7 @@ def deflated_space(evaluation: Evaluation, plan: Plan) -> Krylov:
         run = first_look(_process(evaluation, capacity), _dominant_is_known, capacity)
         if limited and not _dominant_is_known(run):
             return krylov_run(evaluation, plan)
-        return Krylov(name, ends_of(run, DOMINANT), RitzSpace.of(run), run)
+        return Krylov(name, _ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
 
     return evaluation.once(name, compute)
 
@@ -54,12 +55,21 @@ def _dominant_is_known(run: Lanczos) -> bool:
 
 def _both_ends(evaluation: Evaluation, plan: Plan, name: Hashable) -> Krylov:
     size = _vectors(evaluation, plan)
-    run = first_look(_process(evaluation, size), lambda run: ends_of(run, plan.rtol).known, size)
-    ends, left = ends_of(run, plan.rtol), plan.budget.lanczos - len(run.alphas)
+    run = first_look(_process(evaluation, size), lambda run: _ends(evaluation, run, plan.rtol).known, size)
+    ends, left = _ends(evaluation, run, plan.rtol), plan.budget.lanczos - len(run.alphas)
     if ends.known or run.invariant or left < 4 or size >= plan.budget.lanczos:
         return Krylov(name, ends, RitzSpace.of(run), run)
-    found = restarted_extremes(evaluation.hessian, RitzSpace.of(run), evaluation.seed, plan.rtol, size, left)
-    return Krylov(name, found.ends, found.space, None)
+    noise = rounding(evaluation)
+    found = restarted_extremes(
+        evaluation.hessian, RitzSpace.of(run), evaluation.seed, plan.rtol, size, left, noise.norm
+    )
+    return Krylov(name, found.ends.charged(noise.num_matvecs), found.space, None)
+
+
+def _ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
+    """Both ends of H itself: what the products' rounding adds to it is in the intervals, and paid for."""
+    noise = rounding(evaluation)
+    return ends_of(run, rtol, noise.norm).charged(noise.num_matvecs)
 
 
 def _vectors(evaluation: Evaluation, plan: Plan) -> int:

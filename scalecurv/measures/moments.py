@@ -8,13 +8,13 @@ import numpy as np
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
-from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
-from scalecurv.measures.deflation import METHOD, Deflation, deflation
+from scalecurv.measures.deflation import METHOD, Deflation, deflation, sampled_moment, sampled_trace
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.noise import Rounding, rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scales import settled, trace_floor
@@ -65,26 +65,29 @@ class Moments(Measure):
 
 def _generic(evaluation: Evaluation, plan: Plan) -> Findings:
     """Both from the same deflated terms, for any model."""
-    taken = deflation(evaluation, plan)
+    taken, noise = deflation(evaluation, plan), rounding(evaluation)
     found = estimate_until(
         lambda m: taken.rows(evaluation, m),
-        {"trace": partial(trace_estimate, method=METHOD), "trace_h2": partial(trace_square_estimate, method=METHOD)},
+        {"trace": partial(sampled_trace, noise=noise), "trace_h2": partial(sampled_moment, noise=noise)},
         {"trace": Tolerance(plan.rtol, trace_floor(taken)), "trace_h2": Tolerance(plan.rtol)},
         plan.budget.probes,
     )
     count = found["trace"].num_samples
     parts = _layers(evaluation, taken, count, "trace") | _layers(evaluation, taken, count, "trace_h2")
-    return Findings({name: _charged(e, taken) for name, e in found.items()}, parts=parts)
+    return Findings({name: _charged(e, taken, noise) for name, e in found.items()}, parts=parts)
 
 
-def _charged(estimate: Estimate, taken: Deflation) -> Estimate:
-    return replace(estimate, num_matvecs=estimate.num_matvecs + taken.num_matvecs)
+def _charged(estimate: Estimate, taken: Deflation, noise: Rounding) -> Estimate:
+    return replace(estimate, num_matvecs=estimate.num_matvecs + taken.num_matvecs + noise.num_matvecs)
 
 
 def _layers(evaluation: Evaluation, taken: Deflation, count: int, quantity: str) -> dict[tuple[str, str], Estimate]:
     rows: np.ndarray = taken.rows(evaluation, count)[:, 2:]
-    names = list(evaluation.problem.space.layers)
+    names, noise = list(evaluation.problem.space.layers), rounding(evaluation)
     first = 0 if quantity == "trace" else len(names)
-    return {
-        (quantity, name): _charged(mean_estimate(rows[:, first + i], METHOD), taken) for i, name in enumerate(names)
-    }
+    parts = {}
+    for i, name in enumerate(names):
+        found = mean_estimate(rows[:, first + i], METHOD)
+        slack = noise.trace if quantity == "trace" else noise.of_square(found.value)
+        parts[quantity, name] = _charged(found.widened(slack), taken, noise)
+    return parts

@@ -13,6 +13,7 @@ from scalecurv.linalg.sequential import FIRST_LOOK, looks
 from scalecurv.linalg.squared_norm import squared_norm_estimate
 from scalecurv.measures.deflation import METHOD, Deflation, deflation
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 
 EARLY_LOOKS = (4, 8, 16)  # at these the interval is proven
@@ -34,7 +35,7 @@ def sampled_square(evaluation: Evaluation, plan: Plan, trace: float | None, cont
 
 
 def _looks(evaluation: Evaluation, plan: Plan, trace: float | None) -> Iterator[Estimate]:
-    taken, limit = deflation(evaluation, plan), plan.budget.probes
+    taken, limit, noise = deflation(evaluation, plan), plan.budget.probes, rounding(evaluation)
     early = sorted({min(m, limit) for m in EARLY_LOOKS} | ({limit} if limit < FIRST_LOOK else set()))
     delta = (0.05 - CERTIFICATES) / len(early)
     yield _proven(evaluation, taken, early[0], taken.krylov.ends.norm, 0, delta)
@@ -50,15 +51,17 @@ def _looks(evaluation: Evaluation, plan: Plan, trace: float | None) -> Iterator[
         else:
             found = controlled_square_estimate(rows, trace, f"{METHOD}, trace as control")
         lower = max(found.lower, float(taken.terms.known[1]))  # what was taken out is in it for certain
-        yield replace(found, lower=lower, num_matvecs=taken.num_matvecs + checked + m)
+        spent = taken.num_matvecs + checked + m + noise.num_matvecs
+        yield replace(found, lower=lower, num_matvecs=spent).widened(noise.of_square(found.value))
 
 
 def _proven(evaluation: Evaluation, taken: Deflation, count: int, norm: float, checked: int, delta: float) -> Estimate:
-    known = float(taken.terms.known[1])
+    known, noise = float(taken.terms.known[1]), rounding(evaluation)
     squares = taken.rows(evaluation, count)[:, 1] - known
-    spent = taken.num_matvecs + checked + count
+    spent = taken.num_matvecs + checked + count + noise.num_matvecs
     found = squared_norm_estimate(squares, norm, 1 - delta, f"{METHOD}, proven interval", spent)
-    return replace(found.affine(1.0, known), confidence=0.95)
+    found = found.affine(1.0, known)
+    return replace(found, confidence=0.95).widened(noise.of_square(found.value))
 
 
 def _fresh_bound(evaluation: Evaluation, plan: Plan, taken: Deflation) -> tuple[float, int]:

@@ -4,15 +4,17 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
-from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.linalg.sequential import FIRST_LOOK, Tolerance, estimate_until
-from scalecurv.measures.deflation import METHOD, deflation
+from scalecurv.measures.deflation import METHOD, deflation, sampled_moment, sampled_trace
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.known_trace import known_trace
+from scalecurv.measures.noise import Rounding, rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scales import difference_floor, settled, trace_floor
@@ -45,10 +47,10 @@ def _compute(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
 
 def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
     """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F."""
-    facts = gradient_facts(evaluation)
+    facts = gradient_facts(evaluation, double=True)
     beta = facts.beta
-    bias = 0.0 if math.isnan(T.stderr) else T.stderr**2  # of T^2 for T^2, where T was sampled
-    squared = T.value**2 - bias
+    bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # of T^2 for T^2, where T was sampled
+    squared = T.value * T.value - bias
     offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
     slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
 
@@ -67,7 +69,7 @@ def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvat
         return ScalarCurvature(curvature(F), difference(F), T, F)
     control = T.value if T.status is Status.EXACT else None
     F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
-    steps = deflation(evaluation, plan).num_matvecs
+    steps = deflation(evaluation, plan).num_matvecs + rounding(evaluation).num_matvecs
     return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(plan.rtol)), steps)
 
 
@@ -87,23 +89,33 @@ def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
 
 def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
     """U-statistic for T^2 and jackknife over deflated terms, which carries the covariance of both sums."""
-    facts, taken, limit = gradient_facts(evaluation), deflation(evaluation, plan), plan.budget.probes
+    facts, taken, limit = gradient_facts(evaluation, double=True), deflation(evaluation, plan), plan.budget.probes
+    noise = rounding(evaluation)
     first = taken.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
     floor = facts.beta * difference_floor(first[0] ** 2, first[1])
     found = estimate_until(
         lambda m: taken.rows(evaluation, m)[:, :2],
         {
-            "K": partial(scalar_curvature_estimate, beta=facts.beta, ghg=facts.ghg, gh2g=facts.gh2g),
-            "difference": partial(scalar_curvature_estimate, beta=1.0, ghg=0.0, gh2g=0.0),
-            "trace": partial(trace_estimate, method=METHOD),
-            "trace_h2": partial(trace_square_estimate, method=METHOD),
+            "K": partial(_sampled, noise=noise, beta=facts.beta, ghg=facts.ghg, gh2g=facts.gh2g),
+            "difference": partial(_sampled, noise=noise, beta=1.0, ghg=0.0, gh2g=0.0),
+            "trace": partial(sampled_trace, noise=noise),
+            "trace_h2": partial(sampled_moment, noise=noise),
         },
         {"K": Tolerance(plan.rtol, floor)},
         limit,
     )
-    charged = {name: replace(e, num_matvecs=e.num_samples + taken.num_matvecs) for name, e in found.items()}
+    steps = taken.num_matvecs + noise.num_matvecs
+    charged = {name: replace(e, num_matvecs=e.num_samples + steps) for name, e in found.items()}
     K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
     difference = Tolerance(plan.rtol, floor / facts.beta).settle(charged["difference"])
     trace = Tolerance(plan.rtol, trace_floor(taken)).settle(charged["trace"])
     square = Tolerance(plan.rtol).settle(charged["trace_h2"])
-    return ScalarCurvature(K, difference, trace, square, taken.num_matvecs)
+    return ScalarCurvature(K, difference, trace, square, steps)
+
+
+def _sampled(rows: np.ndarray, noise: Rounding, beta: float, ghg: float, gh2g: float) -> Estimate:
+    """K from deflated terms, with what rounding may do to T and F in its interval."""
+    found = scalar_curvature_estimate(rows, beta, ghg, gh2g)
+    T, F = (float(mean) for mean in rows.mean(axis=0))
+    slack = (2 * beta * abs(T) + 2 * beta**2 * abs(ghg)) * noise.trace + beta * noise.of_square(F)
+    return replace(found, method=f"{METHOD}, {found.method}").widened(slack)

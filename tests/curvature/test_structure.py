@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrizations
 
 from scalecurv.curvature.layers import structure_of
@@ -24,6 +25,22 @@ class Halved(nn.Flatten):
 class Shifted(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         return x + 1
+
+
+class Called(nn.Sequential):
+    """Its forward is the ordinary one, its call is not."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return 2 * super().__call__(x)
+
+
+class Posing(nn.Module):
+    """Says that it is one of torch's own activations."""
+
+    __module__ = "torch.nn.modules.activation"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x**2
 
 
 class Plain(nn.Sequential):
@@ -120,6 +137,9 @@ def test_what_is_laid_open(model: nn.Module, shape: tuple[int, ...], widths: tup
         pytest.param(around(nn.ReLU(), nn.Linear(4, 4), nn.Tanh()), FLAT, id="one tanh of two"),
         pytest.param(around(nn.PReLU()), FLAT, id="an activation with a parameter"),
         pytest.param(Doubled(*around(nn.ReLU())), FLAT, id="a forward of its own"),
+        pytest.param(Called(*around(nn.ReLU())), FLAT, id="a call of its own"),
+        pytest.param(around(Posing()), FLAT, id="an activation that poses as torch's"),
+        pytest.param(around(nn.ReLU(), nn.Linear(4, 4), Posing()), FLAT, id="one that poses of two"),
         pytest.param(hooked("after", ""), FLAT, id="a hook on the whole"),
         pytest.param(hooked("after", "0"), FLAT, id="a hook after a layer"),
         pytest.param(hooked("before", "2"), FLAT, id="a hook before a layer"),
@@ -144,3 +164,15 @@ def test_what_is_laid_open(model: nn.Module, shape: tuple[int, ...], widths: tup
 )
 def test_what_is_refused(model: nn.Module, shape: tuple[int, ...]) -> None:
     assert found(model, shape) is None
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.Linear, nn.Module])
+def test_a_hook_on_every_module_is_seen(kind: type[nn.Module]) -> None:
+    """It is on none of them: only what the model puts out tells of it."""
+    model = around(nn.ReLU())
+    hook = register_module_forward_hook(lambda module, inputs, f: 2 * f if isinstance(module, kind) else None)
+    try:
+        assert found(model) is None
+    finally:
+        hook.remove()
+    assert found(model) == (3, 4, 2)

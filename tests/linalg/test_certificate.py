@@ -80,3 +80,12 @@ def test_an_invariant_space_leaves_nothing_open(alphas: list[float], betas: list
     top = np.linalg.eigvalsh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))[-1]
     bound = largest_eigenvalue_bound(np.array(alphas), np.array(betas), n, 1e-3)
     assert bound == pytest.approx(top, rel=1e-14)
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1e-9, 1e-15])
+@pytest.mark.parametrize("n", [2, 9, 10**6])
+def test_a_small_residual_is_not_none(n: int, beta: float) -> None:
+    """p_1(t) = (t - alpha) / beta is 1 / d at alpha + beta / d, however small beta is beside alpha."""
+    bound = largest_eigenvalue_bound(np.array([2.0]), np.array([beta]), n, 1e-3)
+    assert bound - 2 == pytest.approx(beta / np.sqrt(betaincinv(0.5, (n - 1) / 2, 1e-3)), rel=1e-2, abs=4e-12)
+    assert bound > 2

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import betaincinv
+from torch import Tensor
 
 from scalecurv.estimate import Status
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.dense import DenseOperator
 from scalecurv.linalg.extremes import extreme_eigenvalues
+from scalecurv.linalg.operator import LinearOperator
+from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, symmetric
 
 
@@ -72,26 +76,78 @@ def test_it_moves_with_the_matrix(c: float, s: float) -> None:
     assert moved.largest.upper == pytest.approx(outer, rel=1e-9)
 
 
-@pytest.mark.parametrize("value", [-3.0, 0.0, 2.0])
-@pytest.mark.parametrize("n", [1, 2, 30])
-def test_a_multiple_of_the_identity_is_known_after_one_product(n: int, value: float) -> None:
-    found = extreme_eigenvalues(DenseOperator(value * torch.eye(n, dtype=torch.float64)), 0, 0.01, 20)
-    assert found.factorization.num_matvecs == 1
-    for end in (found.largest, found.smallest):
-        assert end.status is Status.CERTIFIED
-        assert end.value == pytest.approx(value, rel=1e-14)
-        assert end.halfwidth <= 1e-14 * abs(value)
+def reach(n: int) -> float:
+    """1 / d: a start has less than d in a given direction with probability 1e-3."""
+    return float(1 / np.sqrt(betaincinv(0.5, (n - 1) / 2, 1e-3)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_an_exhausted_space_leaves_rounding_alone(dtype: torch.dtype) -> None:
-    levels = torch.repeat_interleave(torch.tensor([-2.0, 0.5, 4.0], dtype=dtype), 300)
-    found = extreme_eigenvalues(DenseOperator(torch.diag(levels)), 0, 1e-12, 20)
-    assert found.factorization.invariant
-    ulp = torch.finfo(dtype).eps * 4
-    for end, truth in ((found.largest, 4), (found.smallest, -2)):
+@pytest.mark.parametrize("value", [-3.0, 0.0, 2.0])
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_a_multiple_of_the_identity_takes_one_product(n: int, value: float, dtype: torch.dtype) -> None:
+    """What it leaves open is a residual of 10 ulps: p_1(t) = (t - alpha) / beta reaches 1 / d at alpha + beta / d."""
+    found = extreme_eigenvalues(DenseOperator(value * torch.eye(n, dtype=dtype)), 0, 0.01, 20)
+    assert found.factorization.num_matvecs == 1
+    ulp = torch.finfo(dtype).eps * abs(value)
+    outside = 10 * ulp * reach(n) if n > 1 else 0.0  # of one dimension nothing is left
+    for end, sign in ((found.largest, 1), (found.smallest, -1)):
+        assert end.status is Status.CERTIFIED
+        assert end.value == pytest.approx(value, rel=8 * torch.finfo(dtype).eps)
+        assert end.lower <= value <= end.upper
+        widths = sign * (end.upper - end.value), sign * (end.value - end.lower)
+        far, near = sorted(map(abs, widths), reverse=True)
+        assert far == pytest.approx(32 * ulp + outside, rel=0.02, abs=1e-12 * abs(value))  # where bisection ends
+        assert near == pytest.approx(32 * ulp, rel=0.02, abs=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_an_exhausted_space_leaves_ten_ulps_of_residual_open(dtype: torch.dtype) -> None:
+    """Three levels after three products: prod (t - level) / prod beta reaches 1 / d beside the outer two."""
+    levels = np.array([-2.0, 0.5, 4.0])
+    operator = DenseOperator(torch.diag(torch.repeat_interleave(torch.from_numpy(levels).to(dtype), 300)))
+    found = extreme_eigenvalues(operator, 0, 1e-12, 20)
+    run, eps = found.factorization, torch.finfo(dtype).eps
+    assert run.invariant
+    assert run.num_matvecs == 3
+    last = 10 * eps * max(abs(run.alphas).max(), run.betas.max())
+    assert run.betas[-1] < last
+    height = reach(900) * run.betas[0] * run.betas[1] * last
+    slack = 32 * eps * 4
+    for end, truth in ((found.largest, 4.0), (found.smallest, -2.0)):
+        slope = abs(np.prod(truth - levels[levels != truth]))
         assert end.lower <= truth <= end.upper
-        assert end.halfwidth == pytest.approx(32 * ulp)
+        outer = end.upper - end.value if truth > 0 else end.value - end.lower
+        inner = end.value - end.lower if truth > 0 else end.upper - end.value
+        assert outer == pytest.approx(slack + height / slope, rel=0.02, abs=4e-12)  # where bisection ends
+        assert inner == pytest.approx(slack, rel=0.02, abs=0)
+
+
+class Bump(LinearOperator):
+    """I + d uu' in float32, u a random unit vector."""
+
+    symmetric = True
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(self, n: int, d: float):
+        self.shape, self.d = (n, n), d
+        u = probes(n, 0, "bump", [0], "gaussian")
+        self.u = (u / u.norm()).float()
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        return V + self.d * (self.u @ (self.u.T @ V))
+
+
+def test_a_bump_below_what_a_residual_can_show_is_inside() -> None:
+    """The start has 1/100 of the bump's direction: the residual is 1e-6, taken for zero, and lambda_max 1e-4 above."""
+    operator = Bump(10_000, 1e-4)
+    missed_by_ritz_values = 0
+    for seed in range(10):
+        found = extreme_eigenvalues(operator, seed, 1e-3, 20)
+        for end, truth in ((found.largest, 1 + 1e-4), (found.smallest, 1.0)):
+            assert end.lower <= truth <= end.upper
+        assert found.factorization.invariant
+        missed_by_ritz_values += found.largest.value < 1 + 0.5e-4
+    assert missed_by_ritz_values >= 5  # or there would be nothing to see
 
 
 def test_the_seed_draws_the_start() -> None:

@@ -7,7 +7,8 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Gradient
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import CASES, data, network, oracle, problem
+from scalecurv.measures.gradient import gradient_facts
+from tests.networks import CASES, data, dense_at, network, oracle, problem
 
 
 @pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
@@ -33,6 +34,27 @@ def test_against_the_oracle(name: str, loss: str, reduction: str) -> None:
         assert repr(kinks) == repr(Estimate.exact(0, "forward pass"))
     else:
         assert repr(kinks) == repr(Estimate.not_applicable("not an MLP of piecewise-linear activations"))
+
+
+@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::4])
+def test_in_double_whatever_the_problem(name: str, loss: str, reduction: str) -> None:
+    """At the weights that single precision holds, for one product more; where all is in float64, the same facts."""
+    point = problem(name, loss, reduction, dtype=torch.float32, batch_size=3)
+    evaluation, truth = Evaluation(point), dense_at(point)
+    g, Hg = truth.gradient, truth.hessian @ truth.gradient
+    for _ in range(2):
+        found = gradient_facts(evaluation, double=True)
+        values = (found.loss, found.grad_norm, found.ghg, found.gh2g, found.beta)
+        assert values == pytest.approx(
+            (truth.loss, float(g.norm()), float(g @ Hg), float(Hg @ Hg), truth.beta), rel=1e-11
+        )
+        assert evaluation.double_hessian.num_matvecs == evaluation.total_matvecs == 1
+    single = gradient_facts(evaluation)
+    assert 0 < abs(single.gh2g / found.gh2g - 1) < 1e-4
+    assert (evaluation.hessian.num_matvecs, evaluation.total_matvecs) == (1, 2)
+    same = Evaluation(problem(name, loss, reduction))
+    assert gradient_facts(same, double=True) is gradient_facts(same)
+    assert same.total_matvecs == same.hessian.num_matvecs == 1
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])

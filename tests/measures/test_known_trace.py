@@ -104,9 +104,12 @@ def test_too_little_freedom_opens_the_interval() -> None:
     assert (few.upper, enough.upper < math.inf) == (math.inf, True)  # 3 x 8 = 24 and 3 x 10 = 30 degrees
 
 
-def test_terms_without_spread_are_known() -> None:
-    found = probed_estimate(np.full((2, 3), 7.0))
-    assert (found.value, found.stderr, found.lower, found.upper) == (21, 0, 21, 21)
+@pytest.mark.parametrize("samples", [1, 3, 100])
+def test_terms_without_spread_are_no_evidence(samples: int) -> None:
+    """Passes that agree to the bit have no freedom, however many samples they go over."""
+    found = probed_estimate(np.full((2, samples), 7.0))
+    assert (found.value, found.stderr, found.num_samples) == (7 * samples, 0, 2 * samples)
+    assert (found.lower, found.upper, found.status) == (-math.inf, math.inf, Status.BUDGET)
 
 
 def test_one_sample_of_many_outputs_never_converges_early() -> None:

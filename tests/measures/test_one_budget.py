@@ -6,12 +6,13 @@ from functools import cache
 import pytest
 import torch
 
+from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import DEFAULT, Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum, measures_named
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import problem
+from tests.networks import fitted, problem
 
 SMALL = 12 * 74 * 8  # four vectors of the network, and room to restart
 ASKED: tuple[Measure, ...] = (
@@ -77,7 +78,7 @@ def test_asking_again_takes_no_product() -> None:
 @pytest.fixture(name="taken")
 def _taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Counters of our own, put where the products are taken."""
-    taken = {"hessian": 0, "jacobian": 0}
+    taken = {"hessian": 0, "jacobian": 0, "gauss-newton": 0}
 
     def counted(operator: type[LinearOperator], name: str, method: str) -> None:
         product = getattr(operator, method)
@@ -89,6 +90,7 @@ def _taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         monkeypatch.setattr(operator, method, count)
 
     counted(HessianOperator, "hessian", "_matmat")
+    counted(GaussNewtonOperator, "gauss-newton", "_matmat")
     counted(JacobianOperator, "jacobian", "_matmat")
     counted(JacobianOperator, "jacobian", "_rmatmat")
     return taken
@@ -109,12 +111,21 @@ def test_every_product_is_counted_once(taken: dict[str, int], dtype: torch.dtype
 
 
 @pytest.mark.parametrize("route", [None, "sampled", "generic"])
+def test_every_product_is_counted_once_at_a_fit(taken: dict[str, int], route: str | None) -> None:
+    """Three of H and of its Gauss-Newton part, and those of the Jacobian, are in what the chain costs."""
+    evaluation = Evaluation(fitted(), 3)
+    found = Curvature(0.2, 200, route=route).ask(evaluation).estimates
+    assert evaluation.total_matvecs == sum(taken.values()) == found["chain_1"].num_matvecs + 1  # Hg
+    assert (taken["gauss-newton"], taken["jacobian"]) == (3, 21)
+
+
+@pytest.mark.parametrize("route", [None, "sampled", "generic"])
 @pytest.mark.parametrize("max_matvecs", [16, 50, 200, 1000])
 @pytest.mark.parametrize(("name", "memory"), [("tanh", 1 << 30), ("relu", SMALL)])
 def test_all_together_stay_inside_it(
     taken: dict[str, int], name: str, memory: int, max_matvecs: int, route: str | None
 ) -> None:
-    """Also where no tolerance is ever met, in single precision, which pays for a spot check besides."""
+    """Also where no tolerance is ever met, in single precision, which pays for a spot check and the gradient twice."""
     evaluation = Evaluation(problem(name, dtype=torch.float32), 3)
     measures = measures_named(DEFAULT, rtol=1e-9, max_matvecs=max_matvecs, memory=memory, route=route)
     found = {m.name: m.ask(evaluation) for m in measures}
@@ -125,5 +136,5 @@ def test_all_together_stay_inside_it(
             assert estimate.num_matvecs <= evaluation.total_matvecs
     if route == "generic":  # everything that may be spent is, where nothing converges, but for the check
         assert found["moments"].estimates["trace"].num_samples == found["curvature"].estimates["t2_minus_f"].num_samples
-        lanczos = found["extremes"].estimates["lambda_max"].num_matvecs
-        assert taken["hessian"] == 3 + lanczos + found["moments"].estimates["trace"].num_samples
+        lanczos = found["extremes"].estimates["lambda_max"].num_matvecs - 2  # the spot check is in it
+        assert taken["hessian"] == 4 + lanczos + found["moments"].estimates["trace"].num_samples
