@@ -50,7 +50,7 @@ def plain_products(point: Point, K: float) -> float:
 
 
 def products(K: Estimate) -> float:
-    """Products that this interval took; where they were spent before 1 %, what it would have taken, by the square law."""
+    """Products that this interval took, or by the square law would have taken where they were spent before 1 %."""
     if K.within(RTOL):
         return K.num_matvecs
     return K.num_matvecs + K.num_samples * ((K.halfwidth / (RTOL * abs(K.value))) ** 2 - 1)

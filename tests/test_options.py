@@ -118,7 +118,7 @@ def test_numbers_are_positive(folder: Path, name: str, value: int) -> None:
         ("--rtol inf", "--rtol is inf; it must be positive and finite"),
         ("--seed -1", "--seed is -1; it must be from 0 to 2^63 - 1"),
         (f"--seed {2**63}", f"--seed is {2**63}; it must be from 0 to 2^63 - 1"),
-        ("--max-matvecs 15", "max_matvecs=15 is too few to estimate anything; give at least 16"),
+        ("--max-matvecs 23", "max_matvecs=23 is too few to estimate anything; give at least 24"),
     ],
 )
 def test_numbers_that_mean_nothing_are_misuse(folder: Path, words: str, message: str) -> None:

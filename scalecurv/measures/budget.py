@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scalecurv.errors import Misuse
 
-MIN_MATVECS = 16
+MIN_MATVECS = 24
 MAX_LANCZOS = 100  # basis vectors; past this restarting would beat growing
 MAX_CHECK = 8
 MIN_VECTORS = 4
@@ -14,7 +14,8 @@ MIN_VECTORS = 4
 class Budget:
     """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
-    At an exact fit the bounds take six more. `spectrum` has a budget of its own, of the same size, and the Jacobian's products are bounded by memory.
+    At an exact fit the bounds take six more. `spectrum` has a budget of its own, of the same size, and the Jacobian's
+    products are bounded by memory.
     """
 
     max_matvecs: int

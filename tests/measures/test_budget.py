@@ -10,12 +10,12 @@ from scalecurv.measures.budget import Budget
 
 @pytest.mark.parametrize(
     ("total", "lanczos", "check", "probes"),
-    [(16, 4, 2, 6), (50, 12, 6, 28), (100, 25, 8, 63), (200, 50, 8, 138), (1000, 100, 8, 888)],
+    [(24, 6, 3, 7), (50, 12, 6, 24), (100, 25, 8, 59), (200, 50, 8, 134), (1000, 100, 8, 884)],
 )
 def test_the_shares_add_up(total: int, lanczos: int, check: int, probes: int) -> None:
     budget = Budget(total)
     assert (budget.lanczos, budget.check, budget.probes) == (lanczos, check, probes)
-    assert 4 + lanczos + check + probes == total
+    assert 8 + lanczos + check + probes == total
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_vectors_are_those_of_the_run_or_a_third_of_what_fits(room: int, vectors
 
 
 def test_too_few_is_said() -> None:
-    wanted = "max_matvecs=15 is too few to estimate anything; give at least 16"
+    wanted = "max_matvecs=23 is too few to estimate anything; give at least 24"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
-        Budget(15)
-    assert Budget(16).max_matvecs == 16
+        Budget(23)
+    assert Budget(24).max_matvecs == 24

@@ -84,7 +84,7 @@ def test_links_pay_for_every_product_once(route: str | None, rtol: float) -> Non
 
 
 def test_loose_intervals_leave_links_undecided() -> None:
-    found = Curvature(0.3, 16, route="generic").ask(Evaluation(fitted())).estimates
+    found = Curvature(0.3, 24, route="generic").ask(Evaluation(fitted())).estimates
     verdicts = [found[name].method.rpartition(": ")[2] for name in CHAIN]
     assert set(verdicts) == {"holds", "undecided"}
 
@@ -93,7 +93,7 @@ def test_loose_intervals_leave_links_undecided() -> None:
     ("off", "measure", "status"),
     [
         (0.0, Curvature(1e-9), "holds"),
-        (0.0, Curvature(0.3, 16, route="generic"), "undecided"),
+        (0.0, Curvature(0.3, 24, route="generic"), "undecided"),
         (1e-3, Curvature(1e-9), "not_applicable"),
     ],
 )

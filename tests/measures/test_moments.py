@@ -89,7 +89,7 @@ def test_what_is_asked_for_is_what_is_taken() -> None:
 
 def test_only_the_whole_budget_makes_another_route_worth_it() -> None:
     """Few products are cheaper than the sums over pairs; `exact` insists."""
-    point, few = problem("relu"), Moments(0.5, 16)
+    point, few = problem("relu"), Moments(0.5, 24)
     assert_exact(replace(few, route="exact").ask(Evaluation(point)), oracle("relu"), "relu")
     assert few.ask(Evaluation(point)).estimates["trace"].status is Status.EXACT
     assert few.ask(Evaluation(point)).estimates["trace_h2"].status is not Status.EXACT

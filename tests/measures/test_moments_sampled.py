@@ -65,7 +65,7 @@ def test_layers_of_a_sampled_square(name: str, loss: str, reduction: str, seed: 
         assert findings.parts["trace", layer].value == pytest.approx(truth.trace(part), rel=1e-10)
         square = findings.parts["trace_h2", layer]
         assert abs(square.value - truth.trace_h2(part)) <= 5 * square.stderr + 1e-10 * truth.trace_h2()
-        assert square.num_samples == F.num_samples == 300 - 4 - 75 - 8
+        assert square.num_samples == F.num_samples == 300 - 8 - 75 - 8
     assert abs(F.value - truth.trace_h2()) <= 5 * F.stderr + 1e-10 * truth.trace_h2()
     total = sum(findings.parts["trace_h2", layer].value for layer in layers)
     assert abs(total - truth.trace_h2()) <= 0.05 * truth.trace_h2()

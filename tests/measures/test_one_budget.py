@@ -104,7 +104,7 @@ def test_every_product_is_counted_once(taken: dict[str, int], dtype: torch.dtype
     cost = {name: e.num_matvecs for findings in found.values() for name, e in findings.estimates.items()}
     assert cost["ghg"] == cost["gh2g"] == 1
     assert cost["loss"] == cost["grad_norm"] == cost["beta"] == cost["rank_ceiling"] == cost["trace"] == 0
-    assert cost["noise_floor"] == (2 if dtype == torch.float32 else 0)
+    assert cost["noise_floor"] == (6 if dtype == torch.float32 else 0)
     assert taken["jacobian"] == cost["rank"] == cost["rank_1e2"] == 21  # min(N D, P): the whole side
     assert evaluation.total_matvecs == sum(taken.values())
     assert cost["scalar_curvature"] == cost["t2_minus_f"] + 1
@@ -120,7 +120,7 @@ def test_every_product_is_counted_once_at_a_fit(taken: dict[str, int], route: st
 
 
 @pytest.mark.parametrize("route", [None, "sampled", "generic"])
-@pytest.mark.parametrize("max_matvecs", [16, 50, 200, 1000])
+@pytest.mark.parametrize("max_matvecs", [24, 50, 200, 1000])
 @pytest.mark.parametrize(("name", "memory"), [("tanh", 1 << 30), ("relu", SMALL)])
 def test_all_together_stay_inside_it(
     taken: dict[str, int], name: str, memory: int, max_matvecs: int, route: str | None
@@ -136,5 +136,5 @@ def test_all_together_stay_inside_it(
             assert estimate.num_matvecs <= evaluation.total_matvecs
     if route == "generic":  # everything that may be spent is, where nothing converges, but for the check
         assert found["moments"].estimates["trace"].num_samples == found["curvature"].estimates["t2_minus_f"].num_samples
-        lanczos = found["extremes"].estimates["lambda_max"].num_matvecs - 2  # the spot check is in it
-        assert taken["hessian"] == 4 + lanczos + found["moments"].estimates["trace"].num_samples
+        lanczos = found["extremes"].estimates["lambda_max"].num_matvecs - 6  # the spot check is in it
+        assert taken["hessian"] == 8 + lanczos + found["moments"].estimates["trace"].num_samples
