@@ -20,7 +20,7 @@ demo: $(BIN)/installed
 	@echo "query:   $(BIN)/scalecurv query $(DEMO)/store \"select step, trace, trace_stderr from results order by step\""
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 check: $(BIN)/installed
 	$(BIN)/ruff check .

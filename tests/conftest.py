@@ -12,6 +12,13 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that touch Ray share one process and its cluster; all others go wherever there is room."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """The ray module, connected to an embedded cluster of two cores that all tests of this process share."""

@@ -147,7 +147,7 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "budget": (
         nothing,
         "{run} {store} --max-matvecs 3",
-        "max_matvecs=3 is too few to estimate anything; give at least 16",
+        "max_matvecs=3 is too few to estimate anything; give at least 24",
     ),
 }
 

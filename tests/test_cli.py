@@ -55,7 +55,7 @@ def test_analyze_says_what_it_stored_and_then_that_it_is_there(run: Path, tmp_pa
 
 
 def test_what_the_products_did_not_reach_is_said(run: Path, tmp_path: Path) -> None:
-    few = ("--route", "generic", "--max-matvecs", 16, "--rtol", 0.001)
+    few = ("--route", "generic", "--max-matvecs", 24, "--rtol", 0.001)
     result = analyze(run, tmp_path / "store", "--measure", "gradient,moments", *few)
     assert result.exit_code == 0
     assert result.stderr.splitlines()[3:] == [
