@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scalecurv.errors import Misuse
 from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
 from scalecurv.estimate import Status
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
