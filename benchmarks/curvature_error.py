@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results"
 NETS = ((64, 32, 32, 10), (64, 64, 10), (64, 128, 128, 10))
 RTOL = 0.01
 NUM_DATA = 900
-SEEDS = 10
+SEEDS = 3
 PLAIN_TERMS = 512
 Z = float(norm.ppf(0.975))
 
