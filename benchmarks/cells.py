@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 import torch
 from digits import digits
+from quadratic import quadratic
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.losses import Loss
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import scalar_curvature_of
@@ -24,26 +24,12 @@ from scalecurv.measures.known_trace import probed_trace
 from scalecurv.measures.plan import Plan
 
 NUM_PARAMS = 120
-QUADRATIC = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
 SPECTRA = {
     "outliers": np.concatenate([np.linspace(10, 20, 8), np.linspace(0, 0.5, NUM_PARAMS - 8)]),
     "flat": np.concatenate([np.ones(NUM_PARAMS // 2), np.zeros(NUM_PARAMS // 2)]),
     "power law": 1 / np.arange(1.0, NUM_PARAMS + 1),
     "indefinite": np.linspace(-1.93, 2.0, NUM_PARAMS) ** 3,  # T is half of |H|_F: most of it cancels
 }
-
-
-class Quadratic(nn.Module):
-    """theta -> theta'A theta / 2 + g'theta at theta = 0, whatever the input."""
-
-    def __init__(self, A: Tensor, g: Tensor):
-        super().__init__()
-        self.theta = nn.Parameter(torch.zeros_like(g))
-        self.register_buffer("A", A)
-        self.register_buffer("g", g)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.theta @ (self.A @ self.theta) / 2 + self.g @ self.theta).expand(len(x), 1)
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,7 @@ def spectrum_cell(name: str) -> Cell:
     Q, _ = torch.linalg.qr(torch.randn(NUM_PARAMS, NUM_PARAMS, generator=rng, dtype=torch.float64))
     A = Q * torch.from_numpy(SPECTRA[name]) @ Q.T
     g = functional.normalize(torch.randn(NUM_PARAMS, generator=rng, dtype=torch.float64), dim=0) / 2
-    return _cell(name, Problem(Quadratic((A + A.T) / 2, g), (np.zeros((1, 1)), np.zeros(1)), QUADRATIC))
+    return _cell(name, quadratic((A + A.T) / 2, g))
 
 
 def digits_cell(steps: int, loss: str) -> Cell:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, hessian, jacrev
 
-from scalecurv.curvature.losses import Loss
 from scalecurv.curvature.problem import Problem
 
 NUM_DATA, NUM_INPUTS, NUM_OUTPUTS = 7, 6, 3
@@ -182,24 +181,6 @@ def layer_slices(name: str) -> dict[str, slice]:
     """Where the free parameters of each module of a named network lie in theta."""
     ends = list(accumulate(LAYER_SIZES[name].values(), initial=0))
     return {layer: slice(*part) for layer, part in zip(LAYER_SIZES[name], pairwise(ends), strict=True)}
-
-
-class _Quadratic(nn.Module):
-    def __init__(self, A: Tensor, g: Tensor) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.zeros_like(g))
-        self.register_buffer("A", A)
-        self.register_buffer("g", g)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.theta @ (self.A @ self.theta) / 2 + self.g @ self.theta).expand(len(x), 1)
-
-
-def quadratic(A: Tensor, g: Tensor) -> Problem:
-    """theta'A theta / 2 + g'theta at theta = 0: Hessian A and gradient g, by a loss of no known structure."""
-    model = _Quadratic(A, g)
-    loss = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
-    return Problem(model, (torch.zeros(1, 1, dtype=A.dtype), torch.zeros(1, dtype=A.dtype)), loss)
 
 
 def fitted(off: float = 0.0) -> Problem:

@@ -66,6 +66,17 @@ CASES = [
 MEANS = [case for case in CASES if case.reduction == "mean"]
 
 
+def homogeneous(*shapes: str) -> list[Case]:
+    """Cases of these shapes, positively homogeneous between any two layers: each loss it has, random and trained."""
+    return [
+        Case(shape, loss, "mean", trained)
+        for shape in shapes
+        for loss in LOSSES
+        for trained in (False, True)
+        if shape != "one output" or loss == "mse"
+    ]
+
+
 def data(shape: str, loss: str, num_data: int = NUM_DATA) -> tuple[Tensor, Tensor]:
     rng = torch.Generator().manual_seed(1)
     widths = SHAPES[shape].widths

@@ -12,17 +12,9 @@ from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.risk import loss_and_gradient
-from tests.piecewise import Case, close, laid_open, opened
+from tests.piecewise import Case, close, homogeneous, laid_open, opened
 
-SHAPES = ("one output", "two hidden", "no biases", "some biases")  # homogeneous between any two layers
-LOSSES = ("mse", "cross_entropy", "soft")
-CASES = [
-    Case(shape, loss, "mean", trained)
-    for shape in SHAPES
-    for loss in LOSSES
-    for trained in (False, True)
-    if shape != "one output" or loss == "mse"
-]
+CASES = homogeneous("one output", "two hidden", "no biases", "some biases")
 by_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from quadratic import quadratic
 from torch import nn
 
 from scalecurv.curvature.problem import Problem
@@ -15,7 +16,7 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, data, dense_at, fitted, oracle, problem, quadratic
+from tests.networks import CASES, Dense, data, dense_at, fitted, oracle, problem
 
 PSD, GENERAL = "positive semidefinite: T and lambda_max", "any signs: T, F and the ends of the spectrum"
 

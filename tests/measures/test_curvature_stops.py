@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from quadratic import quadratic
 from torch import nn
 
 from scalecurv.curvature.problem import Problem
@@ -14,7 +15,7 @@ from scalecurv.measures.plan import Plan
 from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import data, network, quadratic
+from tests.networks import data, network
 
 MEMORY = 1 << 30
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from quadratic import quadratic
 from torch import Tensor, nn
 
 from scalecurv.curvature.problem import Problem
@@ -21,7 +22,7 @@ from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.rank import jacobian_rank
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, data, dense_at, fitted, mlp, network, oracle, problem, quadratic
+from tests.networks import CASES, Dense, data, dense_at, fitted, mlp, network, oracle, problem
 
 OFF = (0.0, 1e-12, 1e-8, 9e-7)
 SEEDS = range(20)

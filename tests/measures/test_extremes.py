@@ -5,13 +5,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from quadratic import quadratic
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Status
 from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
 from tests.matrices import symmetric
-from tests.networks import CASES, dense_at, problem, quadratic
+from tests.networks import CASES, dense_at, problem
 
 OUTLIERS = np.concatenate([[-3.0], np.linspace(0, 0.5, 150), [5.0, 8.0, 10.0]])
 VECTOR = 8 * len(OUTLIERS)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from quadratic import quadratic
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
@@ -13,7 +14,7 @@ from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
 from tests.matrices import symmetric
-from tests.networks import layer_slices, oracle, problem, quadratic
+from tests.networks import layer_slices, oracle, problem
 
 
 def plan(measure: Moments) -> Plan:

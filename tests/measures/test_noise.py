@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from quadratic import quadratic
 from torch import Tensor
 
 from scalecurv.curvature.hessian import HessianOperator
@@ -12,7 +13,7 @@ from scalecurv.linalg.probes import probes
 from scalecurv.measures import Gradient
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import noise_floor
-from tests.networks import CASES, dense_at, problem, quadratic
+from tests.networks import CASES, dense_at, problem
 
 
 @pytest.mark.parametrize("seed", [3])

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from quadratic import quadratic
 from torch import nn
 
 from scalecurv.curvature.block_norms import block_norms_cost
@@ -13,7 +14,7 @@ from scalecurv.errors import Misuse
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
-from tests.networks import problem, quadratic
+from tests.networks import problem
 
 MEMORY = 1 << 30
 

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 import torch
+from quadratic import quadratic
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Status
@@ -15,7 +16,7 @@ from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, data, dense_at, network, oracle, problem, quadratic
+from tests.networks import CASES, Dense, data, dense_at, network, oracle, problem
 
 RELU = [case for case in CASES if case[0] in ("relu", "one output")]
 GENERIC = [case for case in CASES if case[0] not in ("relu", "one output")][::3]

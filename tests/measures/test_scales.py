@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from quadratic import quadratic
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.sequential import Tolerance
@@ -12,7 +13,6 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scales import difference_floor, settled, trace_floor
 from tests.matrices import symmetric
-from tests.networks import quadratic
 
 MEMORY = 1 << 30
 
