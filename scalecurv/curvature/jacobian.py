@@ -11,10 +11,10 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class JacobianOperator(LinearOperator):
-    """J = df/dtheta of shape (N D, P); row i D + k is output k of sample i."""
+    """J = df/dtheta of shape (N D, P); row i D + k is output k of sample i, or with `prob` its softmax."""
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
+    def __init__(self, problem: Problem, prob: bool = False):
+        self.problem, self.prob = problem, prob
         self.shape = (problem.num_data * problem.num_outputs, problem.num_params)
         self.dtype, self.device = problem.dtype, problem.device
 
@@ -34,12 +34,16 @@ class JacobianOperator(LinearOperator):
         width = self.problem.num_outputs
         return slice(batch.start * width, (batch.start + len(batch.x)) * width)
 
+    def _outputs(self, theta: Tensor, batch: Batch) -> Tensor:
+        f = self.problem.outputs(theta, batch.x)
+        return f.softmax(1) if self.prob else f
+
     def _push(self, batch: Batch, V: Tensor) -> Tensor:
         def push(v: Tensor) -> Tensor:
-            return jvp(lambda theta: self.problem.outputs(theta, batch.x), (self.problem.theta,), (v,))[1]
+            return jvp(lambda theta: self._outputs(theta, batch), (self.problem.theta,), (v,))[1]
 
         return vmap(push, in_dims=1, out_dims=-1)(V).reshape(-1, V.shape[1])
 
     def _pull(self, batch: Batch, U: Tensor) -> Tensor:
-        f, pull = vjp(lambda theta: self.problem.outputs(theta, batch.x), self.problem.theta)  # type: ignore[misc]
+        f, pull = vjp(lambda theta: self._outputs(theta, batch), self.problem.theta)  # type: ignore[misc]
         return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1, out_dims=1)(U)

@@ -11,13 +11,13 @@ def numerical_rank(singular: SingularValues, tau: float) -> Estimate:
 
     `converged` where the interval is one number, else `lower_bound`: the value is then its lower end.
     """
-    values, error = singular.values, singular.error
+    values, most = singular.values, singular.values + singular.error
     top = float(values[0])
-    lower = int(np.sum(values > tau * (top + error)))
-    upper = int(np.sum(values + error > tau * top))
-    if not singular.complete and error > tau * top:
+    lower = int(np.sum(values > tau * most[0]))
+    upper = int(np.sum(most > tau * top))
+    if not singular.complete and np.max(singular.error) > tau * top:
         upper = min(singular.shape)  # any number of unseen values may lie above the threshold
-    if top + error == 0:
+    if most[0] == 0:
         upper = 0
     return Estimate(
         value=lower,
@@ -27,6 +27,6 @@ def numerical_rank(singular: SingularValues, tau: float) -> Estimate:
         confidence=1.0 if singular.complete else 1 - 10.0**-NUM_TESTS,
         num_samples=0,
         num_matvecs=singular.num_matvecs,
-        method=f"range finder, tau={tau:.3g}",
+        method=f"singular values above {tau:.3g} of the largest",
         status=Status.CONVERGED if lower == upper else Status.LOWER_BOUND,
     )

@@ -28,11 +28,12 @@ def probes(
     draw = _DRAWS[kind]
     columns = np.empty((len(ids), n), dtype=np.float32 if dtype == torch.float32 else np.float64)
     for row, i in zip(columns, ids, strict=True):
-        row[:] = draw(_generator(seed, stream, i), n)
+        row[:] = draw(generator(seed, stream, i), n)
     return torch.from_numpy(columns).to(device, dtype).T
 
 
-def _generator(seed: int, stream: str, i: int) -> np.random.Generator:
+def generator(seed: int, stream: str, i: int) -> np.random.Generator:
+    """The generator of random vector number i of a stream: Philox (Salmon et al. 2011), keyed by all three."""
     key = hashlib.sha256(f"{seed}/{stream}/{i}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
 

@@ -21,13 +21,13 @@ NUM_TESTS = 10  # fresh vectors that test a range: the error bound fails with pr
 class SingularValues:
     """Leading singular values of an m x n operator: values[i] <= sigma_i <= values[i] + error.
 
-    `values` is descending, shape (k,), float64; those past k are at most `error`. `complete` says that nothing
-    is missing (k = min(m, n), error 0); otherwise the upper side holds with probability 1 - 10^-10.
-    `num_matvecs` counts the products with A and with A' together.
+    `values` is descending, shape (k,), float64; those past k are at most `error`, which may differ from value to
+    value. `complete` says that none is missing (k = min(m, n)); otherwise the upper side holds with probability
+    1 - 10^-10. `num_matvecs` counts the products with A and with A' together.
     """
 
     values: np.ndarray
-    error: float
+    error: float | np.ndarray
     complete: bool
     shape: tuple[int, int]
     num_matvecs: int
@@ -62,6 +62,11 @@ def singular_values(operator: LinearOperator, seed: int, memory: int) -> Singula
         size = 2 * size
     values = _descending(operator.rmatmat(Q))
     return SingularValues(values, error, False, operator.shape, Y.shape[1] + size)
+
+
+def dense_values(A: Tensor) -> SingularValues:
+    """All singular values of a matrix that is there; no product is taken."""
+    return SingularValues(_descending(A), 0.0, True, (A.shape[0], A.shape[1]), 0)
 
 
 def _whole_side(operator: LinearOperator, spent: int) -> SingularValues:

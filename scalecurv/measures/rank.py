@@ -1,59 +1,94 @@
-"""In how many directions the outputs move: the numerical rank of the Jacobian over the batch."""
+"""In how many directions the outputs move: the rank of the Jacobian, exact where it can be, and its profile."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from scalecurv.curvature.mlp import recognise_mlp
+from scalecurv.curvature.kink_margin import kink_margin
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.numerical_rank import numerical_rank
-from scalecurv.linalg.range_finder import SingularValues, singular_values
+from scalecurv.linalg.stable_rank import participation_ratio, stable_rank
+from scalecurv.measures.account import ACCOUNT, rank_account
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
+from scalecurv.measures.functional_dimension import functional_ceiling, functional_dimension
+from scalecurv.measures.generic_rank import generic_rank
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.singular import jacobian_values
 
 TAUS = {"rank_1e2": 1e-2, "rank_1e3": 1e-3, "rank_1e6": 1e-6}
+SOFTMAX = "softmax"  # the component under which ranks of probabilities rest, apart from those of the outputs
 
 
 @dataclass(frozen=True)
 class Rank(Measure):
-    """rank of J in float64 at sigma > max(N D, P) eps sigma_1, its profile at coarser shares, and its ceiling.
+    """rank of J over the batch with its profile, its ceiling, and an account of the parameters that it does not count.
 
-    The sketch and its range stay inside `memory` bytes; where that is too little the rank is a lower bound.
-    rank_ceiling = P - (hidden neurons) for ReLU MLPs: each hidden neuron can be rescaled without changing the
-    function, and rank J cannot see that direction (Grigsby, Lindsey and Rolnick 2023, arXiv 2306.06179).
+    For MLPs of homogeneous activations rank is exact, from residues below and structure above, and rank_ceiling =
+    P - (hidden neurons): each can be rescaled without changing the function (Grigsby, Lindsey and Rolnick 2023, arXiv
+    2306.06179). For other models rank counts the singular values above max(N D, P) eps sigma_1, in float64.
+    `functional_dimension` tries further inputs; `output` "prob" asks of the softmax of the outputs. Matrices stay
+    inside `memory` bytes: where that is too little the rank is a lower bound.
     """
 
     memory: int = 2 << 30
+    output: Output | None = None
+    functional_dimension: bool | None = None
 
     name: ClassVar[str] = "rank"
-    version: ClassVar[int] = 1
-    quantities: ClassVar[tuple[str, ...]] = ("rank", "rank_1e2", "rank_1e3", "rank_1e6", "rank_ceiling")
-
-    def ask(self, evaluation: Evaluation) -> Findings:
-        found = _singular_values(evaluation, self.memory)
-        profile = {name: numerical_rank(found, tau) for name, tau in TAUS.items()}
-        rank = jacobian_rank(evaluation, self.memory)
-        return Findings(
-            {"rank": rank, **profile, "rank_ceiling": _ceiling(evaluation.problem)}, {"singular_values": found.values}
-        )
-
-
-def jacobian_rank(evaluation: Evaluation, memory: int) -> Estimate:
-    """rank J over the batch, in float64 and to its rounding."""
-    roundoff = max(evaluation.jacobian.shape) * float(np.finfo(np.float64).eps)
-    return numerical_rank(_singular_values(evaluation, memory), roundoff)
-
-
-def _singular_values(evaluation: Evaluation, memory: int) -> SingularValues:
-    return evaluation.once(
-        ("singular values", memory), lambda: singular_values(evaluation.jacobian, evaluation.seed, memory)
+    version: ClassVar[int] = 2
+    quantities: ClassVar[tuple[str, ...]] = (
+        "rank",
+        "rank_generic",
+        *TAUS,
+        "rank_ceiling",
+        "stable_rank",
+        "jacobian_participation_ratio",
+        "kink_margin",
+        "functional_dimension_lower",
+        *ACCOUNT,
     )
 
+    def check(self, problem: Problem) -> None:
+        output_seeds(problem.num_outputs, self.output or "logits")
 
-def _ceiling(problem: Problem) -> Estimate:
-    mlp = recognise_mlp(problem.model)
-    if mlp is None or not mlp.homogeneous:
-        return Estimate.not_applicable("not an MLP of positively homogeneous activations")
-    return Estimate.exact(mlp.num_params - mlp.num_hidden, "P - hidden neurons")
+    def ask(self, evaluation: Evaluation) -> Findings:
+        output = self.output or "logits"
+        found = jacobian_values(evaluation, self.memory, output)
+        estimates = {
+            "rank": jacobian_rank(evaluation, self.memory, output),
+            **{name: numerical_rank(found, tau) for name, tau in TAUS.items()},
+            "stable_rank": stable_rank(found),
+            "jacobian_participation_ratio": participation_ratio(found),
+            **self._structural(evaluation, output),
+        }
+        if output == "prob":
+            return Findings(parts={(name, SOFTMAX): estimate for name, estimate in estimates.items()})
+        return Findings(estimates, {"singular_values": found.values})
+
+    def _structural(self, evaluation: Evaluation, output: Output) -> dict[str, Estimate]:
+        """What only an MLP of homogeneous activations has."""
+        problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
+        exact = exact_rank(evaluation, self.memory, output)
+        if mlp is None or exact is None:
+            names = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
+            names |= {"functional_dimension_lower"} if self.functional_dimension else set()
+            return dict.fromkeys(sorted(names), Estimate.not_applicable("not an MLP of homogeneous activations"))
+        found = {
+            "rank_generic": generic_rank(evaluation, exact, self.memory, output),
+            "rank_ceiling": Estimate.exact(functional_ceiling(problem, mlp, output), "P - hidden neurons"),
+            "kink_margin": Estimate.exact(kink_margin(problem, mlp), "forward pass"),
+        }
+        if self.functional_dimension:
+            found["functional_dimension_lower"] = functional_dimension(evaluation, self.memory, output)
+        return {**found, **(rank_account(exact, mlp.num_params) if output == "logits" else {})}
+
+
+def jacobian_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> Estimate:
+    """rank J over the batch: exact where structure gives it, else in float64 and to its rounding."""
+    if (exact := exact_rank(evaluation, memory, output)) is not None:
+        return exact.estimate
+    found = jacobian_values(evaluation, memory, output)
+    return numerical_rank(found, max(found.shape) * float(np.finfo(np.float64).eps))

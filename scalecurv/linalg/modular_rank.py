@@ -1,0 +1,115 @@
+"""The rank of a matrix over the integers modulo a prime: no tolerance, no rounding."""
+
+import torch
+from torch import Tensor
+
+from scalecurv.linalg.residues import reduced
+
+PANEL = 512  # columns eliminated before the rest of the matrix hears of it
+NARROW = 16  # columns below which a panel is eliminated one column at a time
+TILE = 1024  # columns of the rest that are brought up to date together
+
+
+def modular_rank(A: Tensor, prime: int) -> int:
+    """The rank of the residues A (m, n) modulo `prime`; A is overwritten.
+
+    Blocked elimination with row pivoting: P A = L E with L (m, r) unit lower trapezoidal and E in row echelon form
+    (Jeannerod, Pernet and Storjohann 2013, arXiv 1112.5717), of which only r is kept. A minor that is not zero modulo
+    `prime` is not zero: over the rationals the rank is this or larger. About m n r products, nearly all of them in
+    matrix products.
+    """
+    m, n = A.shape
+    rank = 0
+    for start in range(0, n, PANEL):
+        rest = A[rank:]
+        if not len(rest):
+            break
+        order, L = _eliminate(rest[:, start : start + PANEL], prime)
+        if k := L.shape[1]:
+            _update(rest[:, start + PANEL :], order, L, prime)
+            rank += k
+    return rank
+
+
+def modular_ranks(stack: Tensor, prime: int) -> Tensor:
+    """The rank of each of many small matrices, (b, m, n) -> (b,) int64, eliminated side by side; overwritten."""
+    b, m, n = stack.shape
+    everyone = torch.arange(b, device=stack.device)
+    free = torch.ones(b, m, dtype=torch.bool, device=stack.device)
+    ranks = torch.zeros(b, dtype=torch.int64, device=stack.device)
+    for j in range(n):
+        candidates = (stack[:, :, j] != 0) & free
+        found = candidates.any(1)
+        if not found.any():
+            continue
+        pivot = candidates.to(torch.uint8).argmax(1)
+        row = stack[everyone, pivot]
+        inverse = [pow(int(x), -1, prime) if x else 0 for x in row[:, j].tolist()]
+        row = reduced(row * torch.tensor(inverse, dtype=stack.dtype, device=stack.device)[:, None], prime)
+        free[everyone[found], pivot[found]] = False
+        multipliers = stack[:, :, j] * (free & found[:, None])
+        stack[:, :, j:] = reduced(stack[:, :, j:] - multipliers[:, :, None] * row[:, None, j:], prime)
+        ranks += found
+    return ranks
+
+
+def _update(rest: Tensor, order: Tensor, L: Tensor, prime: int) -> None:
+    """Bring the columns right of a panel up to date: the rows of the pivots are not needed any more, and stay as waste."""
+    k = L.shape[1]
+    inverse = _inverse(L[:k], prime)
+    for i in range(0, rest.shape[1], TILE):
+        tile = rest[:, i : i + TILE]
+        sorted_rows = tile[order]
+        pivots = reduced(inverse @ sorted_rows[:k], prime)
+        tile[k:] = reduced(sorted_rows[k:].addmm_(L[k:], pivots, alpha=-1), prime)
+
+
+def _eliminate(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
+    """The order of the rows and L (m, r) of a panel: its left half, then what that leaves of its right half."""
+    half = panel.shape[1] // 2
+    if panel.shape[1] <= NARROW:
+        return _one_by_one(panel.clone(), prime)
+    order, L = _eliminate(panel[:, :half], prime)
+    k = L.shape[1]
+    right = panel[order, half:]
+    pivots = reduced(_inverse(L[:k], prime) @ right[:k], prime)
+    below, M = _eliminate(reduced(right[k:].addmm_(L[k:], pivots, alpha=-1), prime), prime)
+    lower = torch.cat([L[k:][below], M], dim=1)
+    upper = torch.cat([L[:k], L.new_zeros(k, M.shape[1])], dim=1)
+    return torch.cat([order[:k], order[k:][below]]), torch.cat([upper, lower])
+
+
+def _one_by_one(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
+    """Column by column; `panel` is overwritten."""
+    m, n = panel.shape
+    order = torch.arange(m, device=panel.device)
+    L = panel.new_zeros(m, n)
+    k = 0
+    for j in range(n):
+        found = panel[k:, j].nonzero()
+        if not len(found):
+            continue
+        swap = torch.tensor([k, k + int(found[0, 0])], device=panel.device)
+        for rows in (panel, L, order):
+            rows[swap] = rows[swap.flip(0)]
+        inverse = pow(int(panel[k, j]), -1, prime)
+        L[k, k] = 1
+        L[k + 1 :, k] = reduced(panel[k + 1 :, j] * inverse, prime)
+        panel[k + 1 :, j + 1 :] = reduced(panel[k + 1 :, j + 1 :] - L[k + 1 :, k, None] * panel[k, j + 1 :], prime)
+        k += 1
+    return order, L[:, :k]
+
+
+def _inverse(L: Tensor, prime: int) -> Tensor:
+    """The inverse of a unit lower triangular matrix, by halves."""
+    k = len(L)
+    inverse = torch.eye(k, dtype=L.dtype, device=L.device)
+    if k <= NARROW:
+        for i in range(1, k):
+            inverse[i, :i] = reduced(-L[i, :i] @ inverse[:i, :i], prime)
+        return inverse
+    half = k // 2
+    first, second = _inverse(L[:half, :half], prime), _inverse(L[half:, half:], prime)
+    inverse[:half, :half], inverse[half:, half:] = first, second
+    inverse[half:, :half] = reduced(-second @ reduced(L[half:, :half] @ first, prime), prime)
+    return inverse

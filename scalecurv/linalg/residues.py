@@ -1,0 +1,53 @@
+"""Arithmetic modulo a prime in float64 tensors: exact, and as fast as the floating-point products it is made of."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+INNER = 1 << 14  # terms of an inner product of residues that float64 adds up without rounding
+CHUNK = 1 << 22  # numbers whose temporaries are alive at once
+_LEAST, _MOST = -1200, 1100  # exponents of two that a float64, taken apart, can have
+
+
+def reduced(x: Tensor, prime: int) -> Tensor:
+    """x modulo `prime`, in place, in -prime/2 .. prime/2; x holds whole numbers up to 2^53 in size.
+
+    Zero is the only multiple of `prime` that is left: the quotient is rounded, so that an error of its last bits
+    moves no remainder away from 0.
+    """
+    return x.sub_((x * (1 / prime)).round_(), alpha=prime)
+
+
+def residues(x: Tensor, prime: int) -> Tensor:
+    """The residues of floating-point numbers as they stand, x = m 2^e read as m 2^e modulo an odd `prime`.
+
+    2 has an inverse modulo an odd prime, so that every finite float has a residue, and sums and products of floats
+    in exact arithmetic have the sums and products of the residues.
+    """
+    out = torch.empty(x.shape, dtype=torch.float64, device=x.device)
+    powers = _powers_of_two(prime).to(x.device)
+    flat = x.reshape(-1)
+    target = out.view(-1)
+    for i in range(0, flat.numel(), CHUNK):
+        mantissa, exponent = torch.frexp(flat[i : i + CHUNK].double())
+        high = (mantissa * 2.0**33).trunc()
+        low = (mantissa * 2.0**33 - high) * 2.0**20  # m 2^53 = high 2^20 + low, both whole
+        whole = reduced(reduced(high, prime) * pow(2, 20, prime) + low, prime)
+        target[i : i + CHUNK] = reduced(whole * powers[exponent.long() - 53 - _LEAST], prime)
+    return out
+
+
+def matmul_mod(A: Tensor, B: Tensor, prime: int) -> Tensor:
+    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of up to 2^14 terms, exact."""
+    total = reduced(A[..., :INNER] @ B[:INNER], prime)
+    for i in range(INNER, A.shape[-1], INNER):
+        total += reduced(A[..., i : i + INNER] @ B[i : i + INNER], prime)
+        reduced(total, prime)
+    return total
+
+
+@cache
+def _powers_of_two(prime: int) -> Tensor:
+    table = torch.tensor([pow(2, e, prime) for e in range(_LEAST, _MOST)], dtype=torch.float64)
+    return reduced(table, prime)

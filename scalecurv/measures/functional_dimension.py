@@ -1,0 +1,98 @@
+"""How many directions of parameter space any inputs can tell apart: a bound from below, by batches that spread."""
+
+import math
+
+from torch import Tensor
+
+from scalecurv.curvature.cell import cell_factors
+from scalecurv.curvature.kink_margin import kink_margin, kink_margins, rounding_margin
+from scalecurv.curvature.layers import open_batch
+from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.curvature.spread_inputs import decisive_inputs, gaussian_inputs, heavy_tailed_inputs
+from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.linalg.primes import random_primes
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
+from scalecurv.measures.modular import cost, modular_jacobian_rank
+
+FACTOR = 4  # by which a batch grows
+WORK = 2e12  # multiplications of one rank, about a minute on two cores: batches beyond that are not tried
+
+
+def functional_dimension(evaluation: Evaluation, memory: int, output: Output) -> Estimate:
+    """sup over batches of rank J at this theta, from below: the best of data, Gaussian, heavy-tailed, decisive inputs.
+
+    The batches grow until the ceiling P - h is met or the rank stops growing (Grigsby, Lindsey, Meyerhoff and Wu
+    2022, arXiv 2209.04036). Inputs within rounding of a fold are left out: there J is one-sided.
+    """
+    problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
+    assert mlp is not None
+    search = _Search(evaluation, mlp, memory, output)
+    found: dict[str, int] = {}
+    if kink_margin(problem, mlp) > rounding_margin(mlp):
+        exact = exact_rank(evaluation, memory, output)
+        assert exact is not None
+        found["data"] = exact.lower
+    decisive = 2 * mlp.num_hidden * (mlp.widths[0] + 1)
+    if len(mlp.layers) == 2 and max(found.values(), default=0) < search.ceiling and search.cost(decisive) <= WORK:
+        name = f"{mlp.layers[0]}."
+        parts = problem.space.unflatten(problem.theta)
+        points = decisive_inputs(parts[name + "weight"], parts.get(name + "bias"), evaluation.seed)
+        found["decisive"] = search.rank(points)
+    count = math.ceil(2 * search.ceiling / search.num_outputs)
+    best = max(found.values(), default=0)
+    while best < search.ceiling and search.cost(count) <= WORK:
+        found["Gaussian"] = search.rank(gaussian_inputs(count, mlp.widths[0], evaluation.seed))
+        found["heavy-tailed"] = search.rank(heavy_tailed_inputs(count, mlp.widths[0], evaluation.seed))
+        grown = max(found.values())
+        if grown == best:
+            break
+        best, count = grown, FACTOR * count
+    return Estimate(
+        value=best,
+        stderr=NAN,
+        lower=best,
+        upper=search.ceiling,
+        confidence=1.0,
+        num_samples=0,
+        num_matvecs=0,
+        method="best of " + (", ".join(f"{name} {rank}" for name, rank in found.items()) or "nothing"),
+        status=Status.CERTIFIED if best == search.ceiling else Status.LOWER_BOUND,
+    )
+
+
+def functional_ceiling(problem: Problem, mlp: MLP, output: Output) -> int:
+    """P - h; for probabilities less one vector of weights and a bias, which move all outputs of a sample alike."""
+    alike = mlp.widths[-2] + (f"{mlp.layers[-1]}.bias" in problem.space.shapes) if output == "prob" else 0
+    return mlp.num_params - mlp.num_hidden - alike
+
+
+class _Search:
+    """Ranks of this network on inputs of our own."""
+
+    def __init__(self, evaluation: Evaluation, mlp: MLP, memory: int, output: Output):
+        self._problem, self._mlp, self._memory = evaluation.double, mlp, memory
+        self._seeds = output_seeds(self._problem.num_outputs, output, self._problem.device)
+        self._prime = random_primes(1, evaluation.seed)[0]
+        self.ceiling = functional_ceiling(self._problem, mlp, output)
+        self.num_outputs = len(self._seeds)
+
+    def cost(self, count: int) -> float:
+        shape = (count * self.num_outputs, self._mlp.num_params)
+        if 8 * count * sum(self._mlp.widths) * 2 * (self.num_outputs + 1) > self._memory:
+            return math.inf
+        return cost(shape, sum(self._mlp.widths), self.ceiling)
+
+    def rank(self, x: Tensor) -> int:
+        """Of those of the inputs that stand clear of every fold."""
+        x = x.to(self._problem.device)
+        opened = open_batch(self._problem, self._mlp, Batch(x, x, 0))
+        clear = kink_margins(opened, self._mlp) > rounding_margin(self._mlp)
+        if not bool(clear.any()):
+            return 0
+        if not bool(clear.all()):
+            opened = open_batch(self._problem, self._mlp, Batch(x[clear], x[clear], 0))
+        cell = cell_factors(opened, self._seeds, self._prime)
+        most = min(self.ceiling, cell.shape[0])
+        return modular_jacobian_rank(cell, most, self._memory)

@@ -1,0 +1,62 @@
+"""The singular values of the Jacobian, on the cheapest road that its structure and the memory allow."""
+
+import torch
+from torch import Tensor
+
+from scalecurv.curvature.factors import JacobianFactors, factors_of
+from scalecurv.curvature.jacobian import JacobianOperator
+from scalecurv.curvature.layers import open_batch, structure_of
+from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.linalg.counting import CountingOperator
+from scalecurv.linalg.gram_values import gram_values
+from scalecurv.linalg.range_finder import SingularValues, dense_values, singular_values
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_rank import Output, output_seeds
+from scalecurv.measures.modular import rows_that_fit
+
+DENSE = 4  # J may take this fraction of the memory, where it is written out
+
+
+def jacobian_values(evaluation: Evaluation, memory: int, output: Output) -> SingularValues:
+    """Of J in float64, whatever the dtype of the problem, remembered.
+
+    A piecewise-linear MLP gives J itself, or where it outgrows the memory J J', without a product; other models, and
+    more rows than fit, take the range finder's products with J and J'.
+    """
+    return evaluation.once(("singular values", memory, output), lambda: _values(evaluation, memory, output))
+
+
+def _values(evaluation: Evaluation, memory: int, output: Output) -> SingularValues:
+    problem = evaluation.double
+    output_seeds(problem.num_outputs, output)  # refuses what has no answer
+    if (factors := _factors(problem, memory, output)) is not None:
+        rows, columns = factors.shape
+        if 8 * rows * columns <= memory // DENSE:
+            return dense_values(factors.dense())
+        terms = max(r.shape[2] + a.shape[1] for r, a in zip(factors.rows, factors.inputs, strict=True))
+        return gram_values(factors.gram(), terms + len(factors.rows), factors.shape)
+    if output == "logits":
+        return singular_values(evaluation.jacobian, evaluation.seed, memory)
+    return singular_values(CountingOperator(JacobianOperator(problem, prob=True)), evaluation.seed, memory)
+
+
+def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors | None:
+    """All of J, factored, where it or its inner products fit into the memory."""
+    mlp = structure_of(problem)
+    rows = problem.num_data * problem.num_outputs
+    if mlp is None or (8 * rows * problem.num_params > memory // DENSE and rows > rows_that_fit(memory)):
+        return None
+    if 8 * rows * 2 * sum(mlp.widths) > memory // DENSE:
+        return None
+    opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
+    return factors_of(opened, _slopes_of_softmax(opened.outputs) if output == "prob" else _identity(opened.outputs))
+
+
+def _identity(f: Tensor) -> Tensor:
+    return torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
+
+
+def _slopes_of_softmax(f: Tensor) -> Tensor:
+    """diag(p) - p p' of each sample, (N, D, D)."""
+    p = f.softmax(1)
+    return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
