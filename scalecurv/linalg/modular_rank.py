@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from scalecurv.linalg.residues import reduced
+from scalecurv.linalg.residues import INNER, reduced
 
-PANEL = 512  # columns eliminated before the rest of the matrix hears of it
+PANEL = INNER  # columns eliminated before the rest of the matrix hears of it
 NARROW = 16  # columns below which a panel is eliminated one column at a time
 TILE = 1024  # columns of the rest that are brought up to date together
 

@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-INNER = 1 << 14  # terms of an inner product of residues that float64 adds up without rounding
+INNER = 1 << 9  # terms of an inner product of residues below 2^23 that float64 adds up without rounding
 CHUNK = 1 << 22  # numbers whose temporaries are alive at once
 _LEAST, _MOST = -1200, 1100  # exponents of two that a float64, taken apart, can have
 
@@ -39,12 +39,21 @@ def residues(x: Tensor, prime: int) -> Tensor:
 
 
 def matmul_mod(A: Tensor, B: Tensor, prime: int) -> Tensor:
-    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of up to 2^14 terms, exact."""
+    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of 2^9 terms, exact."""
     total = reduced(A[..., :INNER] @ B[:INNER], prime)
     for i in range(INNER, A.shape[-1], INNER):
         total += reduced(A[..., i : i + INNER] @ B[i : i + INNER], prime)
         reduced(total, prime)
     return total
+
+
+def lowest_bit(x: Tensor) -> int:
+    """The exponent e for which every number of x is a whole multiple of 2^e, as large as can be; 0 for no number."""
+    mantissa, exponent = torch.frexp(x[x != 0].double())
+    if not len(mantissa):
+        return 0
+    whole = (mantissa * 2.0**53).long().abs()
+    return int((torch.frexp((whole & -whole).double())[1] + exponent).min()) - 54
 
 
 @cache

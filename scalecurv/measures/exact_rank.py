@@ -7,62 +7,66 @@ import torch
 from torch import Tensor
 
 from scalecurv.curvature.cell import cell_factors
-from scalecurv.curvature.factors import JacobianFactors
 from scalecurv.curvature.layers import OpenBatch, open_batch, structure_of
 from scalecurv.curvature.liveness import liveness, num_rescalings, num_touched
+from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.mlp import MLP
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.rank_bounds import Bound, cell_bound, neuron_bound
 from scalecurv.errors import Misuse
 from scalecurv.estimate import NAN, Estimate, Status
-from scalecurv.linalg.primes import LARGEST, random_primes
+from scalecurv.linalg.primes import random_primes
 from scalecurv.linalg.probes import generator
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.modular import combinations_fit, modular_jacobian_rank, rows_that_fit
+from scalecurv.measures.modular import cheapest_side, combinations_fit, rows_that_fit, surest_side
 
 Output = Literal["logits", "prob"]
-PRIMES = 2
+CHANCE = 1e-3  # of a rank that is certified by primes alone to be too small
+MOST_PRIMES = 8
 
 
 @dataclass(frozen=True)
 class ExactRank:
-    """lower <= rank J <= upper, with the bounds by name and what of them is not proven.
+    """lower <= rank J <= each of the `bounds`; `chance` is the proven probability that lower is not the rank.
 
     `num_touched` counts parameters whose column of J is not plainly zero, `num_rescalings` the independent
-    rescalings among them; `num_samples` of `num_data` were used from below. `generic` says that weights and biases
-    were random residues: almost all parameters with the same slopes.
+    rescalings among them; `num_samples` of `num_data` were used from below.
     """
 
     lower: int
     bounds: dict[str, Bound]
-    primes: tuple[int, ...]
+    chance: float
+    num_primes: int
     num_touched: int
     num_rescalings: int
     num_samples: int
     num_data: int
 
     @property
-    def upper(self) -> int:
+    def structural_upper(self) -> int:
+        """The least of the bounds."""
         return min(bound.value for bound in self.bounds.values())
 
     @property
     def estimate(self) -> Estimate:
-        """`certified` where both ends meet, else `lower_bound`."""
-        least = [bound for bound in self.bounds.values() if bound.value == self.upper]
-        unproven = min(bound.unproven for bound in least)
+        """`certified` where a proven bound meets lower, or primes leave a chance of at most 1e-3; else `lower_bound`.
+
+        A prime hides some of the rank only where it divides every minor of that size. One that is not 0 has few prime
+        factors, and the primes were drawn at random: the chance is (their share among all primes)^(primes drawn).
+        """
+        met = self.chance <= CHANCE
         said = ", ".join(f"{name} {bound.value}" for name, bound in self.bounds.items())
         part = f", {self.num_samples} of {self.num_data} samples" if self.num_samples < self.num_data else ""
         return Estimate(
             value=self.lower,
             stderr=NAN,
             lower=self.lower,
-            upper=self.upper,
-            # an inner rank r is short of the truth modulo every prime with a chance of about (r / p)^2
-            confidence=1 - min(1.0, unproven * (self.lower / (LARGEST / 2)) ** PRIMES),
+            upper=self.lower if met else _proven(self.bounds),
+            confidence=1 - self.chance if met else 1.0,
             num_samples=0,
             num_matvecs=0,
-            method=f"modulo {len(self.primes)} prime(s){part}; at most {said}",
-            status=Status.CERTIFIED if self.lower == self.upper else Status.LOWER_BOUND,
+            method=f"modulo {self.num_primes} prime(s){part}; at most {said}",
+            status=Status.CERTIFIED if met else Status.LOWER_BOUND,
         )
 
 
@@ -104,34 +108,42 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
     touched = num_touched(problem, mlp)
     opened = _some_samples(problem, mlp, len(seeds), touched, seed, memory)
     complete = len(opened.outputs) == problem.num_data
-    alive = liveness(opened)
-    primes = random_primes(PRIMES, seed)
-    cells = [cell_factors(opened, seeds, primes[0])]
-    rescalings = num_rescalings(alive, cells[0].inputs)
-    if output == "prob":  # one vector added to the weights of every output moves no difference of outputs
-        touched -= int(alive.touched[-1].any(0).sum()) if complete else 0
+    primes = random_primes(MOST_PRIMES, seed)
+    alive, cell = liveness(opened), cell_factors(opened, seeds, primes[0])
+    rescalings = num_rescalings(alive, cell.inputs)
+    if output == "prob" and complete:  # one vector added to the weights of every output moves no difference of outputs
+        touched -= int(alive.touched[-1].any(0).sum())
     bounds = {"rows": Bound(problem.num_data * len(seeds)), "symmetries": Bound(touched - rescalings)}
-
-    def rank(cell: JacobianFactors) -> int:
-        return modular_jacobian_rank(cell, min(b.value for b in bounds.values()), memory)
-
-    lower = rank(cells[0])
-    if lower < min(bound.value for bound in bounds.values()):
-        cells.append(cell_factors(opened, seeds, primes[1]))
-        if complete:
-            more = {"cells": cell_bound(opened, tuple(cells)), "neurons": neuron_bound(alive, tuple(cells), rescalings)}
-            bounds |= {name: bound for name, bound in more.items() if bound.value >= lower or not bound.unproven}
-        if lower < min(bound.value for bound in bounds.values()):
-            lower = max(lower, rank(cells[1]))
+    widths = sum(mlp.widths[1:])
+    side = cheapest_side(cell.shape, widths, _proven(bounds), memory)
+    lower, used, chance = side.rank(cell), 1, 1.0
+    if lower < _proven(bounds) and complete:
+        cells = (cell, cell_factors(opened, seeds, primes[1]))
+        more = {"cells": cell_bound(opened, cells), "neurons": neuron_bound(alive, cells, rescalings)}
+        bounds |= {name: bound for name, bound in more.items() if bound.value >= lower or not bound.unproven}
+        bits = minor_bits(opened, seeds)
+        most = _proven(bounds)
+        chance = side.chance(bits, most)
+        side = surest_side(cell.shape, widths, most, memory)
+        while lower < most and CHANCE < chance and side.chance(bits, most) < 1 and used < MOST_PRIMES:
+            lower = max(lower, side.rank(cell_factors(opened, seeds, primes[used])))
+            chance *= side.chance(bits, most)
+            used += 1
+    if lower == _proven(bounds):
+        chance = 0.0
     return ExactRank(
-        lower, bounds, primes[: len(cells)], touched, rescalings, len(opened.outputs), problem.num_data
+        lower, bounds, chance, used, touched, rescalings, len(opened.outputs), problem.num_data
     )
+
+
+def _proven(bounds: dict[str, Bound]) -> int:
+    return min(bound.value for bound in bounds.values() if not bound.unproven)
 
 
 def _some_samples(problem: Problem, mlp: MLP, outputs: int, touched: int, seed: int, memory: int) -> OpenBatch:
     """All samples laid open where they fit: else as many as do, drawn at random."""
     num_data = problem.num_data
-    room = memory // 4 // (8 * sum(mlp.widths) * (3 + PRIMES * (outputs + 1)))
+    room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
     if not combinations_fit(min(touched, problem.num_params), problem.num_params, memory):
         room = min(room, rows_that_fit(memory) // outputs)
     count = max(1, min(num_data, room))

@@ -14,7 +14,7 @@ from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
-from scalecurv.measures.modular import cost, modular_jacobian_rank
+from scalecurv.measures.modular import Side, cheapest_side
 
 FACTOR = 4  # by which a batch grows
 WORK = 2e12  # multiplications of one rank, about a minute on two cores: batches beyond that are not tried
@@ -82,7 +82,10 @@ class _Search:
         shape = (count * self.num_outputs, self._mlp.num_params)
         if 8 * count * sum(self._mlp.widths) * 2 * (self.num_outputs + 1) > self._memory:
             return math.inf
-        return cost(shape, sum(self._mlp.widths), self.ceiling)
+        return self._side(shape, min(self.ceiling, shape[0])).cost
+
+    def _side(self, shape: tuple[int, int], most: int) -> Side:
+        return cheapest_side(shape, sum(self._mlp.widths[1:]), most, self._memory)
 
     def rank(self, x: Tensor) -> int:
         """Of those of the inputs that stand clear of every fold."""
@@ -95,4 +98,4 @@ class _Search:
             opened = open_batch(self._problem, self._mlp, Batch(x[clear], x[clear], 0))
         cell = cell_factors(opened, self._seeds, self._prime)
         most = min(self.ceiling, cell.shape[0])
-        return modular_jacobian_rank(cell, most, self._memory)
+        return self._side(cell.shape, most).rank(cell)

@@ -1,27 +1,57 @@
-"""The rank of a factored Jacobian modulo its prime, on the side that costs less."""
+"""The rank of a factored Jacobian modulo its prime, on the side that costs less, and how often that falls short."""
 
 import math
+from dataclasses import dataclass
 
 from scalecurv.curvature.cell import random_residues
 from scalecurv.curvature.factors import JacobianFactors
+from scalecurv.curvature.minor_bits import MinorBits
 from scalecurv.linalg.modular_rank import modular_rank
+from scalecurv.linalg.primes import share_that_divides
 
 SPARE = 8  # combinations of rows beyond what the rank can be: one of p^SPARE draws hides some of it
 SHARE = 2  # of the memory, 1/2 for the matrix that is eliminated
 
 
-def modular_jacobian_rank(factors: JacobianFactors, most: int, memory: int) -> int:
-    """rank J modulo the prime of `factors`, at most `most`: from J J', or from `most` random combinations of rows.
+@dataclass(frozen=True)
+class Side:
+    """J J' of J (n, P) ("gram"), or `k` random combinations of its rows; `cost` in multiplications."""
 
-    Either way it is at most the rank of J in exact arithmetic, and short of it for few primes only.
-    """
-    assert factors.prime is not None
-    (n, P), k = factors.shape, min(most + SPARE, factors.shape[1])
-    by_rows = n <= rows_that_fit(memory) and _gram_cost(factors) <= _combined_cost(n, P, k)
-    if n <= k or by_rows or not combinations_fit(k, P, memory):
-        return modular_rank(factors.gram(), factors.prime)
-    weights = random_residues((k, n), factors.prime, 0, "combinations of rows", factors.rows[0].device)
-    return modular_rank(factors.combined(weights), factors.prime)
+    shape: tuple[int, int]
+    gram: bool
+    k: int
+    cost: float
+
+    def rank(self, factors: JacobianFactors) -> int:
+        """rank J modulo the prime of `factors`, as long as it is at most k - SPARE: never above that of J itself."""
+        assert factors.prime is not None
+        if self.gram:
+            return modular_rank(factors.gram(), factors.prime)
+        device = factors.rows[0].device
+        if self.k >= factors.shape[0]:
+            return modular_rank(factors.dense(), factors.prime)
+        weights = random_residues((self.k, factors.shape[0]), factors.prime, 0, "combinations of rows", device)
+        return modular_rank(factors.combined(weights), factors.prime)
+
+    def chance(self, bits: MinorBits, rank: int) -> float:
+        """That a random prime divides a minor of this size that is not 0: the rank modulo it would fall short."""
+        return share_that_divides(bits.of_gram(rank) if self.gram else bits.of_jacobian(rank))
+
+
+def cheapest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> Side:
+    """For a rank of at most `most`, and a layer's neurons adding up to `widths`."""
+    n, P = shape
+    k = min(most + SPARE, n)
+    sides = [_gram(n, P, widths), _rows(n, P, k)]
+    fitting = [side for side in sides if _bytes(side) <= memory // SHARE]
+    return min(fitting or sides[:1], key=lambda side: side.cost)
+
+
+def surest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> Side:
+    """J itself rather than J J', whose minors are squares with twice as many primes in them: at four times the cost."""
+    n, P = shape
+    gram, rows = _gram(n, P, widths), _rows(n, P, min(most + SPARE, n))
+    return rows if _bytes(rows) <= memory // SHARE and rows.cost <= 4 * gram.cost else gram
 
 
 def rows_that_fit(memory: int) -> int:
@@ -30,21 +60,18 @@ def rows_that_fit(memory: int) -> int:
 
 
 def combinations_fit(k: int, num_params: int, memory: int) -> bool:
-    return 8 * k * num_params <= memory // SHARE
+    return 8 * (k + SPARE) * num_params <= memory // SHARE
 
 
-def cost(factors_shape: tuple[int, int], widths: int, most: int) -> float:
-    """Multiplications of the cheaper side, for J of this shape."""
-    n, P = factors_shape
-    k = min(most + SPARE, P)
-    gram = n * n * (widths + 2 * n / 3)
-    return gram if n <= k else min(gram, _combined_cost(n, P, k))
+def _gram(n: int, P: int, widths: int) -> Side:
+    return Side((n, P), True, n, n * n * (widths + 2 * n / 3))
 
 
-def _gram_cost(factors: JacobianFactors) -> float:
-    n = factors.shape[0]
-    return n * n * (sum(r.shape[2] for r in factors.rows) + 2 * n / 3)
+def _rows(n: int, P: int, k: int) -> Side:
+    combining = float(n * k * P) if k < n else 0.0
+    return Side((n, P), False, k, combining + float(k) * min(k, P) * P)
 
 
-def _combined_cost(n: int, P: int, k: int) -> float:
-    return float(n * k * P + k * k * P)
+def _bytes(side: Side) -> int:
+    n, P = side.shape
+    return 8 * (n * n if side.gram else side.k * P)
