@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from scalecurv import __version__
-from scalecurv.errors import Misuse, StoreError
+from scalecurv.errors import CheckpointError, Misuse, StoreError
 from scalecurv.formats import FORMATS
 from scalecurv.options import absolute_arguments, analysis_options, sweep_of
+from scalecurv.rank_options import rank_of, rank_options
 
 FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130
 _PATH = click.Path(path_type=Path)
@@ -28,7 +29,7 @@ class _Commands(click.Group):
         except Misuse as error:
             _say(f"scalecurv: {error}")
             ctx.exit(MISUSE)
-        except StoreError as error:
+        except (StoreError, CheckpointError) as error:
             _say(f"scalecurv: {error}")
             ctx.exit(FAILED)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -112,6 +113,21 @@ def submit(ctx: click.Context, **params: Any) -> None:
     from scalecurv.engine.submit import submit as submit_job
 
     sys.exit(submit_job(absolute_arguments(ctx), params["address"], lambda text: click.echo(text, nl=False)))
+
+
+@main.command()
+@rank_options
+def rank(**params: Any) -> None:
+    """Print the rank of the Jacobian at one CHECKPOINT, and where the other parameters go.
+
+    `analyze --measure rank --functional-dimension` stores the same numbers for many.
+
+    Example: scalecurv rank runs/a/step_100.pt --data runs/a/data.npz --activation relu
+    """
+    from scalecurv.account import account
+
+    estimates, shape = rank_of(params)
+    click.echo(account(estimates, shape), nl=False)
 
 
 @main.command()

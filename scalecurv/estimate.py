@@ -29,7 +29,7 @@ _ADVICE = {
     Status.CERTIFIED: "The interval is proven at its confidence and inside --rtol.",
     Status.CONVERGED: "The interval is inside --rtol.",
     Status.BUDGET: "The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one.",
-    Status.LOWER_BOUND: "The truth is this or larger: give more --memory to close the gap.",
+    Status.LOWER_BOUND: "The truth is this or larger, up to the upper end: more --memory may close the gap.",
     Status.NOT_APPLICABLE: "The question has no answer at this model, loss or point; the method says why.",
     Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
 }
@@ -102,7 +102,7 @@ class Estimate:
         if self.lower == -math.inf:  # a single sample
             return f"{self.value:.6g} +- inf {confidence}"
         if self.upper == math.inf or self.status is Status.LOWER_BOUND:
-            return f">= {self.lower:.6g}"
+            return f">= {self.lower:.6g}" + (f", <= {self.upper:.6g}" if self.upper < math.inf else "")
         if self.halfwidth <= 1e-6 * abs(self.value):  # nothing of it would show
             return f"{self.value:.6g} {confidence}"
         digits = _decimals(self.halfwidth)

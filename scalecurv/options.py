@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from scalecurv.errors import Misuse
 
 _PATH = click.Path(path_type=Path)
+SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension")  # options of measures
 
 _OPTIONS = (
     click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS..."),
@@ -39,6 +40,17 @@ _OPTIONS = (
         "--route",
         type=click.Choice(["exact", "sampled", "generic"]),
         help="Of trace, trace_h2 and curvature. Default: the cheapest that structure allows; generic assumes nothing.",
+    ),
+    click.option(
+        "--output",
+        type=click.Choice(["logits", "prob"]),
+        help="Of rank: the outputs (the default), or their softmax, under the component softmax.",
+    ),
+    click.option(
+        "--functional-dimension",
+        is_flag=True,
+        default=None,
+        help="Of rank: try further inputs, Gaussian and heavy-tailed, for the dimension of the functions.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
     click.option(
@@ -98,7 +110,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
     names = tuple(name for given in params["measures"] for name in given.split(",")) or DEFAULT
-    shared = {name: params[name] for name in ("rtol", "max_matvecs", "memory", "route")}
+    shared = {name: params[name] for name in SHARED}
     return Sweep(
         checkpoints=params["checkpoints"],
         store=params["store"].resolve(),

@@ -101,9 +101,7 @@ class Store:
                 series = series.astype("float64")
                 if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
                     series = series.where(np.isfinite(series)).astype("Int64")
-                name = quantity.name + suffix
-                # rank_lower is a quantity and an end of rank's interval: the quantity, where it is there
-                columns[name] = series.fillna(columns[name]) if name in columns else series
+                columns[quantity.name + suffix] = series
         numbers = pd.DataFrame(columns, index=wide.index).reset_index()
         keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
         joined = checkpoints[keep].merge(numbers, how="left", on=IDENTITY).rename(columns={"path": "checkpoint"})

@@ -28,9 +28,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engine", "store", "truncation"),
     ("density",),
     ("spectra",),
-    ("sweep", "query"),
-    ("formats", "summary", "plot"),
-    ("options",),
+    ("sweep", "single", "query"),
+    ("formats", "summary", "plot", "account"),
+    ("options", "rank_options"),
     ("cli",),
     ("__main__",),
 )
@@ -51,6 +51,7 @@ TORCH_FREE = (
     "formats",
     "summary",
     "plot",
+    "account",
 )
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

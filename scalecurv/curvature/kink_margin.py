@@ -18,7 +18,9 @@ def kink_margins(opened: OpenBatch, mlp: MLP) -> Tensor:
         if type(phi) is nn.Identity:
             continue
         bias = opened.biases[l]
-        size = nn.functional.linear(opened.inputs[l].abs(), opened.weights[l].abs(), None if bias is None else bias.abs())
+        size = nn.functional.linear(
+            opened.inputs[l].abs(), opened.weights[l].abs(), None if bias is None else bias.abs()
+        )
         share = opened.pre[l].abs() / size.clamp_min(torch.finfo(size.dtype).tiny)
         least = torch.minimum(least, share.amin(1))
     return least

@@ -96,4 +96,3 @@ def _bits(squares: Tensor, unit: int) -> Tensor:
 
 def _sorted(bits: list[Tensor]) -> Tensor:
     return torch.cat([b.flatten() for b in bits]).sort(descending=True).values
-

@@ -18,6 +18,8 @@ def rank_account(exact: ExactRank, num_params: int) -> dict[str, Estimate]:
     return {
         "account_dead": Estimate.exact(num_params - exact.num_touched, "zero columns of J"),
         "account_rescaling": Estimate.exact(exact.num_rescalings, f"one a hidden neuron that is live on {seen}"),
-        "account_data_limited": Estimate.exact(left - exact.structural_upper, "P - dead - rescaling - upper bound of the rank"),
+        "account_data_limited": Estimate.exact(
+            left - exact.structural_upper, "P - dead - rescaling - upper bound of the rank"
+        ),
         "account_unexplained": Estimate.exact(exact.structural_upper - exact.lower, "upper bound of the rank - rank"),
     }

@@ -35,7 +35,7 @@ class Curvature(Measure):
     route: str | None = None
 
     name: ClassVar[str] = "curvature"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = (
         "scalar_curvature",
         "t2_minus_f",

@@ -131,9 +131,7 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
             used += 1
     if lower == _proven(bounds):
         chance = 0.0
-    return ExactRank(
-        lower, bounds, chance, used, touched, rescalings, len(opened.outputs), problem.num_data
-    )
+    return ExactRank(lower, bounds, chance, used, touched, rescalings, len(opened.outputs), problem.num_data)
 
 
 def _proven(bounds: dict[str, Bound]) -> int:

@@ -29,7 +29,11 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     alive = liveness(opened, generic=True)
     unseen = int(alive.touched[-1].any(0).sum()) if output == "prob" else 0
     most = min(exact.bounds["rows"].value, alive.num_touched - unseen - num_rescalings(alive, cell.inputs))
-    found = exact.lower if exact.lower == most else max(exact.lower, cheapest_side(cell.shape, sum(mlp.widths[1:]), most, memory).rank(cell))
+    found = (
+        exact.lower
+        if exact.lower == most
+        else max(exact.lower, cheapest_side(cell.shape, sum(mlp.widths[1:]), most, memory).rank(cell))
+    )
     chance = min(1.0, 2 * max(len(mlp.layers) - 1, 1) * most / prime)
     return Estimate(
         value=found,

@@ -1,0 +1,26 @@
+"""One checkpoint, one measure, no store: what a command that prints its answer asks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scalecurv.checkpoints.common_task import common_task
+from scalecurv.checkpoints.load import load
+from scalecurv.checkpoints.task import Arithmetic
+from scalecurv.curvature.preflight import preflight
+from scalecurv.errors import Misuse
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.measure import Findings, Measure
+
+
+def ask_checkpoint(
+    path: Path, said: Mapping[str, Any], measure: Measure, arithmetic: Arithmetic, seed: int
+) -> tuple[Findings, tuple[int, int]]:
+    """The findings at one file, and the shape (N D, P) of its Jacobian; raises Misuse and CheckpointError."""
+    if path.is_dir():
+        raise Misuse(f"{path} is a directory; give one checkpoint file, or use scalecurv analyze")
+    task, (file,) = common_task((path,), said)
+    problem, _ = task.at(load(file), arithmetic)
+    measure.check(problem)
+    preflight(problem)
+    return measure.ask(Evaluation(problem, seed)), (problem.num_data * problem.num_outputs, problem.num_params)
