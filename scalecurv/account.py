@@ -31,23 +31,17 @@ ENTRIES = {
 def account(estimates: Mapping[str, Estimate], shape: tuple[int, int]) -> str:
     """A line a number; `shape` is that of J, (N D, P)."""
     rank = estimates["rank"]
-    rows = [("J, samples x outputs by parameters", f"{shape[0]} x {shape[1]}", "")]
+    rows: list[tuple[str, ...]] = [("J, samples x outputs by parameters", f"{shape[0]} x {shape[1]}", "")]
     rows += [("rank of J", str(rank), f"{rank.status}, {rank.method}")]
     for names in (PROFILE, CEILINGS):
         rows += [
-            (said, _value(estimates[name]), _method(estimates[name]))
-            for name, said in names.items()
-            if name in estimates
+            (said, str(estimates[name]), _method(estimates[name])) for name, said in names.items() if name in estimates
         ]
     lines = _columns(rows)
     if all(name in estimates and estimates[name].status is Status.EXACT for name in list(ENTRIES)[1:]):
         entries = [(f"  {said}", f"{estimates[name].value:.0f}") for name, said in ENTRIES.items()]
         lines += ["", *_columns([("Where the parameters go", f"{shape[1]}"), *entries])]
     return "\n".join(lines) + "\n"
-
-
-def _value(estimate: Estimate) -> str:
-    return str(estimate)
 
 
 def _method(estimate: Estimate) -> str:

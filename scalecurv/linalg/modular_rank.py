@@ -18,9 +18,8 @@ def modular_rank(A: Tensor, prime: int) -> int:
     `prime` is not zero: over the rationals the rank is this or larger. About m n r products, nearly all of them in
     matrix products.
     """
-    m, n = A.shape
     rank = 0
-    for start in range(0, n, PANEL):
+    for start in range(0, A.shape[1], PANEL):
         rest = A[rank:]
         if not len(rest):
             break
@@ -54,7 +53,7 @@ def modular_ranks(stack: Tensor, prime: int) -> Tensor:
 
 
 def _update(rest: Tensor, order: Tensor, L: Tensor, prime: int) -> None:
-    """Bring the columns right of a panel up to date: the rows of the pivots are not needed any more, and stay as waste."""
+    """Bring the columns right of a panel up to date; the rows of its pivots are not read again, and left alone."""
     k = L.shape[1]
     inverse = _inverse(L[:k], prime)
     for i in range(0, rest.shape[1], TILE):

@@ -125,7 +125,7 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
         most = _proven(bounds)
         chance = side.chance(bits, most)
         side = surest_side(cell.shape, widths, most, memory)
-        while lower < most and CHANCE < chance and side.chance(bits, most) < 1 and used < MOST_PRIMES:
+        while lower < most and chance > CHANCE and side.chance(bits, most) < 1 and used < MOST_PRIMES:
             lower = max(lower, side.rank(cell_factors(opened, seeds, primes[used])))
             chance *= side.chance(bits, most)
             used += 1
