@@ -32,5 +32,5 @@ def kink_margin(problem: Problem, mlp: MLP) -> float:
 
 
 def rounding_margin(mlp: MLP) -> float:
-    """Below this share a float64 pre-activation may be on the wrong side of its kink, by the error of inner products."""
+    """Below this share the error of its inner products may put a float64 pre-activation on the wrong side of 0."""
     return 4 * sum(mlp.widths) * float(torch.finfo(torch.float64).eps)

@@ -105,11 +105,11 @@ def output_seeds(num_outputs: int, output: Output, device: torch.device | str = 
 
 def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Output) -> ExactRank:
     seeds = output_seeds(problem.num_outputs, output, problem.device)
-    touched = num_touched(problem, mlp)
-    opened = _some_samples(problem, mlp, len(seeds), touched, seed, memory)
+    opened = _some_samples(problem, mlp, len(seeds), seed, memory)
     complete = len(opened.outputs) == problem.num_data
     primes = random_primes(MOST_PRIMES, seed)
     alive, cell = liveness(opened), cell_factors(opened, seeds, primes[0])
+    touched = alive.num_touched if complete else num_touched(problem, mlp)
     rescalings = num_rescalings(alive, cell.inputs)
     if output == "prob" and complete:  # one vector added to the weights of every output moves no difference of outputs
         touched -= int(alive.touched[-1].any(0).sum())
@@ -138,11 +138,11 @@ def _proven(bounds: dict[str, Bound]) -> int:
     return min(bound.value for bound in bounds.values() if not bound.unproven)
 
 
-def _some_samples(problem: Problem, mlp: MLP, outputs: int, touched: int, seed: int, memory: int) -> OpenBatch:
+def _some_samples(problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int) -> OpenBatch:
     """All samples laid open where they fit: else as many as do, drawn at random."""
     num_data = problem.num_data
     room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
-    if not combinations_fit(min(touched, problem.num_params), problem.num_params, memory):
+    if not combinations_fit(problem.num_params, problem.num_params, memory):
         room = min(room, rows_that_fit(memory) // outputs)
     count = max(1, min(num_data, room))
     if count == num_data:

@@ -22,6 +22,8 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     assert mlp is not None
     if exact.num_samples < exact.num_data:
         return Estimate.not_applicable("not all samples fit into --memory")
+    if exact.lower == exact.bounds["rows"].value:
+        return exact.estimate
     seeds = output_seeds(problem.num_outputs, output, problem.device)
     opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
     prime = random_primes(1, evaluation.seed)[0]

@@ -46,7 +46,7 @@ def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors |
     rows = problem.num_data * problem.num_outputs
     if mlp is None or (8 * rows * problem.num_params > memory // DENSE and rows > rows_that_fit(memory)):
         return None
-    if 8 * rows * 2 * sum(mlp.widths) > memory // DENSE:
+    if 8 * rows * sum(mlp.widths) > memory // 2:
         return None
     opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
     return factors_of(opened, _slopes_of_softmax(opened.outputs) if output == "prob" else _identity(opened.outputs))
