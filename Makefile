@@ -31,6 +31,10 @@ bench: $(BIN)/installed
 	$(BIN)/python benchmarks/estimators.py
 	$(BIN)/python benchmarks/trace_error.py
 	$(BIN)/python benchmarks/curvature_error.py
+	$(BIN)/python benchmarks/rank_exact.py
+	$(BIN)/python benchmarks/rank_certified.py
+	$(BIN)/python benchmarks/rank_account.py
+	$(BIN)/python benchmarks/functional_dimension.py
 
 # How often each interval holds the truth, over 1,000 seeds: about ten minutes on two cores.
 calibrate: $(BIN)/installed

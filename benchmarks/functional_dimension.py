@@ -1,9 +1,10 @@
 """Finding: deeper ReLU networks have hidden symmetries more often, wider ones reach more of their ceiling P - h.
 
-After Grigsby, Lindsey and Rolnick 2023 (arXiv 2306.06179, figure 6): widths n in every layer, depth d affine layers, one
-output. Our setting, theirs not being public: weights N(0, 2/fan_in), biases N(0, 0.1^2), 30 P inputs, Gaussian or heavy-tailed
-x 10^U(-2, 2). `share` is how often the rank is the ceiling, `mean` the mean of rank / ceiling, each with its standard error over
-the nets. The check fails where the share does not fall with depth, or the mean does not rise with width.
+After Grigsby, Lindsey and Rolnick 2023 (arXiv 2306.06179, figure 6): widths n in every layer, depth d affine layers,
+one output. Our setting, theirs not being public: weights N(0, 2/fan_in), biases N(0, 0.1^2), 30 P inputs, Gaussian or
+heavy-tailed x 10^U(-2, 2). `share` is how often the rank is the ceiling, `mean` the mean of rank / ceiling, each with
+its standard error over the nets. The check fails where the share does not fall with depth, or the mean does not rise
+with width.
 
     python benchmarks/functional_dimension.py
 """

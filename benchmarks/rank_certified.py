@@ -1,8 +1,9 @@
 """Claim: the rank of J is certified, by structure where its bounds meet and by random primes where they do not.
 
-Five seeds of each family at init and trained. `met` is how many ranks the proven structural bounds meet; `gap` what the least bound
-(inner ranks modulo two primes included) leaves above the rank, relative to it; `certified` how many ranks end so, at a chance
-of at most 1 in 1,000 of hiding some; `primes` the most that this took. Below the table: what float64 says of the same J.
+Five seeds of each family at init and trained. `met` is how many ranks the proven structural bounds meet; `gap` what
+the least bound (inner ranks modulo two primes included) leaves above the rank, relative to it; `certified` how many
+ranks end so, at a chance of at most 1 in 1,000 of hiding some; `primes` the most that this took. Below the table:
+what float64 says of the same J.
 
     python benchmarks/rank_certified.py
 """
