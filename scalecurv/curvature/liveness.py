@@ -12,13 +12,15 @@ from scalecurv.curvature.problem import Problem
 
 @dataclass(frozen=True)
 class Liveness:
-    """`live[l]` (N, n) bool: on, and with a path of on neurons and nonzero weights to an output, layer by layer.
+    """`reach[l]` (N, n) bool: whether a path of on neurons and nonzero weights leads to an output, layer by layer.
 
-    The outputs come last, all of them live. `touched[l]` (n_l, n_(l-1) + 1) bool: whether on some sample a
-    parameter of the layer meets a live neuron and a nonzero input, biases last; without bias, that column is False.
-    A live neuron may still have no effect, where paths cancel; one that is not live never has any.
+    `live[l]` says that the neuron is on as well. The outputs come last, all of them live. `touched[l]` (n_l,
+    n_(l-1) + 1) bool: whether on some sample a parameter of the layer meets a live neuron and a nonzero input, biases
+    last; without bias, that column is False. A live neuron may still have no effect, where paths cancel; one that is
+    not live never has any.
     """
 
+    reach: tuple[Tensor, ...]
     live: tuple[Tensor, ...]
     touched: tuple[Tensor, ...]
 
@@ -30,14 +32,17 @@ class Liveness:
 
 def liveness(opened: OpenBatch, generic: bool = False) -> Liveness:
     """On the samples of an open batch; `generic` takes every weight for nonzero."""
-    live = [torch.ones_like(opened.outputs, dtype=torch.bool)]
+    reach = [torch.ones_like(opened.outputs, dtype=torch.bool)]
+    live = [reach[0]]
     for weight, slope in zip(reversed(opened.weights[1:]), reversed(opened.slopes), strict=True):
         paths = torch.ones_like(weight) if generic else (weight != 0).to(weight.dtype)
-        live.append((slope != 0) & (live[-1].to(weight.dtype) @ paths > 0))
+        reach.append(live[-1].to(weight.dtype) @ paths > 0)
+        live.append(reach[-1] & (slope != 0))
+    reach.reverse()
     live.reverse()
     nonzero = [opened.inputs[0] != 0, *(slope != 0 for slope in opened.slopes)]
     touched = [_touched(*layer) for layer in zip(live, nonzero, opened.biases, strict=True)]
-    return Liveness(tuple(live), tuple(touched))
+    return Liveness(tuple(reach), tuple(live), tuple(touched))
 
 
 def num_touched(problem: Problem, mlp: MLP) -> int:

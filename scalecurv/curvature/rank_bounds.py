@@ -29,21 +29,51 @@ class Bound:
     unproven: int = 0
 
 
-def neuron_bound(alive: Liveness, cells: tuple[JacobianFactors, ...], rescalings: int) -> Bound:
-    """sum over live neurons of rank[inputs of its live samples] + C rank[inputs of the outputs] - rescalings.
+def neuron_bound(opened: OpenBatch, alive: Liveness, cells: tuple[JacobianFactors, ...]) -> Bound:
+    """sum over live neurons of (rank[inputs of its live samples] - its exchanges) + C rank[inputs of the outputs].
 
     A neuron's columns of J are its inputs, each row times a number: their rank is that of the inputs where the
-    number may be nonzero. Ranks are taken modulo the primes of `cells`, the largest counts.
+    number may be nonzero. Exchanges are counted twice in the sum, see `exchanges`. Ranks are taken modulo the primes
+    of `cells`, the largest counts.
     """
     num_outputs = cells[0].rows[0].shape[1]
-    total, unproven = -rescalings, 0
+    total, unproven = 0, 0
     for l, live in enumerate(alive.live):
         last = l == len(alive.live) - 1
         inputs = [_beside_one(cell.inputs[l], cell.biased[l]) for cell in cells]
         inner = _inner_ranks(live[:, :1] if last else live, inputs, cells)
-        total += (num_outputs if last else 1) * int(inner.ranks.sum())
+        total += num_outputs * int(inner.ranks.sum()) if last else int(inner.ranks.sum())
+        total -= 0 if last else exchanges(opened, alive, cells, l)
         unproven += inner.unproven
     return Bound(total, unproven)
+
+
+def exchanges(opened: OpenBatch, alive: Liveness, cells: tuple[JacobianFactors, ...], layer: int) -> int:
+    """Directions in which a neuron of the layer takes over what another passes on, and no output moves.
+
+    Where neurons j and k are on for the same samples of those on which j reaches an output, w_k can be added to w_j
+    and taken off again behind them: w_in(j) += w_in(k), w_out(k) -= w_out(j). k = j is the rescaling; a neuron that
+    is always on exchanges with the biases too. For each j as many are independent as the rank of the outputs of
+    those k on the live samples of j; ordered by layers, those of different neurons and layers are.
+    """
+    on, reach, live = opened.slopes[layer] == 1, alive.reach[layer], alive.live[layer]
+    off_here, on_here = ((reach & ~on).double(), (reach & on).double())
+    same = off_here.T @ on.double() + on_here.T @ (~on).double() == 0
+    biased = cells[0].biased[layer] and cells[0].biased[layer + 1]
+    always = (off_here.sum(0) == 0) & biased
+    partners = torch.cat([same, always[:, None]], dim=1)
+    moving = (live & torch.stack([cell.inputs[layer + 1] != 0 for cell in cells]).any(0)).any(0)
+    many = (partners.sum(1) > 1) & live.any(0)
+    count = int((moving & ~many).sum())
+    if not many.any():
+        return count
+    found = []
+    for cell in cells:
+        outputs = _beside_one(cell.inputs[layer + 1], True)
+        found.append(_ranks(live[:, many], outputs, cell, int(partners[many].sum(1).max()), partners[many]))
+    if any(ranks is None for ranks in found):
+        return count + int((moving & many).sum())
+    return count + int(torch.stack([ranks for ranks in found if ranks is not None]).max(0).values.sum())
 
 
 def cell_bound(opened: OpenBatch, cells: tuple[JacobianFactors, ...]) -> Bound:
@@ -79,26 +109,40 @@ def _inner_ranks(members: Tensor, inputs: list[Tensor], cells: tuple[JacobianFac
     nonzero = torch.stack([a != 0 for a in inputs]).any(0)
     columns = (members.float().T @ nonzero.float() > 0).sum(1)
     most = torch.minimum(members.sum(0), columns)
-    found = torch.stack([_ranks(members, a, cell, int(most.max())) for a, cell in zip(inputs, cells, strict=True)])
-    ranks = torch.minimum(found.max(0).values, most)
+    found = []
+    for a, cell in zip(inputs, cells, strict=True):
+        ranks = _ranks(members, a, cell, int(most.max()))
+        found.append(torch.full_like(most, _of_all_rows(members, a, cell)) if ranks is None else ranks)
+    ranks = torch.minimum(torch.stack(found).max(0).values, most)
     return _InnerRanks(ranks, int((ranks < most).sum()))
 
 
-def _ranks(members: Tensor, a: Tensor, cell: JacobianFactors, most: int) -> Tensor:
-    """Modulo the cell's prime, from as many random combinations of the rows of each; or, too much work, of all rows."""
+def _ranks(
+    members: Tensor, a: Tensor, cell: JacobianFactors, most: int, columns: Tensor | None = None
+) -> Tensor | None:
+    """rank a[members[:, j]] modulo the cell's prime for each j, where given of its `columns[j]` only.
+
+    From as many random combinations of rows as the rank, at most `most`, asks for; None where that is too much work.
+    """
     assert cell.prime is not None
     (num_data, groups), width = members.shape, a.shape[1]
     k = min(most, width) + SPARE
-    if groups == 1 or groups * k * width * (width + num_data // 8) > WORK:
-        whole = modular_rank(a[members.any(1)].clone(), cell.prime)
-        return torch.full((groups,), whole, device=a.device)
+    if groups * k * width * (width + num_data // 8) > WORK:
+        return None
     weights = random_residues((k, num_data), cell.prime, 0, "row combinations", a.device)
     step = max(1, (1 << 25) // (k * num_data))
     ranks = []
     for i in range(0, groups, step):
         chosen = members[:, i : i + step].T[:, None, :] * weights
-        ranks.append(modular_ranks(matmul_mod(chosen, a, cell.prime), cell.prime))
+        stack = matmul_mod(chosen, a, cell.prime)
+        ranks.append(modular_ranks(stack if columns is None else stack * columns[i : i + step, None, :], cell.prime))
     return torch.cat(ranks)
+
+
+def _of_all_rows(members: Tensor, a: Tensor, cell: JacobianFactors) -> int:
+    """An upper bound on the rank of every group: that of all their rows together."""
+    assert cell.prime is not None
+    return modular_rank(a[members.any(1)].clone(), cell.prime)
 
 
 def _beside_one(a: Tensor, biased: bool) -> Tensor:

@@ -119,7 +119,7 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
     lower, used, chance = side.rank(cell), 1, 1.0
     if lower < _proven(bounds) and complete:
         cells = (cell, cell_factors(opened, seeds, primes[1]))
-        more = {"cells": cell_bound(opened, cells), "neurons": neuron_bound(alive, cells, rescalings)}
+        more = {"cells": cell_bound(opened, cells), "neurons": neuron_bound(opened, alive, cells)}
         bounds |= {name: bound for name, bound in more.items() if bound.value >= lower or not bound.unproven}
         bits = minor_bits(opened, seeds)
         most = _proven(bounds)
