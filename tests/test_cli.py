@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -228,9 +229,9 @@ def test_a_broken_part_is_said_and_left_alone_by_readers(store: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(main.commands) - {"submit"}))
 def test_the_example_in_the_help_runs(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """As it stands there, in a directory with runs/a and results; `analyze` in a loop."""
-    (tmp_path / "runs").mkdir()
-    os.symlink(store.parent / "run", tmp_path / "runs" / "a")
+    """As it stands there, in a directory with runs/a, trained for 100 steps, and results; `analyze` in a loop."""
+    shutil.copytree(store.parent / "run", tmp_path / "runs" / "a")
+    write_checkpoint(tmp_path / "runs" / "a" / "step_100.pt", seed=100)
     os.symlink(store, tmp_path / "results")
     monkeypatch.chdir(tmp_path)
     shown = invoke(name, "--help").stdout

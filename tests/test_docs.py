@@ -50,7 +50,7 @@ def test_commands_in_the_documents_parse(line: str) -> None:
 
 
 def test_the_documents_hold_commands_to_check() -> None:
-    assert {line.split()[1] for line in commands()} == {"analyze", "query", "submit"}
+    assert {line.split()[1] for line in commands()} == {"analyze", "query", "rank", "submit"}
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

@@ -94,6 +94,18 @@ def test_a_route_is_for_the_measures_that_choose_one(folder: Path, route: str) -
     assert all("route" not in m.options for m in sweep("run store").request.measures)  # old keys stay what they are
 
 
+def test_what_is_asked_of_the_rank_alone(folder: Path) -> None:
+    """--output and --functional-dimension reach `rank` and no other measure; unsaid, they take no part in keys."""
+    line = "run store --measure gradient,extremes,moments,curvature,rank,spectrum"
+    asked = {m.name: m.options for m in sweep(f"{line} --output prob --functional-dimension").request.measures}
+    said = {"output": "prob", "functional_dimension": True}
+    assert asked["rank"] == {"memory": 2 << 30, **said}
+    assert all(not said.keys() & options.keys() for name, options in asked.items() if name != "rank")
+    assert next(m.options for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}
+    with pytest.raises(click.BadParameter, match="'odds' is not one of 'logits', 'prob'"):
+        context("run store --output odds")
+
+
 def test_an_unknown_route_is_a_usage_error(folder: Path) -> None:
     with pytest.raises(click.BadParameter, match="'fast' is not one of 'exact', 'sampled', 'generic'"):
         context("run store --route fast")
@@ -161,7 +173,8 @@ def test_submit_says_the_same_with_absolute_paths(folder: Path, line: str, rewri
 def test_every_option_travels_to_the_job(folder: Path) -> None:
     """What `analyze` makes of the rewritten words is what it makes of those that were said."""
     said = context(
-        "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu",
+        "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu "
+        "--output prob --functional-dimension",
         "submit",
     )
     words = absolute_arguments(said)

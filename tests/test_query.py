@@ -14,11 +14,12 @@ from tests.outcomes import FAILED, exactly, failure, outcome, record, sampled, s
 QUANTITIES = [
     "loss", "grad_norm", "trace", "trace_h2", "lambda_max", "lambda_min", "ghg", "gh2g", "scalar_curvature", "rank",
     "rank_ceiling", "beta", "t2_minus_f", "trace_ggn", "lambda_max_ggn", "curvature_lower", "curvature_upper",
-    *(f"chain_{i}" for i in range(1, 7)), "rank_lower", "rank_upper", "rank_1e2", "rank_1e3", "rank_1e6",
-    "functional_dimension_lower", "mean_curvature", "sectional_max", "sectional_min", "effective_rank",
-    "participation_ratio", "noise_floor", "kinks",
+    *(f"chain_{i}" for i in range(1, 7)), "rank_1e2", "rank_1e3", "rank_1e6", "rank_generic", "stable_rank",
+    "jacobian_participation_ratio", "kink_margin", "account_dead", "account_rescaling", "account_data_limited",
+    "account_unexplained", "functional_dimension_lower", "mean_curvature", "sectional_max", "sectional_min",
+    "effective_rank", "participation_ratio", "noise_floor", "kinks",
 ]  # fmt: skip
-RANKS = [name for name in QUANTITIES if name.startswith("rank")] + ["functional_dimension_lower", "kinks"]
+WHOLE = [name for name in QUANTITIES if name.startswith(("rank", "account"))] + ["functional_dimension_lower", "kinks"]
 NAMED = ["checkpoint", "run", "step", "epoch", "num_params", "fingerprint", "task_id", "dtype", "seed", "status"]
 NAMED += ["chain_status", "error", "total_matvecs"]
 UNBOUNDED = Estimate(7.0, NAN, 7.0, float("inf"), 1.0, 0, 9, "sketch", Status.LOWER_BOUND)
@@ -45,17 +46,18 @@ def test_exactly_the_promised_columns(store: Store) -> None:
 
 def test_whole_numbers_are_whole(store: Store) -> None:
     whole = [name for name, dtype in store.results().dtypes.items() if dtype == "Int64" and name not in NAMED]
-    assert sorted(whole) == sorted({name + suffix for name in RANKS for suffix in ("", "_lower", "_upper")})
+    assert sorted(whole) == sorted({name + suffix for name in WHOLE for suffix in ("", "_lower", "_upper")})
     assert store.sql("select distinct typeof(rank), typeof(step), typeof(num_params) from results").values.tolist() == [
         ["BIGINT"] * 3
     ]
 
 
-def test_the_ends_of_an_interval_and_the_quantities_of_that_name(tmp_path: Path) -> None:
-    """`rank_lower` is what certifies the rank from below where that was asked, else the lower end of `rank`."""
+def test_rank_lower_is_the_lower_end_of_the_rank(tmp_path: Path) -> None:
+    """Also where a store holds a quantity of that name."""
     both = {("rank", ""): sampled(5.0, 2.0), ("rank_lower", ""): Estimate.exact(4.0, "modular")}
     rows = open_store(store_of(tmp_path, A, replace(B, records=(record("k", both),)))).results()
-    assert rows[["rank", "rank_lower", "rank_upper"]].values.tolist() == [[5, 5, 5], [5, 4, 7]]
+    assert rows[["rank", "rank_lower", "rank_upper"]].values.tolist() == [[5, 5, 5], [5, 3, 7]]
+    assert open_store(tmp_path).estimates()["quantity"].tolist().count("rank_lower") == 1
 
 
 def test_one_row_a_checkpoint_in_the_order_of_training(store: Store) -> None:

@@ -60,10 +60,26 @@ def test_nothing_has_rank_zero(shape: tuple[int, int]) -> None:
         ([1.0, 0.11, 0.05], 0.06, False, 2, 3),  # 0.05 may be as much as 0.11
         ([1.0, 0.104, 0.01], 0.06, False, 1, 2),  # the largest may be 1.06, which 0.104 does not reach a tenth of
         ([1.0, 0.2, 0.05], 0.11, False, 2, 9),  # and any number of unseen values may reach 0.1
+        ([1.0, 0.1, 0.05], 0.0, True, 1, 1),  # at the threshold is not above it
+        ([1.0, 0.2, 0.05], 0.1, False, 2, 3),  # nor may unseen values be
+        ([1.0, 0.104, 0.05], [0.0, 0.0, 0.06], True, 2, 3),  # the largest is sharp: 0.104 is above a tenth of it
+        ([1.0, 0.104, 0.05], [0.06, 0.0, 0.0], True, 1, 2),
+        ([1.0, 0.2, 0.05], [0.0, 0.0, 0.11], False, 2, 9),  # unseen values are below the largest of the errors
+        ([1.0, 0.2, 0.05], [0.0, 0.0, 0.09], False, 2, 3),
+        ([0.0, 0.0], [1e-9, 1e-9], True, 0, 2),
+        ([0.0, 0.0], [0.0, 0.0], False, 0, 0),
     ],
 )
-def test_what_the_error_leaves_open(values: list[float], error: float, complete: bool, lower: int, upper: int) -> None:
+def test_what_the_error_leaves_open(
+    values: list[float], error: float | list[float], complete: bool, lower: int, upper: int
+) -> None:
+    error = np.array(error) if isinstance(error, list) else error
     found = numerical_rank(SingularValues(np.array(values), error, complete, (12, 9), 33), 0.1)
     assert (found.value, found.lower, found.upper, found.num_matvecs) == (lower, lower, upper, 33)
     assert found.confidence == (1.0 if complete else 1 - 1e-10)
-    assert found.method == "range finder, tau=0.1"
+    assert found.method == "singular values above 0.1 of the largest"
+
+
+def test_the_method_names_the_threshold_to_three_digits() -> None:
+    found = numerical_rank(SingularValues(np.ones(2), 0.0, True, (2, 2), 0), 1.23456e-13)
+    assert found.method == "singular values above 1.23e-13 of the largest"

@@ -57,16 +57,18 @@ def test_six_links_against_dense_values() -> None:
     evaluation = Evaluation(point)
     found = Curvature(1e-9).ask(evaluation).estimates
     steps = Extremes(1e-9).ask(Evaluation(point)).estimates["lambda_max"].num_matvecs
-    assert evaluation.total_matvecs == steps + 21 + 6 + 1  # the short side of the Jacobian, H - G three times, and Hg
+    assert evaluation.total_matvecs == steps + 6 + 1  # H - G three times, and Hg; the rank takes none
     assert [found[name].value for name in CHAIN] == pytest.approx(wanted, rel=1e-9)
     assert [found[name].method for name in CHAIN] == [f"{formula}: holds" for formula in FORMULAS]
+    sure = jacobian_rank(evaluation, Curvature().memory).confidence
+    assert 0.999 < sure < 1
     for name, value in zip(CHAIN, wanted, strict=True):
         estimate = found[name]
         assert estimate.lower <= value * (1 + 1e-12)
         assert estimate.upper >= value * (1 - 1e-12)
-        assert (estimate.status, estimate.num_samples) == (Status.CONVERGED, 0)  # as the rank is
-        assert estimate.num_matvecs == steps + 21 + 6  # trace and square are exact
-        assert estimate.confidence == pytest.approx(0.999)
+        assert (estimate.status, estimate.num_samples) == (Status.CERTIFIED, 0)  # as the rank is
+        assert estimate.num_matvecs == steps + 6  # trace and square are exact
+        assert estimate.confidence == pytest.approx(0.999 - (1 - sure), abs=1e-12)
         assert np.isnan(estimate.stderr)
 
 

@@ -1,0 +1,124 @@
+"""The rank of almost all parameters of a cell: that of dense singular values after a small random step."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from scalecurv.curvature.layers import open_batch
+from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.primes import random_primes
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_rank import exact_rank
+from scalecurv.measures.generic_rank import generic_rank
+from tests.networks import dense_at
+from tests.piecewise import LEAKY, Shape, laid_open
+
+MEMORY = 2 << 30
+DEEP = Shape((5, 7, 7, 2), (nn.ReLU, nn.ReLU))
+
+
+def point(shape: Shape, num_data: int, twins: bool = False, seed: int = 2) -> Problem:
+    """With `twins` the first two neurons of the first layer do the same, but for what they go on to."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = shape.build().double()
+        x = 2 * torch.randn(num_data, shape.widths[0], dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in model[0].parameters() if twins else ():
+            parameter[1] = parameter[0]
+    return Problem(model, (x, torch.zeros(num_data, shape.widths[-1])), "mse")
+
+
+def asked(at: Problem, memory: int = MEMORY, output: str = "logits", seed: int = 0) -> tuple[int, Estimate]:
+    evaluation = Evaluation(at, seed)
+    exact = exact_rank(evaluation, memory, output)
+    assert exact is not None
+    return exact.lower, generic_rank(evaluation, exact, memory, output)
+
+
+def rank_nearby(at: Problem, output: str = "logits") -> int:
+    """After a step that crosses no fold."""
+    near = copy.deepcopy(at.model)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(9)
+        for parameter in near.parameters():
+            parameter += 1e-5 * torch.randn_like(parameter)
+    there = Problem(near, (at.x, at.y), "mse")
+    for before, after in zip(*(slopes(p) for p in (at, there)), strict=True):
+        assert torch.equal(before, after)
+    J = dense_at(there).jacobian
+    if output == "prob":
+        p = there.outputs(there.theta, there.x).softmax(1)
+        J = ((torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) @ J.view(*p.shape, -1)).flatten(0, 1)
+    return int(torch.linalg.matrix_rank(J, rtol=1e-12))
+
+
+def slopes(at: Problem) -> tuple[torch.Tensor, ...]:
+    return open_batch(*laid_open(at), Batch(at.x, at.y, 0)).slopes
+
+
+@pytest.mark.parametrize("output", ["logits", "prob"])
+def test_twins_have_less_than_their_cell(output: str) -> None:
+    at = point(Shape((5, 7, 7, 3), (nn.ReLU, nn.ReLU)), 60, twins=True)
+    here, found = asked(at, output=output)
+    assert here < found.value == found.lower == found.upper == rank_nearby(at, output)
+    assert found.num_matvecs == found.num_samples == 0
+
+
+@pytest.mark.parametrize("output", ["logits", "prob"])
+@pytest.mark.parametrize(
+    ("shape", "num_data"),
+    [
+        (DEEP, 60),
+        (Shape((4, 5, 3), (LEAKY,), (False, True)), 30),
+        (Shape((3, 4, 4, 2), (nn.ReLU, LEAKY), (False,) * 3), 20),
+        (Shape((4, 3, 3, 3), (nn.Identity, nn.Identity)), 20),
+        (Shape((4, 3)), 9),
+    ],
+)
+def test_at_random_parameters_it_is_the_rank(shape: Shape, num_data: int, output: str) -> None:
+    here, found = asked(point(shape, num_data), output=output)
+    assert here == found.value == rank_nearby(point(shape, num_data), output)
+
+
+def test_a_bound_that_is_met_makes_it_certain() -> None:
+    """One hidden layer and samples enough: P - hidden neurons, 27 - 4."""
+    at = point(Shape((4, 4, 1), (nn.ReLU,)), 300)
+    here, found = asked(at)
+    assert (here, found.value, found.confidence, found.status) == (21, 21, 1.0, Status.CERTIFIED)
+    assert found.method == "random residues modulo 1 prime; at most 21"
+
+
+def test_else_it_is_so_with_high_probability() -> None:
+    """Two hidden layers: minors of degree 4 r in the parameters at most."""
+    _, found = asked(point(DEEP, 60, twins=True), seed=4)
+    most = int(found.method.rpartition(" ")[2])
+    assert found.value < most
+    assert found.confidence == 1 - 4 * most / random_primes(1, 4)[0]
+    assert found.status is Status.CONVERGED
+
+
+def test_twins_of_zero_weights_are_generic_neurons() -> None:
+    """A neuron that goes on to nothing is dead here, and alive nearby: the bound is that of the cell."""
+    at = point(Shape((2, 3, 1), (LEAKY,)), 200)
+    with torch.no_grad():
+        at.model[2].weight[0, 0] = 0
+    at = Problem(at.model, (at.x, at.y), "mse")
+    here, found = asked(at)
+    assert (here, found.value, found.status) == (8, 10, Status.CERTIFIED)
+
+
+def test_where_every_row_counts_there_is_no_more() -> None:
+    at = point(DEEP, 4)
+    here, found = asked(at)
+    assert (here, found.value, found.status, found.confidence) == (8, 8, Status.CERTIFIED, 1.0)
+
+
+def test_of_a_part_of_the_samples_there_is_no_answer() -> None:
+    at = point(DEEP, 60)
+    _, found = asked(at, 20_000)
+    assert found.status is Status.NOT_APPLICABLE
+    assert found.method == "not all samples fit into --memory"
