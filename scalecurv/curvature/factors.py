@@ -92,7 +92,7 @@ class JacobianFactors:
 
 
 def factors_of(opened: OpenBatch, seeds: Tensor) -> JacobianFactors:
-    """In floating point; `seeds` (C, D) are the combinations of outputs that J is of, the identity for all of them."""
-    everywhere = seeds.expand(len(opened.outputs), *seeds.shape)
+    """In floating point; `seeds` (C, D) or (N, C, D), a sample's own, are the combinations of outputs that J is of."""
+    everywhere = seeds.expand(len(opened.outputs), *seeds.shape[-2:])
     biased = tuple(bias is not None for bias in opened.biases)
     return JacobianFactors(opened.inputs, opened.pulled(everywhere), biased)

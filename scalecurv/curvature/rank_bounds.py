@@ -41,7 +41,8 @@ def neuron_bound(opened: OpenBatch, alive: Liveness, cells: tuple[JacobianFactor
     for l, live in enumerate(alive.live):
         last = l == len(alive.live) - 1
         inputs = [_beside_one(cell.inputs[l], cell.biased[l]) for cell in cells]
-        inner = _inner_ranks(live[:, :1] if last else live, inputs, cells)
+        nonzero = _beside_one(opened.inputs[0] != 0 if l == 0 else opened.slopes[l - 1] != 0, cells[0].biased[l])
+        inner = _inner_ranks(live[:, :1] if last else live, inputs, nonzero, cells)
         total += num_outputs * int(inner.ranks.sum()) if last else int(inner.ranks.sum())
         total -= 0 if last else exchanges(opened, alive, cells, l)
         unproven += inner.unproven
@@ -85,7 +86,8 @@ def cell_bound(opened: OpenBatch, cells: tuple[JacobianFactors, ...]) -> Bound:
         return Bound(num_data * num_outputs)
     members = torch.from_numpy(which[:, None] == shared).to(opened.outputs.device)
     affine = any(bias is not None for bias in opened.biases)
-    inner = _inner_ranks(members, [_beside_one(cell.inputs[0], affine) for cell in cells], cells)
+    inputs = [_beside_one(cell.inputs[0], affine) for cell in cells]
+    inner = _inner_ranks(members, inputs, _beside_one(opened.inputs[0] != 0, affine), cells)
     return Bound(num_outputs * (int((counts == 1).sum()) + int(inner.ranks.sum())), inner.unproven)
 
 
@@ -104,9 +106,13 @@ class _InnerRanks:
     unproven: int
 
 
-def _inner_ranks(members: Tensor, inputs: list[Tensor], cells: tuple[JacobianFactors, ...]) -> _InnerRanks:
-    """The rank of inputs[members[:, j]] for each j: the largest over the primes, at most min(rows, nonzero columns)."""
-    nonzero = torch.stack([a != 0 for a in inputs]).any(0)
+def _inner_ranks(
+    members: Tensor, inputs: list[Tensor], nonzero: Tensor, cells: tuple[JacobianFactors, ...]
+) -> _InnerRanks:
+    """The rank of inputs[members[:, j]] for each j: the largest over the primes, at most min(rows, nonzero columns).
+
+    What is not `nonzero` is exactly 0, not only modulo the primes.
+    """
     columns = (members.float().T @ nonzero.float() > 0).sum(1)
     most = torch.minimum(members.sum(0), columns)
     found = []
@@ -142,7 +148,7 @@ def _ranks(
 def _of_all_rows(members: Tensor, a: Tensor, cell: JacobianFactors) -> int:
     """An upper bound on the rank of every group: that of all their rows together."""
     assert cell.prime is not None
-    return modular_rank(a[members.any(1)].clone(), cell.prime)
+    return modular_rank(a[members.any(1)], cell.prime)
 
 
 def _beside_one(a: Tensor, biased: bool) -> Tensor:

@@ -34,7 +34,7 @@ class RescalingOperator(LinearOperator):
             moved[f"{name}.weight"] = weight[:, :, None] * (behind[:, None, :] - ahead[None, :, :])
             if f"{name}.bias" in self._parts:
                 moved[f"{name}.bias"] = self._parts[f"{name}.bias"][:, None] * behind
-        return torch.cat([moved[name].reshape(-1, V.shape[1]) for name in self._problem.space.shapes])
+        return torch.cat([moved[name].flatten(0, -2) for name in self._problem.space.shapes])
 
     def _rmatmat(self, U: Tensor) -> Tensor:
         sums = [U.new_zeros(n, U.shape[1]) for n in self._mlp.widths]
@@ -46,9 +46,9 @@ class RescalingOperator(LinearOperator):
             sums[l] -= products.sum(0)
             if f"{name}.bias" in self._parts:
                 sums[l + 1] += self._parts[f"{name}.bias"][:, None] * U[parts[f"{name}.bias"]]
-        return torch.cat(sums[1:-1])
+        return torch.cat([U.new_zeros(0, U.shape[1]), *sums[1:-1]])
 
     def _by_layer(self, V: Tensor) -> list[Tensor]:
         """Coefficients of the neurons of each layer, 0 for inputs and outputs."""
         outside = [V.new_zeros(n, V.shape[1]) for n in (self._mlp.widths[0], self._mlp.widths[-1])]
-        return [outside[0], *V.split(self._mlp.widths[1:-1]), outside[1]]
+        return [outside[0], *(V.split(self._mlp.widths[1:-1]) if self._mlp.num_hidden else ()), outside[1]]

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from scalecurv.linalg.probes import generator
 
+SAME_FOLD = 1e-9  # folds closer than this, relative to where they are, are one and the same, rounded
+
 
 def gaussian_inputs(count: int, width: int, seed: int) -> Tensor:
     """x ~ N(0, I), shape (count, width), float64."""
@@ -35,7 +37,8 @@ def decisive_inputs(weight: Tensor, bias: Tensor | None, seed: int) -> Tensor:
         x -= normal * (W[j] @ x + b[j]) / sizes[j]
         others = np.flatnonzero(sizes)[np.flatnonzero(sizes) != j]
         distances = np.abs(W[others] @ x + b[others]) / sizes[others]
-        room = 0.5 * min([1.0, *distances[distances > 0]])
+        apart = distances > SAME_FOLD * (1 + np.linalg.norm(x))
+        room = 0.5 * min([1.0, *distances[apart]])
         for side in (1, -1):
             steps = rng.standard_normal((width + 1, width))
             steps *= 0.4 / np.linalg.norm(steps, axis=1, keepdims=True)

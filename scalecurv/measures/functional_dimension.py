@@ -16,6 +16,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
 from scalecurv.measures.modular import Side, cheapest_side
 
+INPUTS = {"Gaussian": gaussian_inputs, "heavy-tailed": heavy_tailed_inputs}
 FACTOR = 4  # by which a batch grows
 WORK = 2e12  # multiplications of one rank, about a minute on two cores: batches beyond that are not tried
 
@@ -40,15 +41,14 @@ def functional_dimension(evaluation: Evaluation, memory: int, output: Output) ->
         parts = problem.space.unflatten(problem.theta)
         points = decisive_inputs(parts[name + "weight"], parts.get(name + "bias"), evaluation.seed)
         found["decisive"] = search.rank(points)
-    count = math.ceil(2 * search.ceiling / search.num_outputs)
-    best = max(found.values(), default=0)
-    while best < search.ceiling and search.cost(count) <= WORK:
-        found["Gaussian"] = search.rank(gaussian_inputs(count, mlp.widths[0], evaluation.seed))
-        found["heavy-tailed"] = search.rank(heavy_tailed_inputs(count, mlp.widths[0], evaluation.seed))
-        grown = max(found.values())
-        if grown == best:
+    count, before = math.ceil(2 * search.ceiling / search.num_outputs), 0
+    while max(found.values(), default=0) < search.ceiling and search.cost(count) <= WORK:
+        tried = {name: search.rank(draw(count, mlp.widths[0], evaluation.seed)) for name, draw in INPUTS.items()}
+        found |= {name: max(rank, found.get(name, 0)) for name, rank in tried.items()}
+        if max(tried.values()) <= before:
             break
-        best, count = grown, FACTOR * count
+        before, count = max(tried.values()), FACTOR * count
+    best = max(found.values(), default=0)
     return Estimate(
         value=best,
         stderr=NAN,

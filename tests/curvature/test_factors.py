@@ -137,6 +137,7 @@ def test_every_side_has_the_same_rank() -> None:
     assert Side((n, P), False, rank - 3, 0).rank(cell) == rank - 3
     assert gram.chance(bits, rank) == min(1, bits.of_gram(rank) // 22 / 268_216) > some.chance(bits, rank) > 0
     assert cheapest_side((10, 1000), 20, 10, 1 << 30).gram
+    assert cheapest_side((30, 1000), 20, 30, 1 << 30).gram
     assert not cheapest_side((1000, 10), 20, 10, 1 << 30).gram
     assert cheapest_side((1000, 10), 20, 10, 1).gram  # neither fits
     assert (cheapest_side((1000, 50), 20, 10, 1 << 30).k, cheapest_side((9, 9), 9, 9, 1 << 30).k) == (18, 9)

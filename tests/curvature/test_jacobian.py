@@ -74,3 +74,5 @@ def test_exact_ranks_of_probabilities(seed: int) -> None:
         assert found.estimate.status is Status.CERTIFIED
         assert all(bound.value >= found.lower for bound in found.bounds.values())
         assert found.lower == (4 * 2 if num_data == 4 else 31 - 4 - 5)
+        if num_data == 30:
+            assert found.bounds["symmetries"].value == 31 - 4 - 5

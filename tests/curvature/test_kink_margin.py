@@ -54,6 +54,14 @@ def test_the_least_of_all_neurons_of_all_layers() -> None:
     assert margins(moved).tolist() == [pytest.approx(1 / 19), pytest.approx(5 / 9)]
 
 
+def test_the_least_within_a_layer() -> None:
+    """Shares 1/3, 1 and 1/7 side by side."""
+    model = nn.Sequential(nn.Linear(2, 3, False), nn.ReLU(), nn.Linear(3, 1)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[2.0, -1], [1, 1], [3, -4]]))
+    assert margins(Problem(model, (torch.ones(1, 2), torch.ones(1, 1)), "mse")).tolist() == [pytest.approx(1 / 7)]
+
+
 def test_no_kink_no_margin() -> None:
     problem = one_neuron([[1.0, 2.0], [2.0, 1.0]], nn.Identity())
     assert margins(problem).tolist() == [pytest.approx((10 - 5) / (5 + 10)), 1]  # that of the second neuron alone

@@ -163,3 +163,9 @@ def test_what_costs_too_much_is_not_tried(monkeypatch: pytest.MonkeyPatch, work:
         at.model[0].bias.zero_()
     found = asked(Problem(at.model, (at.x, at.y), "mse"), memory=memory)
     assert (found.value, found.lower, found.method) == (0, 0, "best of nothing")
+
+
+def test_one_short_of_the_ceiling_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Search, "rank", lambda search, x: search.ceiling - 1)
+    found = asked(point(SHALLOW, 3))
+    assert (found.value, found.upper, found.status) == (10, 11, Status.LOWER_BOUND)

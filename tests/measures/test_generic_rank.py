@@ -122,3 +122,11 @@ def test_of_a_part_of_the_samples_there_is_no_answer() -> None:
     _, found = asked(at, 20_000)
     assert found.status is Status.NOT_APPLICABLE
     assert found.method == "not all samples fit into --memory"
+
+
+def test_probabilities_have_a_symmetry_of_their_own() -> None:
+    """4-4-3: P - hidden - (4 weights and a bias) is met, and so certain."""
+    at = point(Shape((4, 4, 3), (nn.ReLU,)), 300)
+    here, found = asked(at, output="prob")
+    assert (here, found.value, found.status) == (35 - 4 - 5, 35 - 4 - 5, Status.CERTIFIED)
+    assert found.confidence == 1
