@@ -83,3 +83,13 @@ def test_the_same_for_a_seed(drawn: object) -> None:
     assert torch.equal(drawn(5, 3, 1), drawn(5, 3, 1))  # type: ignore[operator]
     assert not torch.isclose(drawn(5, 3, 1), drawn(5, 3, 2)).any()  # type: ignore[operator]
     assert not torch.isclose(gaussian_inputs(5, 3, 1), heavy_tailed_inputs(5, 3, 1)).any()
+
+
+def test_twin_folds_are_one() -> None:
+    """A neuron and its copy, rescaled, fold in the same place but for rounding: their points stay clear of it."""
+    rng = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 3, generator=rng, dtype=torch.float64)
+    bias = torch.randn(4, generator=rng, dtype=torch.float64)
+    weight[1], bias[1] = -1.7 * weight[0], -1.7 * bias[0]
+    x = decisive_inputs(weight, bias, 0)
+    assert float(((x @ weight.T + bias).abs() / weight.norm(dim=1)).min()) > 1e-4

@@ -115,8 +115,8 @@ def test_inputs_at_a_fold_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     at = Problem(at.model, (at.x, at.y), "mse")
     two = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     monkeypatch.setattr(module, "decisive_inputs", lambda *_: torch.zeros(6, 1, dtype=torch.float64))
-    monkeypatch.setattr(module, "heavy_tailed_inputs", lambda *_: torch.zeros(9, 1, dtype=torch.float64))
-    monkeypatch.setattr(module, "gaussian_inputs", lambda *_: torch.cat([torch.zeros(9, 1), two]).double())
+    monkeypatch.setitem(module.INPUTS, "heavy-tailed", lambda *_: torch.zeros(9, 1, dtype=torch.float64))
+    monkeypatch.setitem(module.INPUTS, "Gaussian", lambda *_: torch.cat([torch.zeros(9, 1), two]).double())
     found = asked(at)
     assert parts(found) == {"decisive": 0, "Gaussian": 2, "heavy-tailed": 0}
     assert (found.value, found.upper, found.status) == (2, 11, Status.LOWER_BOUND)
@@ -126,7 +126,7 @@ def test_batches_grow_until_they_show_no_more(monkeypatch: pytest.MonkeyPatch) -
     """From twice the ceiling, four times as many each; the last ones showed what those before them had."""
     counts, ranks = [], []
     gaussian, rank = module.gaussian_inputs, module._Search.rank
-    monkeypatch.setattr(module, "gaussian_inputs", lambda n, *rest: counts.append(n) or gaussian(n, *rest))
+    monkeypatch.setitem(module.INPUTS, "Gaussian", lambda n, *rest: counts.append(n) or gaussian(n, *rest))
 
     def seen(search: object, x: Tensor) -> int:
         ranks.append(rank(search, x))
@@ -145,7 +145,7 @@ def test_batches_grow_until_they_show_no_more(monkeypatch: pytest.MonkeyPatch) -
 
 def test_several_outputs_need_fewer_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = []
-    monkeypatch.setattr(module, "gaussian_inputs", lambda n, *rest: counts.append(n) or gaussian_inputs(n, *rest))
+    monkeypatch.setitem(module.INPUTS, "Gaussian", lambda n, *rest: counts.append(n) or gaussian_inputs(n, *rest))
     at = point(SHAPES["some biases"])
     asked(at)
     assert counts[0] == math.ceil(2 * (33 - 7) / 2)
