@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 INNER = 1 << 9  # terms of an inner product of residues below 2^23 that float64 adds up without rounding
-CHUNK = 1 << 22  # numbers whose temporaries are alive at once
+TILE = 1024  # rows and columns of a product that are reduced together
+CHUNK = 1 << 16  # numbers whose temporaries are alive at once
 _LEAST, _MOST = -1200, 1100  # exponents of two that a float64, taken apart, can have
 
 
@@ -39,12 +40,23 @@ def residues(x: Tensor, prime: int) -> Tensor:
 
 
 def matmul_mod(A: Tensor, B: Tensor, prime: int) -> Tensor:
-    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of 2^9 terms, exact."""
-    total = reduced(A[..., :INNER] @ B[:INNER], prime)
-    for i in range(INNER, A.shape[-1], INNER):
-        total += reduced(A[..., i : i + INNER] @ B[i : i + INNER], prime)
-        reduced(total, prime)
-    return total
+    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of 2^9 terms, exact.
+
+    Tile by tile of the answer, so that what is reduced is still at hand.
+    """
+    rows = A.flatten(0, -2)
+    out = rows.new_empty(len(rows), B.shape[1])
+    for i in range(0, len(rows), TILE):
+        for j in range(0, B.shape[1], TILE):
+            out[i : i + TILE, j : j + TILE] = _tile(rows[i : i + TILE], B[:, j : j + TILE], prime)
+    return out.view(*A.shape[:-1], B.shape[1])
+
+
+def _tile(A: Tensor, B: Tensor, prime: int) -> Tensor:
+    total = reduced(A[:, :INNER] @ B[:INNER], prime)
+    for i in range(INNER, A.shape[1], INNER):
+        total += reduced(A[:, i : i + INNER] @ B[i : i + INNER], prime)
+    return total if A.shape[1] <= INNER else reduced(total, prime)
 
 
 def lowest_bit(x: Tensor) -> int:

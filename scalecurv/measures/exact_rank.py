@@ -1,28 +1,25 @@
 """The rank of the Jacobian without a tolerance: exact arithmetic from below, structure from above."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
 from scalecurv.curvature.cell import cell_factors
 from scalecurv.curvature.layers import OpenBatch, open_batch, structure_of
 from scalecurv.curvature.liveness import liveness, num_rescalings, num_touched
 from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.outputs import Output, output_seeds
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.rank_bounds import Bound, cell_bound, neuron_bound
-from scalecurv.errors import Misuse
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.linalg.probes import generator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.modular import cheapest_side, combinations_fit, rows_that_fit, surest_side
 
-Output = Literal["logits", "prob"]
 CHANCE = 1e-3  # of a rank that is certified by primes alone to be too small
-MOST_PRIMES = 8
+FEWEST_PRIMES, MOST_PRIMES = 2, 8  # where the bounds do not meet
 
 
 @dataclass(frozen=True)
@@ -86,23 +83,6 @@ def homogeneous_mlp(problem: Problem) -> MLP | None:
     return mlp if mlp is not None and mlp.homogeneous else None
 
 
-def output_seeds(num_outputs: int, output: Output, device: torch.device | str = "cpu") -> Tensor:
-    """The combinations of outputs (C, D) that J is of: every output, or for probabilities every one less the last.
-
-    Softmax has the derivative diag(p) - p p', whose kernel is the vector of ones alone: as many directions move the
-    probabilities as move the differences of the outputs.
-    """
-    if output not in get_args(Output):
-        raise Misuse(f"unknown output {output!r}; choose from {', '.join(get_args(Output))}")
-    if output == "logits":
-        return torch.eye(num_outputs, dtype=torch.float64, device=device)
-    if num_outputs < 2:
-        raise Misuse("one output has no probabilities; leave --output out")
-    differences = torch.eye(num_outputs - 1, num_outputs, dtype=torch.float64, device=device)
-    differences[:, -1] = -1
-    return differences
-
-
 def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Output) -> ExactRank:
     seeds = output_seeds(problem.num_outputs, output, problem.device)
     opened = _some_samples(problem, mlp, len(seeds), seed, memory)
@@ -125,9 +105,10 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
         most = _proven(bounds)
         chance = side.chance(bits, most)
         side = surest_side(cell.shape, widths, most, memory)
-        while lower < most and chance > CHANCE and side.chance(bits, most) < 1 and used < MOST_PRIMES:
+        share = side.chance(bits, most)
+        while lower < most and used < (MOST_PRIMES if share < 1 else FEWEST_PRIMES) and chance > CHANCE:
             lower = max(lower, side.rank(cell_factors(opened, seeds, primes[used])))
-            chance *= side.chance(bits, most)
+            chance *= share
             used += 1
     if lower == _proven(bounds):
         chance = 0.0

@@ -8,12 +8,13 @@ from scalecurv.curvature.cell import cell_factors
 from scalecurv.curvature.kink_margin import kink_margin, kink_margins, rounding_margin
 from scalecurv.curvature.layers import open_batch
 from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.outputs import Output, output_seeds
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.spread_inputs import decisive_inputs, gaussian_inputs, heavy_tailed_inputs
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
+from scalecurv.measures.exact_rank import exact_rank, homogeneous_mlp
 from scalecurv.measures.modular import Side, cheapest_side
 
 INPUTS = {"Gaussian": gaussian_inputs, "heavy-tailed": heavy_tailed_inputs}

@@ -3,11 +3,12 @@
 from scalecurv.curvature.cell import cell_factors
 from scalecurv.curvature.layers import open_batch
 from scalecurv.curvature.liveness import liveness, num_rescalings
+from scalecurv.curvature.outputs import Output, output_seeds
 from scalecurv.curvature.problem import Batch
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import ExactRank, Output, homogeneous_mlp, output_seeds
+from scalecurv.measures.exact_rank import ExactRank, homogeneous_mlp
 from scalecurv.measures.modular import cheapest_side
 
 

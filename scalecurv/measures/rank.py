@@ -6,13 +6,14 @@ from typing import ClassVar
 import numpy as np
 
 from scalecurv.curvature.kink_margin import kink_margin
+from scalecurv.curvature.outputs import Output, output_seeds
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.numerical_rank import numerical_rank
 from scalecurv.linalg.stable_rank import participation_ratio, stable_rank
 from scalecurv.measures.account import ACCOUNT, rank_account
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import Output, exact_rank, homogeneous_mlp, output_seeds
+from scalecurv.measures.exact_rank import exact_rank, homogeneous_mlp
 from scalecurv.measures.functional_dimension import functional_ceiling, functional_dimension
 from scalecurv.measures.generic_rank import generic_rank
 from scalecurv.measures.measure import Findings, Measure

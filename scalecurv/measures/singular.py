@@ -1,17 +1,14 @@
 """The singular values of the Jacobian, on the cheapest road that its structure and the memory allow."""
 
-import torch
-from torch import Tensor
-
 from scalecurv.curvature.factors import JacobianFactors, factors_of
 from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.layers import open_batch, structure_of
+from scalecurv.curvature.outputs import Output, output_seeds, output_slopes
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.gram_values import gram_values
 from scalecurv.linalg.range_finder import SingularValues, dense_values, singular_values
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import Output, output_seeds
 from scalecurv.measures.modular import rows_that_fit
 
 DENSE = 4  # J may take this fraction of the memory, where it is written out
@@ -49,14 +46,4 @@ def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors |
     if 8 * rows * sum(mlp.widths) > memory // 2:
         return None
     opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
-    return factors_of(opened, _slopes_of_softmax(opened.outputs) if output == "prob" else _identity(opened.outputs))
-
-
-def _identity(f: Tensor) -> Tensor:
-    return torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
-
-
-def _slopes_of_softmax(f: Tensor) -> Tensor:
-    """diag(p) - p p' of each sample, (N, D, D)."""
-    p = f.softmax(1)
-    return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    return factors_of(opened, output_slopes(opened.outputs, output))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import scalecurv.measures.exact_rank as module
+from scalecurv.curvature.outputs import output_seeds
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.rank_bounds import Bound
 from scalecurv.curvature.spread_inputs import decisive_inputs
@@ -16,7 +17,7 @@ from scalecurv.errors import Misuse
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import ExactRank, exact_rank, homogeneous_mlp, output_seeds
+from scalecurv.measures.exact_rank import ExactRank, exact_rank, homogeneous_mlp
 from tests.networks import data, dense_at, mlp, problem
 from tests.piecewise import LEAKY, Shape
 
