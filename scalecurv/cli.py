@@ -124,10 +124,10 @@ def rank(**params: Any) -> None:
 
     Example: scalecurv rank runs/a/step_100.pt --data runs/a/data.npz --activation relu
     """
-    from scalecurv.account import account
+    from scalecurv.rank_report import rank_report
 
     estimates, shape = rank_of(params)
-    click.echo(account(estimates, shape), nl=False)
+    click.echo(rank_report(estimates, shape), nl=False)
 
 
 @main.command()

@@ -97,20 +97,25 @@ class Estimate:
         if self.status in (Status.NOT_APPLICABLE, Status.FAILED):
             return self.status.value.replace("_", " ")
         if self.status is Status.EXACT or (self.confidence == 1 and self.halfwidth == 0):
-            return f"{self.value:.6g}"
+            return _plain(self.value)
         confidence = f"({100 * self.confidence:.6g} %)"
         if self.lower == -math.inf:  # a single sample
-            return f"{self.value:.6g} +- inf {confidence}"
+            return f"{_plain(self.value)} +- inf {confidence}"
         if self.upper == math.inf or self.status is Status.LOWER_BOUND:
-            return f">= {self.lower:.6g}" + (f", <= {self.upper:.6g}" if self.upper < math.inf else "")
+            return f">= {_plain(self.lower)}" + (f", <= {_plain(self.upper)}" if self.upper < math.inf else "")
         if self.halfwidth <= 1e-6 * abs(self.value):  # nothing of it would show
-            return f"{self.value:.6g} {confidence}"
+            return f"{_plain(self.value)} {confidence}"
         digits = _decimals(self.halfwidth)
         centre = (self.upper + self.lower) / 2
         if abs(self.value - centre) > 1e-6 * self.halfwidth:  # a certificate: the value sits at one end
             ends = f"[{_fixed(self.lower, digits)}, {_fixed(self.upper, digits)}]"
             return f"{_fixed(self.value, digits)} in {ends} {confidence}"
         return f"{_fixed(self.value, digits)} +- {_fixed(self.halfwidth, digits)} {confidence}"
+
+
+def _plain(number: float) -> str:
+    """Six digits, or all of a whole number that has no more than twelve."""
+    return f"{number:.0f}" if float(number).is_integer() and abs(number) < 1e12 else f"{number:.6g}"
 
 
 def _decimals(halfwidth: float) -> int:

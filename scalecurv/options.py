@@ -50,7 +50,7 @@ _OPTIONS = (
         "--functional-dimension",
         is_flag=True,
         default=None,
-        help="Of rank: try further inputs, Gaussian and heavy-tailed, for the dimension of the functions.",
+        help="Of rank: the dimension of the functions too, from Gaussian, heavy-tailed and decisive inputs.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
     click.option(

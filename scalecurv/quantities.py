@@ -43,7 +43,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("rank_1e6", "singular values above 1e-6 of the largest", integer=True),
     Quantity("stable_rank", "|J|_F^2 / sigma_1^2 of the Jacobian"),
     Quantity("jacobian_participation_ratio", "(sum sigma^2)^2 / sum sigma^4 of the Jacobian"),
-    Quantity("kink_margin", "least |z| / (|W| |a| + |b|): how near the activation pattern is to another one"),
+    Quantity("kink_margin", "least |z| in units of what rounding acts on: above 2.2e-16 the pattern is certain"),
     Quantity("functional_dimension_lower", "lower bound on the functional dimension", integer=True),
     Quantity("account_dead", "parameters that touch only dead units or zero inputs", integer=True),
     Quantity("account_rescaling", "directions that rescale a live hidden neuron", integer=True),

@@ -53,6 +53,6 @@ def rank_of(params: dict[str, Any]) -> tuple[dict[str, Estimate], tuple[int, int
     said = {name: params[name] for name in ("data", "model", "activation")}
     said["loss"] = "mse"  # the outputs do not know what they are trained by: any loss that takes the targets will do
     measure = Rank(params["memory"], params["output"], params["functional_dimension"])
-    arithmetic = Arithmetic(None, params["device"], memory=params["memory"])
+    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])  # data as given, not rounded
     findings, shape = ask_checkpoint(params["checkpoint"], said, measure, arithmetic, params["seed"])
     return {name: estimate for (name, _), estimate in findings.by_component.items()}, shape

@@ -7,8 +7,9 @@ from typing import Any
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.task import Arithmetic
-from scalecurv.curvature.preflight import preflight
+from scalecurv.engine.dispatch import Resources, check_device
 from scalecurv.errors import Misuse
+from scalecurv.measures.check import check_point
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 
@@ -17,10 +18,12 @@ def ask_checkpoint(
     path: Path, said: Mapping[str, Any], measure: Measure, arithmetic: Arithmetic, seed: int
 ) -> tuple[Findings, tuple[int, int]]:
     """The findings at one file, and the shape (N D, P) of its Jacobian; raises Misuse and CheckpointError."""
+    check_device(Resources(device=arithmetic.device))
     if path.is_dir():
         raise Misuse(f"{path} is a directory; give one checkpoint file, or use scalecurv analyze")
     task, (file,) = common_task((path,), said)
     problem, _ = task.at(load(file), arithmetic)
     measure.check(problem)
-    preflight(problem)
-    return measure.ask(Evaluation(problem, seed)), (problem.num_data * problem.num_outputs, problem.num_params)
+    evaluation = Evaluation(problem, seed)
+    check_point(evaluation)
+    return measure.ask(evaluation), (problem.num_data * problem.num_outputs, problem.num_params)

@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("density",),
     ("spectra",),
     ("sweep", "single", "query"),
-    ("formats", "summary", "plot", "account"),
+    ("formats", "summary", "plot", "rank_report"),
     ("options", "rank_options"),
     ("cli",),
     ("__main__",),
@@ -51,7 +51,7 @@ TORCH_FREE = (
     "formats",
     "summary",
     "plot",
-    "account",
+    "rank_report",
 )
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

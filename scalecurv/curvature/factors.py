@@ -10,7 +10,7 @@ from scalecurv.curvature.layers import OpenBatch
 from scalecurv.linalg.residues import matmul_mod, reduced
 
 ROWS = 2048  # rows of J whose products with as many others are alive at once
-NUMBERS = 1 << 25  # of J itself, written out, at once
+NUMBERS = 1 << 23  # of J itself, written out, at once
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,13 @@ class JacobianFactors:
         num_data, num_outputs = self.rows[0].shape[:2]
         columns = [r.shape[2] * (a.shape[1] + b) for r, a, b in zip(self.rows, self.inputs, self.biased, strict=True)]
         return num_data * num_outputs, sum(columns)
+
+    @property
+    def modulus(self) -> int:
+        """The prime; raises ValueError for factors in floating point."""
+        if self.prime is None:
+            raise ValueError("these factors are floating-point numbers, not residues")
+        return self.prime
 
     def gram(self) -> Tensor:
         """J J' of shape (N C, N C), tile by tile: sum_l (B_l B_l') o (a a' + 1), the inner products over all layers."""
@@ -61,11 +68,10 @@ class JacobianFactors:
 
     def combined(self, weights: Tensor) -> Tensor:
         """S J of shape (k, P) for residues S (k, N C): as many random combinations of rows as its rank asks for."""
-        assert self.prime is not None
         total = weights.new_zeros(len(weights), self.shape[1])
         for rows, block in self.blocks():
-            total += matmul_mod(weights[:, rows], block, self.prime)
-            reduced(total, self.prime)
+            total += matmul_mod(weights[:, rows], block, self.modulus)
+            reduced(total, self.modulus)
         return total
 
     def _gram(self, left: slice, right: slice) -> Tensor:

@@ -34,10 +34,13 @@ def minor_bits(opened: OpenBatch, seeds: Tensor) -> MinorBits:
     """Of J at these slopes, weights, biases and inputs, in exact arithmetic.
 
     A float is a whole multiple of the lowest bit that is set in any of its tensor, and so are sums and products.
-    Sizes are those of a network of absolute values: no rounding of ours can make them too small.
+    Sizes are those of a network of absolute values, so that nothing cancels; where some are so small or large that
+    squares might underflow or overflow, all bits are infinite.
     """
-    last = _last_bits(opened)
-    sizes = factors_of(_absolute(opened), seeds.abs())
+    last, absolute = _last_bits(opened), _absolute(opened)
+    sizes = factors_of(absolute, seeds.abs())
+    if not all(map(_tame, (*absolute.weights, *absolute.slopes, *absolute.pre, *sizes.inputs, *sizes.rows))):
+        return MinorBits(torch.full((sizes.shape[1],), torch.inf), torch.full((sizes.shape[0],), torch.inf))
     columns, rows, unit = [], [], []
     for l, (a, biased) in enumerate(zip(sizes.inputs, sizes.biased, strict=True)):
         B = (sizes.rows[l] ** 2).sum(1)
@@ -49,6 +52,11 @@ def minor_bits(opened: OpenBatch, seeds: Tensor) -> MinorBits:
             unit.append(last[l].biases)
             rows[-1] += (sizes.rows[l] ** 2).sum(2)
     return MinorBits(_sorted(columns), _sorted([_bits(torch.stack(rows).sum(0), min(unit))]))
+
+
+def _tame(x: Tensor) -> bool:
+    """Whether every number is 0 or between 2^-250 and 2^250 in size: products of four are normal floats."""
+    return bool(((x == 0) | ((x > 2.0**-250) & (x < 2.0**250))).all())
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 
 Output = Literal["logits", "prob"]
@@ -33,3 +35,9 @@ def output_slopes(f: Tensor, output: Output) -> Tensor:
         return torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
     p = f.softmax(1)
     return torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+
+
+def functional_ceiling(problem: Problem, mlp: MLP, output: Output) -> int:
+    """P - h; for probabilities less one vector of weights and a bias, which move all outputs of a sample alike."""
+    alike = mlp.widths[-2] + (f"{mlp.layers[-1]}.bias" in problem.space.shapes) if output == "prob" else 0
+    return mlp.num_params - mlp.num_hidden - alike

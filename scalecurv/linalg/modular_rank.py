@@ -7,6 +7,7 @@ from scalecurv.linalg.residues import INNER, reduced
 
 PANEL = INNER  # columns eliminated before the rest of the matrix hears of it
 NARROW = 16  # columns below which a panel is eliminated one column at a time
+SPARE = 8  # random combinations of rows beyond the rank: one of p^SPARE draws hides some of it
 TILE = 1024  # columns of the rest that are brought up to date together
 
 

@@ -19,7 +19,7 @@ def random_primes(count: int, seed: int) -> tuple[int, ...]:
 
 def share_that_divides(bits: float) -> float:
     """The largest share of these primes that can divide one whole number of so many bits, other than 0."""
-    return min(1.0, bits // BITS / NUM_PRIMES)
+    return 1.0 if bits >= BITS * NUM_PRIMES else bits // BITS / NUM_PRIMES
 
 
 def _is_prime(odd: int) -> bool:

@@ -36,7 +36,7 @@ def _between(singular: SingularValues, method: str, quotient: Callable[[np.ndarr
     low, high = singular.values / unit, (singular.values + singular.error) / unit
     unseen = 0 if singular.complete else min(singular.shape) - len(low)
     high = np.concatenate([high, np.full(unseen, float(np.max(singular.error)) / unit)])
-    lower = quotient(low, high)
+    lower = max(quotient(low, high), 1.0 if low[0] else 0.0)  # any matrix but 0 has as much
     upper = min(quotient(high, low), float(min(singular.shape))) if low[0] else float(min(singular.shape))
     sharp = upper - lower <= 2 * NARROW * lower
     return Estimate(

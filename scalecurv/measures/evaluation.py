@@ -70,6 +70,11 @@ class Evaluation:
         return self.once("jacobian", lambda: CountingOperator(JacobianOperator(self.double)))
 
     @property
+    def prob_jacobian(self) -> CountingOperator:
+        """That of the softmax of the outputs."""
+        return self.once("prob jacobian", lambda: CountingOperator(JacobianOperator(self.double, prob=True)))
+
+    @property
     def double_hessian(self) -> CountingOperator:
         """H in float64, to check a product of the problem's own dtype against."""
         return self.once("double hessian", lambda: CountingOperator(HessianOperator(self.double)))
@@ -89,7 +94,7 @@ class Evaluation:
     def total_matvecs(self) -> int:
         """Products taken so far, each counted once however many values rest on it."""
         total = self.hessian.num_matvecs + self._term_matvecs
-        for name in ("jacobian", "double hessian", "double gauss-newton"):
+        for name in ("jacobian", "prob jacobian", "double hessian", "double gauss-newton"):
             if name in self._memory:
                 total += self._memory[name].num_matvecs + self._memory[name].num_rmatvecs
         return total

@@ -9,7 +9,7 @@ from scalecurv.curvature.layers import OpenBatch, open_batch, structure_of
 from scalecurv.curvature.liveness import liveness, num_rescalings, num_touched
 from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.mlp import MLP
-from scalecurv.curvature.outputs import Output, output_seeds
+from scalecurv.curvature.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.rank_bounds import Bound, cell_bound, neuron_bound
 from scalecurv.estimate import NAN, Estimate, Status
@@ -93,7 +93,11 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
     rescalings = num_rescalings(alive, cell.inputs)
     if output == "prob" and complete:  # one vector added to the weights of every output moves no difference of outputs
         touched -= int(alive.touched[-1].any(0).sum())
-    bounds = {"rows": Bound(problem.num_data * len(seeds)), "symmetries": Bound(touched - rescalings)}
+    bounds = {
+        "rows": Bound(problem.num_data * len(seeds)),
+        "ceiling": Bound(functional_ceiling(problem, mlp, output)),
+        "symmetries": Bound(touched - rescalings),
+    }
     widths = sum(mlp.widths[1:])
     side = cheapest_side(cell.shape, widths, _proven(bounds), memory)
     lower, used, chance = side.rank(cell), 1, 1.0

@@ -5,11 +5,11 @@ import math
 from torch import Tensor
 
 from scalecurv.curvature.cell import cell_factors
-from scalecurv.curvature.kink_margin import kink_margin, kink_margins, rounding_margin
+from scalecurv.curvature.kink_margin import ROUNDING, kink_margin, kink_margins
 from scalecurv.curvature.layers import open_batch
 from scalecurv.curvature.mlp import MLP
-from scalecurv.curvature.outputs import Output, output_seeds
-from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.curvature.outputs import Output, functional_ceiling, output_seeds
+from scalecurv.curvature.problem import Batch
 from scalecurv.curvature.spread_inputs import decisive_inputs, gaussian_inputs, heavy_tailed_inputs
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
@@ -32,7 +32,7 @@ def functional_dimension(evaluation: Evaluation, memory: int, output: Output) ->
     assert mlp is not None
     search = _Search(evaluation, mlp, memory, output)
     found: dict[str, int] = {}
-    if kink_margin(problem, mlp) > rounding_margin(mlp):
+    if kink_margin(problem, mlp) > ROUNDING:
         exact = exact_rank(evaluation, memory, output)
         assert exact is not None
         found["data"] = exact.lower
@@ -63,12 +63,6 @@ def functional_dimension(evaluation: Evaluation, memory: int, output: Output) ->
     )
 
 
-def functional_ceiling(problem: Problem, mlp: MLP, output: Output) -> int:
-    """P - h; for probabilities less one vector of weights and a bias, which move all outputs of a sample alike."""
-    alike = mlp.widths[-2] + (f"{mlp.layers[-1]}.bias" in problem.space.shapes) if output == "prob" else 0
-    return mlp.num_params - mlp.num_hidden - alike
-
-
 class _Search:
     """Ranks of this network on inputs of our own."""
 
@@ -83,7 +77,8 @@ class _Search:
         shape = (count * self.num_outputs, self._mlp.num_params)
         if 8 * count * sum(self._mlp.widths) * 2 * (self.num_outputs + 1) > self._memory:
             return math.inf
-        return self._side(shape, min(self.ceiling, shape[0])).cost
+        side = self._side(shape, min(self.ceiling, shape[0]))
+        return side.cost if side.fits(self._memory) else math.inf
 
     def _side(self, shape: tuple[int, int], most: int) -> Side:
         return cheapest_side(shape, sum(self._mlp.widths[1:]), most, self._memory)
@@ -92,7 +87,7 @@ class _Search:
         """Of those of the inputs that stand clear of every fold."""
         x = x.to(self._problem.device)
         opened = open_batch(self._problem, self._mlp, Batch(x, x, 0))
-        clear = kink_margins(opened, self._mlp) > rounding_margin(self._mlp)
+        clear = kink_margins(opened, self._mlp) > ROUNDING
         if not bool(clear.any()):
             return 0
         if not bool(clear.all()):

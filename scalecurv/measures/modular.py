@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from scalecurv.curvature.cell import random_residues
 from scalecurv.curvature.factors import JacobianFactors
 from scalecurv.curvature.minor_bits import MinorBits
-from scalecurv.linalg.modular_rank import modular_rank
+from scalecurv.linalg.modular_rank import SPARE, modular_rank
 from scalecurv.linalg.primes import share_that_divides
 
-SPARE = 8  # combinations of rows beyond what the rank can be: one of p^SPARE draws hides some of it
 SHARE = 2  # of the memory, 1/2 for the matrix that is eliminated
 
 
@@ -24,14 +23,18 @@ class Side:
 
     def rank(self, factors: JacobianFactors) -> int:
         """rank J modulo the prime of `factors`, as long as it is at most k - SPARE: never above that of J itself."""
-        assert factors.prime is not None
         if self.gram:
-            return modular_rank(factors.gram(), factors.prime)
+            return modular_rank(factors.gram(), factors.modulus)
         device = factors.rows[0].device
         if self.k >= factors.shape[0]:
-            return modular_rank(factors.dense(), factors.prime)
-        weights = random_residues((self.k, factors.shape[0]), factors.prime, 0, "combinations of rows", device)
-        return modular_rank(factors.combined(weights), factors.prime)
+            return modular_rank(factors.dense(), factors.modulus)
+        weights = random_residues((self.k, factors.shape[0]), factors.modulus, 0, "combinations of rows", device)
+        return modular_rank(factors.combined(weights), factors.modulus)
+
+    def fits(self, memory: int) -> bool:
+        """Whether what is eliminated takes no more than its share of the memory, in bytes."""
+        n, P = self.shape
+        return 8 * (n * n if self.gram else self.k * P) <= memory // SHARE
 
     def chance(self, bits: MinorBits, rank: int) -> float:
         """That a random prime divides a minor of this size that is not 0: the rank modulo it would fall short."""
@@ -43,7 +46,7 @@ def cheapest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -
     n, P = shape
     k = min(most + SPARE, n)
     sides = [_gram(n, P, widths), _rows(n, P, k)]
-    fitting = [side for side in sides if _bytes(side) <= memory // SHARE]
+    fitting = [side for side in sides if side.fits(memory)]
     return min(fitting or sides[:1], key=lambda side: side.cost)
 
 
@@ -51,7 +54,7 @@ def surest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> 
     """J itself rather than J J', whose minors are squares with twice as many primes in them: at four times the cost."""
     n, P = shape
     gram, rows = _gram(n, P, widths), _rows(n, P, min(most + SPARE, n))
-    return rows if _bytes(rows) <= memory // SHARE and rows.cost <= 4 * gram.cost else gram
+    return rows if rows.fits(memory) and rows.cost <= 4 * gram.cost else gram
 
 
 def rows_that_fit(memory: int) -> int:
@@ -70,8 +73,3 @@ def _gram(n: int, P: int, widths: int) -> Side:
 def _rows(n: int, P: int, k: int) -> Side:
     combining = float(n * k * P) if k < n else 0.0
     return Side((n, P), False, k, combining + float(k) * min(k, P) * P)
-
-
-def _bytes(side: Side) -> int:
-    n, P = side.shape
-    return 8 * (n * n if side.gram else side.k * P)

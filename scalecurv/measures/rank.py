@@ -1,12 +1,13 @@
 """In how many directions the outputs move: the rank of the Jacobian, exact where it can be, and its profile."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from scalecurv.curvature.kink_margin import kink_margin
-from scalecurv.curvature.outputs import Output, output_seeds
+from scalecurv.curvature.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.numerical_rank import numerical_rank
@@ -14,7 +15,7 @@ from scalecurv.linalg.stable_rank import participation_ratio, stable_rank
 from scalecurv.measures.account import ACCOUNT, rank_account
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import exact_rank, homogeneous_mlp
-from scalecurv.measures.functional_dimension import functional_ceiling, functional_dimension
+from scalecurv.measures.functional_dimension import functional_dimension
 from scalecurv.measures.generic_rank import generic_rank
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.singular import jacobian_values
@@ -77,10 +78,16 @@ class Rank(Measure):
             names = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
             names |= {"functional_dimension_lower"} if self.functional_dimension else set()
             return dict.fromkeys(sorted(names), Estimate.not_applicable("not an MLP of homogeneous activations"))
+        margin = kink_margin(problem, mlp)
         found = {
             "rank_generic": generic_rank(evaluation, exact, self.memory, output),
-            "rank_ceiling": Estimate.exact(functional_ceiling(problem, mlp, output), "P - hidden neurons"),
-            "kink_margin": Estimate.exact(kink_margin(problem, mlp), "forward pass"),
+            "rank_ceiling": Estimate.exact(
+                functional_ceiling(problem, mlp, output),
+                "P - hidden neurons" + (" - what moves all outputs alike" if output == "prob" else ""),
+            ),
+            "kink_margin": Estimate.exact(margin, "forward pass")
+            if margin < math.inf
+            else Estimate.not_applicable("no neuron with a kink reaches an output"),
         }
         if self.functional_dimension:
             found["functional_dimension_lower"] = functional_dimension(evaluation, self.memory, output)

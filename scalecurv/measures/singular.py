@@ -1,11 +1,9 @@
 """The singular values of the Jacobian, on the cheapest road that its structure and the memory allow."""
 
 from scalecurv.curvature.factors import JacobianFactors, factors_of
-from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.layers import open_batch, structure_of
 from scalecurv.curvature.outputs import Output, output_seeds, output_slopes
 from scalecurv.curvature.problem import Batch, Problem
-from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.gram_values import gram_values
 from scalecurv.linalg.range_finder import SingularValues, dense_values, singular_values
 from scalecurv.measures.evaluation import Evaluation
@@ -32,9 +30,8 @@ def _values(evaluation: Evaluation, memory: int, output: Output) -> SingularValu
             return dense_values(factors.dense())
         terms = max(r.shape[2] + a.shape[1] for r, a in zip(factors.rows, factors.inputs, strict=True))
         return gram_values(factors.gram(), terms + len(factors.rows), factors.shape)
-    if output == "logits":
-        return singular_values(evaluation.jacobian, evaluation.seed, memory)
-    return singular_values(CountingOperator(JacobianOperator(problem, prob=True)), evaluation.seed, memory)
+    operator = evaluation.jacobian if output == "logits" else evaluation.prob_jacobian
+    return singular_values(operator, evaluation.seed, memory)
 
 
 def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors | None:

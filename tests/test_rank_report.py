@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from scalecurv.account import account
 from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.rank_report import rank_report
 
 RANK = Estimate(46, NAN, 46, 46, 0.9995, 0, 0, "modulo 1 prime(s); at most rows 60, neurons 48", Status.CERTIFIED)
 SHOWN = Estimate(47, NAN, 47, 48, 1.0, 0, 0, "best of data 46, Gaussian 47", Status.LOWER_BOUND)
@@ -35,7 +35,7 @@ Where the parameters go                      54
 
 
 def test_to_the_letter() -> None:
-    assert account(FOUND, (60, 54)) == (
+    assert rank_report(FOUND, (60, 54)) == (
         """\
 J, samples x outputs by parameters              60 x 54
 rank of J                                  46 (99.95 %)  certified, modulo 1 prime(s); at most rows 60, neurons 48
@@ -55,9 +55,9 @@ margin of the activation pattern                  0.005
 
 def test_what_was_not_asked_has_no_line() -> None:
     less = {name: e for name, e in FOUND.items() if name != "functional_dimension_lower"}
-    lines = account(less, (60, 54)).splitlines()
+    lines = rank_report(less, (60, 54)).splitlines()
     assert not [line for line in lines if "any inputs" in line]
-    assert len(lines) == len(account(FOUND, (60, 54)).splitlines()) - 1
+    assert len(lines) == len(rank_report(FOUND, (60, 54)).splitlines()) - 1
 
 
 @pytest.mark.parametrize("missing", ENTRIES)
@@ -66,7 +66,7 @@ def test_without_every_entry_there_is_no_account(missing: str, known: bool) -> N
     """Parts that do not add up are not printed; why a line has no number is."""
     none = Estimate.not_applicable("not an MLP")
     found = {name: e for name, e in FOUND.items() if name != missing}
-    text = account({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54))
+    text = rank_report({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54))
     assert "Where the parameters go" not in text
     assert text.endswith("0.005\n")
     assert text.splitlines()[9].split("hidden")[1].split("  ")[-2:] == ["not applicable", "not an MLP"]

@@ -28,7 +28,7 @@ ENTRIES = {
 }
 
 
-def account(estimates: Mapping[str, Estimate], shape: tuple[int, int]) -> str:
+def rank_report(estimates: Mapping[str, Estimate], shape: tuple[int, int]) -> str:
     """A line a number; `shape` is that of J, (N D, P)."""
     rank = estimates["rank"]
     rows: list[tuple[str, ...]] = [("J, samples x outputs by parameters", f"{shape[0]} x {shape[1]}", "")]
