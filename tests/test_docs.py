@@ -69,5 +69,6 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README + QUANTITIES):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+    for folder, text in ((ROOT, README), (ROOT / "docs", QUANTITIES)):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("http") or (folder / target).exists(), target

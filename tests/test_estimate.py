@@ -60,7 +60,7 @@ def test_certificates_and_bounds() -> None:
     assert interval(2.5, 2.46, 2.5, *certified) == "2.50 in [2.46, 2.50] (99.9 %)"
     assert interval(40, 40, INF, Status.LOWER_BOUND) == ">= 40"
     assert interval(5, 5, 21, Status.LOWER_BOUND) == ">= 5, <= 21"
-    assert interval(2.5, 2.5, 1e7, Status.LOWER_BOUND, confidence=1.0) == ">= 2.5, <= 1e+07"
+    assert interval(2.5, 2.5, 1e7, Status.LOWER_BOUND, confidence=1.0) == ">= 2.5, <= 10000000"
     assert interval(40, 40, INF) == ">= 40"
 
 

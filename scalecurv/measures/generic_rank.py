@@ -23,8 +23,8 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     """The largest rank of J over all weights and biases, the slopes frozen as they are: that of random residues.
 
     A minor of J J' that is not zero everywhere in the cell is a polynomial, of degree at most 2 r in each parameter
-    and 2 (L - 1) r in all. For some whole parameters up to 2 r it is not zero, and small enough by Hadamard's bound that
-    few primes divide it; for the others random residues make it zero with a chance of at most 2 (L - 1) r / p
+    and 2 (L - 1) r in all. For some whole parameters up to 2 r it is not zero, and small enough by Hadamard's bound
+    that few primes divide it; for the others random residues make it zero with a chance of at most 2 (L - 1) r / p
     (Schwartz 1980; Zippel 1979). Asked of all samples only: where `exact` saw a part of them
     there is no answer.
     """

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.kink_margin import kink_margin, kink_margins, rounding_margin
+from scalecurv.curvature.kink_margin import ROUNDING, kink_margin, kink_margins
 from scalecurv.curvature.problem import Problem
 from tests.curvature.test_cell import dyadic, open_all
 from tests.piecewise import laid_open
@@ -28,43 +28,74 @@ def margins(problem: Problem) -> Tensor:
     return kink_margins(open_all(problem), laid_open(problem)[1])
 
 
-def test_by_hand() -> None:
-    """|2 x_1 - 3 x_2 - 1| over 2 |x_1| + 3 |x_2| + 1."""
-    x = [[1.0, 2.0], [3.0, 1.0], [-1.0, 0.5], [2.0, 1.0], [0.0, 0.0]]
-    expected = torch.tensor([5 / 9, 2 / 10, 4.5 / 4.5, 0, 1], dtype=torch.float64)
-    torch.testing.assert_close(margins(one_neuron(x)), expected, rtol=1e-15, atol=0)
-    leaky = torch.tensor([5 / 9, 2 / 10, 7.75 / 12.25, 0, 9.5 / 10.5], dtype=torch.float64)  # two by the second neuron
-    torch.testing.assert_close(margins(one_neuron(x, nn.LeakyReLU(0.5))), leaky, rtol=1e-15, atol=0)
+def by_hand(x: list[float], below: float = 0.0, bias: float = 10.0) -> float:
+    """|z| over 4 sizes; in the second neuron over 3 sizes and what came with a, phi' s(z) + |a|."""
+    z, size = 2 * x[0] - 3 * x[1] - 1, 2 * abs(x[0]) + 3 * abs(x[1]) + 1
+    slope = 1.0 if z > 0 else below
+    a = slope * z
+    return min(abs(z) / (4 * size), abs(a + bias) / (3 * (abs(a) + abs(bias)) + slope * 4 * size + abs(a)))
+
+
+def test_by_formula() -> None:
+    x = [[1.0, 2.0], [3.0, 1.0], [-1.0, 0.5], [2.0, 1.0], [0.0, 0.0], [5.75, 0.5]]
+    assert margins(one_neuron(x)).tolist() == pytest.approx([by_hand(point) for point in x], rel=1e-14)
+    leaky = [by_hand(point, 0.5) for point in x]
+    assert margins(one_neuron(x, nn.LeakyReLU(0.5))).tolist() == pytest.approx(leaky, rel=1e-14)
+    assert by_hand(x[0]) == 5 / 36 > by_hand(x[0], 0.5) == 7.5 / 58  # once by the first neuron, once by the second
 
 
 def test_without_a_bias() -> None:
     x = [[1.0, 2.0], [3.0, 1.0], [3.0, 2.0]]
-    expected = torch.tensor([4 / 8, 3 / 9, 0], dtype=torch.float64)
+    expected = torch.tensor([4 / 32, 3 / 36, 0], dtype=torch.float64)
     torch.testing.assert_close(margins(one_neuron(x, bias=None)), expected, rtol=1e-15, atol=0)
     assert margins(one_neuron([[0.0, 0.0]], bias=None)).tolist() == [0]  # a zero over a zero counts as a kink
 
 
 def test_the_least_of_all_neurons_of_all_layers() -> None:
-    """The second layer: |a - 10| / (a + 10) with a = 2 x_1 - 3 x_2 - 1 where it is on."""
+    """The second layer: |a - 10| with a = 2 x_1 - 3 x_2 - 1 where it is on."""
     problem = one_neuron([[5.75, 0.5], [1.0, 2.0]])
-    assert margins(problem).tolist() == [pytest.approx(9 / 14), pytest.approx(5 / 9)]
+    assert margins(problem).tolist() == [pytest.approx(19 / 122), pytest.approx(5 / 36)]
     with torch.no_grad():
         problem.model[2].bias.fill_(-10)
     moved = Problem(problem.model, (problem.x, problem.y), "mse")
-    assert margins(moved).tolist() == [pytest.approx(1 / 19), pytest.approx(5 / 9)]
+    assert margins(moved).tolist() == [pytest.approx(1 / 122), pytest.approx(10 / 30)]  # behind it nothing shows
 
 
 def test_the_least_within_a_layer() -> None:
-    """Shares 1/3, 1 and 1/7 side by side."""
+    """Shares 1/3, 1 and 1/7 of the sizes side by side."""
     model = nn.Sequential(nn.Linear(2, 3, False), nn.ReLU(), nn.Linear(3, 1)).double()
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[2.0, -1], [1, 1], [3, -4]]))
-    assert margins(Problem(model, (torch.ones(1, 2), torch.ones(1, 1)), "mse")).tolist() == [pytest.approx(1 / 7)]
+    problem = Problem(model, (torch.ones(1, 2), torch.ones(1, 1)), "mse")
+    assert margins(problem).tolist() == [pytest.approx(1 / 28)]
+    with torch.no_grad():
+        model[2].weight[0, 2] = 0  # what leads nowhere bends nothing
+    assert margins(Problem(model, (problem.x, problem.y), "mse")).tolist() == [pytest.approx(1 / 12)]
+
+
+def test_what_cancelled_before_is_remembered() -> None:
+    """x + 10^10 - 10^10 is x but for 10^10 eps: a neuron that compares it with x, at 0 in truth, is in doubt."""
+    linears = [nn.Linear(1, 2), nn.Linear(2, 2), nn.Linear(2, 1), nn.Linear(1, 1)]
+    model = nn.Sequential(*[m for linear in linears for m in (linear, nn.ReLU())][:-1]).double()
+    given = (([1.0], [1.0]), [1e10, 3.0]), (([1.0, 0.0], [0.0, 1.0]), [-1e10, 0.0]), (([1.0, -1.0],), [3.0])
+    with torch.no_grad():
+        for linear, (weight, bias) in zip(linears, given, strict=False):
+            linear.weight.copy_(torch.tensor(weight, dtype=torch.float64))
+            linear.bias.copy_(torch.tensor(bias, dtype=torch.float64))
+        linears[3].weight.fill_(1)
+    x = torch.rand(50, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    problem = Problem(model, (x, x), "mse")
+    z = open_all(problem).pre[2]
+    assert 1e-8 < float(z.abs().max()) < 1e-5  # where nothing but rounding is
+    assert float(margins(problem).max()) < ROUNDING
 
 
 def test_no_kink_no_margin() -> None:
     problem = one_neuron([[1.0, 2.0], [2.0, 1.0]], nn.Identity())
-    assert margins(problem).tolist() == [pytest.approx((10 - 5) / (5 + 10)), 1]  # that of the second neuron alone
+    assert margins(problem).tolist() == [
+        pytest.approx(5 / 86),
+        pytest.approx(10 / 62),
+    ]  # the second's alone
     assert margins(dyadic((2, 3, 1), 3, 0, nn.Identity)).tolist() == [torch.inf] * 3
     assert margins(dyadic((2, 1), 2, 0)).tolist() == [torch.inf] * 2
 
@@ -85,7 +116,7 @@ def test_the_least_of_all_samples(batch_size: int | None) -> None:
     x = [[1.0, 2.0], [3.0, 1.0], [-1.0, 0.5], [0.0, 0.0]]
     for order, _ in enumerate(x):
         problem = one_neuron(x[order:] + x[:order], batch_size=batch_size)
-        assert kink_margin(*laid_open(problem)) == pytest.approx(0.2)
+        assert kink_margin(*laid_open(problem)) == pytest.approx(0.05)
 
 
 def test_zero_where_the_layer_before_is_off() -> None:
@@ -96,8 +127,8 @@ def test_zero_where_the_layer_before_is_off() -> None:
     assert kink_margin(*laid_open(Problem(problem.model, (problem.x, problem.y), "mse"))) == 0
 
 
-def test_rounding_margin_covers_the_rounding() -> None:
-    """Sums that are 0 in exact arithmetic stay below it in float64, at every width; halves of units do not."""
+def test_it_covers_the_rounding() -> None:
+    """Sums that are 0 in exact arithmetic are never taken for certain, at any width."""
     rng = torch.Generator().manual_seed(0)
     for width in (2, 30, 400):
         w = torch.randn(width, 1, generator=rng, dtype=torch.float64)
@@ -105,5 +136,4 @@ def test_rounding_margin_covers_the_rounding() -> None:
         model = nn.Sequential(nn.Linear(2 * width, 1, False), nn.ReLU(), nn.Linear(1, 1)).double()
         with torch.no_grad():
             model[0].weight.copy_(torch.cat([w, w]).T)
-        problem, mlp = laid_open(Problem(model, (x, x[:, :1]), "mse"))
-        assert kink_margin(problem, mlp) < rounding_margin(mlp) == 4 * (2 * width + 2) * 2.0**-52
+        assert kink_margin(*laid_open(Problem(model, (x, x[:, :1]), "mse"))) < ROUNDING

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacrev
 
-from scalecurv.curvature import rank_bounds
+from scalecurv.curvature import inner_ranks
 from scalecurv.curvature.cell import cell_factors
 from scalecurv.curvature.liveness import liveness
 from scalecurv.curvature.problem import Problem
@@ -85,7 +85,7 @@ def test_never_below_the_rank(monkeypatch: pytest.MonkeyPatch, name: str, seed: 
     """Nor with no work allowed, where the bounds only get looser."""
     problem = NETS[name](seed)
     rank, found = exact(problem), bounds(problem)
-    monkeypatch.setattr(rank_bounds, "WORK", 0)
+    monkeypatch.setattr(inner_ranks, "WORK", 0)
     loose = bounds(problem)
     for bound, more in zip(found, loose, strict=True):
         assert rank <= bound.value <= more.value
@@ -178,7 +178,7 @@ def test_too_much_work(monkeypatch: pytest.MonkeyPatch) -> None:
         problem.model[0].weight.copy_(torch.tensor([[1, 1, 1], [-1, -1, -1]]))
     problem = Problem(problem.model, (problem.x, problem.y), "mse")
     assert bounds(problem)[0] == Bound(1 + 3 + 2 - 2, 1)
-    monkeypatch.setattr(rank_bounds, "WORK", 0)
+    monkeypatch.setattr(inner_ranks, "WORK", 0)
     assert bounds(problem)[0] == Bound(3 + 3 + 2 - 2, 0)
     few = Problem(problem.model, (problem.x[[0, 1, 4]], problem.y[:3]), "mse")
     assert bounds(few)[0] == Bound(2 + 1 + 2 - 2, 0)  # never more than its rows

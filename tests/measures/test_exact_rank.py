@@ -107,11 +107,12 @@ def test_samples_that_do_not_fit_leave_a_lower_bound() -> None:
         found = asked(point, 20_000, seed=seed)
         e = found.estimate
         assert (found.num_samples, found.num_data, found.chance, found.num_primes) == (3, 7, 1.0, 1)
-        assert set(found.bounds) == {"rows", "symmetries"}
+        assert set(found.bounds) == {"rows", "ceiling", "symmetries"}
         assert e.status is Status.LOWER_BOUND
         assert e.value == e.lower <= truth <= e.upper == 21
         assert e.confidence == 1
-        assert e.method == f"modulo 1 prime(s), 3 of 7 samples; at most rows 21, symmetries {54 - found.num_rescalings}"
+        bounds = f"rows 21, ceiling 65, symmetries {54 - found.num_rescalings}"
+        assert e.method == f"modulo 1 prime(s), 3 of 7 samples; at most {bounds}"
         lowers.add(found.lower)
     assert len(lowers) > 1  # other seeds draw other samples
     assert max(lowers) <= 9

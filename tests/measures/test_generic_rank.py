@@ -1,18 +1,21 @@
 """The rank of almost all parameters of a cell: that of dense singular values after a small random step."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import nn
 
 from scalecurv.curvature.layers import open_batch
+from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.estimate import Estimate, Status
-from scalecurv.linalg.primes import random_primes
+from scalecurv.linalg.primes import NUM_PRIMES, random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import exact_rank
-from scalecurv.measures.generic_rank import generic_rank
+from scalecurv.measures.generic_rank import PRIMES, generic_rank
+from scalecurv.measures.generic_rank import _with_parameters as with_parameters
 from tests.networks import dense_at
 from tests.piecewise import LEAKY, Shape, laid_open
 
@@ -89,16 +92,31 @@ def test_a_bound_that_is_met_makes_it_certain() -> None:
     at = point(Shape((4, 4, 1), (nn.ReLU,)), 300)
     here, found = asked(at)
     assert (here, found.value, found.confidence, found.status) == (21, 21, 1.0, Status.CERTIFIED)
-    assert found.method == "random residues modulo 1 prime; at most 21"
 
 
 def test_else_it_is_so_with_high_probability() -> None:
-    """Two hidden layers: minors of degree 4 r in the parameters at most."""
-    _, found = asked(point(DEEP, 60, twins=True), seed=4)
+    """Two hidden layers: minors of degree 4 r at most, and a prime in so many that divides them everywhere."""
+    at = point(DEEP, 60, twins=True)
+    _, found = asked(at, seed=4)
     most = int(found.method.rpartition(" ")[2])
     assert found.value < most
-    assert found.confidence == 1 - 4 * most / random_primes(1, 4)[0]
-    assert found.status is Status.CONVERGED
+    opened = open_batch(*laid_open(at), Batch(at.x, at.y, 0))
+    sizes = minor_bits(with_parameters(opened, 2 * most), torch.eye(2, dtype=torch.float64))
+    sides = (sizes.of_gram(most), sizes.of_jacobian(most))
+    chances = [[(bits // 22) / NUM_PRIMES + 4 * most / prime for bits in sides] for prime in random_primes(PRIMES, 4)]
+    assert math.prod(map(min, chances)) <= 1 - found.confidence + 1e-12 <= math.prod(map(max, chances)) + 2e-12
+    assert found.status is Status.CERTIFIED
+
+
+def test_a_prime_in_the_data_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature that both primes divide is lost whatever the residues of the weights are: inside the chance stated."""
+    at = point(Shape((3, 2)), 6)
+    p, q = random_primes(PRIMES, 0)
+    at.x[:, 2] = p * q * torch.arange(1.0, 7, dtype=torch.float64)
+    _, found = asked(Problem(at.model, (at.x, at.y), "mse"))
+    sizes = minor_bits(open_batch(*laid_open(at), Batch(at.x, at.y, 0)), torch.eye(2, dtype=torch.float64))
+    assert found.value == 6 < 8
+    assert 1 - found.confidence >= (sizes.of_jacobian(8) // 22 / NUM_PRIMES) ** 2 > 0
 
 
 def test_twins_of_zero_weights_are_generic_neurons() -> None:
