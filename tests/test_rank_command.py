@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scalecurv.query import open_store
 from scalecurv.rank_options import rank_of
@@ -175,3 +176,34 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
         result = invoke("rank", path, "--data", tmp_path / "data.npz", "--activation", "relu")
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.fullmatch(rf"scalecurv: {re.escape(str(path))} is no .+\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("device", "said"), [("foo", "unknown --device 'foo'"), ("cuda:7", "--device cuda:7 but torch sees")]
+)
+def test_a_device_that_is_not_there(run: Path, device: str, said: str) -> None:
+    result = invoke("rank", run / "step_0.pt", "--device", device)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert said in result.stderr
+
+
+def test_weights_whose_loss_is_no_number(lone: Path, tmp_path: Path) -> None:
+    """Finite weights of 1e160 overflow in the second layer: one line, as from `analyze`."""
+    weights = torch.load(lone, weights_only=True)["model"]
+    torch.save({name: 1e160 * weight.double() for name, weight in weights.items()}, tmp_path / "a.pt")
+    result = invoke("rank", tmp_path / "a.pt", "--data", lone.parent / "data.npz", "--activation", "relu")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "at these weights" in result.stderr
+
+
+def test_data_is_taken_as_given(tmp_path: Path) -> None:
+    """Points on a line, exact in float64 and rounded in float32: `rank` keeps them, whatever the weights rest in."""
+    t = np.random.default_rng(0).integers(-(2**30), 2**30, 20).astype(float)[:, None]
+    np.savez(tmp_path / "line.npz", x=t * [1.0, -3, 2, 3, 5, 7], y=np.zeros(20, dtype=int))
+    write_checkpoint(tmp_path / "a.pt")
+    weights = torch.load(tmp_path / "a.pt", weights_only=True)["model"]
+    torch.save({name: weight.double() for name, weight in weights.items()}, tmp_path / "b.pt")
+    options = ("--data", tmp_path / "line.npz", "--activation", "relu")
+    single, double = (printed(tmp_path / name, *options) for name in ("a.pt", "b.pt"))
+    assert single == double
+    assert int(double["rank of J"].split()[0]) <= 2 * 2 * 3  # two for each side of the origin, for each output

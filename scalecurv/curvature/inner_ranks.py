@@ -42,20 +42,28 @@ def inner_ranks(members: Tensor, inputs: list[Tensor], nonzero: Tensor, primes: 
 def group_ranks(members: Tensor, a: Tensor, prime: int, most: int, columns: Tensor | None = None) -> Tensor | None:
     """rank a[members[:, j]] modulo the prime for each j, where given of its `columns[j]` only.
 
-    From as many random combinations of rows as the rank, at most `most`, asks for; None where that is too much work.
+    From the rows themselves where they are few, else from as many random combinations of them as the rank, at most
+    `most`, asks for; None where that is too much work.
     """
     (num_data, groups), width = members.shape, a.shape[1]
     k = min(most, width) + SPARE
-    if groups * k * width * (width + num_data // 8) > WORK:
+    whole = int(members.sum(0).max()) <= k
+    if groups * k * width * (width if whole else width + num_data // 8) > WORK:
         return None
-    weights = random_residues((k, num_data), prime, 0, "row combinations", a.device)
-    step = max(1, NUMBERS // (k * num_data))
+    weights = None if whole else random_residues((k, num_data), prime, 0, "row combinations", a.device)
+    step = max(1, NUMBERS // (k * (width if whole else num_data)))
     ranks = []
     for i in range(0, groups, step):
-        chosen = members[:, i : i + step].T[:, None, :] * weights
-        stack = matmul_mod(chosen, a, prime)
+        chosen = members[:, i : i + step].T.contiguous()
+        stack = _rows(chosen, a, k) if weights is None else matmul_mod(chosen[:, None, :] * weights, a, prime)
         ranks.append(modular_ranks(stack if columns is None else stack * columns[i : i + step, None, :], prime))
     return torch.cat(ranks)
+
+
+def _rows(chosen: Tensor, a: Tensor, k: int) -> Tensor:
+    """a[chosen[j]] for each j, (g, k, n), zeros below; no j has more than k."""
+    taken, which = chosen.to(torch.uint8).topk(min(k, chosen.shape[1]))
+    return a[which] * taken[:, :, None]
 
 
 def _of_all_rows(members: Tensor, a: Tensor, prime: int) -> int:
