@@ -26,7 +26,7 @@ from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.modular import cheapest_side
 
 RESULTS = Path(__file__).parent / "results"
-NETS = {5: 400, 10: 60, 15: 20}  # nets a cell, by width
+NETS = {5: 400, 10: 60, 15: 12}  # nets a cell, by width
 MEMORY = 2 << 30
 DEPTHS = (4, 5, 6)
 POINTS = 30  # a parameter
@@ -64,7 +64,7 @@ def ranks(width: int, depth: int, inputs: str) -> tuple[np.ndarray, int]:
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     rows = []
     for inputs in INPUTS:
         for width in NETS:
