@@ -25,8 +25,7 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     A minor of J J' that is not zero everywhere in the cell is a polynomial, of degree at most 2 r in each parameter
     and 2 (L - 1) r in all. For some whole parameters up to 2 r it is not zero, and small enough by Hadamard's bound
     that few primes divide it; for the others random residues make it zero with a chance of at most 2 (L - 1) r / p
-    (Schwartz 1980; Zippel 1979). Asked of all samples only: where `exact` saw a part of them
-    there is no answer.
+    (Schwartz 1980; Zippel 1979). Asked of all samples only: where `exact` saw a part of them there is no answer.
     """
     problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
     assert mlp is not None
