@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from scalecurv import single
+from scalecurv.measures.evaluation import Evaluation
 from scalecurv.query import open_store
 from scalecurv.rank_options import rank_of
 from tests.commands import analyze, invoke
@@ -207,3 +209,10 @@ def test_data_is_taken_as_given(tmp_path: Path) -> None:
     single, double = (printed(tmp_path / name, *options) for name in ("a.pt", "b.pt"))
     assert single == double
     assert int(double["rank of J"].split()[0]) <= 2 * 2 * 3  # two for each side of the origin, for each output
+
+
+def test_the_seed_reaches_the_evaluation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(single, "Evaluation", lambda at, seed: seen.append(seed) or Evaluation(at, seed))
+    printed(run / "step_0.pt", "--seed", 7)
+    assert seen == [7]

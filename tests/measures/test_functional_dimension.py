@@ -169,3 +169,12 @@ def test_one_short_of_the_ceiling_is_a_bound(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(module._Search, "rank", lambda search, x: search.ceiling - 1)
     found = asked(point(SHALLOW, 3))
     assert (found.value, found.upper, found.status) == (10, 11, Status.LOWER_BOUND)
+
+
+def test_what_fits_on_neither_side_is_not_tried() -> None:
+    """2,000 samples of a 5-40-40-1 network: 32 MB for J J', 28 for combinations of rows, 6 for the factors of J."""
+    at = point(Shape((5, 40, 40, 1), (nn.ReLU, nn.ReLU)), 3)
+    mlp = laid_open(at)[1]
+    assert module._Search(Evaluation(at), mlp, 40_000_000, "logits").cost(2000) == math.inf
+    assert module._Search(Evaluation(at), mlp, 60_000_000, "logits").cost(2000) < math.inf
+    assert module._Search(Evaluation(at), mlp, 5_000_000, "logits").cost(2000) == math.inf
