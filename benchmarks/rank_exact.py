@@ -1,7 +1,7 @@
 """Claim: the rank of J is exact and quick at any number of parameters; floating-point Gram matrices get it wrong.
 
 64-w-w-10 ReLU networks at their initialisation on digits (and, past 1,797 of them, digits moved by a pixel). The
-first table grows P at N D = 3,000, the second N D at P = 85,258. `seconds` are those of one prime: residues, J J' and
+first table grows P at N D = 3,000, the second N D at P = 85,002. `seconds` are those of one prime: residues, J J' and
 elimination; `gemm` is that time over what the multiplications would take at the speed of this machine's float64
 matrix product, measured in the same run. `memory` is the peak of the process. `float64` and `float32` count
 eigenvalues of J J' in that precision above N D eps of the largest, up to N D = 6,000. The check fails where the exact
