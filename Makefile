@@ -27,6 +27,7 @@ check: $(BIN)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Every table of benchmarks/results but the calibration: most of an hour on two cores.
 bench: $(BIN)/installed
 	$(BIN)/python benchmarks/estimators.py
 	$(BIN)/python benchmarks/trace_error.py

@@ -62,6 +62,21 @@ class Estimate:
         return cls(float(value), NAN, float(value), float(value), 1.0, 0, num_matvecs, method, Status.EXACT)
 
     @classmethod
+    def enclosed(
+        cls,
+        value: float,
+        lower: float,
+        upper: float,
+        method: str,
+        status: Status,
+        *,
+        confidence: float = 1.0,
+        num_matvecs: int = 0,
+    ) -> "Estimate":
+        """A value between bounds, of which nothing was sampled."""
+        return cls(value, NAN, lower, upper, confidence, 0, num_matvecs, method, status)
+
+    @classmethod
     def not_applicable(cls, method: str) -> "Estimate":
         """The honest answer where the question does not apply."""
         return cls(NAN, NAN, NAN, NAN, NAN, 0, 0, method, Status.NOT_APPLICABLE)

@@ -12,15 +12,19 @@ from scalecurv.errors import Misuse
 
 _PATH = click.Path(path_type=Path)
 SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension")  # options of measures
+DATA = click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5.")
+MODEL = (
+    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
+    click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
+)
 
 _OPTIONS = (
     click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS..."),
     click.argument("store", type=_PATH),
-    click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5."),
+    DATA,
     click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
     click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
-    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
-    click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
+    *MODEL,
     click.option(
         "--measure",
         "measures",
@@ -148,5 +152,10 @@ def _check_numbers(params: dict[str, Any]) -> None:
         value = params[name]
         if value is not None and not 0 < value < math.inf:
             raise Misuse(f"--{name.replace('_', '-')} is {value}; it must be positive and finite")
-    if not 0 <= params["seed"] < 2**63:
-        raise Misuse(f"--seed is {params['seed']}; it must be from 0 to 2^63 - 1")
+    check_seed(params["seed"])
+
+
+def check_seed(seed: int) -> None:
+    """Raise Misuse for what no generator takes."""
+    if not 0 <= seed < 2**63:
+        raise Misuse(f"--seed is {seed}; it must be from 0 to 2^63 - 1")

@@ -6,16 +6,15 @@ from typing import Any
 
 import click
 
-from scalecurv.errors import Misuse
 from scalecurv.estimate import Estimate
+from scalecurv.options import DATA, MODEL, check_seed
 
 _PATH = click.Path(path_type=Path)
 
 _OPTIONS = (
     click.argument("checkpoint", type=_PATH),
-    click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5."),
-    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
-    click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
+    DATA,
+    *MODEL,
     click.option(
         "--output",
         type=click.Choice(["logits", "prob"]),
@@ -27,7 +26,7 @@ _OPTIONS = (
         "--functional-dimension/--no-functional-dimension",
         default=True,
         show_default=True,
-        help="Try further inputs for the dimension of the functions.",
+        help="Try further inputs for the dimension of the functions: minutes where P is in the thousands.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of primes, residues and further inputs."),
     click.option("--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes that matrices may take."),
@@ -48,8 +47,7 @@ def rank_of(params: dict[str, Any]) -> tuple[dict[str, Estimate], tuple[int, int
     from scalecurv.measures.rank import Rank
     from scalecurv.single import ask_checkpoint
 
-    if not 0 <= params["seed"] < 2**63:
-        raise Misuse(f"--seed is {params['seed']}; it must be from 0 to 2^63 - 1")
+    check_seed(params["seed"])
     said = {name: params[name] for name in ("data", "model", "activation")}
     said["loss"] = "mse"  # the outputs do not know what they are trained by: any loss that takes the targets will do
     measure = Rank(params["memory"], params["output"], params["functional_dimension"])

@@ -30,7 +30,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("spectra",),
     ("sweep", "single", "query"),
     ("formats", "summary", "plot", "rank_report"),
-    ("options", "rank_options"),
+    ("options",),
+    ("rank_options",),
     ("cli",),
     ("__main__",),
 )

@@ -24,8 +24,7 @@ def kink_margins(opened: OpenBatch, mlp: MLP) -> Tensor:
     least = torch.full((len(outputs),), torch.inf, dtype=outputs.dtype, device=outputs.device)
     carried = torch.zeros_like(opened.inputs[0])
     for l, phi in enumerate(mlp.activations):
-        weight, bias, z, slope = opened.weights[l].abs(), opened.biases[l], opened.pre[l], opened.slopes[l]
-        size = nn.functional.linear(opened.inputs[l].abs(), weight, None if bias is None else bias.abs())
+        weight, size, z, slope = opened.weights[l].abs(), opened.sizes(l), opened.pre[l], opened.slopes[l]
         carried = (weight.shape[1] + 2) * size + carried @ weight.T
         if type(phi) is not nn.Identity:
             share = z.abs() / carried.clamp_min(torch.finfo(size.dtype).tiny)

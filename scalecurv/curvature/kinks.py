@@ -26,8 +26,7 @@ def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
 
 
 def _count(opened: OpenBatch, layer: int, phi: nn.Module) -> int:
-    a, z, weight, bias = opened.inputs[layer], opened.pre[layer], opened.weights[layer], opened.biases[layer]
+    z, weight = opened.pre[layer], opened.weights[layer]
     info = torch.finfo(z.dtype)
-    size = nn.functional.linear(a.abs(), weight.abs(), None if bias is None else bias.abs())
-    margin = (info.eps * (weight.shape[1] + 1) ** 0.5 * size).clamp_min(info.tiny)
+    margin = (info.eps * (weight.shape[1] + 1) ** 0.5 * opened.sizes(layer)).clamp_min(info.tiny)
     return int((bent(phi, z - margin)[1] != bent(phi, z + margin)[1]).sum())

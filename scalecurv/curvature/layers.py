@@ -40,6 +40,13 @@ class OpenBatch:
         a = self.inputs[layer]
         return a[left] @ a[right].T + float(self.biases[layer] is not None)
 
+    def sizes(self, layer: int) -> Tensor:
+        """|W| |a| + |b| of shape (B, n_l): what the layer's pre-activations are made of, signs left out."""
+        bias = self.biases[layer]
+        return nn.functional.linear(
+            self.inputs[layer].abs(), self.weights[layer].abs(), None if bias is None else bias.abs()
+        )
+
     def squared_inputs(self, layer: int) -> Tensor:
         """|a|^2, plus 1 for a bias, of shape (B,)."""
         return (self.inputs[layer] ** 2).sum(1) + float(self.biases[layer] is not None)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from scalecurv.estimate import NAN, Estimate, Status
-from scalecurv.linalg.range_finder import NUM_TESTS, SingularValues
+from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.range_finder import SingularValues
 
 
 def numerical_rank(singular: SingularValues, tau: float) -> Estimate:
@@ -19,14 +19,6 @@ def numerical_rank(singular: SingularValues, tau: float) -> Estimate:
         upper = min(singular.shape)  # any number of unseen values may lie above the threshold
     if most[0] == 0:
         upper = 0
-    return Estimate(
-        value=lower,
-        stderr=NAN,
-        lower=lower,
-        upper=upper,
-        confidence=1.0 if singular.complete else 1 - 10.0**-NUM_TESTS,
-        num_samples=0,
-        num_matvecs=singular.num_matvecs,
-        method=f"singular values above {tau:.3g} of the largest",
-        status=Status.CONVERGED if lower == upper else Status.LOWER_BOUND,
-    )
+    status = Status.CONVERGED if lower == upper else Status.LOWER_BOUND
+    method, cost = f"singular values above {tau:.3g} of the largest", singular.num_matvecs
+    return Estimate.enclosed(lower, lower, upper, method, status, confidence=singular.confidence, num_matvecs=cost)

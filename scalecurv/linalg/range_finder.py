@@ -32,6 +32,11 @@ class SingularValues:
     shape: tuple[int, int]
     num_matvecs: int
 
+    @property
+    def confidence(self) -> float:
+        """That the values and their errors hold all that there is."""
+        return 1.0 if self.complete else 1 - 10.0**-NUM_TESTS
+
 
 def singular_values(operator: LinearOperator, seed: int, memory: int) -> SingularValues:
     """Sketch A (m, n) with 64, 128, ... Gaussian vectors until their range holds A to working precision.

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scalecurv.estimate import NAN, Estimate, Status
-from scalecurv.linalg.range_finder import NUM_TESTS, SingularValues
+from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.range_finder import SingularValues
 
 NARROW = 0.01  # of the value: a wider interval is called a lower bound
 
@@ -39,14 +39,6 @@ def _between(singular: SingularValues, method: str, quotient: Callable[[np.ndarr
     lower = max(quotient(low, high), 1.0 if low[0] else 0.0)  # any matrix but 0 has as much
     upper = min(quotient(high, low), float(min(singular.shape))) if low[0] else float(min(singular.shape))
     sharp = upper - lower <= 2 * NARROW * lower
-    return Estimate(
-        value=(lower + upper) / 2 if sharp else lower,
-        stderr=NAN,
-        lower=lower,
-        upper=upper,
-        confidence=1.0 if singular.complete else 1 - 10.0**-NUM_TESTS,
-        num_samples=0,
-        num_matvecs=singular.num_matvecs,
-        method=method,
-        status=Status.CONVERGED if sharp else Status.LOWER_BOUND,
-    )
+    value, status = ((lower + upper) / 2, Status.CONVERGED) if sharp else (lower, Status.LOWER_BOUND)
+    cost = singular.num_matvecs
+    return Estimate.enclosed(value, lower, upper, method, status, confidence=singular.confidence, num_matvecs=cost)

@@ -12,7 +12,7 @@ from scalecurv.curvature.mlp import MLP
 from scalecurv.curvature.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.rank_bounds import Bound, cell_bound, neuron_bound
-from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.linalg.probes import generator
 from scalecurv.measures.evaluation import Evaluation
@@ -51,20 +51,13 @@ class ExactRank:
         A prime hides some of the rank only where it divides every minor of that size. One that is not 0 has few prime
         factors, and the primes were drawn at random: the chance is (their share among all primes)^(primes drawn).
         """
-        met = self.chance <= CHANCE
         said = ", ".join(f"{name} {bound.value}" for name, bound in self.bounds.items())
         part = f", {self.num_samples} of {self.num_data} samples" if self.num_samples < self.num_data else ""
-        return Estimate(
-            value=self.lower,
-            stderr=NAN,
-            lower=self.lower,
-            upper=self.lower if met else _proven(self.bounds),
-            confidence=1 - self.chance if met else 1.0,
-            num_samples=0,
-            num_matvecs=0,
-            method=f"modulo {self.num_primes} prime(s){part}; at most {said}",
-            status=Status.CERTIFIED if met else Status.LOWER_BOUND,
-        )
+        method = f"modulo {self.num_primes} prime(s){part}; at most {said}"
+        if self.chance <= CHANCE:
+            status, sure = Status.CERTIFIED, 1 - self.chance
+            return Estimate.enclosed(self.lower, self.lower, self.lower, method, status, confidence=sure)
+        return Estimate.enclosed(self.lower, self.lower, _proven(self.bounds), method, Status.LOWER_BOUND)
 
 
 def exact_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> ExactRank | None:

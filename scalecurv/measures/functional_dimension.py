@@ -11,7 +11,7 @@ from scalecurv.curvature.mlp import MLP
 from scalecurv.curvature.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.curvature.problem import Batch
 from scalecurv.curvature.spread_inputs import decisive_inputs, gaussian_inputs, heavy_tailed_inputs
-from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import exact_rank, homogeneous_mlp
@@ -50,17 +50,9 @@ def functional_dimension(evaluation: Evaluation, memory: int, output: Output) ->
             break
         before, count = max(tried.values()), FACTOR * count
     best = max(found.values(), default=0)
-    return Estimate(
-        value=best,
-        stderr=NAN,
-        lower=best,
-        upper=search.ceiling,
-        confidence=1.0,
-        num_samples=0,
-        num_matvecs=0,
-        method="best of " + (", ".join(f"{name} {rank}" for name, rank in found.items()) or "nothing"),
-        status=Status.CERTIFIED if best == search.ceiling else Status.LOWER_BOUND,
-    )
+    shown = ", ".join(f"{name} {rank}" for name, rank in found.items()) or "nothing"
+    status = Status.CERTIFIED if best == search.ceiling else Status.LOWER_BOUND
+    return Estimate.enclosed(best, best, search.ceiling, f"best of {shown}", status)
 
 
 class _Search:

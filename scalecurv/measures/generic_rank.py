@@ -10,7 +10,7 @@ from scalecurv.curvature.liveness import liveness, num_rescalings
 from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.outputs import Output, output_seeds
 from scalecurv.curvature.problem import Batch
-from scalecurv.estimate import NAN, Estimate, Status
+from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import CHANCE, ExactRank, homogeneous_mlp
@@ -45,24 +45,18 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
             break
         side = cheapest_side(cell.shape, sum(mlp.widths[1:]), most, memory)
         found = max(found, side.rank(cell))
-        divides = side.chance(minor_bits(_with_parameters(opened, 2 * most), seeds), most)
+        divides = side.chance(minor_bits(_with_parameters(opened, 2 * most + 1), seeds), most)
         chance *= min(1.0, divides + 2 * max(len(mlp.layers) - 1, 1) * most / prime)
-    met = found == most
-    return Estimate(
-        value=found,
-        stderr=NAN,
-        lower=found,
-        upper=found if met or chance < CHANCE else most,
-        confidence=1.0 if met or chance >= CHANCE else 1 - chance,
-        num_samples=0,
-        num_matvecs=0,
-        method=f"random residues modulo {PRIMES} primes; at most {most}",
-        status=Status.CERTIFIED if met or chance < CHANCE else Status.LOWER_BOUND,
-    )
+    method = f"random residues modulo {PRIMES} primes; at most {most}"
+    if found == most:
+        return Estimate.enclosed(found, found, found, method, Status.CERTIFIED)
+    if chance < CHANCE:
+        return Estimate.enclosed(found, found, found, method, Status.CERTIFIED, confidence=1 - chance)
+    return Estimate.enclosed(found, found, most, method, Status.LOWER_BOUND)
 
 
 def _with_parameters(opened: OpenBatch, size: int) -> OpenBatch:
-    """The same slopes and inputs, every weight and bias `size`."""
+    """The same slopes and inputs, all weights and biases `size`: an odd one has the bits of any whole number below."""
     weights = tuple(torch.full_like(weight, size) for weight in opened.weights)
     biases = tuple(None if bias is None else torch.full_like(bias, size) for bias in opened.biases)
     return replace(opened, weights=weights, biases=biases)

@@ -63,6 +63,7 @@ def rows_that_fit(memory: int) -> int:
 
 
 def combinations_fit(k: int, num_params: int, memory: int) -> bool:
+    """Whether k combinations of rows of J, and SPARE more, take no more than their share of the memory, in bytes."""
     return 8 * (k + SPARE) * num_params <= memory // SHARE
 
 

@@ -31,8 +31,8 @@ class Rank(Measure):
     For MLPs of homogeneous activations rank is exact, from residues below and structure above, and rank_ceiling =
     P - (hidden neurons): each can be rescaled without changing the function (Grigsby, Lindsey and Rolnick 2023, arXiv
     2306.06179). For other models rank counts the singular values above max(N D, P) eps sigma_1, in float64.
-    `functional_dimension` tries further inputs; `output` "prob" asks of the softmax of the outputs. Matrices stay
-    inside `memory` bytes: where that is too little the rank is a lower bound.
+    `functional_dimension` tries further inputs; `output` "prob" asks of the softmax of the outputs. What is eliminated
+    or decomposed stays inside `memory` bytes: where that is too little the rank is a lower bound.
     """
 
     memory: int = 2 << 30

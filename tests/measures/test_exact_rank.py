@@ -14,7 +14,7 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.rank_bounds import Bound
 from scalecurv.curvature.spread_inputs import decisive_inputs
 from scalecurv.errors import Misuse
-from scalecurv.estimate import Estimate, Status
+from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import ExactRank, exact_rank, homogeneous_mlp
@@ -152,7 +152,7 @@ def test_what_is_made_of_the_chance(
     """A bound that rests on unproven inner ranks is named, and closes no interval."""
     found = ExactRank(5, bounds, chance, 2, 12, 1, 9, 9)
     method = "modulo 2 prime(s); at most " + ", ".join(f"{name} {bound.value}" for name, bound in bounds.items())
-    wanted = Estimate(5, module.NAN, 5, upper, confidence, 0, 0, method, status)
+    wanted = Estimate(5, NAN, 5, upper, confidence, 0, 0, method, status)
     assert repr(found.estimate) == repr(wanted)
     assert found.structural_upper == min(bound.value for bound in bounds.values())
 

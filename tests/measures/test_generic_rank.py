@@ -16,6 +16,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import exact_rank
 from scalecurv.measures.generic_rank import PRIMES, generic_rank
 from scalecurv.measures.generic_rank import _with_parameters as with_parameters
+from scalecurv.measures.modular import cheapest_side
 from tests.networks import dense_at
 from tests.piecewise import LEAKY, Shape, laid_open
 
@@ -101,10 +102,12 @@ def test_else_it_is_so_with_high_probability() -> None:
     most = int(found.method.rpartition(" ")[2])
     assert found.value < most
     opened = open_batch(*laid_open(at), Batch(at.x, at.y, 0))
-    sizes = minor_bits(with_parameters(opened, 2 * most), torch.eye(2, dtype=torch.float64))
-    sides = (sizes.of_gram(most), sizes.of_jacobian(most))
-    chances = [[(bits // 22) / NUM_PRIMES + 4 * most / prime for bits in sides] for prime in random_primes(PRIMES, 4)]
-    assert math.prod(map(min, chances)) <= 1 - found.confidence + 1e-12 <= math.prod(map(max, chances)) + 2e-12
+    sizes = minor_bits(with_parameters(opened, 2 * most + 1), torch.eye(2, dtype=torch.float64))
+    units = minor_bits(with_parameters(opened, 1), torch.eye(2, dtype=torch.float64))
+    assert sizes.of_jacobian(1) > units.of_jacobian(1) + math.log2(2 * most)  # no power of two is taken out of them
+    side = cheapest_side((120, laid_open(at)[1].num_params), 7 + 7 + 2, most, MEMORY)
+    chances = [side.chance(sizes, most) + 4 * most / prime for prime in random_primes(PRIMES, 4)]
+    assert 1 - found.confidence == pytest.approx(math.prod(chances), rel=1e-6)
     assert found.status is Status.CERTIFIED
 
 
