@@ -16,6 +16,7 @@ class Status(StrEnum):
     BUDGET = "budget"  # honest interval, but wider than asked: the products were spent
     LOWER_BOUND = "lower_bound"  # the truth is this or larger
     NOT_APPLICABLE = "not_applicable"  # the question has no answer here
+    INCONSISTENT = "inconsistent"  # two roads to the number do not meet
     FAILED = "failed"  # the arithmetic broke down
 
     @property
@@ -31,6 +32,7 @@ _ADVICE = {
     Status.BUDGET: "The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one.",
     Status.LOWER_BOUND: "The truth is this or larger, up to the upper end: more --memory may close the gap.",
     Status.NOT_APPLICABLE: "The question has no answer at this model, loss or point; the method says why.",
+    Status.INCONSISTENT: "Two roads to this number do not meet: believe neither, try --dtype float64, and report it.",
     Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
 }
 

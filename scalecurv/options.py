@@ -30,7 +30,8 @@ _OPTIONS = (
         "measures",
         multiple=True,
         metavar="NAME",
-        help="gradient, extremes, moments, curvature, rank (the default) or spectrum; repeat for more.",
+        help="gradient, extremes, moments, rescaling, curvature, rank (the default), spectrum, principal or "
+        "gauss_newton; repeat for more.",
     ),
     click.option("--rtol", type=float, default=0.01, show_default=True, help="Half-width of 95 % intervals, relative."),
     click.option(
@@ -38,7 +39,8 @@ _OPTIONS = (
         type=int,
         default=1000,
         show_default=True,
-        help="Hessian products a checkpoint, at most; as many again for spectrum. Products with J are apart.",
+        help="Hessian products a checkpoint, at most; as many again for spectrum, for principal, for gauss_newton. "
+        "Products with J are apart.",
     ),
     click.option(
         "--route",

@@ -15,7 +15,7 @@ from scalecurv.errors import CheckpointError
 from scalecurv.estimate import Status
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
 from scalecurv.measures.deflation import deflation
-from scalecurv.measures.evaluation import Evaluation, Terms, run_here
+from scalecurv.measures.evaluation import Evaluation, Make, Terms, run_here
 from scalecurv.measures.plan import Plan
 from tests.networks import data, dense_at, network, problem
 
@@ -48,8 +48,10 @@ def test_what_is_known_is_not_asked_again() -> None:
 
 
 def test_terms_are_run_the_way_it_is_told() -> None:
-    def doubled(point: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
-        return [(2 * rows, count) for rows, count in run_here(point, terms, seed, blocks)]
+    def doubled(
+        point: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
+    ) -> list[tuple[np.ndarray, int]]:
+        return [(2 * rows, count) for rows, count in run_here(point, make, terms, seed, blocks)]
 
     measure = Moments(0.0, 100, route="generic")
     asked = Request((measure,), 5)

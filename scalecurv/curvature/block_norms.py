@@ -12,25 +12,31 @@ from scalecurv.curvature.problem import Batch, Problem
 
 
 def block_norms(problem: Problem, mlp: MLP) -> Tensor:
-    """|H_kl|_F^2 for each pair of layers (weights and bias together), shape (L, L); the sum of all is tr H^2.
+    """|H_kl|_F^2 for each pair of layers (weights and bias together), shape (L, L); the sum of all is tr H^2."""
+    return split_norms(problem, mlp).sum(0)
 
-    H = G + R, so |H_kl|^2 = |G_kl|^2 + 2 <G_kl, R_kl> + |R_kl|^2. With B~ = F'B and K_l the inner products of
-    the layer's inputs (+ 1 for a bias), |G_kl|^2 = <Gram_k, Gram_l>, Gram_l = (B~_l B~_l') o K_l over all pairs of
-    samples and outputs. R_kl (l < k) has entries sum_i delta_k[s] C_i[t, p] a_l[q], C_i = da_(k-1)/dz_l, and is 0 on
-    the diagonal and against biases of the later layer. Time grows with N^2, memory with N: see `block_norms_cost`.
+
+def split_norms(problem: Problem, mlp: MLP) -> Tensor:
+    """|G_kl|_F^2, 2 <G_kl, R_kl> and |R_kl|_F^2 for each pair of layers, shape (3, L, L); H = G + R.
+
+    With B~ = F'B and K_l the inner products of the layer's inputs (+ 1 for a bias), |G_kl|^2 = <Gram_k, Gram_l>,
+    Gram_l = (B~_l B~_l') o K_l over all pairs of samples and outputs. R_kl (l < k) has entries
+    sum_i delta_k[s] C_i[t, p] a_l[q], C_i = da_(k-1)/dz_l, and is 0 on the diagonal and against biases of the later
+    layer. Time grows with N^2, memory with N: see `block_norms_cost`.
     """
     everything = _Opened(problem, mlp)
     L = len(mlp.layers)
-    norms = everything.gauss_newton_norms()
+    norms = torch.zeros(3, L, L, dtype=torch.float64, device=problem.device)
+    norms[0] = everything.gauss_newton_norms()
     for low in range(L):
         path = torch.diag_embed(everything.open.slopes[low]) if low + 2 < L else None
         for high in range(low + 1, L):
             if high > low + 1:
                 assert path is not None
                 path = everything.open.slopes[high - 1][:, :, None] * (everything.open.weights[high - 1] @ path)
-            rest = everything.remainder(low, high, path if high > low + 1 else None)
-            norms[low, high] += rest
-            norms[high, low] += rest
+            norms[1:, low, high] = norms[1:, high, low] = everything.remainder(
+                low, high, path if high > low + 1 else None
+            )
     return norms
 
 
@@ -97,9 +103,9 @@ class _Opened:
             norms += (stacked @ stacked.T).double()
         return norms
 
-    def remainder(self, low: int, high: int, path: Tensor | None) -> float:
-        """2 <G, R> + |R|^2 of the block (high, low); `path` is C (N, t, p), None where C is diagonal, the slopes."""
-        total = 0.0
+    def remainder(self, low: int, high: int, path: Tensor | None) -> Tensor:
+        """2 <G, R> and |R|^2 of the block (high, low); `path` is C (N, t, p), None where C is diagonal, the slopes."""
+        crossed, squared = 0.0, 0.0
         slopes, a = self.open.slopes[low], self.open.inputs[high]
         rows_low, rows_high = self.rows[low], self.rows[high]
         through = (a[:, None, :] * rows_low).reshape(-1, a.shape[1]) if path is None else None
@@ -115,6 +121,6 @@ class _Opened:
             else:
                 carried = torch.einsum("nmp,mcp->nmc", a @ path[tile], rows_low)
                 paths = path[tile].flatten(1) @ path.flatten(1).T
-            total += 2 * float(((bent * carried).sum(2) * inner).sum())
-            total += float(((delta[tile] @ delta.T) * paths * inner).sum())
-        return total
+            crossed += 2 * float(((bent * carried).sum(2) * inner).sum())
+            squared += float(((delta[tile] @ delta.T) * paths * inner).sum())
+        return torch.tensor([crossed, squared], dtype=torch.float64, device=self.problem.device)

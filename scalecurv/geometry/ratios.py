@@ -55,7 +55,15 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: f
 
 def joint_status(*parts: Estimate) -> Status:
     """That of the part which is known least well."""
-    for status in (Status.FAILED, Status.BUDGET, Status.LOWER_BOUND, Status.CONVERGED, Status.CERTIFIED):
+    worst_first = (
+        Status.FAILED,
+        Status.INCONSISTENT,
+        Status.BUDGET,
+        Status.LOWER_BOUND,
+        Status.CONVERGED,
+        Status.CERTIFIED,
+    )
+    for status in worst_first:
         if any(part.status is status for part in parts):
             return status
     return Status.EXACT

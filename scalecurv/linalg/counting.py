@@ -6,19 +6,19 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class CountingOperator(LinearOperator):
-    """The same map as `operator`; `num_matvecs` and `num_rmatvecs` count columns since it was made."""
+    """The same map as `operator`; `num_matvecs` and `num_rmatvecs` count columns, at their cost, since it was made."""
 
     def __init__(self, operator: LinearOperator):
         self.operator = operator
         self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
-        self.symmetric = operator.symmetric
+        self.symmetric, self.cost = operator.symmetric, operator.cost
         self.num_matvecs = 0
         self.num_rmatvecs = 0
 
     def _matmat(self, V: Tensor) -> Tensor:
-        self.num_matvecs += V.shape[1]
+        self.num_matvecs += self.cost * V.shape[1]
         return self.operator.matmat(V)
 
     def _rmatmat(self, U: Tensor) -> Tensor:
-        self.num_rmatvecs += U.shape[1]
+        self.num_rmatvecs += self.cost * U.shape[1]
         return self.operator.rmatmat(U)

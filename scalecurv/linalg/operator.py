@@ -14,13 +14,15 @@ class LinearOperator(ABC):
     """A real m x n matrix given by V -> A V, for V of shape (n, k).
 
     A subclass sets `shape`, `dtype`, `device` and writes `_matmat`; a rectangular one also `_rmatmat`
-    (U -> A' U). `symmetric` is declared by the author, never discovered.
+    (U -> A' U). `symmetric` is declared by the author, never discovered. `cost` is what a column counts for: 1 for a
+    product, 2 for an operator that is made of two.
     """
 
     shape: tuple[int, int]
     dtype: torch.dtype
     device: torch.device
     symmetric: bool = False
+    cost: int = 1
 
     @abstractmethod
     def _matmat(self, V: Tensor) -> Tensor:

@@ -5,14 +5,19 @@ from typing import Any
 from scalecurv.errors import Misuse
 from scalecurv.measures.curvature import Curvature
 from scalecurv.measures.extremes import Extremes
+from scalecurv.measures.gauss_newton import GaussNewton
 from scalecurv.measures.gradient import Gradient
 from scalecurv.measures.measure import Measure
 from scalecurv.measures.moments import Moments
+from scalecurv.measures.principal import Principal
 from scalecurv.measures.rank import Rank
+from scalecurv.measures.rescaling import Rescaling
 from scalecurv.measures.spectrum import Spectrum
 
-MEASURES: dict[str, type[Measure]] = {m.name: m for m in (Gradient, Extremes, Moments, Curvature, Rank, Spectrum)}
-DEFAULT: tuple[str, ...] = ("gradient", "extremes", "moments", "curvature", "rank")
+MEASURES: dict[str, type[Measure]] = {
+    m.name: m for m in (Gradient, Extremes, Moments, Rescaling, Curvature, Rank, Spectrum, Principal, GaussNewton)
+}
+DEFAULT: tuple[str, ...] = ("gradient", "extremes", "moments", "rescaling", "curvature", "rank")
 
 
 def measures_named(names: tuple[str, ...], **options: Any) -> tuple[Measure, ...]:

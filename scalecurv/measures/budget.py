@@ -14,8 +14,9 @@ MIN_VECTORS = 4
 class Budget:
     """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
-    At an exact fit the bounds take six more. `spectrum` has a budget of its own, of the same size, and the Jacobian's
-    products are bounded by memory.
+    At an exact fit the bounds take six more. `spectrum` and `principal` have a budget of their own, of the same size:
+    that of `principal` is 1 + `lanczos` + 2 `outer_check` + `road` + 2 `planes`. The Jacobian's products are bounded by
+    memory.
     """
 
     max_matvecs: int
@@ -37,6 +38,21 @@ class Budget:
     @property
     def probes(self) -> int:
         return self.max_matvecs - 8 - self.lanczos - self.check
+
+    @property
+    def outer_check(self) -> int:
+        """Steps of the run that bounds what the space of the shape operator leaves out; it may run twice."""
+        return min(40, max(1, self.max_matvecs // 16))
+
+    @property
+    def road(self) -> int:
+        """Probes of the second road to the scalar curvature."""
+        return min(32, max(3, self.max_matvecs // 8))
+
+    @property
+    def planes(self) -> int:
+        """Planes at random, two products each."""
+        return min(32, max(2, self.max_matvecs // 16))
 
     def vectors(self, memory: int, vector_bytes: int) -> int:
         """Vectors that one Krylov space may hold: all of `lanczos`, or a third of what fits, so that it can restart."""

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.layers import structure_of
-from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.inner import norms
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
@@ -46,7 +44,7 @@ def nearly_semidefinite(evaluation: Evaluation) -> Definite | None:
 
     def compute() -> Definite:
         problem = evaluation.double
-        G = evaluation.once("double gauss-newton", lambda: CountingOperator(GaussNewtonOperator(problem)))
+        G = evaluation.gauss_newton
         V = probes(problem.num_params, evaluation.seed, STREAM, range(VECTORS), "gaussian", torch.float64)
         V = V.to(problem.device)
         norm = CAUTION * float(norms(evaluation.double_hessian.matmat(V) - G.matmat(V)).max())

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.problem import Problem
@@ -16,17 +17,21 @@ from scalecurv.linalg.operator import LinearOperator
 
 # (operator, seed, probe ids) -> one row a probe; a pure function, so that rows can be computed anywhere
 Terms = Callable[[LinearOperator, int, Sequence[int]], np.ndarray]
-# (problem, terms, seed, blocks of probe ids) -> for each block its rows and the products they took
-RunTerms = Callable[[Problem, Terms, int, Sequence[range]], list[tuple[np.ndarray, int]]]
+# problem -> what products are taken of: a class, so that it can be named to another process
+Make = Callable[[Problem], LinearOperator]
+# (problem, make, terms, seed, blocks of probe ids) -> for each block its rows and the products they took
+RunTerms = Callable[[Problem, Make, Terms, int, Sequence[range]], list[tuple[np.ndarray, int]]]
 T = TypeVar("T")
 BLOCK = 32  # probes a block: fixed, so that a term does not depend on how many are asked for
 
 
-def run_here(problem: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+def run_here(
+    problem: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
+) -> list[tuple[np.ndarray, int]]:
     """The rows of every block, one after the other in this process, and the products that each took."""
     done = []
     for ids in blocks:
-        operator = CountingOperator(HessianOperator(problem))
+        operator = CountingOperator(make(problem))
         done.append((terms(operator, seed, ids), operator.num_matvecs))
     return done
 
@@ -79,13 +84,28 @@ class Evaluation:
         """H in float64, to check a product of the problem's own dtype against."""
         return self.once("double hessian", lambda: CountingOperator(HessianOperator(self.double)))
 
-    def terms(self, count: int, terms: Terms = hutchinson.terms, name: Hashable = "hutchinson") -> np.ndarray:
-        """The rows of the probes 0 .. count-1, shape (count, ...), remembered under the `name` of these terms."""
+    @property
+    def gauss_newton(self) -> CountingOperator:
+        """G in float64: H - G is a difference of much that is alike."""
+        return self.once("double gauss-newton", lambda: CountingOperator(GaussNewtonOperator(self.double)))
+
+    def terms(
+        self,
+        count: int,
+        terms: Terms = hutchinson.terms,
+        name: Hashable = "hutchinson",
+        make: Make = HessianOperator,
+        double: bool = False,
+    ) -> np.ndarray:
+        """The rows of the probes 0 .. count-1, shape (count, ...), remembered under the `name` of these terms.
+
+        `make` says what is multiplied by, H unless told otherwise; `double` takes the products in float64.
+        """
         blocks = blocks_of(count)
         missing = [ids for ids in blocks if (name, ids) not in self._memory]
-        for ids, (rows, num_matvecs) in zip(
-            missing, self._run_terms(self.problem, terms, self.seed, missing) if missing else [], strict=True
-        ):
+        problem = self.double if double else self.problem
+        done = self._run_terms(problem, make, terms, self.seed, missing) if missing else []
+        for ids, (rows, num_matvecs) in zip(missing, done, strict=True):
             self._memory[name, ids] = rows
             self._term_matvecs += num_matvecs
         return np.concatenate([self._memory[name, ids] for ids in blocks])

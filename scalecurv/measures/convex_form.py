@@ -1,0 +1,86 @@
+"""K once more, by a road of its own: from the Hessian on the tangent space of the level set of the loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from scalecurv.estimate import Estimate, Status
+from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
+from scalecurv.linalg.deflated import outside
+from scalecurv.linalg.inner import dots, gram
+from scalecurv.linalg.operator import LinearOperator
+from scalecurv.linalg.orthogonalize import project_out
+from scalecurv.linalg.ritz import RitzSpace
+from scalecurv.measures.slope import Slope
+
+STREAM = "convex form"
+CONFIDENCE = 0.9999  # wide, so that an interval which misses means that something is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class TangentTerms:
+    """Terms of tr and of the square of Pi H Pi, Pi = I - uu', outside a Ritz space of the shape operator A.
+
+    With AV = VT + r c' and N orthonormal, N'(V'u) = 0, the vectors VN lie in the level set, where
+    A VN = sqrt(beta) G^(-1/2) H VN: V'HV and |Pi H VN|^2 follow from T, c and Hu without any further product.
+    """
+
+    space: RitzSpace
+    slope: Slope
+
+    @cached_property
+    def basis(self) -> Tensor:
+        """u and VN as columns, orthonormal."""
+        chosen = torch.from_numpy(self._inside).to(self.space.basis.device, self.space.basis.dtype)
+        columns = [self.slope.direction] if self.slope.beta < 1 else []
+        return torch.cat([*columns, self.space.basis @ chosen], dim=1)
+
+    def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
+        """One row (z'RHRz, |RHRz|^2) for each probe id, shape (len(ids), 2), R = I - basis basis'; one product each."""
+        Q = self.basis
+        Z, HZ = outside(operator, Q, seed, STREAM, ids)
+        rest, _ = project_out(HZ, Q)
+        return torch.stack([dots(Z, rest), dots(rest, rest)], dim=1).cpu().numpy()
+
+    @property
+    def known(self) -> np.ndarray:
+        """What the terms leave out of tr Pi H Pi and tr (Pi H Pi)^2, shape (2,)."""
+        N, T, c, beta = self._inside, self.space.projected, self.space.coupling, self.slope.beta
+        B = N.T @ T @ N / np.sqrt(beta)
+        along = gram(self.space.basis, self.slope.bent).cpu().numpy()[:, 0] @ N  # u'HVN
+        moved = (((T @ N) ** 2).sum() + ((c @ N) ** 2).sum() - beta**2 * (along**2).sum()) / beta  # |Pi H VN|^2
+        return np.array([np.trace(B), 2 * max(moved, (B**2).sum()) - (B**2).sum()])
+
+    @property
+    def _inside(self) -> np.ndarray:
+        """N of shape (k, k - 1), the complement of V'u; the identity at g = 0."""
+        along = gram(self.space.basis, self.slope.direction).cpu().numpy()
+        return scipy.linalg.null_space(along.T) if self.slope.beta < 1 else np.eye(len(along))
+
+
+def convex_form(rows: np.ndarray, slope: Slope, method: str = "tangent hessian, deflated") -> Estimate:
+    """K = 2 beta (beta e2(H) + (1 - beta) e2(Pi H Pi)) from terms (m, 2) of tr and of the square of Pi H Pi, m >= 3.
+
+    e2(A) = ((tr A)^2 - tr A^2) / 2. Split along u, e2(H) = e2(Pi H Pi) + u'Hu tr(Pi H Pi) - |Pi H u|^2, so that what is
+    sampled is Pi H Pi alone: K = beta (2 e2(Pi H Pi) + 2 beta (u'Hu tr(Pi H Pi) - |Pi H u|^2)). The interval is at
+    99.99 %.
+    """
+    beta = slope.beta
+    # the scalar curvature of Pi H Pi, with the rest in the place of what the slope takes off
+    found = scalar_curvature_estimate(rows, beta, -slope.uhu, -slope.across, CONFIDENCE)
+    return replace(found, method=method)
+
+
+def compared(found: Estimate, other: Estimate) -> Estimate:
+    """`found` as `converged`, or as `inconsistent` where its interval and that of `other` have no point in common."""
+    if Status.FAILED in (found.status, other.status):
+        return found
+    apart = found.lower > other.upper or found.upper < other.lower
+    verdict = f"beside {other.value:.6g} in [{other.lower:.6g}, {other.upper:.6g}]"
+    status = Status.INCONSISTENT if apart else Status.CONVERGED
+    return replace(found, method=f"{found.method}; {verdict}", status=status)

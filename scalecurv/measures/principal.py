@@ -1,0 +1,126 @@
+"""In which directions the loss manifold bends: principal curvatures, and the sectional curvatures that they bound."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.shape_operator import ShapeOperator
+from scalecurv.estimate import Estimate
+from scalecurv.geometry.sectional_extremes import sectional_extremes
+from scalecurv.linalg.extremes import DELTA, ROUNDING
+from scalecurv.linalg.outer import Effort, Outer, outer_eigenvalues
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.noise import rounding
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.ritz_planes import ritz_planes
+from scalecurv.measures.roads import mean_of_planes, tangent_road
+from scalecurv.measures.scalar_curvature import scalar_curvature
+from scalecurv.measures.slope import slope
+
+PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_min")
+
+
+@dataclass(frozen=True)
+class Principal(Measure):
+    """The outermost principal curvatures, certified; sectional, mean and Ricci curvature; K by a road of its own.
+
+    Principal curvatures are the eigenvalues of the shape operator of the graph (as a Lanczos run of its own sees them,
+    one Hessian product a step), and sectional_max and sectional_min products of two of them. mean_curvature is their
+    sum, sqrt(beta) (T - beta g'Hg), ricci_gradient the Ricci curvature along g, beta^2 (T u'Hu - |Hu|^2), u = g/|g|.
+    sectional_mean averages planes at random, sectional_ritz are planes of Ritz vectors of H. Its products are counted
+    apart from those of the measures before it: as many as `max_matvecs` again at most.
+    """
+
+    rtol: float = 0.01
+    max_matvecs: int = 1000
+    memory: int = 2 << 30
+    route: str | None = None
+
+    name: ClassVar[str] = "principal"
+    version: ClassVar[int] = 1
+    quantities: ClassVar[tuple[str, ...]] = (
+        *PRINCIPAL,
+        "sectional_max",
+        "sectional_min",
+        "sectional_mean",
+        "sectional_ritz",
+        "mean_curvature",
+        "ricci_gradient",
+        "scalar_curvature_convex",
+    )
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+
+    def check(self, problem: Problem) -> None:
+        self.plan.structure(problem)
+
+    def ask(self, evaluation: Evaluation) -> Findings:
+        if evaluation.problem.num_params < 2:
+            return Findings(dict.fromkeys(self.quantities, Estimate.not_applicable("one parameter spans no plane")))
+        plan = self.plan
+        outer = _outer(evaluation, plan)
+        largest, smallest = sectional_extremes(outer.values, self.rtol, 1 - 2 * DELTA)
+        planes = ritz_planes(evaluation, plan)
+        return Findings(
+            {
+                **{name: outer.values[i] for name, i in zip(PRINCIPAL, (0, 1, -2, -1), strict=True)},
+                "sectional_max": largest,
+                "sectional_min": smallest,
+                "sectional_mean": mean_of_planes(evaluation, plan),
+                "sectional_ritz": planes.pop("1 2", Estimate.not_applicable("H has one Ritz vector alone")),
+                **_of_trace(evaluation, plan),
+                "scalar_curvature_convex": tangent_road(evaluation, plan, outer.space),
+            },
+            {
+                "principal_values": outer.space.values,
+                "principal_residuals": outer.space.residuals,
+                "principal_shares": _shares(evaluation, outer),
+            },
+            {("sectional_ritz", name): plane for name, plane in planes.items()},
+        )
+
+
+def _outer(evaluation: Evaluation, plan: Plan) -> Outer:
+    """Principal curvatures to half of the tolerance: their products then meet all of it."""
+    problem, facts, noise = evaluation.problem, gradient_facts(evaluation, double=True), rounding(evaluation)
+    A = ShapeOperator(evaluation.hessian, facts.gradient)
+    vectors = plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
+    steep = 2 * ROUNDING * float(np.finfo(str(problem.dtype).removeprefix("torch.")).eps) * facts.gh2g**0.5
+    effort = Effort(plan.budget.lanczos, plan.budget.outer_check, vectors)
+    found = outer_eigenvalues(A, evaluation.seed, plan.rtol / 2, effort, A.root * (noise.norm + steep))
+    values = tuple(replace(v, num_matvecs=v.num_matvecs + noise.num_matvecs) for v in found.values)
+    return replace(found, values=values)
+
+
+def _of_trace(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
+    """mean_curvature and ricci_gradient: linear in T, and as well known as it is."""
+    facts, trace = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, plan).trace
+    along, root = slope(evaluation), facts.beta**0.5
+    mean = trace.affine(root, -root * facts.beta * facts.ghg)
+    found = {"mean_curvature": replace(mean, num_matvecs=mean.num_matvecs + 1)}
+    if facts.beta == 1:
+        return {**found, "ricci_gradient": Estimate.not_applicable("the gradient is 0 and has no direction")}
+    ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * (along.across + along.uhu**2))
+    return {**found, "ricci_gradient": replace(ricci, num_matvecs=ricci.num_matvecs + 1)}
+
+
+def _shares(evaluation: Evaluation, outer: Outer) -> np.ndarray:
+    """Of the squared length of each outer principal direction, in the coordinates of theta, what lies in each layer.
+
+    The directions from the largest curvature to the smallest, layer by layer, flat; each sums to 1.
+    """
+    space = outer.space
+    k, count = len(space.values), len(outer.values)
+    chosen = [i for i in (k - 1, k - 2, 1, 0) if 0 <= i < k][:count]
+    order = sorted(set(chosen))
+    A = ShapeOperator(evaluation.hessian, gradient_facts(evaluation, double=True).gradient)
+    squares = A.tangent(space.narrowed(np.array(order)).basis).double() ** 2
+    layers = evaluation.problem.space.layers.values()
+    rows = {i: [float(squares[part, j].sum()) for part in layers] for j, i in enumerate(order)}
+    return np.array([np.array(rows[i]) / sum(rows[i]) for i in chosen]).ravel()

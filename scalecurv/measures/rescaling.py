@@ -1,0 +1,83 @@
+"""What of the trace belongs to the function, and what to the scale of its hidden neurons."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalecurv.curvature.balance import in_and_out
+from scalecurv.curvature.exact_diagonal import exact_diagonal
+from scalecurv.curvature.mlp import MLP
+from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.risk import loss_and_gradient
+from scalecurv.estimate import Estimate, Status
+from scalecurv.geometry.rescaled import Rescaled, smallest_trace
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_rank import homogeneous_mlp
+from scalecurv.measures.measure import Findings, Measure
+
+EXACT = 1e-9  # of the value: a gap to the proven lower bound that is rounding
+NARROW = 0.01
+
+
+@dataclass(frozen=True)
+class Rescaling(Measure):
+    """trace_rescaled, the smallest tr H over all rescalings of hidden neurons, none of which changes the function.
+
+    What comes into a neuron times alpha, what goes out of it divided by alpha: loss, fit and rank stay as they are, T
+    and K do not (Dinh, Pascanu, Bengio and Bengio 2017, arXiv 1703.04933). Stores the factors, the balancedness |in|^2
+    - |out|^2 of each neuron, and by how much a step of gradient descent of size eta changes it, over eta^2. `imbalance`
+    is sum | |in|^2 - |out|^2 | / sum (|in|^2 + |out|^2), in 0 .. 1. Takes as many backward passes as there are outputs,
+    no more than half of `max_matvecs`.
+    """
+
+    max_matvecs: int = 1000
+
+    name: ClassVar[str] = "rescaling"
+    version: ClassVar[int] = 1
+    quantities: ClassVar[tuple[str, ...]] = ("trace_rescaled", "imbalance")
+
+    def ask(self, evaluation: Evaluation) -> Findings:
+        problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
+        if mlp is None:
+            nothing = Estimate.not_applicable("not an MLP of homogeneous activations")
+            return Findings(dict.fromkeys(self.quantities, nothing))
+        coming, going = in_and_out(mlp, problem.space.unflatten(problem.theta**2))
+        gradient = problem.space.unflatten(loss_and_gradient(problem)[1] ** 2)
+        drift = torch.sub(*in_and_out(mlp, gradient))
+        total = float((coming + going).sum())
+        unequal = float((coming - going).abs().sum()) / total if total else 0.0
+        arrays = {"balancedness": _array(coming - going), "balancedness_drift": _array(drift)}
+        estimates = {"imbalance": Estimate.exact(unequal, "from the weights")}
+        if problem.loss.factor is None or problem.num_outputs > self.max_matvecs // 2:
+            reason = f"{problem.num_outputs} backward passes are more than half of max_matvecs"
+            reason = reason if problem.loss.factor else "the loss has no known factor"
+            return Findings({"trace_rescaled": Estimate.not_applicable(reason), **estimates}, arrays)
+        found = rescaled_trace(problem, mlp)
+        return Findings(
+            {"trace_rescaled": _estimate(found), **estimates}, {**arrays, "rescaling_factors": found.factors}
+        )
+
+
+def rescaled_trace(problem: Problem, mlp: MLP) -> Rescaled:
+    """The smallest trace over rescalings of this network, with the factors that attain it."""
+    diagonal = exact_diagonal(problem, mlp)
+    weights = [_array(diagonal[f"{name}.weight"]) for name in mlp.layers]
+    none = diagonal[f"{mlp.layers[0]}.weight"].new_zeros
+    biases = [_array(diagonal.get(f"{name}.bias", none(len(w)))) for name, w in zip(mlp.layers, weights, strict=True)]
+    return smallest_trace(weights, biases)
+
+
+def _estimate(found: Rescaled) -> Estimate:
+    method = f"balanced by {found.sweeps} sweep(s)" + ("" if found.attained else ", an infimum that no factors attain")
+    gap = found.value - found.lower
+    if gap <= EXACT * abs(found.value):
+        return Estimate.exact(found.value, method)
+    status = Status.CERTIFIED if gap <= NARROW * found.value else Status.BUDGET
+    return Estimate.enclosed(found.value, found.lower, found.value, method, status)
+
+
+def _array(t: Tensor) -> np.ndarray:
+    return t.double().cpu().numpy()

@@ -1,0 +1,51 @@
+"""How far from interpolation: the share of the Hessian that the residuals weigh."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from scalecurv.curvature.residual import ResidualOperator
+from scalecurv.estimate import NAN, Estimate
+from scalecurv.linalg import hutchinson
+from scalecurv.linalg.sequential import Tolerance, estimate_until
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.exact_square import exact_norms
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.scalar_curvature import scalar_curvature
+
+
+def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
+    """|R|_F / |H|_F, R = H - G: 0 where the data is fitted exactly, so that H = G. Not applicable where H is 0.
+
+    Exact by structure where tr H^2 is, else |R|_F^2 = E |Rz|^2 over random signs, in float64, until the half-width is
+    rtol of 1: a share is not asked for relative to itself.
+    """
+    norms = exact_norms(evaluation, plan)
+    if norms is not None:
+        whole, rest = float(norms.sum()), float(norms[2].sum())
+        if not whole > 0:
+            return Estimate.not_applicable("the Hessian is 0")
+        return Estimate.exact(math.sqrt(max(rest, 0.0) / whole), "sum over pairs of samples and layers")
+    F = scalar_curvature(evaluation, plan).trace_h2
+    if not F.lower > 0:
+        return Estimate.not_applicable("tr H^2 may be 0")
+    found = estimate_until(
+        lambda m: evaluation.terms(m, hutchinson.terms, "residual terms", ResidualOperator, double=True),
+        {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
+        {"share": Tolerance(plan.rtol, 1.0)},
+        max(1, plan.budget.probes // ResidualOperator.cost),
+    )["share"]
+    return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * found.num_samples)
+
+
+def share_of(square: Estimate, whole: Estimate) -> Estimate:
+    """sqrt(square / whole) over all that both intervals allow; the standard error is that of `square` alone."""
+    value = math.sqrt(square.value / whole.value)
+    lower, upper = math.sqrt(max(square.lower, 0.0) / whole.upper), math.sqrt(square.upper / whole.lower)
+    stderr = square.stderr / (2 * whole.value * value) if value else NAN
+    confidence = max(0.0, square.confidence + whole.confidence - 1)
+    return replace(
+        square, value=value, stderr=float(np.float64(stderr)), lower=lower, upper=upper, confidence=confidence,
+        method="hutchinson",
+    )  # fmt: skip
