@@ -13,6 +13,8 @@ _HOMES = {
     "scalar_curvature": "scalecurv.ask",
     "lambda_max": "scalecurv.ask",
     "functional_rank": "scalecurv.ask",
+    "sectional_curvature": "scalecurv.ask",
+    "ricci_curvature": "scalecurv.ask",
     "hessian": "scalecurv.ask",
     "open_store": "scalecurv.query",
 }

@@ -1,18 +1,27 @@
 """One number at a time, for a notebook: no files, no store, no cluster."""
 
+from torch import Tensor
+
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
 from scalecurv.measures.check import check_point
+from scalecurv.measures.directions import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
+from scalecurv.measures.plan import Plan
+
+
+def _evaluation(problem: Problem, seed: int) -> Evaluation:
+    evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
+    check_point(evaluation)
+    return evaluation
 
 
 def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
-    evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
-    check_point(evaluation)
+    evaluation = _evaluation(problem, seed)
     return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
 
 
@@ -34,6 +43,21 @@ def lambda_max(problem: Problem, *, rtol: float = 0.01, max_matvecs: int = 1000,
 def functional_rank(problem: Problem, *, memory: int = 2 << 30, seed: int = 0) -> Estimate:
     """The rank of the Jacobian of all outputs over the batch; see `measures.Rank`."""
     return _ask(problem, Rank(memory), "rank", seed)
+
+
+def sectional_curvature(problem: Problem, u: Tensor, v: Tensor) -> Estimate:
+    """The sectional curvature of the loss manifold in the plane of u and v, (P,) each: exact, two products in float64.
+
+    Raises Misuse where they span no plane. With the directions of two training steps this is the plane of the run.
+    """
+    return sectional_curvature_at(_evaluation(problem, 0), u, v)
+
+
+def ricci_curvature(
+    problem: Problem, u: Tensor, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0
+) -> Estimate:
+    """The Ricci curvature in direction u (P,), the sum over P - 1 orthogonal planes through u; as exact as tr H is."""
+    return ricci_curvature_at(_evaluation(problem, seed), u, Plan(rtol, max_matvecs, 2 << 30))
 
 
 def hessian(problem: Problem) -> HessianOperator:

@@ -14,6 +14,7 @@ from scalecurv import __version__
 from scalecurv.errors import CheckpointError, Misuse, StoreError
 from scalecurv.formats import FORMATS
 from scalecurv.options import absolute_arguments, analysis_options, sweep_of
+from scalecurv.planes_options import planes_of, planes_options
 from scalecurv.rank_options import rank_of, rank_options
 
 FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130
@@ -58,7 +59,8 @@ def analyze(**params: Any) -> None:
 
     Example: scalecurv analyze runs/a results --rtol 0.05
     """
-    from scalecurv.record import unmet
+    from scalecurv.estimate import Status
+    from scalecurv.record import inconsistent, unmet
     from scalecurv.sweep import execute, plan
 
     sweep = sweep_of(params)
@@ -93,6 +95,8 @@ def analyze(**params: Any) -> None:
     click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
     for name, count in unmet(outcomes).items():
         _say(f"{name} is wider than --rtol at {count} of {len(outcomes)}; more --max-matvecs narrow its interval")
+    for name, count in inconsistent(outcomes).items():
+        _say(f"{name} is inconsistent at {count} of {len(outcomes)}: {Status.INCONSISTENT.advice}")
     for outcome in failed:
         reason = outcome.error or "some measure failed, its rows say why"
         _say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")
@@ -128,6 +132,25 @@ def rank(**params: Any) -> None:
 
     estimates, shape = rank_of(params)
     click.echo(rank_report(estimates, shape), nl=False)
+
+
+@main.command()
+@planes_options
+def planes(**params: Any) -> None:
+    """Print the sectional curvature of the plane of every two consecutive steps of a run, at the weights between them.
+
+    CHECKPOINTS are directories, or files; three of a run make a plane. Nothing is stored.
+
+    Example: scalecurv planes runs/a --format csv
+    """
+    from scalecurv.formats import render
+
+    table, failures = planes_of(params)
+    click.echo(render(table, params["form"]), nl=False)
+    for reason in failures:
+        _say(f"failed: {reason}")
+    if failures:
+        sys.exit(FAILED)
 
 
 @main.command()

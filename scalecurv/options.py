@@ -12,6 +12,11 @@ from scalecurv.errors import Misuse
 
 _PATH = click.Path(path_type=Path)
 SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension")  # options of measures
+CHECKPOINTS = click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS...")
+LOSS = (
+    click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
+    click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
+)
 DATA = click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5.")
 MODEL = (
     click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
@@ -19,11 +24,10 @@ MODEL = (
 )
 
 _OPTIONS = (
-    click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS..."),
+    CHECKPOINTS,
     click.argument("store", type=_PATH),
     DATA,
-    click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
-    click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
+    *LOSS,
     *MODEL,
     click.option(
         "--measure",

@@ -77,12 +77,22 @@ class Outcome:
 
 def unmet(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """At how many checkpoints each quantity ran out of products before its tolerance was met."""
+    counts = _counts(outcomes, Status.BUDGET)
+    return {name: count for name, count in counts.items() if name not in DERIVED}
+
+
+def inconsistent(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """At how many checkpoints a quantity does not agree with what it was checked against."""
+    return _counts(outcomes, Status.INCONSISTENT)
+
+
+def _counts(outcomes: Iterable[Outcome], status: Status) -> dict[str, int]:
     names = (
         quantity
         for outcome in outcomes
         for record in outcome.records
         for (quantity, component), estimate in record.estimates.items()
-        if estimate.status is Status.BUDGET and component == "" and quantity not in DERIVED
+        if estimate.status is status and component == ""
     )
     return dict(Counter(names))
 

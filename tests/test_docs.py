@@ -16,6 +16,7 @@ from scalecurv.quantities import NAMES
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 QUANTITIES = (ROOT / "docs" / "quantities.md").read_text()
+GEOMETRY = (ROOT / "docs" / "geometry.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -24,7 +25,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands() -> list[str]:
     """Every line of a bash block that calls scalecurv, comments cut."""
-    texts = [README, (ROOT / "jobs" / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()]
+    texts = [README, GEOMETRY, (ROOT / "jobs" / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()]
     lines = [line for text in texts for block in blocks(text, "bash") for line in block.splitlines()]
     return [line for line in lines if line.startswith("scalecurv ")]
 
@@ -41,6 +42,14 @@ def test_the_ten_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> 
     assert shape == "torch.Size([195, 4])"
 
 
+def test_the_programs_on_geometry_print_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    pointed, rescaled = blocks(GEOMETRY, "python")
+    exec(pointed, {})
+    assert f"prints `{capsys.readouterr().out.strip()}`" in GEOMETRY
+    exec(rescaled, {})
+    assert f"```\n{capsys.readouterr().out}```" in GEOMETRY
+
+
 @pytest.mark.parametrize("line", commands())
 def test_commands_in_the_documents_parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
@@ -50,7 +59,7 @@ def test_commands_in_the_documents_parse(line: str) -> None:
 
 
 def test_the_documents_hold_commands_to_check() -> None:
-    assert {line.split()[1] for line in commands()} == {"analyze", "query", "rank", "submit"}
+    assert {line.split()[1] for line in commands()} == {"analyze", "planes", "query", "rank", "submit"}
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -69,6 +78,6 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    for folder, text in ((ROOT, README), (ROOT / "docs", QUANTITIES)):
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
+    for folder, text in ((ROOT, README), (ROOT / "docs", QUANTITIES), (ROOT / "docs", GEOMETRY)):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             assert target.startswith("http") or (folder / target).exists(), target

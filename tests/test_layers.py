@@ -28,10 +28,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engine", "store", "truncation"),
     ("density",),
     ("spectra",),
-    ("sweep", "single", "query"),
+    ("sweep", "single", "steps", "query"),
     ("formats", "summary", "plot", "rank_report"),
     ("options",),
-    ("rank_options",),
+    ("rank_options", "planes_options"),
     ("cli",),
     ("__main__",),
 )

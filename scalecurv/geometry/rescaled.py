@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,8 +15,9 @@ LOOK = 1e-9  # of the value: a sweep that gains less may be the last
 class Rescaled:
     """The smallest value found, a proven lower bound, the factors (h,) that attain it, and the sweeps that it took.
 
-    Factor alpha multiplies what comes into a neuron and divides what goes out of it. Where some neuron has no finite
-    best factor (`attained` False: nothing comes in, or nothing goes out) the value is the infimum; that factor is NaN.
+    Factor alpha multiplies what comes into a neuron and divides what goes out of it, 1 where neither costs anything.
+    Where a neuron costs on one side alone its best factor is 0 or infinite: NaN, and the value is an infimum
+    (`attained` False).
     """
 
     value: float
@@ -35,7 +37,8 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
     the first sweep ends there: sum_j 2 sqrt(t_in t_out) + t_b. From below the dual bounds it, sum y (1 - ln(y / t)) for
     any y >= 0 that flows in and out of each neuron alike, which the last terms do after being evened out.
     """
-    terms, live = _pruned([np.array(w, dtype=np.float64) for w in weights], [np.array(b) for b in biases])
+    whole = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
+    terms, live = _pruned(whole)
     flow, squares = list(terms), [np.ones(len(alive)) for alive in live]
     best, sweeps = _total(flow), 0
     while sweeps < SWEEPS:
@@ -50,19 +53,21 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
         if gained <= LOOK * best and (gained <= GAP / 10 * best or best - _dual(terms, flow) <= GAP * best):
             break
     value = _total(flow)
-    attained = all(bool(alive.all()) for alive in live)
-    factors = [np.where(alive, np.sqrt(s), np.nan) for alive, s in zip(live, squares, strict=True)]
-    return Rescaled(value, min(_dual(terms, flow), value), np.concatenate([np.zeros(0), *factors]), sweeps, attained)
+    idle = [(coming.sum(1) == 0) & (going[:, :-1].sum(0) == 0) for coming, going in pairwise(whole)]
+    factors = np.concatenate(
+        [np.zeros(0), *(np.where(a | i, np.sqrt(s), np.nan) for a, i, s in zip(live, idle, squares, strict=True))]
+    )
+    return Rescaled(value, min(_dual(terms, flow), value), factors, sweeps, not np.isnan(factors).any())
 
 
-def _pruned(weights: list[np.ndarray], biases: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Layers with their bias as a last column, what can be driven to zero set to zero, and who is left (h,) by layer.
+def _pruned(whole: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Layers with what can be driven to zero set to zero, and who is left, by layer.
 
     A neuron with nothing coming in can shrink what goes out of it to nothing, and the other way round; that may leave
     others so.
     """
-    terms = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
-    live = [np.ones(len(b), dtype=bool) for b in biases[:-1]]
+    terms = [layer.copy() for layer in whole]
+    live = [np.ones(len(layer), dtype=bool) for layer in whole[:-1]]
     changed = True
     while changed:
         changed = False

@@ -26,7 +26,7 @@ COUNT = 2
 class Outer:
     """The outermost eigenvalues from the largest to the smallest, two at each end (all of them where n < 4).
 
-    `space` holds their Ritz vectors; every certificate fails with probability at most 2 DELTA, all at once.
+    `space` holds their Ritz vectors. All certificates together fail with probability at most 4 DELTA.
     """
 
     values: tuple[Estimate, ...]
@@ -39,7 +39,7 @@ class Outer:
 
 @dataclass(frozen=True)
 class Effort:
-    """What may be spent: steps of the first run, steps of each check, vectors that the first run may hold."""
+    """What may be spent: steps of the first run, steps of all checks together, vectors that the first run may hold."""
 
     steps: int
     check: int
@@ -51,18 +51,28 @@ def outer_eigenvalues(operator: LinearOperator, seed: int, rtol: float, effort: 
 
     A single run sees one copy of an eigenvalue at most, so that no bound on a second eigenvalue can be read from it.
     The check runs on R A R, R = I - QQ', inside the complement of the first space Q: its polynomial bounds R A R from
-    both sides (probability 1 - 10^-3 each), its Ritz values find copies that the first run could not see. Where the
-    check does not close an interval the first run goes on to the end of its steps, and is checked again. The tolerance
-    is rtol |value|, or rtol |A| / 10 for a value closer to zero; `noise` bounds what the arithmetic adds to A in norm.
+    both sides (probability 1 - 10^-3 each), its Ritz values find copies that the first run could not see. The first
+    run's own polynomial bounds the very ends too. Where the check cannot close every interval the first run goes on by
+    half of its length, and is checked again. The tolerance is rtol |value|, or rtol |A| / 10 for a value closer to
+    zero; `noise` bounds what the arithmetic adds to A in norm.
     """
     process = started(operator, seed, min(effort.vectors, effort.steps), STREAM)
     run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity)
-    found = _checked(operator, _within(operator, run, rtol, effort), seed, rtol, effort.check, noise)
-    if found.known or process.finished:
-        return found
-    process.advance(process.capacity)
-    space = _within(operator, process.first(process.steps), rtol, effort)
-    return _charged(_checked(operator, space, seed, rtol, effort.check, noise), found)
+    steps, checked = run.num_matvecs, 0
+    while True:
+        run = process.first(steps)
+        space = _within(operator, run, rtol, effort)
+        last = process.finished and steps == process.steps
+        left = effort.check - checked
+        sought = _Sought(operator, space, ends_of(run, rtol), rtol, noise)
+        found = _checked(sought, seed, left if last else left // 2, patient=last)
+        spent = found.values[0].num_matvecs - space.num_matvecs
+        if found.known or last:
+            return _charged(found, checked)
+        checked += spent
+        steps = min(steps + max(EVERY, steps // 2), process.capacity)
+        process.advance(steps)
+        steps = process.steps
 
 
 def _within(operator: LinearOperator, run: Lanczos, rtol: float, effort: Effort) -> RitzSpace:
@@ -87,48 +97,59 @@ def _settled(space: RitzSpace, rtol: float) -> bool:
     return bool((errors <= asked[outer]).all())
 
 
-def _checked(operator: LinearOperator, space: RitzSpace, seed: int, rtol: float, check: int, noise: float) -> Outer:
-    n, k = operator.shape[0], space.basis.shape[1]
+@dataclass(frozen=True)
+class _Sought:
+    """What the first run leaves to be checked: its space, and the bounds that its polynomial gives."""
+
+    operator: LinearOperator
+    space: RitzSpace
+    first: Ends
+    rtol: float
+    noise: float
+
+    def enclosed(self, rest: Lanczos | None, at_best: bool = False) -> Outer:
+        """Ritz values of both spaces together, and the bounds around them; `at_best` those that no check can better."""
+        space, n = self.space, self.operator.shape[0]
+        tops = min(COUNT, n)
+        bottoms = min(COUNT, n - tops)
+        inner, spent, above, below = space.values, space.num_matvecs, NAN, NAN
+        if rest is not None:
+            inner, spent, ends = _together(space, rest), spent + rest.num_matvecs, ends_of(rest, self.rtol)
+            above, below = (
+                (ends.largest.value, ends.smallest.value) if at_best else (ends.largest.upper, ends.smallest.lower)
+            )
+        high, low = largest_bounds(space, above, n, tops), smallest_bounds(space, below, n, bottoms)
+        norm = max(abs(float(inner[0])), abs(float(inner[-1])))
+        slack = max(ROUNDING * torch.finfo(self.operator.dtype).eps * norm, self.noise)
+        tolerance = Tolerance(self.rtol, NEAR_ZERO * norm)
+        method = "lanczos, checked by a second run"
+
+        def settled(value: float, lower: float, upper: float) -> Estimate:
+            lower = max(min(lower, value), self.first.smallest.lower) - slack
+            upper = min(max(upper, value), self.first.largest.upper) + slack
+            raw = Estimate(value, NAN, lower, upper, 1 - 2 * DELTA, 1, spent, method, Status.BUDGET)
+            return tolerance.settle(raw, Status.CERTIFIED)
+
+        largest = [settled(value, value, bound) for value, bound in zip(inner[::-1], high, strict=False)]
+        smallest = [settled(value, bound, value) for value, bound in zip(inner, low, strict=False)]
+        return Outer((*largest, *reversed(smallest)), space)
+
+
+def _checked(sought: _Sought, seed: int, num_matvecs: int, patient: bool) -> Outer:
+    """One check; unless `patient` it ends as soon as no more of it could close every interval."""
+    operator, Q = sought.operator, sought.space.basis
+    n, k = Q.shape
     if k == n:
-        return _enclosed(operator, space, None, rtol, noise)
+        return sought.enclosed(None)
     start = probes(n, seed, CHECK, [0], "gaussian", torch.float64).to(operator.device)
-    inside, _ = project_out(start, space.basis.double())
-    rest = LanczosProcess(Remainder(operator, space.basis), inside[:, 0], min(check, n - k))
-    while not rest.finished:
+    inside, _ = project_out(start, Q.double())
+    rest = LanczosProcess(Remainder(operator, Q), inside[:, 0], max(1, min(num_matvecs, n - k)))
+    while True:
         rest.advance(rest.steps + EVERY)
-        found = _enclosed(operator, space, rest.first(rest.steps), rtol, noise)
-        if found.known:
-            break
-    return found
-
-
-def _enclosed(operator: LinearOperator, space: RitzSpace, rest: Lanczos | None, rtol: float, noise: float) -> Outer:
-    """Ritz values of both spaces together, and the bounds around them."""
-    n = operator.shape[0]
-    tops = min(COUNT, n)
-    bottoms = min(COUNT, n - tops)
-    if rest is None:
-        inner, spent, ends = space.values, space.num_matvecs, None
-    else:
-        inner, spent, ends = _together(space, rest), space.num_matvecs + rest.num_matvecs, ends_of(rest, rtol)
-    high, low = _bounds(space, ends, n, tops, bottoms)
-    norm = max(abs(float(inner[0])), abs(float(inner[-1])))
-    slack = max(ROUNDING * torch.finfo(operator.dtype).eps * norm, noise)
-    tolerance = Tolerance(rtol, NEAR_ZERO * norm)
-
-    def settled(value: float, lower: float, upper: float) -> Estimate:
-        lower, upper = min(lower, value) - slack, max(upper, value) + slack
-        raw = Estimate(value, NAN, lower, upper, 1 - DELTA, 1, spent, "lanczos, checked by a second run", Status.BUDGET)
-        return tolerance.settle(raw, Status.CERTIFIED)
-
-    largest = [settled(value, value, bound) for value, bound in zip(inner[::-1], high, strict=False)]
-    smallest = [settled(value, bound, value) for value, bound in zip(inner, low, strict=False)]
-    return Outer((*largest, *reversed(smallest)), space)
-
-
-def _bounds(space: RitzSpace, ends: Ends | None, n: int, tops: int, bottoms: int) -> tuple[np.ndarray, np.ndarray]:
-    above, below = (ends.largest.upper, ends.smallest.lower) if ends else (NAN, NAN)
-    return largest_bounds(space, above, n, tops), smallest_bounds(space, below, n, bottoms)
+        run = rest.first(rest.steps)
+        found = sought.enclosed(run)
+        if found.known or rest.finished or not (patient or sought.enclosed(run, at_best=True).known):
+            return found
 
 
 def _together(space: RitzSpace, rest: Lanczos) -> np.ndarray:
@@ -138,7 +159,6 @@ def _together(space: RitzSpace, rest: Lanczos) -> np.ndarray:
     return np.linalg.eigvalsh(np.block([[space.projected, mixed], [mixed.T, rest.projected]]))
 
 
-def _charged(found: Outer, before: Outer) -> Outer:
-    """The cost of a check that did not close the intervals is part of the price."""
-    spent = before.values[0].num_matvecs - before.space.num_matvecs
+def _charged(found: Outer, spent: int) -> Outer:
+    """Checks that could not close the intervals are part of the price."""
     return Outer(tuple(replace(v, num_matvecs=v.num_matvecs + spent) for v in found.values), found.space)

@@ -15,7 +15,7 @@ class Budget:
     """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
     At an exact fit the bounds take six more. `spectrum` and `principal` have a budget of their own, of the same size:
-    that of `principal` is 1 + `lanczos` + 2 `outer_check` + `road` + 2 `planes`. The Jacobian's products are bounded by
+    that of `principal` is 1 + `lanczos` + `outer_check` + `road` + 2 `planes`. The Jacobian's products are bounded by
     memory.
     """
 
@@ -41,13 +41,13 @@ class Budget:
 
     @property
     def outer_check(self) -> int:
-        """Steps of the run that bounds what the space of the shape operator leaves out; it may run twice."""
+        """Steps of the runs that bound what the space of the shape operator leaves out."""
         return min(40, max(1, self.max_matvecs // 16))
 
     @property
     def road(self) -> int:
         """Probes of the second road to the scalar curvature."""
-        return min(32, max(3, self.max_matvecs // 8))
+        return min(128, max(3, self.max_matvecs // 8))
 
     @property
     def planes(self) -> int:

@@ -9,7 +9,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from scalecurv.estimate import Estimate, Status
+from scalecurv.estimate import Estimate
 from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
 from scalecurv.linalg.deflated import outside
 from scalecurv.linalg.inner import dots, gram
@@ -19,7 +19,6 @@ from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.measures.slope import Slope
 
 STREAM = "convex form"
-CONFIDENCE = 0.9999  # wide, so that an interval which misses means that something is wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,9 @@ class TangentTerms:
     @cached_property
     def basis(self) -> Tensor:
         """u and VN as columns, orthonormal."""
-        chosen = torch.from_numpy(self._inside).to(self.space.basis.device, self.space.basis.dtype)
-        columns = [self.slope.direction] if self.slope.beta < 1 else []
-        return torch.cat([*columns, self.space.basis @ chosen], dim=1)
+        V = self.space.basis
+        columns = [self.slope.direction.to(V.dtype)] if self.slope.beta < 1 else []
+        return torch.cat([*columns, V @ torch.from_numpy(self._inside).to(V.device, V.dtype)], dim=1)
 
     def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
         """One row (z'RHRz, |RHRz|^2) for each probe id, shape (len(ids), 2), R = I - basis basis'; one product each."""
@@ -63,24 +62,13 @@ class TangentTerms:
         return scipy.linalg.null_space(along.T) if self.slope.beta < 1 else np.eye(len(along))
 
 
-def convex_form(rows: np.ndarray, slope: Slope, method: str = "tangent hessian, deflated") -> Estimate:
+def convex_form(rows: np.ndarray, slope: Slope, confidence: float = 0.95) -> Estimate:
     """K = 2 beta (beta e2(H) + (1 - beta) e2(Pi H Pi)) from terms (m, 2) of tr and of the square of Pi H Pi, m >= 3.
 
     e2(A) = ((tr A)^2 - tr A^2) / 2. Split along u, e2(H) = e2(Pi H Pi) + u'Hu tr(Pi H Pi) - |Pi H u|^2, so that what is
-    sampled is Pi H Pi alone: K = beta (2 e2(Pi H Pi) + 2 beta (u'Hu tr(Pi H Pi) - |Pi H u|^2)). The interval is at
-    99.99 %.
+    sampled is Pi H Pi alone: K = beta (2 e2(Pi H Pi) + 2 beta (u'Hu tr(Pi H Pi) - |Pi H u|^2)).
     """
     beta = slope.beta
     # the scalar curvature of Pi H Pi, with the rest in the place of what the slope takes off
-    found = scalar_curvature_estimate(rows, beta, -slope.uhu, -slope.across, CONFIDENCE)
-    return replace(found, method=method)
-
-
-def compared(found: Estimate, other: Estimate) -> Estimate:
-    """`found` as `converged`, or as `inconsistent` where its interval and that of `other` have no point in common."""
-    if Status.FAILED in (found.status, other.status):
-        return found
-    apart = found.lower > other.upper or found.upper < other.lower
-    verdict = f"beside {other.value:.6g} in [{other.lower:.6g}, {other.upper:.6g}]"
-    status = Status.INCONSISTENT if apart else Status.CONVERGED
-    return replace(found, method=f"{found.method}; {verdict}", status=status)
+    found = scalar_curvature_estimate(rows, beta, -slope.uhu, -slope.across, confidence)
+    return replace(found, method="tangent hessian, deflated")

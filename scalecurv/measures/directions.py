@@ -17,20 +17,25 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scalar_curvature import scalar_curvature
 
+
+class NoPlane(Misuse):
+    """Two directions that are parallel, or all but."""
+
+
 PARALLEL = 1e-6  # sine of the angle below which two directions span no plane that rounding would leave alone
 
 
 def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Estimate:
     """The sectional curvature of the plane of u and v, (P,) each, in float64: exact, two products.
 
-    Raises Misuse where they are no directions of this problem, or parallel.
+    Raises Misuse where they are no directions of this problem, NoPlane where they are parallel.
     """
     first, second = _directions(evaluation, (u, v))
     across = second - first * dots(first, second)
     across = across - first * dots(first, across)
     sine = float(norms(across)[0])
     if sine < PARALLEL:
-        raise Misuse(f"u and v span no plane: the sine of their angle is {sine:.2g}; give two directions further apart")
+        raise NoPlane(f"u and v span no plane: the sine of their angle is {sine:.2g}; give two that are further apart")
     plane = torch.cat([first, across / sine], dim=1)
     bent = gram(plane, evaluation.double_hessian.matmat(plane)).cpu().numpy()
     facts = gradient_facts(evaluation, double=True)

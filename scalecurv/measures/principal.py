@@ -17,7 +17,7 @@ from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.ritz_planes import ritz_planes
-from scalecurv.measures.roads import mean_of_planes, tangent_road
+from scalecurv.measures.roads import mean_of_planes, planes_at_random, tangent_road
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.measures.slope import slope
 
@@ -65,7 +65,7 @@ class Principal(Measure):
             return Findings(dict.fromkeys(self.quantities, Estimate.not_applicable("one parameter spans no plane")))
         plan = self.plan
         outer = _outer(evaluation, plan)
-        largest, smallest = sectional_extremes(outer.values, self.rtol, 1 - 2 * DELTA)
+        largest, smallest = sectional_extremes(outer.values, self.rtol, 1 - 4 * DELTA)
         planes = ritz_planes(evaluation, plan)
         return Findings(
             {
@@ -81,6 +81,7 @@ class Principal(Measure):
                 "principal_values": outer.space.values,
                 "principal_residuals": outer.space.residuals,
                 "principal_shares": _shares(evaluation, outer),
+                "sectional_planes": planes_at_random(evaluation, plan),
             },
             {("sectional_ritz", name): plane for name, plane in planes.items()},
         )

@@ -1,55 +1,83 @@
 """Other roads to the scalar curvature, each with its own products: where they do not meet, something is wrong."""
 
-import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.ritz import RitzSpace
-from scalecurv.measures.convex_form import CONFIDENCE, TangentTerms, compared, convex_form
+from scalecurv.linalg.sequential import looks
+from scalecurv.measures.convex_form import TangentTerms, convex_form
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.planes import PlaneTerms
 from scalecurv.measures.scalar_curvature import scalar_curvature
+from scalecurv.measures.scales import difference_floor
 from scalecurv.measures.slope import slope
 from scalecurv.student import mean_estimate
 
+CONFIDENCE = 0.9999  # of the verdict: wide, so that an interval which misses means that something is wrong
+COARSE = 0.1  # of K: as well as a check need know it
 ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two roads may differ
 
 
 def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estimate:
-    """K by the convex form, from probes and a Krylov space that no other number rests on; beside scalar_curvature."""
+    """K by the convex form, from probes and a Krylov space that no other number rests on; beside scalar_curvature.
+
+    Drawn until the 95 % interval is within a tenth of K, or of what cancels in it, or all of its share is spent.
+    """
     found, noise, along = scalar_curvature(evaluation, plan), rounding(evaluation), slope(evaluation)
-    terms, m = TangentTerms(space, along), plan.budget.road
-    rows = evaluation.terms(m, terms, ("tangent terms", plan)) + terms.known
-    T, F = (float(mean) for mean in rows.mean(axis=0))
-    eps = torch.finfo(evaluation.problem.dtype).eps
-    slack = 2 * along.beta * (abs(T) + along.beta * abs(along.uhu)) * noise.trace + along.beta * noise.of_square(F)
-    K = convex_form(rows, along).widened(slack + ROUNDING * eps * along.beta * (T * T + abs(F)))
-    spent = space.num_matvecs + m + 1 + noise.num_matvecs
-    return compared(replace(K, num_matvecs=spent), found.K)
+    terms, eps = TangentTerms(space, along), torch.finfo(evaluation.problem.dtype).eps
+
+    def curvature(rows: np.ndarray, confidence: float) -> Estimate:
+        T, F = (float(mean) for mean in rows.mean(axis=0))
+        slack = 2 * along.beta * (abs(T) + along.beta * abs(along.uhu)) * noise.trace + along.beta * noise.of_square(F)
+        return convex_form(rows, along, confidence).widened(slack + ROUNDING * eps * along.beta * (T * T + abs(F)))
+
+    for m in looks(plan.budget.road):
+        rows = evaluation.terms(m, terms, ("tangent terms", plan)) + terms.known
+        K = replace(curvature(rows, 0.95), num_matvecs=space.num_matvecs + m + 1 + noise.num_matvecs)
+        T, F = rows.mean(axis=0)
+        if K.halfwidth <= COARSE * max(abs(K.value), along.beta * difference_floor(T * T, F)):
+            K = K.with_status(Status.CONVERGED)
+            break
+    return compared(K, curvature(rows, CONFIDENCE), found.K)
+
+
+def planes_at_random(evaluation: Evaluation, plan: Plan) -> np.ndarray:
+    """Sectional curvatures of independent uniform planes, remembered."""
+    terms = PlaneTerms(gradient_facts(evaluation, double=True).gradient)
+    return evaluation.terms(plan.budget.planes, terms, "random planes")[:, 0]
 
 
 def mean_of_planes(evaluation: Evaluation, plan: Plan) -> Estimate:
-    """The mean sectional curvature of planes at random, at 95 %; beside K / (P (P - 1)), which it should be.
+    """The mean sectional curvature of planes at random; beside K / (P (P - 1)), which it should be.
 
-    `inconsistent` where that lies outside the interval at 99.99 %. The spread among planes is stderr sqrt(num_samples).
+    The spread among planes is stderr sqrt(num_samples).
     """
-    facts, found, P = (
-        gradient_facts(evaluation, double=True),
-        scalar_curvature(evaluation, plan),
-        evaluation.problem.num_params,
-    )
-    count = plan.budget.planes
-    rows = evaluation.terms(count, PlaneTerms(facts.gradient), "random planes")[:, 0]
-    expected = replace(found.K.affine(1 / (P * (P - 1)), 0.0), num_matvecs=0)
+    facts, found = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, plan)
+    rows, P = planes_at_random(evaluation, plan), evaluation.problem.num_params
     noise, eps = rounding(evaluation), torch.finfo(evaluation.problem.dtype).eps
-    size = facts.beta * (2 * math.sqrt(max(found.trace_h2.value, 0.0)) * noise.norm + noise.norm**2)
-    wide = mean_estimate(rows, "", CONFIDENCE).widened(size + ROUNDING * eps * facts.beta * found.trace_h2.value)
-    verdict = compared(wide, expected)
-    mean = mean_estimate(rows, f"{count} random planes{verdict.method}")
-    status = verdict.status if verdict.status is Status.INCONSISTENT else mean.status
-    return replace(mean, num_matvecs=2 * count, status=status)
+    T, F = found.trace.value, found.trace_h2.value
+    # what rounding does to K itself: the planes average the curvature of the H that products multiply by
+    slack = 2 * abs(T) * noise.trace + noise.of_square(F) + ROUNDING * eps * (T * T + F)
+    slack *= facts.beta / (P * (P - 1))
+
+    def mean(confidence: float) -> Estimate:
+        return mean_estimate(rows, f"{len(rows)} random planes", confidence).widened(slack)
+
+    quoted = replace(mean(0.95), num_matvecs=2 * len(rows) + noise.num_matvecs)
+    return compared(quoted, mean(CONFIDENCE), found.K.affine(1 / (P * (P - 1)), 0.0))
+
+
+def compared(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
+    """`quoted`, as `inconsistent` where its interval at 99.99 %, `wide`, and that of `other` do not meet."""
+    if Status.FAILED in (quoted.status, other.status):
+        return quoted
+    method = f"{quoted.method}; beside {other.value:.6g} in [{other.lower:.6g}, {other.upper:.6g}]"
+    beside = replace(quoted, method=method)
+    apart = wide.lower > other.upper or wide.upper < other.lower
+    return beside.with_status(Status.INCONSISTENT) if apart else beside
