@@ -36,6 +36,8 @@ bench: $(BIN)/installed
 	$(BIN)/python benchmarks/rank_certified.py
 	$(BIN)/python benchmarks/rank_account.py
 	$(BIN)/python benchmarks/functional_dimension.py
+	$(BIN)/python benchmarks/geometry.py
+	$(BIN)/python benchmarks/geometry_run.py
 
 # How often each interval holds the truth, over 1,000 seeds: about ten minutes on two cores.
 calibrate: $(BIN)/installed

@@ -11,6 +11,7 @@ from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.residual import ResidualOperator
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.operator import LinearOperator
@@ -89,6 +90,11 @@ class Evaluation:
         """G in float64: H - G is a difference of much that is alike."""
         return self.once("double gauss-newton", lambda: CountingOperator(GaussNewtonOperator(self.double)))
 
+    @property
+    def residual(self) -> CountingOperator:
+        """R = H - G in float64, two products each."""
+        return self.once("double residual", lambda: CountingOperator(ResidualOperator(self.double)))
+
     def terms(
         self,
         count: int,
@@ -114,7 +120,7 @@ class Evaluation:
     def total_matvecs(self) -> int:
         """Products taken so far, each counted once however many values rest on it."""
         total = self.hessian.num_matvecs + self._term_matvecs
-        for name in ("jacobian", "prob jacobian", "double hessian", "double gauss-newton"):
+        for name in ("jacobian", "prob jacobian", "double hessian", "double gauss-newton", "double residual"):
             if name in self._memory:
                 total += self._memory[name].num_matvecs + self._memory[name].num_rmatvecs
         return total

@@ -40,15 +40,16 @@ def deflated_space(evaluation: Evaluation, plan: Plan) -> Krylov:
     name = ("deflated", capacity, (plan.rtol, plan.budget.lanczos) if limited else None)
 
     def compute() -> Krylov:
-        run = first_look(_process(evaluation, capacity), _dominant_is_known, capacity)
-        if limited and not _dominant_is_known(run):
+        run = first_look(_process(evaluation, capacity), dominant_is_known, capacity)
+        if limited and not dominant_is_known(run):
             return krylov_run(evaluation, plan)
         return Krylov(name, _ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
 
     return evaluation.once(name, compute)
 
 
-def _dominant_is_known(run: Lanczos) -> bool:
+def dominant_is_known(run: Lanczos) -> bool:
+    """Whether the eigenvalue of largest size is certified to 1 %."""
     ends = ends_of(run, DOMINANT)
     return max((ends.largest, ends.smallest), key=lambda end: abs(end.value)).within(DOMINANT)
 

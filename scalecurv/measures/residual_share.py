@@ -8,18 +8,24 @@ import numpy as np
 from scalecurv.curvature.residual import ResidualOperator
 from scalecurv.estimate import NAN, Estimate
 from scalecurv.linalg import hutchinson
+from scalecurv.linalg.deflated import DeflatedTerms
+from scalecurv.linalg.extremes import first_look, started
+from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_norms
+from scalecurv.measures.krylov import dominant_is_known
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scalar_curvature import scalar_curvature
+
+STREAM = "residual start"
 
 
 def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
     """|R|_F / |H|_F, R = H - G: 0 where the data is fitted exactly, so that H = G. Not applicable where H is 0.
 
-    Exact by structure where tr H^2 is, else |R|_F^2 = E |Rz|^2 over random signs, in float64, until the half-width is
-    rtol of 1: a share is not asked for relative to itself.
+    Exact by structure where tr H^2 is, else by deflated Hutchinson on R, in float64, until the half-width is rtol of 1:
+    a share is not asked for relative to itself.
     """
     norms = exact_norms(evaluation, plan)
     if norms is not None:
@@ -30,13 +36,23 @@ def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
     F = scalar_curvature(evaluation, plan).trace_h2
     if not F.lower > 0:
         return Estimate.not_applicable("tr H^2 may be 0")
+    terms, steps = _deflated(evaluation, plan)
     found = estimate_until(
-        lambda m: evaluation.terms(m, hutchinson.terms, "residual terms", ResidualOperator, double=True),
+        lambda m: evaluation.terms(m, terms, ("residual terms", plan), ResidualOperator, double=True) + terms.known,
         {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
         {"share": Tolerance(plan.rtol, 1.0)},
         max(1, plan.budget.probes // ResidualOperator.cost),
     )["share"]
-    return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * found.num_samples)
+    return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * (steps + found.num_samples))
+
+
+def _deflated(evaluation: Evaluation, plan: Plan) -> tuple[DeflatedTerms, int]:
+    """Terms of R outside the space of the first steps that know its dominant eigenvalue, and how many these were."""
+    P, itemsize = evaluation.double.num_params, evaluation.double.dtype.itemsize
+    capacity = min(plan.budget.vectors(plan.memory, P * itemsize), plan.budget.lanczos // ResidualOperator.cost)
+    process = started(evaluation.residual, evaluation.seed, max(1, capacity), STREAM)
+    run = first_look(process, dominant_is_known, process.capacity)
+    return DeflatedTerms(RitzSpace.of(run)), run.num_matvecs
 
 
 def share_of(square: Estimate, whole: Estimate) -> Estimate:
@@ -47,5 +63,5 @@ def share_of(square: Estimate, whole: Estimate) -> Estimate:
     confidence = max(0.0, square.confidence + whole.confidence - 1)
     return replace(
         square, value=value, stderr=float(np.float64(stderr)), lower=lower, upper=upper, confidence=confidence,
-        method="hutchinson",
+        method="deflated hutchinson",
     )  # fmt: skip
