@@ -58,7 +58,9 @@ class Cell:
         """An evaluation whose products are those of the dense matrix: the same numbers, sooner."""
         H = DenseOperator(self.H, symmetric=True)
 
-        def run(problem: Problem, terms: Callable[..., np.ndarray], seed: int, blocks: list[range]) -> list[object]:
+        def run(
+            problem: Problem, make: object, terms: Callable[..., np.ndarray], seed: int, blocks: list[range]
+        ) -> list[object]:
             return [(terms(H, seed, ids), len(ids)) for ids in blocks]
 
         evaluation = Evaluation(self.problem, seed, run)  # type: ignore[arg-type]

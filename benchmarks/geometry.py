@@ -149,17 +149,7 @@ def main() -> None:
         columns="quantity",
         values="truth",
         sort=False,
-    )[
-        [
-            "scalar_curvature",
-            "principal_max",
-            "principal_min",
-            "sectional_max",
-            "sectional_min",
-            "mean_curvature",
-            "trace",
-        ]
-    ]
+    )[[*columns, "mean_curvature", "trace"]]
     wrong = frame[frame["outside"] & frame["proven"]]
     inconsistent = int((frame["status"] == Status.INCONSISTENT).sum())
     text = "\n".join(

@@ -95,6 +95,11 @@ class Estimate:
     def with_status(self, status: Status) -> "Estimate":
         return replace(self, status=status)
 
+    def judged(self, rtol: float) -> "Estimate":
+        """Of what was computed from a number that met its tolerance: `budget` where this one does not meet `rtol`."""
+        met = self.status not in (Status.CONVERGED, Status.CERTIFIED) or self.within(rtol)
+        return self if met else self.with_status(Status.BUDGET)
+
     def affine(self, scale: float, offset: float) -> "Estimate":
         """offset + scale x, its interval turned over where `scale` is negative."""
         ends = sorted((offset + scale * self.lower, offset + scale * self.upper))

@@ -9,7 +9,10 @@ from scalecurv.estimate import Estimate, Status
 from scalecurv.query import Store
 
 MARK = "*"
-COLUMNS = ("loss", "grad_norm", "beta", "trace", "lambda_max", "scalar_curvature", "t2_minus_f", "rank", "rank_ceiling")
+COLUMNS = (
+    *("loss", "grad_norm", "beta", "trace", "trace_rescaled", "lambda_max", "scalar_curvature", "t2_minus_f"),
+    *("rank", "rank_ceiling"),
+)
 
 
 def summary(store: Store) -> str:

@@ -139,7 +139,8 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "measure": (
         nothing,
         "{run} {store} --measure tracee",
-        "unknown measure 'tracee'; choose from gradient, extremes, moments, curvature, rank, spectrum",
+        "unknown measure 'tracee'; choose from gradient, extremes, moments, rescaling, curvature, rank, spectrum, "
+        "principal, gauss_newton",
     ),
     "loss": (nothing, "{run} {store} --loss huber", "unknown loss 'huber'; choose from mse, cross_entropy"),
     "reduction": (nothing, "{run} {store} --reduction none", "unknown reduction 'none'; choose from mean, sum"),

@@ -17,7 +17,9 @@ QUANTITIES = [
     *(f"chain_{i}" for i in range(1, 7)), "rank_1e2", "rank_1e3", "rank_1e6", "rank_generic", "stable_rank",
     "jacobian_participation_ratio", "kink_margin", "account_dead", "account_rescaling", "account_data_limited",
     "account_unexplained", "functional_dimension_lower", "mean_curvature", "sectional_max", "sectional_min",
-    "effective_rank", "participation_ratio", "noise_floor", "kinks",
+    "effective_rank", "participation_ratio", "noise_floor", "kinks", "trace_rescaled", "imbalance", "euler_bound",
+    "residual_share", "principal_max", "principal_max_2", "principal_min_2", "principal_min", "sectional_mean",
+    "sectional_ritz", "ricci_gradient", "scalar_curvature_convex",
 ]  # fmt: skip
 WHOLE = [name for name in QUANTITIES if name.startswith(("rank", "account"))] + ["functional_dimension_lower", "kinks"]
 NAMED = ["checkpoint", "run", "step", "epoch", "num_params", "fingerprint", "task_id", "dtype", "seed", "status"]

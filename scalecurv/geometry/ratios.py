@@ -50,7 +50,7 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: f
         return estimate
     proven = above.status in PROVEN and below.status in PROVEN
     met = Status.CERTIFIED if proven else Status.CONVERGED
-    return estimate.with_status(met if estimate.within(rtol) else Status.BUDGET)
+    return estimate.with_status(met).judged(rtol)
 
 
 def joint_status(*parts: Estimate) -> Status:

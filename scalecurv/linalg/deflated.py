@@ -17,13 +17,6 @@ from scalecurv.linalg.ritz import RitzSpace
 STREAM = "deflated"
 
 
-def outside(operator: LinearOperator, Q: Tensor, seed: int, stream: str, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rz and ARz, (n, k) each, for fresh Gaussian z with these ids and R = I - QQ'; one product a column."""
-    Z = probes(operator.shape[0], seed, stream, ids, "gaussian", operator.dtype, operator.device)
-    Z, _ = project_out(Z, Q)
-    return Z, operator.matmat(Z)
-
-
 @dataclass(frozen=True, eq=False)
 class DeflatedTerms:
     """Terms of tr A and tr A^2 outside the Ritz space Q, with R = I - QQ' and fresh Gaussian z:
@@ -40,10 +33,13 @@ class DeflatedTerms:
 
     def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
         """One row for each probe id, shape (len(ids), 2 + 2 len(groups)): (z'RARz, |RARz|^2), then by group."""
-        Z, AZ = outside(operator, self.space.basis, seed, STREAM, ids)
-        RAZ, _ = project_out(AZ, self.space.basis)
-        columns = [dots(Z, RAZ), dots(RAZ, RAZ)]
-        columns += [dots(Z[g], RAZ[g]) for g in self.groups]
+        Q = self.space.basis
+        Z = probes(operator.shape[0], seed, STREAM, ids, "gaussian", operator.dtype, operator.device)
+        Z, _ = project_out(Z, Q)
+        AZ = operator.matmat(Z)
+        outside, _ = project_out(AZ, Q)
+        columns = [dots(Z, outside), dots(outside, outside)]
+        columns += [dots(Z[g], outside[g]) for g in self.groups]
         columns += [dots(AZ[g], AZ[g]) for g in self.groups]
         return torch.stack(columns, dim=1).cpu().numpy()
 

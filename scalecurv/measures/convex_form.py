@@ -11,10 +11,9 @@ from torch import Tensor
 
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
-from scalecurv.linalg.deflated import outside
 from scalecurv.linalg.inner import dots, gram
 from scalecurv.linalg.operator import LinearOperator
-from scalecurv.linalg.orthogonalize import project_out
+from scalecurv.linalg.probes import probes
 from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.measures.slope import Slope
 
@@ -32,19 +31,19 @@ class TangentTerms:
     space: RitzSpace
     slope: Slope
 
-    @cached_property
-    def basis(self) -> Tensor:
-        """u and VN as columns, orthonormal."""
-        V = self.space.basis
-        columns = [self.slope.direction.to(V.dtype)] if self.slope.beta < 1 else []
-        return torch.cat([*columns, V @ torch.from_numpy(self._inside).to(V.device, V.dtype)], dim=1)
-
     def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
-        """One row (z'RHRz, |RHRz|^2) for each probe id, shape (len(ids), 2), R = I - basis basis'; one product each."""
-        Q = self.basis
-        Z, HZ = outside(operator, Q, seed, STREAM, ids)
-        rest, _ = project_out(HZ, Q)
+        """One row (z'RHRz, |RHRz|^2) for each probe id, shape (len(ids), 2), R off u and VN; one product each."""
+        Z = self.off(probes(operator.shape[0], seed, STREAM, ids, "gaussian", operator.dtype, operator.device))
+        rest = self.off(operator.matmat(Z))
         return torch.stack([dots(Z, rest), dots(rest, rest)], dim=1).cpu().numpy()
+
+    def off(self, Z: Tensor) -> Tensor:
+        """R Z = Z - u u'Z - V N N'V'Z, twice over, for Z of shape (P, j)."""
+        V, N = self.space.basis, torch.from_numpy(self._inside @ self._inside.T).to(Z.device)
+        u = self.slope.direction.to(Z.dtype)
+        for _ in range(2):
+            Z = Z - V @ (N @ gram(V, Z)).to(Z.dtype) - u @ gram(u, Z).to(Z.dtype)
+        return Z
 
     @property
     def known(self) -> np.ndarray:
@@ -55,7 +54,7 @@ class TangentTerms:
         moved = (((T @ N) ** 2).sum() + ((c @ N) ** 2).sum() - beta**2 * (along**2).sum()) / beta  # |Pi H VN|^2
         return np.array([np.trace(B), 2 * max(moved, (B**2).sum()) - (B**2).sum()])
 
-    @property
+    @cached_property
     def _inside(self) -> np.ndarray:
         """N of shape (k, k - 1), the complement of V'u; the identity at g = 0."""
         along = gram(self.space.basis, self.slope.direction).cpu().numpy()

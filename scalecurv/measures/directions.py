@@ -56,7 +56,7 @@ def ricci_curvature_at(evaluation: Evaluation, u: Tensor, plan: Plan) -> Estimat
     uhu, squared, ghu, steep = numbers
     trace = scalar_curvature(evaluation, plan).trace
     offset = ricci_curvature_of(0.0, facts.ghg, facts.beta, uhu, squared, ghu, 1 + steep**2)
-    found = trace.affine(facts.beta * uhu / (1 + steep**2), offset)
+    found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(plan.rtol)
     return replace(found, num_matvecs=found.num_matvecs + 2)
 
 

@@ -88,10 +88,13 @@ class Principal(Measure):
 
 
 def _outer(evaluation: Evaluation, plan: Plan) -> Outer:
-    """Principal curvatures to half of the tolerance: their products then meet all of it."""
+    """Principal curvatures to half of the tolerance: their products then meet all of it.
+
+    In half of the memory, as the Krylov space of H is there too.
+    """
     problem, facts, noise = evaluation.problem, gradient_facts(evaluation, double=True), rounding(evaluation)
     A = ShapeOperator(evaluation.hessian, facts.gradient)
-    vectors = plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
+    vectors = plan.budget.vectors(plan.memory // 2, problem.num_params * problem.dtype.itemsize)
     steep = 2 * ROUNDING * float(np.finfo(str(problem.dtype).removeprefix("torch.")).eps) * facts.gh2g**0.5
     effort = Effort(plan.budget.lanczos, plan.budget.outer_check, vectors)
     found = outer_eigenvalues(A, evaluation.seed, plan.rtol / 2, effort, A.root * (noise.norm + steep))
@@ -103,11 +106,11 @@ def _of_trace(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     """mean_curvature and ricci_gradient: linear in T, and as well known as it is."""
     facts, trace = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, plan).trace
     along, root = slope(evaluation), facts.beta**0.5
-    mean = trace.affine(root, -root * facts.beta * facts.ghg)
+    mean = trace.affine(root, -root * facts.beta * facts.ghg).judged(plan.rtol)
     found = {"mean_curvature": replace(mean, num_matvecs=mean.num_matvecs + 1)}
     if facts.beta == 1:
         return {**found, "ricci_gradient": Estimate.not_applicable("the gradient is 0 and has no direction")}
-    ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * (along.across + along.uhu**2))
+    ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * (along.across + along.uhu**2)).judged(plan.rtol)
     return {**found, "ricci_gradient": replace(ricci, num_matvecs=ricci.num_matvecs + 1)}
 
 

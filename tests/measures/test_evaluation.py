@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.dense import DenseOperator
 from scalecurv.measures import Curvature, Extremes, Moments
-from scalecurv.measures.evaluation import Evaluation, Terms, blocks_of, run_here
+from scalecurv.measures.evaluation import Evaluation, Make, Terms, blocks_of, run_here
 from tests.networks import dense_at, oracle, problem
 
 
@@ -40,11 +41,13 @@ def test_terms_are_those_of_the_probes(counts: tuple[int, ...]) -> None:
 
 
 def test_terms_may_be_run_elsewhere() -> None:
-    asked: list[tuple[Terms, int, list[range]]] = []
+    asked: list[tuple[Make, Terms, int, list[range]]] = []
 
-    def run_terms(point: Problem, terms: Terms, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
-        asked.append((terms, seed, list(blocks)))
-        return run_here(point, terms, seed, blocks)
+    def run_terms(
+        point: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
+    ) -> list[tuple[np.ndarray, int]]:
+        asked.append((make, terms, seed, list(blocks)))
+        return run_here(point, make, terms, seed, blocks)
 
     evaluation = Evaluation(problem("relu"), 9, run_terms)
     rows = evaluation.terms(70)
@@ -52,8 +55,8 @@ def test_terms_may_be_run_elsewhere() -> None:
     evaluation.terms(128)
     first = [range(4), range(4, 8), range(8, 16), range(16, 32), range(32, 64), range(64, 70)]
     assert asked == [
-        (hutchinson.terms, 9, first),
-        (hutchinson.terms, 9, [range(64, 96), range(96, 128)]),
+        (HessianOperator, hutchinson.terms, 9, first),
+        (HessianOperator, hutchinson.terms, 9, [range(64, 96), range(96, 128)]),
     ]
     assert evaluation.total_matvecs == 70 + 64
     assert np.array_equal(rows, Evaluation(problem("relu"), 9).terms(70))

@@ -63,6 +63,7 @@ def assert_honest(estimate: Estimate, rtol: float) -> None:
 
 DEFAULTS = tuple(measure() for measure in MEASURES.values())
 ROUTES = tuple(MEASURES[name](route=route) for name in ("moments", "curvature") for route in ("sampled", "generic"))
+ROUTES += tuple(MEASURES[name](route="sampled") for name in ("principal", "gauss_newton"))
 MORE = (MEASURES["rank"](functional_dimension=True),)
 
 
@@ -113,7 +114,7 @@ class TestEveryMeasure:
     def test_the_seed_decides_and_nothing_else(self, measure: Measure) -> None:
         first, again, other = ask(measure), ask(measure), ask(measure, seed=1)
         assert repr(first) == repr(again)  # bit by bit, NaN included
-        exact = measure in (MEASURES["gradient"](), MEASURES["moments"]())  # at this network
+        exact = measure in (MEASURES["gradient"](), MEASURES["moments"](), MEASURES["rescaling"]())  # at this network
         assert (repr(other) == repr(first)) == exact
         if measure.name == "rank":  # other primes: another chance of being wrong, the same numbers
             same = [{name: e.value for name, e in f.estimates.items()} for f in (first, other)]
@@ -132,7 +133,9 @@ class TestEveryMeasure:
         for name, estimate in double.items():
             if name == "noise_floor":  # of which there is none in float64
                 continue
-            assert single[name].status is estimate.status
+            # Ritz vectors of float32 products are those of a matrix that is H up to rounding
+            wanted = Status.CERTIFIED if name == "sectional_ritz" else estimate.status
+            assert single[name].status is wanted
             assert single[name].value == pytest.approx(estimate.value, rel=1e-4, nan_ok=True)
 
     def test_batches_and_memory_are_not_seen(self, measure: Measure) -> None:
@@ -145,7 +148,7 @@ class TestEveryMeasure:
 
 
 def test_the_default_leaves_out_what_costs_most() -> None:
-    assert set(DEFAULT) == set(MEASURES) - {"spectrum"}
+    assert set(DEFAULT) == set(MEASURES) - {"spectrum", "principal", "gauss_newton"}
 
 
 def test_each_measure_takes_the_options_it_has() -> None:
@@ -156,6 +159,7 @@ def test_each_measure_takes_the_options_it_has() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    wanted = "unknown measure 'tracee'; choose from gradient, extremes, moments, curvature, rank, spectrum"
+    known = "gradient, extremes, moments, rescaling, curvature, rank, spectrum, principal, gauss_newton"
+    wanted = f"unknown measure 'tracee'; choose from {known}"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
         measures_named(("moments", "tracee"))

@@ -33,7 +33,9 @@ def test_neither_stops_without_the_other(column: int) -> None:
     )
     rows[:, column] += 4 * np.random.default_rng(0).standard_normal(1000)
 
-    def run(problem: Problem, terms: object, seed: int, blocks: Sequence[range]) -> list[tuple[np.ndarray, int]]:
+    def run(
+        problem: Problem, make: object, terms: object, seed: int, blocks: Sequence[range]
+    ) -> list[tuple[np.ndarray, int]]:
         return [(rows[list(ids)], len(ids)) for ids in blocks]
 
     found = measure.ask(Evaluation(point, 0, run)).estimates

@@ -102,7 +102,7 @@ def test_an_interval_is_cut_at_what_is_certain() -> None:
     known = deflation(Evaluation(point, 0), plan).terms.known
     rows = np.zeros((1000, len(known)))
     rows[5, 1] = 100.0
-    evaluation = Evaluation(point, 0, lambda _, terms, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks])
+    evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
     found = sampled_square(evaluation, plan, None, lambda e: e.num_samples >= 32)
     assert found.lower == known[1]
     assert found.value == pytest.approx(known[1] + 100 / 32)
@@ -111,7 +111,7 @@ def test_an_interval_is_cut_at_what_is_certain() -> None:
 def test_arithmetic_that_breaks_down_ends_it() -> None:
     point, plan = problem("tanh"), Plan(0.0, 200, MEMORY)
     rows = np.full((1000, 2 + 2 * 3), np.inf)
-    evaluation = Evaluation(point, 0, lambda _, terms, seed, blocks: [(rows[list(ids)], len(ids)) for ids in blocks])
+    evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
     found = sampled_square(evaluation, plan, None, lambda e: False)
     assert (found.status, found.num_samples) == (Status.FAILED, 4)
 
