@@ -26,11 +26,12 @@ COUNT = 2
 class Outer:
     """The outermost eigenvalues from the largest to the smallest, two at each end (all of them where n < 4).
 
-    `space` holds their Ritz vectors. All certificates together fail with probability at most 4 DELTA.
+    `space` holds their Ritz vectors; `confidence` is that of all certificates at once.
     """
 
     values: tuple[Estimate, ...]
     space: RitzSpace
+    confidence: float
 
     @property
     def known(self) -> bool:
@@ -53,18 +54,19 @@ def outer_eigenvalues(operator: LinearOperator, seed: int, rtol: float, effort: 
     The check runs on R A R, R = I - QQ', inside the complement of the first space Q: its polynomial bounds R A R from
     both sides (probability 1 - 10^-3 each), its Ritz values find copies that the first run could not see. The first
     run's own polynomial bounds the very ends too. Where the check cannot close every interval the first run goes on by
-    half of its length, and is checked again. The tolerance is rtol |value|, or rtol |A| / 10 for a value closer to
-    zero; `noise` bounds what the arithmetic adds to A in norm.
+    half of its length, and is checked again: each check adds its chance to fail. The tolerance is rtol |value|, or
+    rtol |A| / 10 for a value closer to zero; `noise` bounds what the arithmetic adds to A in norm.
     """
     process = started(operator, seed, min(effort.vectors, effort.steps), STREAM)
     run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity)
-    steps, checked = run.num_matvecs, 0
+    steps, checked, rounds = run.num_matvecs, 0, 0
     while True:
+        rounds += 1
         run = process.first(steps)
         space = _within(operator, run, rtol, effort)
         last = process.finished and steps == process.steps
         left = effort.check - checked
-        sought = _Sought(operator, space, ends_of(run, rtol), rtol, noise)
+        sought = _Sought(operator, space, ends_of(run, rtol), rtol, noise, rounds)
         found = _checked(sought, seed, left if last else left // 2, patient=last)
         spent = found.values[0].num_matvecs - space.num_matvecs
         if found.known or last:
@@ -106,6 +108,7 @@ class _Sought:
     first: Ends
     rtol: float
     noise: float
+    rounds: int
 
     def enclosed(self, rest: Lanczos | None, at_best: bool = False) -> Outer:
         """Ritz values of both spaces together, and the bounds around them; `at_best` those that no check can better."""
@@ -122,17 +125,17 @@ class _Sought:
         norm = max(abs(float(inner[0])), abs(float(inner[-1])))
         slack = max(ROUNDING * torch.finfo(self.operator.dtype).eps * norm, self.noise)
         tolerance = Tolerance(self.rtol, NEAR_ZERO * norm)
-        method = "lanczos, checked by a second run"
+        method, doubt = "lanczos, checked by a second run", (1 + self.rounds) * DELTA  # an end's
 
         def settled(value: float, lower: float, upper: float) -> Estimate:
             lower = max(min(lower, value), self.first.smallest.lower) - slack
             upper = min(max(upper, value), self.first.largest.upper) + slack
-            raw = Estimate(value, NAN, lower, upper, 1 - 2 * DELTA, 1, spent, method, Status.BUDGET)
+            raw = Estimate(value, NAN, lower, upper, 1 - doubt, 1, spent, method, Status.BUDGET)
             return tolerance.settle(raw, Status.CERTIFIED)
 
         largest = [settled(value, value, bound) for value, bound in zip(inner[::-1], high, strict=False)]
         smallest = [settled(value, bound, value) for value, bound in zip(inner, low, strict=False)]
-        return Outer((*largest, *reversed(smallest)), space)
+        return Outer((*largest, *reversed(smallest)), space, 1 - 2 * doubt)
 
 
 def _checked(sought: _Sought, seed: int, num_matvecs: int, patient: bool) -> Outer:
@@ -161,4 +164,4 @@ def _together(space: RitzSpace, rest: Lanczos) -> np.ndarray:
 
 def _charged(found: Outer, spent: int) -> Outer:
     """Checks that could not close the intervals are part of the price."""
-    return Outer(tuple(replace(v, num_matvecs=v.num_matvecs + spent) for v in found.values), found.space)
+    return replace(found, values=tuple(replace(v, num_matvecs=v.num_matvecs + spent) for v in found.values))

@@ -14,9 +14,9 @@ MIN_VECTORS = 4
 class Budget:
     """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
-    At an exact fit the bounds take six more. `spectrum` and `principal` have a budget of their own, of the same size:
-    that of `principal` is 1 + `lanczos` + `outer_check` + `road` + 2 `planes`. The Jacobian's products are bounded by
-    memory.
+    At an exact fit the bounds take six more. `spectrum`, `principal` and `gauss_newton` have budgets of their own, of
+    the same size: 1 + `lanczos` + `outer_check` + `road` + 2 `planes`, and `ggn_steps` + `ggn_probes` +
+    2 (`residual_steps` + `residual_probes`). The Jacobian's products are bounded by memory.
     """
 
     max_matvecs: int
@@ -53,6 +53,24 @@ class Budget:
     def planes(self) -> int:
         """Planes at random, two products each."""
         return min(32, max(2, self.max_matvecs // 16))
+
+    @property
+    def ggn_steps(self) -> int:
+        """Steps of the run on the Gauss-Newton matrix."""
+        return max(1, self.lanczos // 2)
+
+    @property
+    def ggn_probes(self) -> int:
+        return max(2, self.probes // 2)
+
+    @property
+    def residual_steps(self) -> int:
+        """Steps of the run on H - G, two products each."""
+        return max(1, self.lanczos // 4)
+
+    @property
+    def residual_probes(self) -> int:
+        return max(2, self.probes // 4)
 
     def vectors(self, memory: int, vector_bytes: int) -> int:
         """Vectors that one Krylov space may hold: all of `lanczos`, or a third of what fits, so that it can restart."""

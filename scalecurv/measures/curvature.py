@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import NAN, Estimate
 from scalecurv.geometry.bounds import Interval, general_bracket, psd_bracket
 from scalecurv.geometry.chain import LINKS, chain
@@ -13,8 +12,8 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.interpolation import interpolates
 from scalecurv.measures.krylov import Krylov, krylov_run
-from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.measure import Findings
+from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.rank import jacobian_rank
 from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 
@@ -22,17 +21,12 @@ CHAIN = tuple(f"chain_{i}" for i in range(1, len(LINKS) + 1))
 
 
 @dataclass(frozen=True)
-class Curvature(Measure):
+class Curvature(PlannedMeasure):
     """scalar_curvature K and t2_minus_f = T^2 - F until K is inside `rtol`; brackets of K, the chain, effective ranks.
 
     T^2 - F is what K equals at a critical point; K / (T^2 - F) is about beta elsewhere. The chain of bounds is given
     where the data is fitted exactly under mse, with the verdict on each link in its method.
     """
-
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
-    route: str | None = None
 
     name: ClassVar[str] = "curvature"
     version: ClassVar[int] = 3
@@ -45,13 +39,6 @@ class Curvature(Measure):
         "participation_ratio",
         *CHAIN,
     )
-
-    @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
-
-    def check(self, problem: Problem) -> None:
-        self.plan.structure(problem)
 
     def ask(self, evaluation: Evaluation) -> Findings:
         plan = self.plan

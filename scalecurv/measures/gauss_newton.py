@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from scalecurv.curvature.euler_bounds import euler_bounds
 from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.extremes import ends_of, first_look, started
@@ -16,8 +15,9 @@ from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import homogeneous_mlp
 from scalecurv.measures.known_trace import known_trace
-from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.measure import Findings
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.residual_share import residual_share
 
 STREAM = "gauss-newton start"
@@ -25,28 +25,17 @@ SLACK = 1e-9  # of the bound: what rounding may do to it
 
 
 @dataclass(frozen=True)
-class GaussNewton(Measure):
+class GaussNewton(PlannedMeasure):
     """trace_ggn and lambda_max_ggn of G = J'MJ, euler_bound below the latter, residual_share |H - G|_F / |H|_F.
 
-    All in float64, as H - G is a difference. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where
+    All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many as
+    `max_matvecs` again at most. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where
     euler_bound, which holds for MLPs of homogeneous activations, lies above its interval.
     """
-
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
-    route: str | None = None
 
     name: ClassVar[str] = "gauss_newton"
     version: ClassVar[int] = 1
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
-
-    @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
-
-    def check(self, problem: Problem) -> None:
-        self.plan.structure(problem)
 
     def ask(self, evaluation: Evaluation) -> Findings:
         run = _run(evaluation, self.plan)
@@ -68,7 +57,7 @@ def _run(evaluation: Evaluation, plan: Plan) -> Lanczos:
     """The first steps of a Lanczos run on G that know its largest eigenvalue, or as many as there may be."""
     problem = evaluation.double
     capacity = plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
-    process = started(evaluation.gauss_newton, evaluation.seed, min(capacity, plan.budget.lanczos), STREAM)
+    process = started(evaluation.gauss_newton, evaluation.seed, min(capacity, plan.budget.ggn_steps), STREAM)
     known = Status.CERTIFIED
     return first_look(process, lambda run: ends_of(run, plan.rtol).largest.status is known, process.capacity)
 
@@ -84,7 +73,7 @@ def _trace(evaluation: Evaluation, plan: Plan, run: Lanczos) -> Estimate:
         lambda m: evaluation.terms(m, terms, name, GaussNewtonOperator, double=True) + terms.known,
         {"trace": lambda rows: trace_estimate(rows, "deflated hutchinson")},
         {"trace": Tolerance(plan.rtol)},
-        plan.budget.probes,
+        plan.budget.ggn_probes,
     )["trace"]
     return replace(found, num_matvecs=found.num_matvecs + run.num_matvecs)
 

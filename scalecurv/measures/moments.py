@@ -6,44 +6,32 @@ from typing import ClassVar
 
 import numpy as np
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.deflation import METHOD, Deflation, deflation, sampled_moment, sampled_trace
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.known_trace import known_trace
-from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.measure import Findings
 from scalecurv.measures.noise import Rounding, rounding
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.sampled_square import sampled_square
 from scalecurv.measures.scales import settled, trace_floor
 from scalecurv.student import mean_estimate
 
 
 @dataclass(frozen=True)
-class Moments(Measure):
+class Moments(PlannedMeasure):
     """trace T = tr H and trace_h2 F = tr H^2: exact where structure allows, else until inside `rtol` or spent.
 
     Components are the layers: `trace` the trace of a layer's own block, `trace_h2` the squared norm of its rows of H,
     which sum to T and F; sampled ones come from the products that the whole took, with their own standard errors.
     """
 
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
-    route: str | None = None
-
     name: ClassVar[str] = "moments"
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
-
-    @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
-
-    def check(self, problem: Problem) -> None:
-        self.plan.structure(problem)
 
     def ask(self, evaluation: Evaluation) -> Findings:
         plan = self.plan

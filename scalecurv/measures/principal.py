@@ -5,17 +5,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.shape_operator import ShapeOperator
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.sectional_extremes import sectional_extremes
-from scalecurv.linalg.extremes import DELTA, ROUNDING
+from scalecurv.linalg.extremes import ROUNDING
 from scalecurv.linalg.outer import Effort, Outer, outer_eigenvalues
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.measure import Findings
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
+from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.ritz_planes import ritz_planes
 from scalecurv.measures.roads import mean_of_planes, planes_at_random, tangent_road
 from scalecurv.measures.scalar_curvature import scalar_curvature
@@ -25,7 +25,7 @@ PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_m
 
 
 @dataclass(frozen=True)
-class Principal(Measure):
+class Principal(PlannedMeasure):
     """The outermost principal curvatures, certified; sectional, mean and Ricci curvature; K by a road of its own.
 
     Principal curvatures are the eigenvalues of the shape operator of the graph (as a Lanczos run of its own sees them,
@@ -34,11 +34,6 @@ class Principal(Measure):
     sectional_mean averages planes at random, sectional_ritz are planes of Ritz vectors of H. Its products are counted
     apart from those of the measures before it: as many as `max_matvecs` again at most.
     """
-
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
-    route: str | None = None
 
     name: ClassVar[str] = "principal"
     version: ClassVar[int] = 1
@@ -53,19 +48,12 @@ class Principal(Measure):
         "scalar_curvature_convex",
     )
 
-    @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
-
-    def check(self, problem: Problem) -> None:
-        self.plan.structure(problem)
-
     def ask(self, evaluation: Evaluation) -> Findings:
         if evaluation.problem.num_params < 2:
             return Findings(dict.fromkeys(self.quantities, Estimate.not_applicable("one parameter spans no plane")))
         plan = self.plan
         outer = _outer(evaluation, plan)
-        largest, smallest = sectional_extremes(outer.values, self.rtol, 1 - 4 * DELTA)
+        largest, smallest = sectional_extremes(outer.values, self.rtol, outer.confidence)
         planes = ritz_planes(evaluation, plan)
         return Findings(
             {

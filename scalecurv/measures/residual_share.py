@@ -41,7 +41,7 @@ def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
         lambda m: evaluation.terms(m, terms, ("residual terms", plan), ResidualOperator, double=True) + terms.known,
         {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
         {"share": Tolerance(plan.rtol, 1.0)},
-        max(1, plan.budget.probes // ResidualOperator.cost),
+        plan.budget.residual_probes,
     )["share"]
     return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * (steps + found.num_samples))
 
@@ -49,8 +49,8 @@ def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
 def _deflated(evaluation: Evaluation, plan: Plan) -> tuple[DeflatedTerms, int]:
     """Terms of R outside the space of the first steps that know its dominant eigenvalue, and how many these were."""
     P, itemsize = evaluation.double.num_params, evaluation.double.dtype.itemsize
-    capacity = min(plan.budget.vectors(plan.memory, P * itemsize), plan.budget.lanczos // ResidualOperator.cost)
-    process = started(evaluation.residual, evaluation.seed, max(1, capacity), STREAM)
+    capacity = min(plan.budget.vectors(plan.memory, P * itemsize), plan.budget.residual_steps)
+    process = started(evaluation.residual, evaluation.seed, capacity, STREAM)
     run = first_look(process, dominant_is_known, process.capacity)
     return DeflatedTerms(RitzSpace.of(run)), run.num_matvecs
 
