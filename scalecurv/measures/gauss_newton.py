@@ -28,9 +28,9 @@ SLACK = 1e-9  # of the bound: what rounding may do to it
 class GaussNewton(PlannedMeasure):
     """trace_ggn and lambda_max_ggn of G = J'MJ, euler_bound below the latter, residual_share |H - G|_F / |H|_F.
 
-    All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many as
-    `max_matvecs` again at most. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where
-    euler_bound, which holds for MLPs of homogeneous activations, lies above its interval.
+    All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many
+    as `max_matvecs` again at most. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where euler_bound,
+    which holds for MLPs of homogeneous activations, lies above its interval.
     """
 
     name: ClassVar[str] = "gauss_newton"
