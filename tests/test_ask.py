@@ -3,6 +3,7 @@
 import gc
 import re
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import scalecurv as sc
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.errors import CheckpointError
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
+from scalecurv.measures.directions import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.plan import Plan
 from tests.networks import data, dense_at, network, oracle, problem
 
 
@@ -36,6 +39,18 @@ def test_rank() -> None:
     assert sc.functional_rank(point) == Rank().ask(Evaluation(point)).estimates["rank"]
     assert sc.functional_rank(point, memory=1000).lower == 3  # one sample of three outputs
     assert sc.functional_rank(problem("tanh"), memory=1000).lower == 1  # one vector
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_directions(name: str) -> None:
+    """As the measures' functions give it, with the options of tr H."""
+    point, plan = sc.Problem(network(name), data("cross_entropy")), Plan(0.2, 300, 2 << 30)
+    u, v = torch.randn(2, point.num_params, generator=torch.Generator().manual_seed(0))
+    fresh = Evaluation(point, 2)
+    assert repr(sc.sectional_curvature(point, u, v)) == repr(sectional_curvature_at(fresh, u, v))
+    answer = sc.ricci_curvature(point, u, rtol=0.2, max_matvecs=300, seed=2)
+    assert repr(answer) == repr(ricci_curvature_at(fresh, u, plan))
+    assert (repr(sc.ricci_curvature(point, u, rtol=0.2, max_matvecs=300, seed=3)) == repr(answer)) == (name == "relu")
 
 
 def test_the_hessian_is_an_operator() -> None:
@@ -74,6 +89,9 @@ def test_a_loss_that_overflows_is_located(ask) -> None:
     point = sc.Problem(model, data("mse"), "mse")
     assert point.outputs(point.theta, point.x).abs().max() < torch.inf
     seen = "the loss is inf at these weights, first seen in the loss at sample 0 (batch 0)"
+    for point_at in (partial(sc.sectional_curvature, v=torch.arange(74)), sc.ricci_curvature):
+        with pytest.raises(CheckpointError, match=f"^{re.escape(seen)}"):
+            point_at(point, u=torch.ones(74))
     for _ in range(2):  # asked again, it is no better
         with pytest.raises(CheckpointError, match=f"^{re.escape(seen)}; there is no curvature to speak of$"):
             ask(point)
@@ -94,7 +112,7 @@ def test_the_public_names() -> None:
     assert {"Problem", "Estimate", "trace", "scalar_curvature", "lambda_max", "functional_rank", "hessian"} < set(
         sc.__all__
     )
-    assert set(sc.__all__) < set(dir(sc))
+    assert {"sectional_curvature", "ricci_curvature"} < set(sc.__all__) < set(dir(sc))
     wanted = f"module 'scalecurv' has no attribute 'tracee'; it offers {', '.join(sc.__all__)}"
     with pytest.raises(AttributeError, match=f"^{re.escape(wanted)}$"):
         sc.tracee  # noqa: B018

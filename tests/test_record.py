@@ -9,7 +9,7 @@ import pytest
 from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature
 from scalecurv.quantities import DERIVED, NAMES, QUANTITIES
-from scalecurv.record import FileStamp, Outcome, Record, digest, measure_key, unmet
+from scalecurv.record import FileStamp, Outcome, Record, digest, inconsistent, measure_key, unmet
 
 KEY = {
     "fingerprint": "f",
@@ -123,3 +123,23 @@ def test_what_is_derived_has_no_tolerance_that_it_could_miss(name: str) -> None:
 def test_only_a_spent_budget_is_unmet(status: Status) -> None:
     record = Record("key", "measure", loose(*NAMES, status=status))
     assert unmet([Outcome("a", "ok", records=(record,))]) == {}
+
+
+def test_inconsistent_counts_the_checkpoints_at_which_two_roads_do_not_meet() -> None:
+    """Derived quantities too, which have no tolerance but a second road; of the whole model alone."""
+    apart = Status.INCONSISTENT
+    first = Record("a", "principal", loose("scalar_curvature_convex", "trace", status=apart))
+    other = Record("b", "gauss_newton", {**loose("lambda_max_ggn", status=apart), **loose("euler_bound")})
+    layer = Record("c", "moments", loose("trace", component="0", status=apart))
+    outcomes = [Outcome("0", "ok", records=(first, other)), Outcome("1", "ok", records=(other, layer))]
+    assert inconsistent(outcomes) == {"scalar_curvature_convex": 1, "trace": 1, "lambda_max_ggn": 2}
+    assert inconsistent([Outcome("2", "failed")]) == {}
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s is not Status.INCONSISTENT])
+def test_only_what_does_not_meet_is_inconsistent(status: Status) -> None:
+    record = Record("key", "measure", loose(*NAMES, status=status))
+    assert inconsistent([Outcome("a", "ok", records=(record,))]) == {}
+    apart = Record("key", "measure", loose(*NAMES, status=Status.INCONSISTENT))
+    assert not apart.failed
+    assert set(inconsistent([Outcome("a", "ok", records=(apart,))])) == set(NAMES)

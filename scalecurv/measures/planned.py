@@ -9,7 +9,7 @@ from scalecurv.measures.plan import Plan
 
 @dataclass(frozen=True)
 class PlannedMeasure(Measure):
-    """`rtol` for the half-widths, at most `max_matvecs` products and `memory` bytes, a `route` or None: the cheapest."""
+    """`rtol` of half-widths, at most `max_matvecs` products and `memory` bytes, a `route` or None: the cheapest."""
 
     rtol: float = 0.01
     max_matvecs: int = 1000

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.block_norms import block_norms, block_norms_cost
+from scalecurv.curvature.block_norms import block_norms, block_norms_cost, split_norms
 from scalecurv.curvature.problem import Problem
 from tests.networks import dense
 from tests.piecewise import (
     CASES,
+    MEANS,
     SHAPES,
     Case,
     blocks,
@@ -36,6 +37,28 @@ def test_every_block(case: Case) -> None:
     norms = block_norms(problem, mlp)
     close(norms, sums(exact.hessian**2, layer_slices(problem, mlp)))
     close(norms.sum(), (exact.hessian**2).sum())
+
+
+@pytest.mark.parametrize("case", MEANS, ids=str)
+def test_every_part_of_every_block(case: Case) -> None:
+    """|G_kl|^2, 2 <G_kl, R_kl> and |R_kl|^2, each alike for (k, l) and (l, k); their sum is |H_kl|^2."""
+    problem, mlp = opened(case)
+    G, slices = truth(case).gauss_newton, layer_slices(problem, mlp)
+    R = truth(case).hessian - G
+    parts = split_norms(problem, mlp)
+    size = float(parts.abs().max())
+    assert parts.shape == (3, len(mlp.layers), len(mlp.layers))
+    for found, squares in zip(parts, (G**2, 2 * G * R, R**2), strict=True):
+        close(found, sums(squares, slices), size)
+        close(found, found.T, size)
+    assert torch.equal(parts.sum(0), block_norms(problem, mlp))
+    assert parts[1:].diagonal(dim1=1, dim2=2).count_nonzero() == 0  # R has no block on the diagonal
+
+
+@pytest.mark.parametrize("memory", [1, 20_000])
+def test_tiles_do_not_move_the_parts(memory: int) -> None:
+    case = Case("deep", "mse", trained=True)
+    close(split_norms(*opened(case, memory=memory)), split_norms(*opened(case)))
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.startswith("one layer")])
