@@ -35,17 +35,20 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
     rescaled, which is convex in the logarithms: this balances a nonnegative matrix, and setting alpha_s^4 =
     (what comes in) / (what goes out), a layer at a time, ends at the only minimum (Osborne 1960). With one hidden layer
     the first sweep ends there: sum_j 2 sqrt(t_in t_out) + t_b. From below the dual bounds it, sum y (1 - ln(y / t)) for
-    any y >= 0 that flows in and out of each neuron alike, which the last terms do after being evened out.
+    any y >= 0 that flows in and out of each neuron alike, which the last terms do after being evened out. NaN where the
+    entries do not add up to a number.
     """
     whole = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
+    if not np.isfinite(_total(whole)):
+        return Rescaled(np.nan, np.nan, np.full(sum(len(layer) for layer in whole[:-1]), np.nan), 0, False)
     terms, live = _pruned(whole)
     flow, squares = list(terms), [np.ones(len(alive)) for alive in live]
     best, sweeps = _total(flow), 0
     while sweeps < SWEEPS:
         sweeps += 1
         for l in range(len(live)):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(live[l], np.sqrt(flow[l].sum(1) / flow[l + 1][:, :-1].sum(0)), 1.0)
+            coming, going = np.sqrt(flow[l].sum(1)), np.sqrt(flow[l + 1][:, :-1].sum(0))
+            ratio = np.divide(coming, going, out=np.ones_like(coming), where=live[l])
             squares[l] *= ratio
             flow[l] = flow[l] / ratio[:, None]
             flow[l + 1] = flow[l + 1] * np.r_[ratio, 1.0]

@@ -73,7 +73,7 @@ def rescaled_trace(problem: Problem, mlp: MLP) -> Rescaled:
 def _estimate(found: Rescaled) -> Estimate:
     method = f"balanced by {found.sweeps} sweep(s)" + ("" if found.attained else ", an infimum that no factors attain")
     gap = found.value - found.lower
-    if gap <= EXACT * abs(found.value):
+    if not gap > EXACT * abs(found.value):  # or nothing at all, which `exact` calls failed
         return Estimate.exact(found.value, method)
     status = Status.CERTIFIED if gap <= NARROW * found.value else Status.BUDGET
     return Estimate.enclosed(found.value, found.lower, found.value, method, status)
