@@ -17,6 +17,8 @@ def render(frame: pd.DataFrame, form: str) -> str | bytes:
     """`frame` as a table or csv text, as a JSON list of objects, or as the bytes of a Parquet file."""
     if form == "parquet":
         return _parquet(frame)
+    if form == "table" and frame.empty:
+        return "  ".join(frame.columns) + "\n"  # pandas would say something about frames and indices
     if form == "table":
         blank = frame.astype(object).where(frame.notna(), "")
         return blank.to_string(index=False, float_format=lambda x: f"{x:.6g}", max_colwidth=60) + "\n"

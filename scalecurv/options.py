@@ -161,6 +161,12 @@ def _check_numbers(params: dict[str, Any]) -> None:
     check_seed(params["seed"])
 
 
+def check_memory(memory: int) -> None:
+    """Raise Misuse for what nothing fits into."""
+    if memory < 1:
+        raise Misuse(f"--memory is {memory}; it must be at least 1")
+
+
 def check_seed(seed: int) -> None:
     """Raise Misuse for what no generator takes."""
     if not 0 <= seed < 2**63:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scalecurv.options import CHECKPOINTS, DATA, LOSS, MODEL
+from scalecurv.options import CHECKPOINTS, DATA, LOSS, MODEL, check_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,7 @@ def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.steps import planes_of_steps
 
+    check_memory(params["memory"])
     said = {name: params[name] for name in ("data", "loss", "reduction", "model", "activation")}
     arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
     return planes_of_steps(params["checkpoints"], said, arithmetic)

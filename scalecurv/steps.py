@@ -69,16 +69,18 @@ def _plane(three: Sequence[Checkpoint], task: Task, arithmetic: Arithmetic) -> d
     if not before.num_params == here.num_params == after.num_params:
         raise CheckpointError(f"{three[1].path} has neighbours of another size; give the checkpoints of one run")
     u, v = here.theta - before.theta, after.theta - here.theta
-    lengths = [float(torch.linalg.vector_norm(step)) for step in (u, v)]
+    sizes = [float(step.abs().max()) for step in (u, v)]  # apart, so that no square overflows
+    units = [step / size for step, size in zip((u, v), sizes, strict=True)]
+    lengths = [size * float(torch.linalg.vector_norm(unit)) for size, unit in zip(sizes, units, strict=True)]
     evaluation = Evaluation(here)
     check_point(evaluation)
     names = ("before", "step", "after")
     return {
         **{name: c.path.name if c.step is None else c.step for name, c in zip(names, three, strict=True)},
-        "sectional_curvature": _curvature(evaluation, u, v) if all(lengths) else math.nan,
-        "cosine": float(u @ v) / (lengths[0] * lengths[1]) if all(lengths) else math.nan,
-        "length_in": lengths[0],
-        "length_out": lengths[1],
+        "sectional_curvature": _curvature(evaluation, u, v) if all(sizes) else math.nan,
+        "cosine": float(torch.cosine_similarity(units[0], units[1], dim=0)) if all(sizes) else math.nan,
+        "length_in": lengths[0] if sizes[0] else 0.0,
+        "length_out": lengths[1] if sizes[1] else 0.0,
         "beta": gradient_facts(evaluation, double=True).beta,
     }
 

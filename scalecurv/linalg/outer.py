@@ -128,9 +128,9 @@ class _Sought:
         method, doubt = "lanczos, checked by a second run", (1 + self.rounds) * DELTA  # an end's
 
         def settled(value: float, lower: float, upper: float) -> Estimate:
-            lower = max(min(lower, value), self.first.smallest.lower) - slack
-            upper = min(max(upper, value), self.first.largest.upper) + slack
-            raw = Estimate(value, NAN, lower, upper, 1 - doubt, 1, spent, method, Status.BUDGET)
+            lower = float(max(min(lower, value), self.first.smallest.lower) - slack)
+            upper = float(min(max(upper, value), self.first.largest.upper) + slack)
+            raw = Estimate(float(value), NAN, lower, upper, 1 - doubt, 1, spent, method, Status.BUDGET)
             return tolerance.settle(raw, Status.CERTIFIED)
 
         largest = [settled(value, value, bound) for value, bound in zip(inner[::-1], high, strict=False)]

@@ -65,11 +65,12 @@ def _directions(evaluation: Evaluation, given: Sequence[Tensor]) -> list[Tensor]
     P, found = evaluation.problem.num_params, []
     for name, vector in zip("uv", given, strict=False):
         column = torch.as_tensor(vector).detach().reshape(-1, 1).to(evaluation.problem.device, torch.float64)
-        length = float(norms(column)[0])
-        if len(column) != P or not 0 < length < float("inf"):
+        largest = float(column.abs().max()) if len(column) else 0.0
+        if len(column) != P or not 0 < largest < float("inf"):
             raise Misuse(
-                f"{name} has {len(column)} entries and length {length:g}; give {P} finite numbers, one a parameter, "
-                f"not all of them zero"
+                f"{name} has {len(column)} entries, the largest of size {largest:g}; give {P} finite numbers, one a "
+                f"parameter, not all of them zero"
             )
-        found.append(column / length)
+        column = column / largest  # the squares of what is left neither overflow nor vanish
+        found.append(column / norms(column))
     return found

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from scalecurv.curvature.residual import ResidualOperator
-from scalecurv.estimate import NAN, Estimate
+from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.extremes import first_look, started
@@ -34,6 +34,8 @@ def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
             return Estimate.not_applicable("the Hessian is 0")
         return Estimate.exact(math.sqrt(max(rest, 0.0) / whole), "sum over pairs of samples and layers")
     F = scalar_curvature(evaluation, plan).trace_h2
+    if F.status is Status.FAILED:
+        return replace(F, method="tr H^2 failed")
     if not F.lower > 0:
         return Estimate.not_applicable("tr H^2 may be 0")
     terms, steps = _deflated(evaluation, plan)
