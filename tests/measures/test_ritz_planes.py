@@ -1,0 +1,90 @@
+"""Planes of Ritz vectors of the loss: their curvature from the vectors themselves."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from quadratic import quadratic
+
+from scalecurv.estimate import Status
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.krylov import krylov_run
+from scalecurv.measures.noise import rounding
+from scalecurv.measures.plan import Plan
+from scalecurv.measures.ritz_planes import ritz_planes
+from tests.matrices import symmetric
+from tests.networks import dense_at, problem
+
+PLAN = Plan(0.01, 100, 2 << 30)
+NAMES = ["1 2", "1 3", "1 -1", "2 3", "2 -1", "3 -1"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("name", "loss"), [("relu", "mse"), ("tanh", "cross_entropy"), ("conv", "mse")])
+def test_the_curvature_is_that_of_the_ritz_vectors(name: str, loss: str, dtype: torch.dtype) -> None:
+    """By the dense Hessian and gradient; exact in float64, in float32 inside an interval for the products' rounding."""
+    evaluation = Evaluation(problem(name, loss, dtype=dtype), 1)
+    found, truth = ritz_planes(evaluation, PLAN), dense_at(evaluation.problem)
+    assert list(found) == NAMES
+    space = krylov_run(evaluation, PLAN).space
+    g = truth.gradient
+    for pair, plane in found.items():
+        ranks = [int(r) for r in pair.split()]
+        index = np.array([len(space.values) - r if r > 0 else 0 for r in ranks])
+        order = np.sort(index)
+        U = space.narrowed(order).basis.double()
+        bent, lengths = U.T @ truth.hessian @ U, torch.eye(2) + torch.outer(U.T @ g, U.T @ g)
+        wanted = truth.beta * float(torch.linalg.det(bent) / torch.linalg.det(lengths))
+        if dtype == torch.float64:
+            assert plane.value == pytest.approx(wanted, rel=1e-9)
+            assert (plane.status, plane.halfwidth) == (Status.EXACT, 0)
+        else:
+            assert plane.lower <= wanted <= plane.upper
+            slack = truth.beta * abs(space.values[index]).sum() * rounding(evaluation).norm
+            assert plane.halfwidth == pytest.approx(slack, rel=1e-3)
+            assert plane.status in (Status.CERTIFIED, Status.BUDGET)
+            assert (plane.status is Status.CERTIFIED) is plane.within(0.01)
+            assert plane.confidence == 0.99
+        assert plane.method == f"plane of Ritz vectors {ranks[0]} and {ranks[1]} of H"
+        assert plane.num_matvecs == space.num_matvecs + rounding(evaluation).num_matvecs
+
+
+def test_certified_is_within_the_tolerance_of_the_plan() -> None:
+    """Its interval is narrow or not, at tolerances around what float32 leaves open."""
+    evaluation, seen = Evaluation(problem("relu", dtype=torch.float32)), set()
+    for rtol in (1e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4):
+        for plane in ritz_planes(evaluation, replace(PLAN, rtol=rtol)).values():
+            assert plane.status is (Status.CERTIFIED if plane.within(rtol) else Status.BUDGET)
+            seen.add((rtol, plane.status))
+    assert len(seen) > 6
+
+
+@pytest.mark.parametrize("steepness", [0.0, 0.5, 5.0])
+def test_of_a_known_space_the_formula(steepness: float) -> None:
+    """beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2) for eigenvectors u."""
+    levels = np.array([7.0, 5, 2, 1, -1, -4])
+    A = symmetric(levels, 2)
+    vectors = np.linalg.eigh(A.numpy())[1][:, ::-1]  # from the top
+    g = steepness * torch.from_numpy(vectors @ np.array([0.5, -0.1, 0.7, 0, 0.2, 0.3]))
+    evaluation = Evaluation(quadratic(A, g))
+    found = ritz_planes(evaluation, PLAN)
+    beta = 1 / (1 + float(g @ g))
+    for (a, i), (b, j) in combinations([("1", 0), ("2", 1), ("3", 2), ("-1", 5)], 2):
+        along = (g.numpy() @ vectors[:, [i, j]]) ** 2
+        wanted = beta * levels[i] * levels[j] / (1 + along.sum())
+        assert found[f"{a} {b}"].value == pytest.approx(wanted, rel=1e-9)
+    assert evaluation.total_matvecs == 1 + krylov_run(evaluation, PLAN).space.num_matvecs
+    assert gradient_facts(evaluation).beta == pytest.approx(beta, rel=1e-12)
+
+
+@pytest.mark.parametrize(("levels", "names"), [([2.0], []), ([2.0, 1], ["1 2"]), ([3.0, 2, 1], ["1 2", "1 3", "2 3"])])
+def test_small_spaces_name_what_they_have(levels: list[float], names: list[str]) -> None:
+    """One Ritz vector for each level: no plane twice, and the lowest has its own name from four on."""
+    A = torch.diag(torch.tensor(levels + levels, dtype=torch.float64))
+    found = ritz_planes(Evaluation(quadratic(A, torch.zeros(len(A), dtype=torch.float64))), PLAN)
+    assert list(found) == names
+    if names:
+        assert found["1 2"].value == pytest.approx(levels[0] * levels[1], rel=1e-12)
