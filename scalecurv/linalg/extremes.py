@@ -16,6 +16,7 @@ from scalecurv.linalg.sequential import Tolerance
 STREAM = "lanczos start"
 DELTA = 1e-3  # each end's bound fails with at most this probability
 ROUNDING = 32  # ulps of |H| by which a Ritz value may be off; 12 were seen in float64
+UNDERFLOW = 1e-150  # what a norm cannot tell from 0, as its squares vanish
 EVERY = 5  # steps between two looks at the certificate
 NEAR_ZERO = 0.1  # of |H|: below this an end is asked for to rtol of this, not of itself
 
@@ -99,7 +100,7 @@ def certified_ends(
 ) -> Ends:
     """Ritz values bottom..top with the bounds below..above around them, rounding added, as estimates."""
     norm = max(abs(top), abs(bottom))
-    slack = max(ROUNDING * torch.finfo(dtype).eps * norm, noise)
+    slack = max(rounding_of(norm, dtype), noise)
     tolerance = Tolerance(rtol, NEAR_ZERO * norm)
 
     def end(value: float, lower: float, upper: float) -> Estimate:
@@ -107,6 +108,11 @@ def certified_ends(
         return tolerance.settle(raw, Status.CERTIFIED)
 
     return Ends(end(top, top, above), end(bottom, below, bottom))
+
+
+def rounding_of(norm: float, dtype: torch.dtype) -> float:
+    """By how much a Ritz value of an operator of this norm may be off; 0 where the operator is."""
+    return max(ROUNDING * torch.finfo(dtype).eps * norm, UNDERFLOW) if norm else 0.0
 
 
 def extreme_eigenvalues(

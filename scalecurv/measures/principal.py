@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from scalecurv.curvature.shape_operator import ShapeOperator
 from scalecurv.estimate import Estimate
 from scalecurv.geometry.sectional_extremes import sectional_extremes
 from scalecurv.linalg.extremes import ROUNDING
-from scalecurv.linalg.outer import Effort, Outer, outer_eigenvalues
+from scalecurv.linalg.outer import Effort, outer_eigenvalues
+from scalecurv.linalg.outer_check import Outer
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.measure import Findings
@@ -107,12 +109,7 @@ def _shares(evaluation: Evaluation, outer: Outer) -> np.ndarray:
 
     The directions from the largest curvature to the smallest, layer by layer, flat; each sums to 1.
     """
-    space = outer.space
-    k, count = len(space.values), len(outer.values)
-    chosen = [i for i in (k - 1, k - 2, 1, 0) if 0 <= i < k][:count]
-    order = sorted(set(chosen))
     A = ShapeOperator(evaluation.hessian, gradient_facts(evaluation, double=True).gradient)
-    squares = A.tangent(space.narrowed(np.array(order)).basis).double() ** 2
-    layers = evaluation.problem.space.layers.values()
-    rows = {i: [float(squares[part, j].sum()) for part in layers] for j, i in enumerate(order)}
-    return np.array([np.array(rows[i]) / sum(rows[i]) for i in chosen]).ravel()
+    squares = A.tangent(outer.vectors).double() ** 2
+    shares = torch.stack([squares[part].sum(0) for part in evaluation.problem.space.layers.values()], dim=1)
+    return (shares / shares.sum(1, keepdim=True)).cpu().numpy().ravel()

@@ -7,7 +7,7 @@ import torch
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.ritz import RitzSpace
-from scalecurv.linalg.sequential import looks
+from scalecurv.linalg.sequential import FIRST_LOOK, looks
 from scalecurv.measures.convex_form import TangentTerms, convex_form
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
@@ -19,7 +19,7 @@ from scalecurv.measures.scales import difference_floor
 from scalecurv.measures.slope import slope
 from scalecurv.student import mean_estimate
 
-CONFIDENCE = 0.9999  # of the verdict: wide, so that an interval which misses means that something is wrong
+CONFIDENCE = 1 - 1e-6  # of the verdict: wide, so that an interval which misses means that something is wrong
 COARSE = 0.1  # of K: as well as a check need know it
 ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two roads may differ
 
@@ -41,7 +41,7 @@ def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estima
         rows = evaluation.terms(m, terms, ("tangent terms", plan)) + terms.known
         K = replace(curvature(rows, 0.95), num_matvecs=space.num_matvecs + m + 1 + noise.num_matvecs)
         T, F = rows.mean(axis=0)
-        if K.halfwidth <= COARSE * max(abs(K.value), along.beta * difference_floor(T * T, F)):
+        if m >= FIRST_LOOK and K.halfwidth <= COARSE * max(abs(K.value), along.beta * difference_floor(T * T, F)):
             K = K.with_status(Status.CONVERGED)
             break
     return compared(K, curvature(rows, CONFIDENCE), found.K)
@@ -74,10 +74,15 @@ def mean_of_planes(evaluation: Evaluation, plan: Plan) -> Estimate:
 
 
 def compared(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
-    """`quoted`, as `inconsistent` where its interval at 99.99 %, `wide`, and that of `other` do not meet."""
+    """`quoted`, as `inconsistent` where `wide`, its interval at 99.9999 %, and that of `other` do not meet.
+
+    Fewer than 32 terms decide nothing: planes of a Hessian of low rank are so skewed that their interval is a guess.
+    """
     if Status.FAILED in (quoted.status, other.status):
         return quoted
     method = f"{quoted.method}; beside {other.value:.6g} in [{other.lower:.6g}, {other.upper:.6g}]"
     beside = replace(quoted, method=method)
+    if quoted.num_samples < FIRST_LOOK:
+        return beside
     apart = wide.lower > other.upper or wide.upper < other.lower
     return beside.with_status(Status.INCONSISTENT) if apart else beside

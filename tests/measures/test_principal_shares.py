@@ -46,7 +46,6 @@ def test_every_direction_has_a_share_in_every_layer(name: str) -> None:
     assert (rows >= 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="P = 3: the third direction is the middle one again (principal.py, _shares)")
 def test_three_parameters_have_three_directions() -> None:
     class Three(torch.nn.Module):
         def __init__(self) -> None:

@@ -8,6 +8,7 @@ import torch
 from quadratic import quadratic
 
 from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.sequential import FIRST_LOOK
 from scalecurv.measures import Principal
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
@@ -20,7 +21,7 @@ ROADS = ("scalar_curvature_convex", "sectional_mean")
 
 
 def between(lower: float, upper: float, status: Status = Status.BUDGET) -> Estimate:
-    return Estimate.enclosed((lower + upper) / 2, lower, upper, "road", status)
+    return replace(Estimate.enclosed((lower + upper) / 2, lower, upper, "road", status), num_samples=FIRST_LOOK)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,11 @@ def test_only_intervals_without_a_common_point_are_inconsistent(
     assert replace(found, method="", status=status) == replace(quoted, method="")
     assert found.method == beside
     assert compared(quoted, between(0, 1), between(1, 3)).status is status
+
+
+def test_a_handful_of_terms_decides_nothing() -> None:
+    few = replace(between(10, 11), num_samples=FIRST_LOOK - 1)
+    assert compared(few, between(0, 1), between(2, 3)).status is few.status
 
 
 def test_what_broke_down_is_not_compared() -> None:
@@ -63,7 +69,7 @@ def shifted(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
 def test_a_wrong_k_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
     """Far away: inconsistent; by a little, inside what the road leaves open: not."""
     shifted(monkeypatch, shift)
-    found = Principal(0.05, 400).ask(Evaluation(problem(name))).estimates
+    found = Principal(0.05, 600).ask(Evaluation(problem(name))).estimates
     wrong = abs(shift) > 1
     assert [(found[road].status is Status.INCONSISTENT) for road in ROADS] == [wrong, wrong]
     for road in ROADS:
@@ -86,9 +92,9 @@ def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch)
     assert found["scalar_curvature_convex"].status is Status.INCONSISTENT
 
 
-@pytest.mark.parametrize("matvecs", [24, 100])
+@pytest.mark.parametrize("matvecs", [24, 600])
 def test_no_alarm_without_a_cause(matvecs: int) -> None:
-    """At 99.99 % in hardly any of so many problems and seeds: here in none."""
+    """At 99.9999 % in hardly any of so many problems and seeds: here in none."""
     levels = [
         np.linspace(-1, 2, 16),
         np.concatenate([[9.0, -7, 5], np.linspace(-0.1, 0.3, 13)]),
@@ -103,7 +109,7 @@ def test_no_alarm_without_a_cause(matvecs: int) -> None:
     assert alarms == 0
 
 
-def test_the_verdict_is_at_four_nines_the_quote_at_95(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_at_six_nines_the_quote_at_95(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[float, float]] = []
 
     def spy(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
@@ -115,7 +121,7 @@ def test_the_verdict_is_at_four_nines_the_quote_at_95(monkeypatch: pytest.Monkey
     monkeypatch.setattr("scalecurv.measures.roads.compared", spy)
     A = symmetric(np.linspace(-1, 2, 40))
     Principal(0.1, 100).ask(Evaluation(quadratic(A, A[0])))
-    assert seen == [(0.95, 0.9999)] * 2
+    assert seen == [(0.95, 1 - 1e-6)] * 2
 
 
 def test_planes_are_remembered_and_their_mean_is_theirs() -> None:
