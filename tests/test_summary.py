@@ -47,17 +47,18 @@ def test_counts_tasks_numbers_and_failures(tmp_path: Path) -> None:
         "grad_norm",
         "beta",
         "trace",
+        "trace_rescaled",
         "lambda_max",
         "scalar_curvature",
         "t2_minus_f",
         "rank",
         "rank_ceiling",
     ]
-    numbers = ["12.34 +- 0.05 (95 %)", "4.0 in [4.0, 4.5] (99 %)"]
+    numbers = ["12.34 +- 0.05 (95 %)", "", "4.0 in [4.0, 4.5] (99 %)"]
     assert table(lines[3:6]) == [
         heading,
         ["2", "0.25", "", "", *numbers, "", "", "5", "not applicable"],
-        ["best.pt", "1.5", "", "", "failed", "", "", "", "", ""],
+        ["best.pt", "1.5", "", "", "failed", "", "", "", "", "", ""],
     ]
     assert lines[6:] == [
         "failed: /runs/step_3.pt is no readable checkpoint",
@@ -81,7 +82,7 @@ def test_what_failed_later_does_not_hide_what_worked(tmp_path: Path) -> None:
 def test_what_is_wider_than_asked_is_marked(tmp_path: Path) -> None:
     spent = {("trace", ""): sampled(2.0, 0.5, Status.BUDGET), ("lambda_max", ""): CERTIFIED}
     lines = summary(open_store(store_of(tmp_path, outcome("/runs/step_2.pt", record("k", spent))))).splitlines()
-    assert table(lines[3:5])[1][4:6] == ["2.0 +- 0.5 (95 %) *", "4.0 in [4.0, 4.5] (99 %)"]
+    assert table(lines[3:5])[1][4:7] == ["2.0 +- 0.5 (95 %) *", "", "4.0 in [4.0, 4.5] (99 %)"]
     assert lines[-1] == f"* {Status.BUDGET.advice}"
 
 
