@@ -11,7 +11,6 @@ from scalecurv.measures.check import check_point
 from scalecurv.measures.directions import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.plan import Plan
 
 
 def _evaluation(problem: Problem, seed: int) -> Evaluation:
@@ -57,7 +56,7 @@ def ricci_curvature(
     problem: Problem, u: Tensor, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0
 ) -> Estimate:
     """The Ricci curvature in direction u (P,), the sum over P - 1 orthogonal planes through u; as exact as tr H is."""
-    return ricci_curvature_at(_evaluation(problem, seed), u, Plan(rtol, max_matvecs, 2 << 30))
+    return ricci_curvature_at(_evaluation(problem, seed), u, Moments(rtol, max_matvecs).plan)
 
 
 def hessian(problem: Problem) -> HessianOperator:

@@ -32,7 +32,7 @@ _ADVICE = {
     Status.BUDGET: "The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one.",
     Status.LOWER_BOUND: "The truth is this or larger, up to the upper end: more --memory may close the gap.",
     Status.NOT_APPLICABLE: "The question has no answer at this model, loss or point; the method says why.",
-    Status.INCONSISTENT: "Two roads to this number do not meet: believe neither, try --dtype float64, and report it.",
+    Status.INCONSISTENT: "Two roads to this number do not meet: believe neither; after float32 try --dtype float64.",
     Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
 }
 

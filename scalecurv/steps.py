@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import Checkpoint, load
-from scalecurv.checkpoints.step import run_of
+from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.dispatch import Resources, check_device
 from scalecurv.errors import CheckpointError, Misuse
@@ -40,8 +40,11 @@ def planes_of_steps(
     rows = []
     for run, ordered in runs.items():
         for three in zip(ordered, ordered[1:], ordered[2:], strict=False):
+            files = [file for file in three if file is not None]
+            if len(files) < len(three):  # a gap: what lies on its two sides is not consecutive
+                continue
             try:
-                rows.append({"run": run, **_plane([load(file) for file in three], task, arithmetic)})
+                rows.append({"run": run, **_plane([load(file) for file in files], task, arithmetic)})
             except CheckpointError as error:
                 failures.append(str(error))
     if not rows and not failures:
@@ -49,16 +52,18 @@ def planes_of_steps(
     return pd.DataFrame(rows, columns=list(COLUMNS)), failures
 
 
-def _by_run(files: Sequence[Path]) -> tuple[dict[str, list[Path]], list[str]]:
-    """The files of each run by step, in the order of their names where they do not say, and what cannot be read."""
-    runs: dict[str, list[tuple[float, Path]]] = defaultdict(list)
+def _by_run(files: Sequence[Path]) -> tuple[dict[str, list[Path | None]], list[str]]:
+    """The files of each run by step, in the order of their names where they do not say; None for what is no use."""
+    runs: dict[str, list[tuple[float, Path | None]]] = defaultdict(list)
     failures = []
     for file in files:
+        found: Path | None = file
         try:
             step = load(file).step
-            runs[run_of(file)].append((math.inf if step is None else step, file))
         except CheckpointError as error:
             failures.append(str(error))
+            found, (step, _) = None, step_and_epoch({}, file.stem, file.parent.name)
+        runs[run_of(file)].append((math.inf if step is None else step, found))
     return {
         run: [file for _, file in sorted(members, key=lambda member: member[0])] for run, members in runs.items()
     }, failures
@@ -66,8 +71,8 @@ def _by_run(files: Sequence[Path]) -> tuple[dict[str, list[Path]], list[str]]:
 
 def _plane(three: Sequence[Checkpoint], task: Task, arithmetic: Arithmetic) -> dict[str, Any]:
     before, here, after = (task.at(checkpoint, arithmetic)[0] for checkpoint in three)
-    if not before.num_params == here.num_params == after.num_params:
-        raise CheckpointError(f"{three[1].path} has neighbours of another size; give the checkpoints of one run")
+    if not before.space.shapes == here.space.shapes == after.space.shapes:
+        raise CheckpointError(f"{three[1].path} has neighbours of another shape; give the checkpoints of one run")
     u, v = here.theta - before.theta, after.theta - here.theta
     sizes = [float(step.abs().max()) for step in (u, v)]  # apart, so that no square overflows
     units = [step / size for step, size in zip((u, v), sizes, strict=True)]

@@ -1,6 +1,7 @@
 """Student's interval: from independent terms, or from an estimate with a standard error and its freedom."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -33,6 +34,15 @@ def student_estimate(
     t = float(stdtrit(freedom or num_samples - 1, (1 + confidence) / 2))
     half = skewed_quantile(t, skewness, num_samples) * stderr
     return Estimate(value, stderr, value - half, value + half, confidence, num_samples, products, method, Status.BUDGET)
+
+
+def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
+    """A sampled estimate's interval at a higher confidence, by the ratio of Student's quantiles; others as they are."""
+    if not estimate.stderr > 0 or estimate.num_samples < 2:
+        return estimate
+    wide, narrow = (stdtrit(estimate.num_samples - 1, (1 + level) / 2) for level in (confidence, estimate.confidence))
+    slack = estimate.halfwidth * (float(wide / narrow) - 1)
+    return replace(estimate.widened(slack), confidence=confidence)
 
 
 def skewed_quantile(t: float, skewness: float, num_samples: int) -> float:

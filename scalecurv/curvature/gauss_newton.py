@@ -23,10 +23,19 @@ class GaussNewtonOperator(SummedOperator):
             return problem.scale * problem.loss.total(f, batch.y)
 
         f, pull = vjp(outputs, problem.theta)  # type: ignore[misc]
-        _, bend = vjp(grad(loss), f)  # type: ignore[misc]  # M is symmetric: its pull-back is the product
+        known = problem.loss.bend
+        if known is not None:
+
+            def bend(v: Tensor) -> Tensor:
+                return problem.scale * known(f, batch.y, v)
+        else:
+            _, back = vjp(grad(loss), f)  # type: ignore[misc]  # M is symmetric: its pull-back is the product
+
+            def bend(v: Tensor) -> Tensor:
+                return back(v)[0]
 
         def product(v: Tensor) -> Tensor:
             _, change = jvp(outputs, (problem.theta,), (v,))  # type: ignore[misc]
-            return pull(bend(change)[0])[0]
+            return pull(bend(change))[0]
 
         return vmap(product, in_dims=1, out_dims=1)(V)

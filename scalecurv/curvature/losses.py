@@ -15,13 +15,15 @@ class Loss:
     """`total(f, y)` sums the loss over the samples of a batch, f of shape (B, D), twice differentiable in f.
 
     `targets(y, D)` turns the targets as given into what `total` takes, raising Misuse where it cannot.
-    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = d^2 loss / df^2 at sample i; None where none is known.
+    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
+    known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: where p is near 1, p - p^2 cancels and these do not.
     """
 
     name: str
     total: Callable[[Tensor, Tensor], Tensor]
     targets: Callable[[Tensor, int], Tensor]
     factor: Callable[[Tensor, Tensor], Tensor] | None = None
+    bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 def _squared_error(f: Tensor, y: Tensor) -> Tensor:
@@ -56,6 +58,15 @@ def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
     return torch.diag_embed(root) - p[:, :, None] * root[:, None, :]
 
 
+def _cross_entropy_bend(f: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """F F'v, the factor never written out."""
+    p = f.softmax(1)
+    weight = y.sum(1) if y.is_floating_point() else torch.ones_like(p[:, 0])
+    root = (weight[:, None] * p).sqrt()
+    inner = root * (v - (p * v).sum(1, keepdim=True))
+    return root * inner - p * (root * inner).sum(1, keepdim=True)
+
+
 def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
     """(N,) classes as they are, (N, D) floats as class probabilities."""
     if num_outputs == 1:
@@ -85,6 +96,6 @@ def _classes(y: Tensor, num_outputs: int) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {
-    "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor),
+    "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor, lambda f, y, v: v),
+    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor, _cross_entropy_bend),
 }

@@ -30,6 +30,7 @@ class Lanczos:
     betas: np.ndarray
     residual: Tensor
     invariant: bool
+    size: float = 0.0
 
     @property
     def num_matvecs(self) -> int:
@@ -42,8 +43,8 @@ class Lanczos:
 
     @property
     def scale(self) -> float:
-        """The size of A as far as the run has seen it: the largest coefficient."""
-        return float(max(np.abs(self.alphas).max(), self.betas.max()))
+        """The size of A as far as the run has seen it, the largest coefficient, or `size` where that is larger."""
+        return float(max(np.abs(self.alphas).max(), self.betas.max(), self.size))
 
     @property
     def residual_norm(self) -> float:
@@ -63,9 +64,15 @@ class LanczosProcess:
     `capacity` + 1 of them. Stops by itself when the residual is rounding (breakdown): the Krylov space is then
     invariant. Raises ValueError on a zero start vector, TypeError on an operator that is not declared symmetric,
     FloatingPointError where a coefficient overflows. (Lanczos 1950; Paige 1971)
+
+    `outside` is an orthonormal basis (n, j) that the run stays out of: the operator takes nothing into its span but
+    rounding, which every new vector is freed of; the start vector must be outside already. `size` is what rounding is
+    measured by, where more of |A| is known than such a run can see.
     """
 
-    def __init__(self, operator: LinearOperator, start: Tensor, capacity: int):
+    def __init__(
+        self, operator: LinearOperator, start: Tensor, capacity: int, outside: Tensor | None = None, size: float = 0.0
+    ):
         if not operator.symmetric:
             raise TypeError(f"lanczos needs a symmetric operator, {type(operator).__name__} does not declare itself so")
         if capacity < 1:
@@ -73,7 +80,7 @@ class LanczosProcess:
         length = float(norms(start[:, None])[0])
         if length == 0:
             raise ValueError("the start vector is zero: draw it at random")
-        self.operator = operator
+        self.operator, self._outside, self._size = operator, outside, size
         self.capacity = min(capacity, operator.shape[0])
         # one basis vector a row, so that each is contiguous; seen from outside as columns
         self._rows = torch.empty(self.capacity + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
@@ -98,16 +105,24 @@ class LanczosProcess:
         """The factorization after its first `k` steps."""
         residual = self._rows[k] * self._betas[k - 1]
         return Lanczos(
-            self._rows[:k].T, self._alphas[:k], self._betas[:k], residual, self.invariant and k == self.steps
+            self._rows[:k].T,
+            self._alphas[:k],
+            self._betas[:k],
+            residual,
+            self.invariant and k == self.steps,
+            self._size,
         )
 
     def _step(self) -> None:
         k = self.steps + 1
         product = self.operator.matmat(self._rows[k - 1 : k].T)
         residual, coefficients = project_out(product, self._rows[:k].T)
+        if self._outside is not None:
+            residual, _ = project_out(residual, self._outside)
+            residual, _ = project_out(residual, self._rows[:k].T)
         self._alphas[k - 1] = float(coefficients[-1, 0])
         self._betas[k - 1] = beta = float(norms(residual)[0])
-        scale = max(np.abs(self._alphas[:k]).max(), self._betas[:k].max(), float(norms(product)[0]))
+        scale = max(np.abs(self._alphas[:k]).max(), self._betas[:k].max(), float(norms(product)[0]), self._size)
         if not np.isfinite(scale):
             raise FloatingPointError(f"a Lanczos coefficient in {self.operator.dtype} is not finite: |Av|^2 overflows")
         floor = BREAKDOWN * torch.finfo(self.operator.dtype).eps

@@ -12,6 +12,7 @@ from scalecurv.linalg.restart import thick_restart
 from scalecurv.linalg.ritz import RitzSpace
 
 STREAM = "outer start"
+CHECKS = 4
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,27 @@ def outer_eigenvalues(operator: LinearOperator, seed: int, rtol: float, effort: 
     """Both ends by two Lanczos runs: one finds them, a second one from a fresh start bounds what the first left out.
 
     A single run sees one copy of an eigenvalue at most, so that no bound on a second eigenvalue can be read from it: a
-    check of its own is needed. Where it cannot close every interval the first run goes on by half of its length, and is
-    checked again; each check adds its chance to fail. The tolerance is rtol |value|, or rtol |A| / 10 for a value
-    closer to zero; `noise` bounds what the arithmetic adds to A in norm.
+    check of its own is needed. Where it cannot close every interval the first run goes on by half of its length and is
+    checked again, at last to its end: CHECKS times at most, each with its chance to fail. The tolerance is rtol
+    |value|, or rtol |A| / 10 for a value closer to zero; `noise` bounds what the arithmetic adds to A in norm.
     """
     process = started(operator, seed, min(effort.vectors, effort.steps), STREAM)
     run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity)
-    steps, spent, rounds = run.num_matvecs, 0, 0
+    steps, spent, checks = run.num_matvecs, 0, 0
     while True:
         last = process.finished and steps == process.steps
         afforded = effort.check - spent if last else (effort.check - spent) // 2  # something is left for the last
         if afforded or last:
-            rounds += 1
+            checks += 1
             run = process.first(steps)
             space = _within(operator, run, rtol, effort)
-            sought = Sought(operator, space, ends_of(run, rtol), rtol, noise, rounds)
+            sought = Sought(operator, space, ends_of(run, rtol), rtol, noise, CHECKS)
             found = checked(sought, seed, afforded, patient=last)
             if found.known or last:
                 return _charged(found, spent)
             spent += found.num_matvecs - space.num_matvecs
-        process.advance(min(steps + max(EVERY, steps // 2), process.capacity))
+        further = steps + max(EVERY, steps // 2) if checks < CHECKS - 1 else process.capacity
+        process.advance(min(further, process.capacity))
         steps = process.steps
 
 

@@ -1,6 +1,6 @@
 """What a first Krylov space says of the outermost eigenvalues once a second run has looked for what it left out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.bordered import largest_bounds, smallest_bounds
 from scalecurv.linalg.extremes import DELTA, EVERY, NEAR_ZERO, Ends, ends_of, rounding_of
+from scalecurv.linalg.inner import norms
 from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
@@ -62,7 +63,7 @@ class Sought:
     first: Ends
     rtol: float
     noise: float
-    rounds: int
+    checks: int
 
     def enclosed(self, rest: Lanczos | None, at_best: bool = False) -> Outer:
         """Ritz values of both spaces together, and the bounds around them; `at_best` those that no check can better."""
@@ -79,13 +80,15 @@ class Sought:
         norm = max(abs(float(inner[0])), abs(float(inner[-1])))
         slack = max(rounding_of(norm, self.operator.dtype), self.noise)
         tolerance = Tolerance(self.rtol, NEAR_ZERO * norm)
-        method, doubt = "lanczos, checked by a second run", (1 + self.rounds) * DELTA  # an end's
+        method, doubt = "lanczos, checked by a second run", (1 + self.checks) * DELTA  # an end's
 
         def settled(value: float, lower: float, upper: float) -> Estimate:
-            lower = float(max(min(lower, value), self.first.smallest.lower) - slack)
-            upper = float(min(max(upper, value), self.first.largest.upper) + slack)
-            raw = Estimate(float(value), NAN, lower, upper, 1 - doubt, 1, spent, method, Status.BUDGET)
-            return tolerance.settle(raw, Status.CERTIFIED)
+            low = float(max(min(lower, value), self.first.smallest.lower) - slack)
+            high = float(min(max(upper, value), self.first.largest.upper) + slack)
+            raw = Estimate(float(value), NAN, low, high, 1 - doubt, 1, spent, method, Status.BUDGET)
+            if low <= value <= high:
+                return tolerance.settle(raw, Status.CERTIFIED)
+            return replace(raw, lower=min(low, high, value), upper=max(low, high, value), status=Status.INCONSISTENT)
 
         largest = [settled(value, value, bound) for value, bound in zip(inner[::-1], high, strict=False)]
         smallest = [settled(value, bound, value) for value, bound in zip(inner, low, strict=False)]
@@ -103,9 +106,10 @@ def checked(sought: Sought, seed: int, num_matvecs: int, patient: bool) -> Outer
     n, k = Q.shape
     if k == n:
         return sought.enclosed(None)
-    start = probes(n, seed, STREAM, [0], "gaussian", torch.float64).to(operator.device)
-    inside, _ = project_out(start, Q.double())
-    rest = LanczosProcess(Remainder(operator, Q), inside[:, 0], min(num_matvecs, n - k))
+    start, _ = project_out(probes(n, seed, STREAM, [0], "gaussian", operator.dtype, operator.device), Q)
+    start, _ = project_out((start / norms(start)).to(operator.dtype), Q)
+    size = float(np.abs(sought.space.values).max())
+    rest = LanczosProcess(Remainder(operator, Q), start[:, 0], min(num_matvecs, n - k), Q, size)
     while True:
         rest.advance(rest.steps + EVERY)
         run = rest.first(rest.steps)

@@ -23,7 +23,7 @@ class Tolerance:
 
     def settle(self, estimate: Estimate, status: Status = Status.CONVERGED) -> Estimate:
         """Raise `budget` to `status` where the interval is inside; say so where the floor took over."""
-        if estimate.status is not Status.BUDGET or not estimate.halfwidth <= self.at(estimate.value):
+        if estimate.status is not Status.BUDGET or not 0 <= estimate.halfwidth <= self.at(estimate.value):
             return estimate
         if abs(estimate.value) >= self.floor:
             return replace(estimate, status=status)

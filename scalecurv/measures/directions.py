@@ -15,7 +15,7 @@ from scalecurv.linalg.inner import dots, gram, norms
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.scalar_curvature import scalar_curvature
+from scalecurv.measures.trace import trace_of
 
 
 class NoPlane(Misuse):
@@ -39,8 +39,8 @@ def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Esti
     plane = torch.cat([first, across / sine], dim=1)
     bent = gram(plane, evaluation.double_hessian.matmat(plane)).cpu().numpy()
     facts = gradient_facts(evaluation, double=True)
-    steep = gram(plane, facts.gradient[:, None]).cpu().numpy()
-    value = sectional_curvature_of(bent, np.eye(2) + steep @ steep.T, facts.beta)
+    steep = gram(plane, facts.gradient[:, None])[:, 0].cpu().numpy()
+    value = sectional_curvature_of(bent, np.eye(2), facts.beta, steep)
     return Estimate.exact(float(value), "two hessian products", num_matvecs=2)
 
 
@@ -54,7 +54,7 @@ def ricci_curvature_at(evaluation: Evaluation, u: Tensor, plan: Plan) -> Estimat
     Hu, g = evaluation.double_hessian.matmat(unit), facts.gradient[:, None]
     numbers = (float(dots(a, b)[0]) for a, b in ((unit, Hu), (Hu, Hu), (g, Hu), (g, unit)))
     uhu, squared, ghu, steep = numbers
-    trace = scalar_curvature(evaluation, plan).trace
+    trace = trace_of(evaluation, plan)
     offset = ricci_curvature_of(0.0, facts.ghg, facts.beta, uhu, squared, ghu, 1 + steep**2)
     found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(plan.rtol)
     return replace(found, num_matvecs=found.num_matvecs + 2)

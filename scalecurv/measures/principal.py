@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from scalecurv.curvature.shape_operator import ShapeOperator
-from scalecurv.estimate import Estimate
+from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.sectional_extremes import sectional_extremes
 from scalecurv.linalg.extremes import ROUNDING
 from scalecurv.linalg.outer import Effort, outer_eigenvalues
@@ -23,6 +23,8 @@ from scalecurv.measures.roads import mean_of_planes, planes_at_random, tangent_r
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.measures.slope import slope
 
+CANCELLING = 16 * 2.0**-52  # of what cancels: what rounding may leave of it
+VISIBLE = 1e-9  # of a number: below this nobody sees it
 PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_min")
 
 
@@ -96,12 +98,26 @@ def _of_trace(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     """mean_curvature and ricci_gradient: linear in T, and as well known as it is."""
     facts, trace = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, plan).trace
     along, root = slope(evaluation), facts.beta**0.5
-    mean = trace.affine(root, -root * facts.beta * facts.ghg).judged(plan.rtol)
+    mean = trace.affine(root, -root * facts.beta * facts.ghg)
+    mean = cancelled(mean, root * (abs(trace.value) + abs(facts.beta * facts.ghg))).judged(plan.rtol)
     found = {"mean_curvature": replace(mean, num_matvecs=mean.num_matvecs + 1)}
     if facts.beta == 1:
-        return {**found, "ricci_gradient": Estimate.not_applicable("the gradient is 0 and has no direction")}
-    ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * (along.across + along.uhu**2)).judged(plan.rtol)
+        return {
+            **found,
+            "ricci_gradient": Estimate.not_applicable("the gradient is 0 beside 1"),
+        }
+    squared = along.across + along.uhu**2
+    ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * squared)
+    ricci = cancelled(ricci, facts.beta**2 * (abs(trace.value * along.uhu) + squared)).judged(plan.rtol)
     return {**found, "ricci_gradient": replace(ricci, num_matvecs=ricci.num_matvecs + 1)}
+
+
+def cancelled(estimate: Estimate, size: float) -> Estimate:
+    """A difference of numbers of this size: exact no longer where their rounding shows in it."""
+    slack = CANCELLING * size
+    if estimate.status is not Status.EXACT or slack <= VISIBLE * abs(estimate.value):
+        return estimate
+    return replace(estimate, status=Status.CERTIFIED).widened(slack)
 
 
 def _shares(evaluation: Evaluation, outer: Outer) -> np.ndarray:

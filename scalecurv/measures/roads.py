@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.extremes import UNDERFLOW
 from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.linalg.sequential import FIRST_LOOK, looks
 from scalecurv.measures.convex_form import TangentTerms, convex_form
@@ -14,10 +15,10 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.planes import PlaneTerms
-from scalecurv.measures.scalar_curvature import scalar_curvature
+from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 from scalecurv.measures.scales import difference_floor
 from scalecurv.measures.slope import slope
-from scalecurv.student import mean_estimate
+from scalecurv.student import at_confidence, mean_estimate
 
 CONFIDENCE = 1 - 1e-6  # of the verdict: wide, so that an interval which misses means that something is wrong
 COARSE = 0.1  # of K: as well as a check need know it
@@ -30,12 +31,10 @@ def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estima
     Drawn until the 95 % interval is within a tenth of K, or of what cancels in it, or all of its share is spent.
     """
     found, noise, along = scalar_curvature(evaluation, plan), rounding(evaluation), slope(evaluation)
-    terms, eps = TangentTerms(space, along), torch.finfo(evaluation.problem.dtype).eps
+    terms, slack = TangentTerms(space, along), _slack(evaluation, found)
 
     def curvature(rows: np.ndarray, confidence: float) -> Estimate:
-        T, F = (float(mean) for mean in rows.mean(axis=0))
-        slack = 2 * along.beta * (abs(T) + along.beta * abs(along.uhu)) * noise.trace + along.beta * noise.of_square(F)
-        return convex_form(rows, along, confidence).widened(slack + ROUNDING * eps * along.beta * (T * T + abs(F)))
+        return convex_form(rows, along, confidence).widened(slack)
 
     for m in looks(plan.budget.road):
         rows = evaluation.terms(m, terms, ("tangent terms", plan)) + terms.known
@@ -45,6 +44,15 @@ def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estima
             K = K.with_status(Status.CONVERGED)
             break
     return compared(K, curvature(rows, CONFIDENCE), found.K)
+
+
+def _slack(evaluation: Evaluation, found: ScalarCurvature) -> float:
+    """By how much rounding may set two roads to K apart: that of the products, and of what cancels in K."""
+    noise, along, eps = rounding(evaluation), slope(evaluation), torch.finfo(evaluation.problem.dtype).eps
+    T, F = found.trace.value, found.trace_h2.value
+    of_products = 2 * (abs(T) + along.beta * abs(along.uhu)) * noise.trace + noise.of_square(F)
+    cancelling = T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
+    return along.beta * (of_products + ROUNDING * eps * cancelling) + (UNDERFLOW if cancelling else 0.0)
 
 
 def planes_at_random(evaluation: Evaluation, plan: Plan) -> np.ndarray:
@@ -58,23 +66,22 @@ def mean_of_planes(evaluation: Evaluation, plan: Plan) -> Estimate:
 
     The spread among planes is stderr sqrt(num_samples).
     """
-    facts, found = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, plan)
+    found, noise = scalar_curvature(evaluation, plan), rounding(evaluation)
     rows, P = planes_at_random(evaluation, plan), evaluation.problem.num_params
-    noise, eps = rounding(evaluation), torch.finfo(evaluation.problem.dtype).eps
-    T, F = found.trace.value, found.trace_h2.value
     # what rounding does to K itself: the planes average the curvature of the H that products multiply by
-    slack = 2 * abs(T) * noise.trace + noise.of_square(F) + ROUNDING * eps * (T * T + F)
-    slack *= facts.beta / (P * (P - 1))
+    slack = _slack(evaluation, found) / (P * (P - 1))
 
     def mean(confidence: float) -> Estimate:
         return mean_estimate(rows, f"{len(rows)} random planes", confidence).widened(slack)
 
     quoted = replace(mean(0.95), num_matvecs=2 * len(rows) + noise.num_matvecs)
+    if len(rows) < FIRST_LOOK:  # so few terms, so skewed, have no interval to quote
+        quoted = replace(quoted, lower=-np.inf, upper=np.inf)
     return compared(quoted, mean(CONFIDENCE), found.K.affine(1 / (P * (P - 1)), 0.0))
 
 
 def compared(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
-    """`quoted`, as `inconsistent` where `wide`, its interval at 99.9999 %, and that of `other` do not meet.
+    """`quoted`, as `inconsistent` where its interval and that of `other` at 99.9999 % do not meet; `wide` is the first.
 
     Fewer than 32 terms decide nothing: planes of a Hessian of low rank are so skewed that their interval is a guess.
     """
@@ -84,5 +91,6 @@ def compared(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
     beside = replace(quoted, method=method)
     if quoted.num_samples < FIRST_LOOK:
         return beside
+    other = at_confidence(other, CONFIDENCE)
     apart = wide.lower > other.upper or wide.upper < other.lower
     return beside.with_status(Status.INCONSISTENT) if apart else beside
