@@ -140,11 +140,11 @@ def test_a_file_that_is_no_use_is_said_and_passed_over(tmp_path: Path, write: ob
     folder = write_walk(tmp_path / "run", run)
     write(folder / "step_2.pt")  # type: ignore[operator]
     table, failures = planes(folder)
-    assert table[["before", "step", "after"]].values.tolist() == [[0, 10, 30], [10, 30, 40]]
+    assert table[["before", "step", "after"]].values.tolist() == [[10, 30, 40]]
     assert len(failures) == 1
     assert failures[0].startswith(f"{folder}/step_2.pt")
-    u, v = flat(run[1]) - flat(run[0]), flat(run[3]) - flat(run[1])
-    wanted = sectional(truth_at(run[1], folder / "data.npz"), u, v)
+    u, v = flat(run[3]) - flat(run[1]), flat(run[4]) - flat(run[3])
+    wanted = sectional(truth_at(run[3], folder / "data.npz"), u, v)
     assert table["sectional_curvature"][0] == pytest.approx(wanted, rel=1e-9)
 
 
@@ -157,7 +157,7 @@ def test_where_the_third_is_no_use_that_is_said_and_not_misuse(tmp_path: Path) -
 
 def test_nothing_pickled_is_run(tmp_path: Path) -> None:
     folder = write_walk(tmp_path / "run", walk(3))
-    write_malicious(folder / "step_7.pt", tmp_path / "marker")
+    write_malicious(folder / "step_70.pt", tmp_path / "marker")
     table, failures = planes(folder)
     assert (len(table), len(failures), (tmp_path / "marker").exists()) == (1, 1, False)
     assert "holds pickled code" in failures[0]
@@ -169,7 +169,7 @@ def test_another_size_is_said(tmp_path: Path, step: int, between: int) -> None:
     write_checkpoint(folder / "other.pt", widths=(6, 4, 3), step=step)
     table, failures = planes(folder)
     assert len(table) == 1
-    assert failures == [f"{folder}/step_{between}.pt has neighbours of another size; give the checkpoints of one run"]
+    assert failures == [f"{folder}/step_{between}.pt has neighbours of another shape; give the checkpoints of one run"]
 
 
 def test_weights_without_a_loss_are_said(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from scalecurv.measures.plan import Plan
 from scalecurv.measures.scalar_curvature import scalar_curvature
 
 STREAM = "residual start"
+ROUNDING = 1e-14  # of |H|_F: what is left of H - G where nothing should be
 
 
 def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
@@ -45,6 +46,7 @@ def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
         {"share": Tolerance(plan.rtol, 1.0)},
         plan.budget.residual_probes,
     )["share"]
+    found = replace(found, lower=max(found.lower - ROUNDING, 0.0), upper=found.upper + ROUNDING)
     return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * (steps + found.num_samples))
 
 

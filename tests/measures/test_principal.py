@@ -83,11 +83,11 @@ def test_principal_curvatures_to_half_their_products_to_all_of_the_tolerance(rto
     for quantity in PRINCIPAL:
         assert found[quantity].status is Status.CERTIFIED
         assert found[quantity].halfwidth <= rtol / 2 * max(abs(found[quantity].value), norm / 10)
-        assert found[quantity].confidence == pytest.approx(0.998)
+        assert found[quantity].confidence == pytest.approx(0.995)
     for quantity in ("sectional_max", "sectional_min"):
         assert found[quantity].halfwidth <= rtol * max(abs(found[quantity].value), norm**2 / 10)
         assert found[quantity].status is Status.CERTIFIED
-        assert found[quantity].confidence == pytest.approx(0.996)
+        assert found[quantity].confidence == pytest.approx(0.99)
 
 
 @pytest.mark.parametrize("flat", ["fitted", "quadratic"])
@@ -99,7 +99,7 @@ def test_without_a_slope_principal_curvatures_are_eigenvalues(flat: str) -> None
     for quantity, value in zip(PRINCIPAL, eigenvalues[[0, 1, -2, -1]], strict=True):
         assert holds(found[quantity], value, 0)
     assert found["ricci_gradient"].status is Status.NOT_APPLICABLE
-    assert found["ricci_gradient"].method == "the gradient is 0 and has no direction"
+    assert found["ricci_gradient"].method == "the gradient is 0 beside 1"
     assert holds(found["mean_curvature"], float(eigenvalues.sum()), 1e-9)
 
 

@@ -25,7 +25,7 @@ NAMES = ["1 2", "1 3", "1 -1", "2 3", "2 -1", "3 -1"]
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("name", "loss"), [("relu", "mse"), ("tanh", "cross_entropy"), ("conv", "mse")])
 def test_the_curvature_is_that_of_the_ritz_vectors(name: str, loss: str, dtype: torch.dtype) -> None:
-    """By the dense Hessian and gradient; exact in float64, in float32 inside an interval for the products' rounding."""
+    """By the dense Hessian and gradient; the plane of the eigenvectors is inside the interval."""
     evaluation = Evaluation(problem(name, loss, dtype=dtype), 1)
     found, truth = ritz_planes(evaluation, PLAN), dense_at(evaluation.problem)
     assert list(found) == NAMES
@@ -38,26 +38,22 @@ def test_the_curvature_is_that_of_the_ritz_vectors(name: str, loss: str, dtype: 
         U = space.narrowed(order).basis.double()
         bent, lengths = U.T @ truth.hessian @ U, torch.eye(2) + torch.outer(U.T @ g, U.T @ g)
         wanted = truth.beta * float(torch.linalg.det(bent) / torch.linalg.det(lengths))
-        if dtype == torch.float64:
-            assert plane.value == pytest.approx(wanted, rel=1e-9)
-            assert (plane.status, plane.halfwidth) == (Status.EXACT, 0)
-        else:
-            assert plane.lower <= wanted <= plane.upper
-            slack = truth.beta * abs(space.values[index]).sum() * rounding(evaluation).norm
-            assert plane.halfwidth == pytest.approx(slack, rel=1e-3)
-            assert plane.status in (Status.CERTIFIED, Status.BUDGET)
-            assert (plane.status is Status.CERTIFIED) is plane.within(0.01)
-            assert plane.confidence == 0.99
+        assert plane.value == pytest.approx(wanted, rel=1e-9 if dtype == torch.float64 else 1e-4)
+        top = torch.linalg.eigh(truth.hessian)[1][:, [-r if r > 0 else 0 for r in ranks]]
+        sides = top.T @ truth.hessian @ top, torch.eye(2) + torch.outer(top.T @ g, top.T @ g)
+        assert plane.lower <= truth.beta * float(torch.linalg.det(sides[0]) / torch.linalg.det(sides[1])) <= plane.upper
+        assert plane.status is (Status.CONVERGED if plane.within(0.01) else Status.BUDGET)
+        assert plane.confidence == 0.99
         assert plane.method == f"plane of Ritz vectors {ranks[0]} and {ranks[1]} of H"
         assert plane.num_matvecs == space.num_matvecs + rounding(evaluation).num_matvecs
 
 
-def test_certified_is_within_the_tolerance_of_the_plan() -> None:
+def test_converged_is_within_the_tolerance_of_the_plan() -> None:
     """Its interval is narrow or not, at tolerances around what float32 leaves open."""
     evaluation, seen = Evaluation(problem("relu", dtype=torch.float32)), set()
-    for rtol in (1e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4):
+    for rtol in (1e-7, 1e-6, 1e-5, 1e-4, 1e-2, 1e-1):
         for plane in ritz_planes(evaluation, replace(PLAN, rtol=rtol)).values():
-            assert plane.status is (Status.CERTIFIED if plane.within(rtol) else Status.BUDGET)
+            assert plane.status is (Status.CONVERGED if plane.within(rtol) else Status.BUDGET)
             seen.add((rtol, plane.status))
     assert len(seen) > 6
 

@@ -120,7 +120,7 @@ def test_the_verdict_is_at_six_nines_the_quote_at_95(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("scalecurv.measures.roads.compared", spy)
     A = symmetric(np.linspace(-1, 2, 40))
-    Principal(0.1, 100).ask(Evaluation(quadratic(A, A[0])))
+    Principal(0.1, 600).ask(Evaluation(quadratic(A, A[0])))
     assert seen == [(0.95, 1 - 1e-6)] * 2
 
 

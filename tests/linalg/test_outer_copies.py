@@ -1,0 +1,75 @@
+"""Repeated eigenvalues: the second run must not find the first space again, where what it looks at is 0."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scalecurv.curvature.problem import Problem
+from scalecurv.estimate import Status
+from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.extremes import Ends, ends_of
+from scalecurv.linalg.inner import gram
+from scalecurv.linalg.lanczos import LanczosProcess, lanczos
+from scalecurv.linalg.outer_check import Sought, checked
+from scalecurv.linalg.remainder import Remainder
+from scalecurv.linalg.ritz import RitzSpace
+from scalecurv.measures import Principal
+from scalecurv.measures.evaluation import Evaluation
+from tests.matrices import symmetric
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("seed", range(8))
+def test_linear_regression_has_each_eigenvalue_as_often_as_outputs(seed: int, dtype: torch.dtype) -> None:
+    """H = I x X'X/N at a perfect fit: positive definite, so that a spurious 0 would be the smallest."""
+    rng = torch.Generator().manual_seed(seed)
+    d, D = 2 + seed % 4, 2 + seed % 3
+    model, x = nn.Sequential(nn.Linear(d, D)), torch.randn(26, d, generator=rng)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(torch.randn(p.shape, generator=rng))
+    point = Problem(model.to(dtype), (x.to(dtype), model(x.to(dtype)).detach()), "mse")
+    X = torch.cat([point.x.double(), torch.ones(26, 1, dtype=torch.float64)], dim=1)
+    truth = torch.linalg.eigvalsh(torch.kron(torch.eye(D, dtype=torch.float64), X.T @ X / 26)).flip(0)
+    found = Principal().ask(Evaluation(point)).estimates
+    slack = 1e-13 * float(truth[0])
+    for name, i in (("principal_max", 0), ("principal_max_2", 1), ("principal_min_2", -2), ("principal_min", -1)):
+        assert found[name].status is Status.CERTIFIED
+        assert found[name].lower - slack <= float(truth[i]) <= found[name].upper + slack
+
+
+@pytest.fixture(scope="module")
+def twice() -> Tensor:
+    """Three levels, each of them six times."""
+    return symmetric(np.repeat([3.0, 2.0, 1.0], 6), 4)
+
+
+def test_a_run_stays_out_of_what_it_is_told(twice: Tensor) -> None:
+    """Also where it has nothing but rounding to go on with: it ends, by the size of the whole."""
+    A = DenseOperator(twice)
+    rng = torch.Generator().manual_seed(0)
+    space = RitzSpace.of(lanczos(A, torch.randn(18, generator=rng, dtype=torch.float64), 10))
+    assert len(space.values) == 3  # all there is to see
+    start = torch.randn(18, generator=rng, dtype=torch.float64)
+    start = start - space.basis @ (space.basis.T @ start)
+    rest = LanczosProcess(Remainder(A, space.basis), start, 12, space.basis, 3.0)
+    rest.advance(12)
+    run = rest.first(rest.steps)
+    assert run.invariant
+    assert len(run.alphas) == 3
+    assert float(gram(space.basis, run.basis).abs().max()) < 1e-14
+    assert run.scale == 3.0
+    assert ends_of(run, 0.1).smallest.lower == pytest.approx(1, abs=1e-6)
+
+
+def test_bounds_that_contradict_a_value_are_no_certificate(twice: Tensor) -> None:
+    A = DenseOperator(twice)
+    rng = torch.Generator().manual_seed(0)
+    run = lanczos(A, torch.randn(18, generator=rng, dtype=torch.float64), 10)
+    ends = ends_of(run, 0.1)
+    wrong = Ends(ends.largest, ends.smallest.affine(1.0, 1.5))  # says that nothing lies below 2.5
+    found = checked(Sought(A, RitzSpace.of(run), wrong, 0.1, 0.0, 1), 0, 12, patient=True)
+    assert [v.status for v in found.values][2:] == [Status.INCONSISTENT] * 2
+    for value in found.values:
+        assert value.lower <= value.value <= value.upper
