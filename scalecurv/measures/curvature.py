@@ -29,7 +29,7 @@ class Curvature(PlannedMeasure):
     """
 
     name: ClassVar[str] = "curvature"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = (
         "scalar_curvature",
         "t2_minus_f",

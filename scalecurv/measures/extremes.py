@@ -22,7 +22,7 @@ class Extremes(Measure):
     memory: int = 2 << 30
 
     name: ClassVar[str] = "extremes"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     def ask(self, evaluation: Evaluation) -> Findings:

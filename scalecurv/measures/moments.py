@@ -30,7 +30,7 @@ class Moments(PlannedMeasure):
     """
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def ask(self, evaluation: Evaluation) -> Findings:

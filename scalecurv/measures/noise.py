@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from scalecurv.curvature.saturation import runner_up
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.inner import dots, norms
 from scalecurv.linalg.probes import probes
@@ -12,6 +13,7 @@ from scalecurv.measures.evaluation import Evaluation
 
 STREAM = "spot check"
 VECTORS = 3
+SATURATED = 1e-6  # below this p - p^2 keeps less than ten digits
 CAUTION = 4.0  # |E|_F beyond this times the largest of three |Ev|: 0.8 % of the time for E of rank 1, else less
 
 
@@ -36,10 +38,11 @@ class Rounding:
 def rounding(evaluation: Evaluation) -> Rounding:
     """The spot check: three Gaussian vectors, a product in each arithmetic for each, remembered.
 
-    In float32 the error can be large beside H itself: where a softmax saturates, p - p^2 cancels.
+    In float32 the error can be large beside H itself: where a softmax saturates, p - p^2 cancels. In float64 there is
+    nothing to check against: ulps of |H| are taken for granted, but where every softmax is saturated.
     """
     if evaluation.problem.dtype == torch.float64:
-        return Rounding()
+        return evaluation.once("rounding in double", lambda: _saturated(evaluation))
 
     def compute() -> Rounding:
         problem = evaluation.problem
@@ -55,6 +58,21 @@ def rounding(evaluation: Evaluation) -> Rounding:
         return Rounding(norm, trace, error / size if size else 0.0, 2 * VECTORS)
 
     return evaluation.once("rounding", compute)
+
+
+def _saturated(evaluation: Evaluation) -> Rounding:
+    """Where no sample leaves a second class more than 1e-6, p - p^2 is off by ulps of 1, and H by c |J|_F^2 times that.
+
+    |J|_F^2 = E |J's|^2 over random signs s, one an output.
+    """
+    problem = evaluation.problem
+    if problem.loss.name != "cross_entropy" or runner_up(problem) > SATURATED:
+        return Rounding()
+    rows = problem.num_data * problem.num_outputs
+    signs = probes(rows, evaluation.seed, STREAM, range(VECTORS), device=problem.device)
+    size = problem.scale * float((norms(evaluation.jacobian.rmatmat(signs)) ** 2).max())
+    norm = CAUTION**2 * torch.finfo(torch.float64).eps * size
+    return Rounding(norm, norm, num_matvecs=VECTORS)
 
 
 def noise_floor(evaluation: Evaluation) -> Estimate:

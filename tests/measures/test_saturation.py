@@ -1,0 +1,62 @@
+"""A softmax so sure of itself that float64 cannot tell H from its rounding: wide intervals, no certificate."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.saturation import runner_up
+from scalecurv.estimate import Estimate, Status
+from scalecurv.measures import Extremes, GaussNewton, Principal
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.noise import rounding
+
+X = np.array([[1.0], [-1.3]])
+
+
+def sure(margin: float) -> Problem:
+    """Logits (m x / 2, - m x / 2) of two samples, each of the class that it belongs to."""
+    model = nn.Sequential(nn.Linear(1, 2)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[margin / 2], [-margin / 2]]))
+        model[0].bias.zero_()
+    return Problem(model, (X, np.array([0, 1])), "cross_entropy")
+
+
+def largest(margin: float) -> float:
+    """Of H = sum_i q_i / N (1, -1)(1, -1)' x (x_i, 1)(x_i, 1)', q = p (1 - p) without cancellation."""
+    e = np.exp(-margin * np.abs(X[:, 0]))
+    q = e / (1 + e) ** 2
+    rows = np.hstack([X, np.ones_like(X)])
+    return float(2 * np.linalg.eigvalsh((rows.T * q) @ rows / 2)[-1])
+
+
+def holds(found: Estimate, truth: float) -> bool:
+    return found.lower <= truth * (1 + 1e-12) and truth * (1 - 1e-12) <= found.upper
+
+
+@pytest.mark.parametrize("margin", [5.0, 12.0, 20.0, 30.0, 36.0, 40.0, 100.0])
+def test_no_certificate_is_wrong(margin: float) -> None:
+    truth, evaluation = largest(margin), Evaluation(sure(margin))
+    found = Principal().ask(evaluation).estimates | Extremes().ask(evaluation).estimates
+    slope = 1e-9 + 2 * np.exp(-2 * margin)  # beta is 1 but for the square of the slope
+    assert holds(found["lambda_max"], truth)
+    assert holds(found["principal_max"].widened(slope * truth), truth)
+    for name in ("lambda_max", "principal_max"):
+        assert (found[name].status is Status.CERTIFIED) is (margin <= 20)
+    ggn = GaussNewton().ask(evaluation).estimates["lambda_max_ggn"]
+    assert holds(ggn, truth)
+    assert ggn.status is Status.CERTIFIED  # its factors do not cancel
+
+
+@pytest.mark.parametrize(("margin", "noise"), [(5.0, False), (12.0, False), (20.0, True), (40.0, True)])
+def test_only_what_is_saturated_pays(margin: float, noise: bool) -> None:
+    evaluation = Evaluation(sure(margin))
+    found = rounding(evaluation)
+    assert (found.norm > 0) is noise
+    assert found.num_matvecs == evaluation.total_matvecs == (3 if noise else 0)
+    q = 1 / (1 + np.exp(margin))
+    assert runner_up(sure(margin)) == pytest.approx(q, rel=1e-12)
+    if noise:  # 16 ulps of the mean of |J_i|_F^2 = 2 (x_i^2 + 1), up to chance
+        assert found.norm == pytest.approx(16 * 2.0**-52 * np.mean(2 * (X**2 + 1)), rel=0.9)
