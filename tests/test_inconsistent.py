@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scalecurv.estimate import Status
 from scalecurv.query import open_store
 from tests.commands import analyze
 from tests.runs import write_run
@@ -16,9 +17,6 @@ def test_what_is_inconsistent_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("scalecurv.measures.gauss_newton.euler_bounds", lambda *_: huge)
     result = analyze(write_run(tmp_path / "run"), tmp_path / "store", "--measure", "gradient,gauss_newton")
     assert (result.exit_code, result.stdout.split()[:4]) == (0, ["3", "of", "3", "checkpoint(s)"])
-    assert result.stderr.splitlines()[3:] == [
-        "lambda_max_ggn is inconsistent at 3 of 3: Two roads to this number do not meet: believe neither, try --dtype "
-        "float64, and report it."
-    ]
+    assert result.stderr.splitlines()[3:] == [f"lambda_max_ggn is inconsistent at 3 of 3: {Status.INCONSISTENT.advice}"]
     rows = open_store(tmp_path / "store").sql("select quantity from estimates where status = 'inconsistent'")
     assert rows["quantity"].tolist() == ["lambda_max_ggn"] * 3
