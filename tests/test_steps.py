@@ -200,3 +200,13 @@ def test_fewer_than_three_are_misuse(tmp_path: Path, count: int) -> None:
 def test_a_gpu_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"^--device cuda but torch sees 0 GPU"):
         planes_of_steps([write_walk(tmp_path / "run", walk(3))], SAID, Arithmetic("float64", "cuda"))
+
+
+def test_the_same_number_of_weights_in_another_shape_is_said(tmp_path: Path) -> None:
+    """3-8-1 and 3-2-8-1 have 41 each."""
+    for step, widths in ((0, (3, 8, 1)), (1, (3, 8, 1)), (2, (3, 2, 8, 1))):
+        write_checkpoint(tmp_path / f"step_{step}.pt", widths=widths, step=step)
+    np.savez(tmp_path / "data.npz", x=np.ones((4, 3)), y=np.ones((4, 1)))
+    table, failures = planes(tmp_path, data=str(tmp_path / "data.npz"), loss="mse", activation="relu")
+    assert len(table) == 0
+    assert failures == [f"{tmp_path}/step_1.pt has neighbours of another shape; give the checkpoints of one run"]

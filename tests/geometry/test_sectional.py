@@ -89,3 +89,18 @@ def test_signs_of_saddles_bowls_and_cylinders() -> None:
         6,
     ]
     assert float(sectional_curvature_of(np.array([[1.0, 2.0], [2.0, 4.0]]), flat, 1.0)) == 0
+
+
+def test_the_slope_may_be_given_apart() -> None:
+    """det(U'U + ss') for any u, v: the same as the metric's own Gram matrix."""
+    rng = np.random.default_rng(4)
+    H, U, g = rng.standard_normal((7, 7)), rng.standard_normal((7, 2)), rng.standard_normal(7)
+    H, beta = H + H.T, 1 / (1 + g @ g)
+    whole = sectional_curvature_of(U.T @ H @ U, U.T @ U + np.outer(U.T @ g, U.T @ g), beta)
+    assert sectional_curvature_of(U.T @ H @ U, U.T @ U, beta, U.T @ g) == pytest.approx(whole, rel=1e-12)
+
+
+def test_no_slope_is_too_steep() -> None:
+    """1 + a^2 + b^2 where (1 + a^2)(1 + b^2) - a^2 b^2 has lost every digit."""
+    found = sectional_curvature_of(np.diag([2.0, 3.0]), np.eye(2), 0.5, np.array([3e9, 4e9]))
+    assert found == pytest.approx(3 / 25e18, rel=1e-14)

@@ -11,7 +11,8 @@ from scalecurv.linalg.dense import DenseOperator
 from scalecurv.linalg.extremes import Ends, ends_of
 from scalecurv.linalg.inner import gram
 from scalecurv.linalg.lanczos import LanczosProcess, lanczos
-from scalecurv.linalg.outer_check import Sought, checked
+from scalecurv.linalg.outer import CHECKS, Effort, outer_eigenvalues
+from scalecurv.linalg.outer_check import Outer, Sought, checked
 from scalecurv.linalg.remainder import Remainder
 from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.measures import Principal
@@ -73,3 +74,40 @@ def test_bounds_that_contradict_a_value_are_no_certificate(twice: Tensor) -> Non
     assert [v.status for v in found.values][2:] == [Status.INCONSISTENT] * 2
     for value in found.values:
         assert value.lower <= value.value <= value.upper
+
+
+def test_nothing_but_rounding_ends_a_check_at_once() -> None:
+    """A of rank one: outside the first space A is 0, and its rounding is measured by |A|."""
+    A = DenseOperator(symmetric(np.r_[3.0, np.zeros(19)], 5))
+    rng = torch.Generator().manual_seed(1)
+    run = lanczos(A, torch.randn(20, generator=rng, dtype=torch.float64), 10)
+    found = checked(Sought(A, RitzSpace.of(run), ends_of(run, 0.1), 0.1, 0.0, 1), 0, 12, patient=True)
+    assert found.num_matvecs == run.num_matvecs + 1
+    assert found.known
+
+
+def test_ritz_vectors_come_from_both_runs(twice: Tensor) -> None:
+    """The second copies are in the second run's space alone."""
+    A = DenseOperator(twice)
+    found = outer_eigenvalues(A, 3, 1e-3, Effort(12, 12, 12))
+    U = found.vectors
+    values = torch.tensor([v.value for v in found.values], dtype=torch.float64)
+    torch.testing.assert_close(values, torch.tensor([3.0, 3, 1, 1], dtype=torch.float64))
+    torch.testing.assert_close(twice @ U, U * values, rtol=0, atol=1e-10)
+    torch.testing.assert_close(U.T @ U, torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-10)
+
+
+def test_no_more_checks_than_the_confidence_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far the first run can go."""
+    seen: list[int] = []
+
+    def counted(sought: Sought, seed: int, steps: int, patient: bool) -> Outer:
+        seen.append(len(sought.space.coupling))
+        return checked(sought, seed, steps, patient)
+
+    monkeypatch.setattr("scalecurv.linalg.outer.checked", counted)
+    levels = np.r_[50.0, 49, np.linspace(-1, 1, 600), -49, -49.0000001]
+    levels[2:-2] *= 40
+    outer_eigenvalues(DenseOperator(torch.diag(torch.from_numpy(levels))), 0, 1e-4, Effort(100, 60, 100))
+    assert len(seen) <= CHECKS
+    assert seen[-1] == 100

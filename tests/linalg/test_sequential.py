@@ -95,3 +95,8 @@ def test_settling_raises_budget_and_nothing_else() -> None:
         said = sure.with_status(other)
         assert Tolerance(1e-3).settle(said) is said
         assert Tolerance(1e-3, 10.0).settle(said) is said
+
+
+def test_an_interval_turned_inside_out_meets_no_tolerance() -> None:
+    wrong = Estimate.enclosed(1.0, 1.1, 0.9, "", Status.BUDGET)
+    assert Tolerance(0.5).settle(wrong) is wrong

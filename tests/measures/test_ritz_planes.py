@@ -14,7 +14,7 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.ritz_planes import ritz_planes
+from scalecurv.measures.ritz_planes import _gaps, ritz_planes
 from tests.matrices import symmetric
 from tests.networks import dense_at, problem
 
@@ -84,3 +84,17 @@ def test_small_spaces_name_what_they_have(levels: list[float], names: list[str])
     assert list(found) == names
     if names:
         assert found["1 2"].value == pytest.approx(levels[0] * levels[1], rel=1e-12)
+
+
+def test_the_gap_is_that_to_the_nearest() -> None:
+    assert _gaps(np.array([0.0, 1.0, 3.0, 3.5])).tolist() == [1.0, 1.0, 0.5, 0.5]
+    assert _gaps(np.array([2.0])).tolist() == [np.inf]
+
+
+def test_single_precision_leaves_more_open() -> None:
+    """By beta (|theta_i| + |theta_j|) times what rounding adds to H, at least."""
+    evaluation = Evaluation(problem("relu", dtype=torch.float32), 1)
+    values, noise = krylov_run(evaluation, PLAN).space.values, rounding(evaluation).norm
+    found, beta = ritz_planes(evaluation, PLAN), gradient_facts(evaluation, double=True).beta
+    g2 = gradient_facts(evaluation).grad_norm ** 2
+    assert found["1 2"].halfwidth >= beta * abs(values[[-1, -2]]).sum() * noise / (1 + g2)
