@@ -18,6 +18,7 @@ from scalecurv.measures.noise import rounding
 from scalecurv.measures.principal import CANCELLING, cancelled
 from scalecurv.measures.roads import CONFIDENCE, ROUNDING, _slack, compared
 from scalecurv.measures.scalar_curvature import scalar_curvature
+from scalecurv.measures.slope import slope
 from scalecurv.student import at_confidence
 from tests.matrices import symmetric
 from tests.networks import problem
@@ -55,9 +56,12 @@ def test_the_slack_holds_what_single_precision_does() -> None:
     evaluation = Evaluation(problem("relu", dtype=torch.float32))
     found, noise = scalar_curvature(evaluation, Principal().plan), rounding(evaluation)
     beta = gradient_facts(evaluation, double=True).beta
-    least = beta * (2 * abs(found.trace.value) * noise.trace + noise.of_square(found.trace_h2.value))
-    T, F = found.trace.value, found.trace_h2.value
-    assert _slack(evaluation, found) >= least + beta * ROUNDING * 2.0**-23 * (T * T + F) > least > 0
+    T, F, along = found.trace.value, found.trace_h2.value, slope(evaluation)
+    of_products = 2 * (abs(T) + beta * abs(along.uhu)) * noise.trace + noise.of_square(F)
+    cancelling = T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
+    assert of_products > 0
+    wanted = beta * (of_products + ROUNDING * 2.0**-23 * cancelling)
+    assert _slack(evaluation, found) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("matvecs", [24, 100])
