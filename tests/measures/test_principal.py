@@ -121,7 +121,7 @@ def same(a: Findings, b: Findings) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_same_seed_same_bits_whatever_was_asked_before(dtype: torch.dtype) -> None:
-    for name in ("relu", "tanh") if dtype == torch.float64 else ("tanh",):
+    for name in ("relu",) if dtype == torch.float64 else ("tanh",):
         point, measure = problem(name, dtype=dtype), Principal(0.05, 100)
         alone, evaluation = measure.ask(Evaluation(point, 3)), Evaluation(point, 3)
         for other in (Extremes(0.001, 100), Moments(0.05, 200), Curvature(0.2, 100)):
@@ -203,8 +203,8 @@ def test_in_little_memory_everything_still_holds(vectors: int) -> None:
     """4 and 8 vectors at a time."""
     A, g = steep()
     kappa = shape_of(A, g)[0]
-    for seed in range(3):
-        found = Principal(0.02, 400, vectors * 30 * 8).ask(Evaluation(quadratic(A, g), seed))
+    for seed in range(2):
+        found = Principal(0.05, 200, vectors * 30 * 8).ask(Evaluation(quadratic(A, g), seed))
         for quantity, value in zip(PRINCIPAL, kappa[[0, 1, -2, -1]], strict=True):
             assert holds(found.estimates[quantity], value, 0)
         assert len(found.arrays["principal_values"]) <= max(4, vectors // 6)  # half is for the space of H
@@ -225,8 +225,8 @@ def test_what_is_made_of_a_known_trace_may_be_known_less_well() -> None:
     A = symmetric(np.concatenate([[20.0], np.linspace(-1, 1.1, 59)]))  # most of the trace is along the slope
     g = 3 * torch.linalg.eigh(A)[1][:, -1]
     fell = {"mean_curvature": 0, "ricci_gradient": 0}
-    for rtol in (0.3, 0.2, 0.1):
-        for seed in range(4):
+    for rtol in (0.3, 0.1):
+        for seed in range(3):
             evaluation, measure = Evaluation(quadratic(A, g), seed), Principal(rtol, 100)
             found, trace = measure.ask(evaluation).estimates, scalar_curvature(evaluation, measure.plan).trace
             for quantity in fell:
