@@ -15,7 +15,7 @@ class Budget:
     """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
 
     At an exact fit the bounds take six more. `spectrum`, `principal` and `gauss_newton` have budgets of their own, of
-    the same size: 1 + `lanczos` + `outer_check` + `road` + 2 `planes`, and `ggn_steps` + `ggn_probes` +
+    the same size: 1 + `lanczos` + `outer_check` + `check_probes` + 2 `planes`, and `ggn_steps` + `ggn_probes` +
     2 (`residual_steps` + `residual_probes`). The Jacobian's products are bounded by memory.
     """
 
@@ -45,8 +45,8 @@ class Budget:
         return min(40, max(1, self.max_matvecs // 16))
 
     @property
-    def road(self) -> int:
-        """Probes of the second road to the scalar curvature."""
+    def check_probes(self) -> int:
+        """Probes of the cross-check of the scalar curvature."""
         return min(128, max(3, self.max_matvecs // 8))
 
     @property
@@ -61,6 +61,7 @@ class Budget:
 
     @property
     def ggn_probes(self) -> int:
+        """Probes of its trace outside the space of that run."""
         return max(2, self.probes // 2)
 
     @property
@@ -70,6 +71,7 @@ class Budget:
 
     @property
     def residual_probes(self) -> int:
+        """Probes of |H - G|_F^2 outside the space of that run, two products each."""
         return max(2, self.probes // 4)
 
     def vectors(self, memory: int, vector_bytes: int) -> int:

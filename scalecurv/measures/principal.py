@@ -12,6 +12,7 @@ from scalecurv.geometry.sectional_extremes import sectional_extremes
 from scalecurv.linalg.extremes import ROUNDING
 from scalecurv.linalg.outer import Effort, outer_eigenvalues
 from scalecurv.linalg.outer_check import Outer
+from scalecurv.measures.cross_check import curvature_check, mean_of_planes, planes_at_random
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.measure import Findings
@@ -19,7 +20,6 @@ from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.ritz_planes import ritz_planes
-from scalecurv.measures.roads import mean_of_planes, planes_at_random, tangent_road
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.measures.slope import slope
 
@@ -67,7 +67,7 @@ class Principal(PlannedMeasure):
                 "sectional_mean": mean_of_planes(evaluation, plan),
                 "sectional_ritz": planes.pop("1 2", Estimate.not_applicable("H has one Ritz vector alone")),
                 **_of_trace(evaluation, plan),
-                "scalar_curvature_convex": tangent_road(evaluation, plan, outer.space),
+                "scalar_curvature_convex": curvature_check(evaluation, plan, outer.space),
             },
             {
                 "principal_values": outer.space.values,
@@ -87,7 +87,7 @@ def _outer(evaluation: Evaluation, plan: Plan) -> Outer:
     problem, facts, noise = evaluation.problem, gradient_facts(evaluation, double=True), rounding(evaluation)
     A = ShapeOperator(evaluation.hessian, facts.gradient)
     vectors = plan.budget.vectors(plan.memory // 2, problem.num_params * problem.dtype.itemsize)
-    steep = 2 * ROUNDING * float(np.finfo(str(problem.dtype).removeprefix("torch.")).eps) * facts.gh2g**0.5
+    steep = 2 * ROUNDING * torch.finfo(problem.dtype).eps * facts.gh2g**0.5
     effort = Effort(plan.budget.lanczos, plan.budget.outer_check, vectors)
     found = outer_eigenvalues(A, evaluation.seed, plan.rtol / 2, effort, A.root * (noise.norm + steep))
     values = tuple(replace(v, num_matvecs=v.num_matvecs + noise.num_matvecs) for v in found.values)

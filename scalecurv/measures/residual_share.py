@@ -3,8 +3,6 @@
 import math
 from dataclasses import replace
 
-import numpy as np
-
 from scalecurv.curvature.residual import ResidualOperator
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg import hutchinson
@@ -66,6 +64,6 @@ def share_of(square: Estimate, whole: Estimate) -> Estimate:
     stderr = square.stderr / (2 * whole.value * value) if value else NAN
     confidence = max(0.0, square.confidence + whole.confidence - 1)
     return replace(
-        square, value=value, stderr=float(np.float64(stderr)), lower=lower, upper=upper, confidence=confidence,
+        square, value=value, stderr=stderr, lower=lower, upper=upper, confidence=confidence,
         method="deflated hutchinson",
     )  # fmt: skip

@@ -142,7 +142,7 @@ def test_products_beyond_those_of_the_other_measures(name: str, matvecs: int, me
     before = evaluation.total_matvecs
     found = Principal(1e-4, matvecs, memory).ask(evaluation)
     spent = evaluation.total_matvecs - before
-    assert spent <= 1 + budget.lanczos + budget.outer_check + budget.road + 2 * budget.planes
+    assert spent <= 1 + budget.lanczos + budget.outer_check + budget.check_probes + 2 * budget.planes
     rows = found.estimates
     assert len(found.arrays["sectional_planes"]) == budget.planes
     assert rows["sectional_mean"].num_matvecs == 2 * budget.planes
@@ -150,7 +150,7 @@ def test_products_beyond_those_of_the_other_measures(name: str, matvecs: int, me
     assert {rows[q].num_matvecs for q in (*PRINCIPAL, "sectional_max", "sectional_min")} == {outer}
     assert outer <= budget.lanczos + budget.outer_check
     road = rows["scalar_curvature_convex"]
-    assert road.num_samples <= budget.road
+    assert road.num_samples <= budget.check_probes
     assert road.num_matvecs <= budget.lanczos + road.num_samples + 1
     if memory > 1 << 20:  # one vector a step
         assert road.num_matvecs == len(found.arrays["principal_values"]) + road.num_samples + 1

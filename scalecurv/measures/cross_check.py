@@ -1,4 +1,4 @@
-"""Other roads to the scalar curvature, each with its own products: where they do not meet, something is wrong."""
+"""The scalar curvature cross-checked by other formulas and products: where they do not meet, something is wrong."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ COARSE = 0.1  # of K: as well as a check need know it
 ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two roads may differ
 
 
-def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estimate:
+def curvature_check(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estimate:
     """K by the convex form, from probes and a Krylov space that no other number rests on; beside scalar_curvature.
 
     Drawn until the 95 % interval is within a tenth of K, or of what cancels in it, or all of its share is spent.
@@ -36,7 +36,7 @@ def tangent_road(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estima
     def curvature(rows: np.ndarray, confidence: float) -> Estimate:
         return convex_form(rows, along, confidence).widened(slack)
 
-    for m in looks(plan.budget.road):
+    for m in looks(plan.budget.check_probes):
         rows = evaluation.terms(m, terms, ("tangent terms", plan)) + terms.known
         K = replace(curvature(rows, 0.95), num_matvecs=space.num_matvecs + m + 1 + noise.num_matvecs)
         T, F = rows.mean(axis=0)

@@ -10,9 +10,9 @@ from quadratic import quadratic
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.sequential import FIRST_LOOK
 from scalecurv.measures import Principal
+from scalecurv.measures.cross_check import compared, mean_of_planes, planes_at_random
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
-from scalecurv.measures.roads import compared, mean_of_planes, planes_at_random
 from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 from tests.matrices import symmetric
 from tests.networks import oracle, problem
@@ -61,7 +61,7 @@ def shifted(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
         by = shift * abs(found.K.value)
         return replace(found, K=found.K.affine(1.0, by))
 
-    monkeypatch.setattr("scalecurv.measures.roads.scalar_curvature", wrong)
+    monkeypatch.setattr("scalecurv.measures.cross_check.scalar_curvature", wrong)
 
 
 @pytest.mark.parametrize("shift", [-500.0, -1e-4, 1e-4, 500.0])
@@ -87,7 +87,7 @@ def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch)
     def wrong(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
         return replace(scalar_curvature(evaluation, plan), K=Estimate.exact(K, "wrong"))
 
-    monkeypatch.setattr("scalecurv.measures.roads.scalar_curvature", wrong)
+    monkeypatch.setattr("scalecurv.measures.cross_check.scalar_curvature", wrong)
     found = Principal(0.05, 1000).ask(Evaluation(problem("relu"))).estimates
     assert found["scalar_curvature_convex"].status is Status.INCONSISTENT
 
@@ -118,7 +118,7 @@ def test_the_verdict_is_at_six_nines_the_quote_at_95(monkeypatch: pytest.MonkeyP
         assert wide.halfwidth > quoted.halfwidth
         return compared(quoted, wide, other)
 
-    monkeypatch.setattr("scalecurv.measures.roads.compared", spy)
+    monkeypatch.setattr("scalecurv.measures.cross_check.compared", spy)
     A = symmetric(np.linspace(-1, 2, 40))
     Principal(0.1, 600).ask(Evaluation(quadratic(A, A[0])))
     assert seen == [(0.95, 1 - 1e-6)] * 2

@@ -12,11 +12,11 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.sequential import FIRST_LOOK
 from scalecurv.measures import Principal
+from scalecurv.measures.cross_check import CONFIDENCE, ROUNDING, _slack, compared
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.principal import CANCELLING, cancelled
-from scalecurv.measures.roads import CONFIDENCE, ROUNDING, _slack, compared
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.measures.slope import slope
 from scalecurv.student import at_confidence
