@@ -5,20 +5,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
 from scalecurv import __version__
 from scalecurv.errors import CheckpointError, Misuse, StoreError
-from scalecurv.formats import FORMATS
 from scalecurv.options import absolute_arguments, analysis_options, sweep_of
 from scalecurv.planes_options import planes_of, planes_options
 from scalecurv.rank_options import rank_of, rank_options
+from scalecurv.store_commands import STORE_COMMANDS, say
 
 FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130
-_PATH = click.Path(path_type=Path)
 
 
 class _Commands(click.Group):
@@ -28,19 +26,19 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except Misuse as error:
-            _say(f"scalecurv: {error}")
+            say(f"scalecurv: {error}")
             ctx.exit(MISUSE)
         except (StoreError, CheckpointError) as error:
-            _say(f"scalecurv: {error}")
+            say(f"scalecurv: {error}")
             ctx.exit(FAILED)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            _say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")
+            say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")
             ctx.exit(INTERRUPTED)
         except Exception:  # not to hide it: to print it whole, and to exit with a code of its own
             traceback.print_exc()
-            _say("scalecurv: this is a bug, please report it; what was finished is stored")
+            say("scalecurv: this is a bug, please report it; what was finished is stored")
             ctx.exit(BUG)
 
 
@@ -66,7 +64,7 @@ def analyze(**params: Any) -> None:
     sweep = sweep_of(params)
     work = plan(sweep)
     for reason in work.mended.values():
-        _say(f"{reason}; it is set aside, and its work done again")
+        say(f"{reason}; it is set aside, and its work done again")
     if params["dry_run"]:
         from scalecurv.engine.dispatch import chosen_engine
 
@@ -94,12 +92,12 @@ def analyze(**params: Any) -> None:
     good = len(outcomes) - len(failed)
     click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
     for name, count in unmet(outcomes).items():
-        _say(f"{name} is wider than --rtol at {count} of {len(outcomes)}; more --max-matvecs narrow its interval")
+        say(f"{name} is wider than --rtol at {count} of {len(outcomes)}; more --max-matvecs narrow its interval")
     for name, count in inconsistent(outcomes).items():
-        _say(f"{name} is inconsistent at {count} of {len(outcomes)}: {Status.INCONSISTENT.advice}")
+        say(f"{name} is inconsistent at {count} of {len(outcomes)}: {Status.INCONSISTENT.advice}")
     for outcome in failed:
         reason = outcome.error or "some measure failed, its rows say why"
-        _say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")
+        say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")
     if failed:
         sys.exit(FAILED)
 
@@ -148,61 +146,13 @@ def planes(**params: Any) -> None:
     table, failures = planes_of(params)
     click.echo(render(table, params["form"]), nl=False)
     for reason in failures:
-        _say(f"failed: {reason}")
+        say(f"failed: {reason}")
     if failures:
         sys.exit(FAILED)
 
 
-@main.command()
-@click.argument("store", type=_PATH)
-@click.argument("sql")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-def query(store: Path, sql: str, form: str) -> None:
-    """Run SQL over STORE's tables: results, estimates, checkpoints, arrays, tasks, provenance, files.
-
-    Example: scalecurv query results "select step, trace, trace_stderr from results order by step"
-    """
-    from scalecurv.formats import render
-    from scalecurv.query import open_store
-
-    opened = open_store(store)
-    for reason in opened.broken.values():
-        _say(f"left out: {reason}")
-    rendered = render(opened.sql(sql), form)
-    if isinstance(rendered, bytes) and sys.stdout.isatty():
-        raise Misuse("parquet is binary; send it to a file: scalecurv query ... --format parquet > results.parquet")
-    click.echo(rendered, nl=False)
-
-
-@main.command()
-@click.argument("store", type=_PATH)
-def show(store: Path) -> None:
-    """Print what STORE holds: counts, tasks, and the main numbers with their intervals.
-
-    Example: scalecurv show results
-    """
-    from scalecurv.query import open_store
-    from scalecurv.summary import summary
-
-    click.echo(summary(open_store(store)), nl=False)
-
-
-@main.command()
-@click.argument("store", type=_PATH)
-@click.argument("picture", type=_PATH)
-def plot(store: Path, picture: Path) -> None:
-    """Draw loss, trace, lambda_max, K and rank over training steps into PICTURE (.png, .pdf, .svg).
-
-    Example: scalecurv plot results curvature.png
-    """
-    from scalecurv.plot import plot_run
-    from scalecurv.query import open_store
-
-    plot_run(open_store(store), picture)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+for command in STORE_COMMANDS:
+    main.add_command(command)
 
 
 @contextmanager
@@ -218,6 +168,6 @@ def _progress(length: int) -> Iterator[Callable[[Any], None]]:
     def line(outcome: Any) -> None:
         nonlocal count
         count += 1
-        _say(f"{count}/{length} {outcome.status} {outcome.path}")
+        say(f"{count}/{length} {outcome.status} {outcome.path}")
 
     yield line

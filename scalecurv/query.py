@@ -15,6 +15,7 @@ from scalecurv.errors import Misuse
 from scalecurv.geometry.chain import VERDICTS, chain_status
 from scalecurv.quantities import QUANTITIES
 from scalecurv.spectra import spectral_rule
+from scalecurv.store.frames import best_of, plain
 from scalecurv.store.reader import read_store
 from scalecurv.store.schema import NO_STEP
 
@@ -33,7 +34,7 @@ class Store:
 
     def table(self, name: str) -> pd.DataFrame:
         """One table as it rests: checkpoints, estimates, arrays, tasks, provenance or files."""
-        frame = self._tables[name].copy()
+        frame = plain(self._tables[name])
         if "step" in frame:
             frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
         return frame
@@ -58,9 +59,7 @@ class Store:
         One that did not fail, of the latest version of its measure, from the most products, and then the newest: a
         coarse run never hides a fine one, and the choice never looks at the values.
         """
-        order = self._tables["estimates"].assign(good=self._tables["estimates"]["status"] != "failed")
-        order = order.sort_values(["good", "version", "num_matvecs", "created"], kind="stable").drop(columns="good")
-        return order.drop_duplicates([*IDENTITY, "quantity", "component"], keep="last")
+        return plain(self._chosen)
 
     def sql(self, query: str) -> pd.DataFrame:
         """Any SQL of DuckDB over `results` and the tables; raises Misuse with DuckDB's own first line."""
@@ -83,34 +82,55 @@ class Store:
         return connection
 
     @cached_property
+    def _chosen(self) -> pd.DataFrame:
+        rows = self._tables["estimates"]
+        rows = rows.assign(good=rows["status"] != "failed")
+        best = best_of(rows, [*IDENTITY, "quantity", "component"], ["good", "version", "num_matvecs", "created"])
+        return best.drop(columns="good")
+
+    @cached_property
     def _results(self) -> pd.DataFrame:
         """Checkpoints beside their chosen estimates, component "" only; `partial` where one of these failed."""
         checkpoints = self.table("checkpoints")
-        chosen = self.chosen()
+        chosen = self._chosen
         chosen = chosen[chosen["component"] == ""]
-        broken = pd.MultiIndex.from_frame(chosen.loc[chosen["status"] == "failed", IDENTITY])
+        failed = chosen["status"] == "failed"
+        broken = pd.MultiIndex.from_frame(plain(chosen.loc[failed, IDENTITY]))
         mixed = pd.MultiIndex.from_frame(checkpoints[IDENTITY]).isin(broken) & (checkpoints["status"] != "failed")
         checkpoints["status"] = checkpoints["status"].mask(mixed, "partial")
-        chosen = chosen[chosen["status"] != "failed"]
-        wide = chosen.pivot(index=IDENTITY, columns="quantity", values=list(PARTS_OF_ESTIMATE.values()))
-        columns: dict[str, Any] = {}
-        for quantity in QUANTITIES:
-            for suffix, part in PARTS_OF_ESTIMATE.items():
-                present = (part, quantity.name) in wide.columns
-                series = wide[(part, quantity.name)] if present else pd.Series(float("nan"), index=wide.index)
-                series = series.astype("float64")
-                if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
-                    series = series.where(np.isfinite(series)).astype("Int64")
-                columns[quantity.name + suffix] = series
-        numbers = pd.DataFrame(columns, index=wide.index).reset_index()
         keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
-        joined = checkpoints[keep].merge(numbers, how="left", on=IDENTITY).rename(columns={"path": "checkpoint"})
-        verdicts = chosen[chosen["quantity"].str.startswith("chain_")].groupby(IDENTITY)["method"].agg(chain_verdict)
-        joined = joined.merge(verdicts.rename("chain_status").astype("string"), how="left", on=IDENTITY)
+        joined = checkpoints[keep].merge(_wide(chosen[~failed]), how="left", on=IDENTITY)
+        joined = joined.rename(columns={"path": "checkpoint"})
         joined.insert(joined.columns.get_loc("status") + 1, "chain_status", joined.pop("chain_status"))
         failed = joined["status"] == "failed"
         joined["num_params"] = joined["num_params"].astype("Int64").mask(failed)
         return joined.sort_values(["run", "step", "checkpoint"], kind="stable", ignore_index=True)
+
+
+def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
+    """A row an identity, four columns a quantity, and what the links of the chain say together."""
+    grouped = chosen.groupby(IDENTITY, observed=True)
+    identities = grouped.size().index
+    rows, columns = grouped.ngroup().to_numpy(), chosen["quantity"].cat.codes.to_numpy()
+    known = list(chosen["quantity"].cat.categories)
+    wide: dict[str, Any] = {}
+    for suffix, part in PARTS_OF_ESTIMATE.items():
+        grid = np.full((len(identities), len(known)), np.nan)
+        grid[rows, columns] = chosen[part].to_numpy()
+        for quantity in QUANTITIES:
+            numbers = grid[:, known.index(quantity.name)] if quantity.name in known else np.full(len(grid), np.nan)
+            if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
+                wide[quantity.name + suffix] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan)).astype(
+                    "Int64"
+                )
+            else:
+                wide[quantity.name + suffix] = numbers
+    ordered = [quantity.name + suffix for quantity in QUANTITIES for suffix in PARTS_OF_ESTIMATE]
+    numbers = pd.DataFrame({name: wide[name] for name in ordered})
+    links = chosen[chosen["quantity"].isin([name for name in known if name.startswith("chain_")])]
+    verdicts = links.groupby(IDENTITY, observed=True)["method"].agg(chain_verdict).rename("chain_status")
+    frame = pd.concat([plain(identities.to_frame(index=False)), numbers], axis=1)
+    return frame.merge(plain(verdicts.reset_index()).astype({"chain_status": "string"}), how="left", on=IDENTITY)
 
 
 def chain_verdict(methods: "pd.Series[str]") -> str:

@@ -14,6 +14,7 @@ from scalecurv.engine.dispatch import Resources, check_device, run
 from scalecurv.engine.unit import Analyst, failure
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.record import FileStamp, Outcome
+from scalecurv.store.compact import compact_if_many
 from scalecurv.store.reader import Contents, read_store, set_aside
 from scalecurv.store.writer import prepare_store, write_part
 
@@ -73,12 +74,14 @@ def execute(sweep: Sweep, plan: Plan, on_outcome: Callable[[Outcome], None]) -> 
     prepare_store(sweep.store)
     for path in plan.mended:
         set_aside(path)
+    compact_if_many(sweep.store)
     if not plan.todo:
         return
     analyst = Analyst(plan.task, sweep.request, sweep.arithmetic, plan.known)
     for outcome in _outcomes(run(analyst, plan.todo, sweep.resources), plan.task.id, sweep.request.seed):
         write_part(sweep.store, outcome)
         on_outcome(outcome)
+        compact_if_many(sweep.store)
 
 
 def _outcomes(news: Iterator[Done | Lost], task_id: str, seed: int) -> Iterator[Outcome]:

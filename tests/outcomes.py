@@ -10,10 +10,8 @@ import pandas as pd
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.record import FileStamp, Outcome, Record, digest
-from scalecurv.store.image import Tables, decode, empty_tables, encode
-from scalecurv.store.reader import INDEX
-from scalecurv.store.schema import TABLES
-from scalecurv.store.writer import PARTS, prepare_store, write_atomically, write_part
+from scalecurv.store.frames import Tables
+from scalecurv.store.writer import prepare_store, write_part
 
 TASK = {
     "data_path": "/data/digits.npz",
@@ -88,16 +86,6 @@ def store_of(folder: Path, *outcomes: Outcome) -> Path:
     for one in outcomes:
         write_part(folder, one)
     return folder
-
-
-def compact(store: Path) -> None:
-    """All parts in the index, each row of it twice over, and the parts gone."""
-    parts = sorted((store / PARTS).glob("*.h5"))
-    tables = [empty_tables(), *(decode(path) for path in [*parts, *parts])]
-    merged = {name: pd.concat([t[name] for t in tables if len(t[name])] or [tables[0][name]]) for name in TABLES}
-    write_atomically(store / INDEX, encode(merged))
-    for path in parts:
-        path.unlink()
 
 
 def cells(tables: Tables) -> dict[str, list[dict[str, Any]]]:

@@ -30,7 +30,7 @@ def test_every_table_can_be_asked(store: Store) -> None:
         assert len(store.results() if name == "results" else store.table(name)) == length
     joined = "select loss, quantity from tasks join estimates using (task_id) where component = 'fc1'"
     assert store.sql(joined).values.tolist() == [["mse", "trace"]]
-    assert store.table("checkpoints")["step"].isna().tolist() == [False, False, True, True]
+    assert store.table("checkpoints")["step"].isna().sum() == 2
     assert store.estimates().equals(store.table("estimates"))
 
 

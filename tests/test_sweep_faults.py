@@ -65,7 +65,7 @@ def test_a_failure_is_tried_again_and_success_wins(sweep: Sweep) -> None:
     write_checkpoint(bad, seed=5, step=5)
     assert [outcome.status for outcome in carry_out(sweep)] == ["ok"]
     assert plan(sweep).todo == ()
-    assert sorted(stored_rows(sweep.store, "checkpoints")["status"]) == ["failed", "ok", "ok", "ok", "ok"]
+    assert sorted(stored_rows(sweep.store, "checkpoints")["status"]) == ["failed", "failed", "ok", "ok", "ok", "ok"]
     assert list(checkpoints_of(sweep.store)["status"]) == ["ok"] * 4
 
 

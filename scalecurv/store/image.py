@@ -1,7 +1,8 @@
-"""Tables as the bytes of an HDF5 file and back: built in memory, checked when read."""
+"""Tables as the bytes of an HDF5 file and back: built in memory, checked before HDF5 sees them."""
 
 import hashlib
 import io
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,56 +11,43 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from scalecurv.errors import Misuse
-from scalecurv.store.schema import FORMAT, TABLES, VERSION, Column
+from scalecurv.errors import Misuse, StoreError
+from scalecurv.store.frames import Tables, frame_of
+from scalecurv.store.schema import FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
-Tables = dict[str, pd.DataFrame]
 TEXT = h5py.string_dtype("utf-8")
+CHUNK = 65536  # rows of an index that are checked, and packed, together
 SEAL = b"scalecurv sha256 "  # then the digest of all before it; HDF5 ignores what follows its own end
 _SEAL_LENGTH = len(SEAL) + 64
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)  # as HDF5 and h5py say it
 
 
-class BrokenFile(ValueError):
+class BrokenFile(StoreError):
     """A file of the store that cannot be read whole: to be set aside, never to be deleted."""
-
-
-def empty_tables() -> Tables:
-    return {name: frame_of({}, columns) for name, columns in TABLES.items()}
-
-
-def frame_of(data: dict[str, Any], columns: tuple[Column, ...]) -> pd.DataFrame:
-    """A frame with exactly these columns in their dtypes; text and arrays are Python objects."""
-    dtypes = {"text": object, "array": object, "int": np.int64, "float": np.float64}
-    return pd.DataFrame({c.name: pd.Series(data.get(c.name, []), dtype=dtypes[c.kind]) for c in columns})
 
 
 def encode(tables: Tables) -> bytes:
     """The bytes of an HDF5 file, sealed: one group a table, one 1-D dataset a column, along a `row` dimension scale.
 
-    An array column `values` becomes `values` (all rows' numbers on end) along `point`, and `offset` along
-    `edge`: row i holds values[offset[i] : offset[i + 1]]. Opens in xarray, group by group. Writing to memory
-    and the bytes ourselves turns a full disk into an OSError instead of a crash inside HDF5.
+    Text rests once: a text column holds positions in the table's sorted `label`. An array column `values` becomes
+    `values` (all rows' numbers on end) along `point`, and `offset` along `edge`: row i holds
+    values[offset[i] : offset[i + 1]]. Opens in xarray, group by group. Writing to memory and the bytes ourselves
+    turns a full disk into an OSError instead of a crash inside HDF5.
     """
     buffer = io.BytesIO()
     # format 1.10 keeps a checksummed one-chunk column in a fifth of the space of the oldest format
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         file.attrs.update(format=FORMAT, schema_version=VERSION)
         for name, columns in TABLES.items():
-            frame = tables[name]
-            group = file.create_group(name)
-            row = _scale(group, "row", len(frame))
-            for column in columns:
-                if column.kind == "array":
-                    _write_ragged(group, column, list(frame[column.name]))
-                else:
-                    _write(group, column.name, frame[column.name].to_numpy(), column, row)
+            _write_table(file.create_group(name), tables[name], columns)
     return buffer.getvalue() + _seal(buffer.getvalue())
 
 
 def decode(source: Path) -> Tables:
-    """The tables of one file. Raises BrokenFile for damage, Misuse for a file of a newer release.
+    """The tables of one file, each read when it is asked for.
 
-    HDF5 sees no byte before the seal is found whole: on damaged metadata it can loop for ever.
+    Raises BrokenFile for damage, Misuse for a file of a newer release. HDF5 sees no byte before the seal is found
+    whole: on damaged metadata it can loop for ever.
     """
     try:
         content = source.read_bytes()
@@ -67,22 +55,77 @@ def decode(source: Path) -> Tables:
         raise
     except OSError as error:
         raise BrokenFile(f"{source} cannot be read ({error.strerror})") from error
-    image, seal = content[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
+    image, seal = memoryview(content)[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
     if not seal.startswith(SEAL):
         raise BrokenFile(f"{source} is no scalecurv file, or it was cut short")
     if seal != _seal(image):
         raise BrokenFile(f"{source} is damaged (its content does not match its checksum)")
-    with h5py.File(io.BytesIO(image), "r") as file:
-        if file.attrs["schema_version"] > VERSION:
+    return _Image(source, content)
+
+
+class _Image(Mapping[str, pd.DataFrame]):
+    """The tables of one sealed file, read one by one and never twice."""
+
+    def __init__(self, source: Path, content: bytes):
+        self._source, self._content = source, content
+        self._read: dict[str, pd.DataFrame] = {}
+        try:
+            with h5py.File(io.BytesIO(content), "r") as file:
+                self._version = int(file.attrs["schema_version"])
+        except _DAMAGE as error:
+            raise BrokenFile(f"{source} is no file of results ({error})") from error
+        if not OLDEST <= self._version <= VERSION:
             raise Misuse(
-                f"{source} has schema {file.attrs['schema_version']}, this release reads up to {VERSION}; "
+                f"{source} has schema {self._version}, this release reads {OLDEST} to {VERSION}; "
                 f"upgrade scalecurv to read it"
             )
-        return {name: _read(file[name], columns) for name, columns in TABLES.items()}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._read:
+            try:
+                with h5py.File(io.BytesIO(self._content), "r") as file:
+                    self._read[name] = _read_table(file[name], TABLES[name], self._version)
+            except _DAMAGE as error:
+                raise BrokenFile(f"{self._source} has no table {name} that can be read ({error})") from error
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
 
 
-def _seal(image: bytes) -> bytes:
+def _seal(image: bytes | memoryview) -> bytes:
     return SEAL + hashlib.sha256(image).hexdigest().encode()
+
+
+def _write_table(group: h5py.Group, frame: pd.DataFrame, columns: tuple[Column, ...]) -> None:
+    row = _scale(group, "row", len(frame))
+    texts = [column.name for column in columns if column.kind == "text"]
+    labels, codes = _one_vocabulary({name: frame[name] for name in texts})
+    _write(group, LABELS, labels, Column(LABELS, "text"), _scale(group, "text", len(labels)))
+    for column in columns:
+        if column.kind == "array":
+            _write_ragged(group, column, list(frame[column.name]))
+        elif column.kind == "text":
+            _write(group, column.name, codes[column.name], column, row).attrs["labels"] = LABELS
+        else:
+            _write(group, column.name, frame[column.name].to_numpy(), column, row)
+
+
+def _one_vocabulary(texts: dict[str, pd.Series]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """All texts of a table once, sorted, and each column as positions in them."""
+    used = {name: np.unique(series.cat.codes) for name, series in texts.items()}
+    known = {name: series.cat.categories.to_numpy() for name, series in texts.items()}
+    labels = sorted({label for name in texts for label in known[name][used[name]]})
+    place = {label: i for i, label in enumerate(labels)}
+    positions = {}
+    for name, series in texts.items():
+        moved = np.zeros(len(known[name]), dtype=np.int32)
+        moved[used[name]] = [place[label] for label in known[name][used[name]]]
+        positions[name] = moved[series.cat.codes]
+    return np.array(labels, dtype=object), positions
 
 
 def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
@@ -92,14 +135,18 @@ def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
     return scale
 
 
-def _write(group: h5py.Group, name: str, data: np.ndarray, column: Column, scale: h5py.Dataset) -> None:
-    dtype = {"text": TEXT, "int": np.dtype("i8")}.get(column.kind, np.dtype("f8"))
+def _write(group: h5py.Group, name: str, data: np.ndarray, column: Column, scale: h5py.Dataset) -> h5py.Dataset:
+    dtype = TEXT if data.dtype == object else data.dtype
     # HDF5 cannot filter text of variable length; fletcher32 is for readers that do not look at the seal
-    checked = column.kind != "text" and len(data) > 0
-    options: dict[str, Any] = {"fletcher32": True, "chunks": (len(data),)} if checked else {}
+    options: dict[str, Any] = {}
+    if len(data) and data.dtype != object:
+        options = {"fletcher32": True, "chunks": (min(len(data), CHUNK),)}
+        if len(data) > CHUNK:
+            options |= {"shuffle": True, "compression": "gzip", "compression_opts": 1}
     dataset = group.create_dataset(name, data=data, shape=(len(data),), dtype=dtype, **options)
     dataset.attrs["units"] = column.units
     dataset.dims[0].attach_scale(scale)
+    return dataset
 
 
 def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> None:
@@ -109,15 +156,19 @@ def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> 
     _write(group, "offset", edges, Column("offset", "int"), _scale(group, "edge", len(edges)))
 
 
-def _read(group: h5py.Group, columns: tuple[Column, ...]) -> pd.DataFrame:
+def _read_table(group: h5py.Group, columns: tuple[Column, ...], version: int) -> pd.DataFrame:
     data: dict[str, Any] = {}
+    # the first schema kept every text column whole
+    labels = pd.Index(group[LABELS].asstr()[...], dtype=object) if version > 1 else None
     for column in columns:
         dataset = group[column.name]
-        if column.kind == "text":
-            data[column.name] = list(dataset.asstr()[...])
-        elif column.kind == "array":
+        if column.kind == "array":
             flat, edges = dataset[...], group["offset"][...]
             data[column.name] = [flat[a:b] for a, b in pairwise(edges)]
-        else:
+        elif column.kind != "text":
             data[column.name] = dataset[...]
+        elif labels is None:
+            data[column.name] = list(dataset.asstr()[...])
+        else:
+            data[column.name] = pd.Categorical.from_codes(dataset[...], labels)
     return frame_of(data, columns)

@@ -1,18 +1,20 @@
 """All that a store holds, whoever is writing to it meanwhile."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
-from scalecurv.store.image import BrokenFile, Tables, decode, empty_tables
+from scalecurv.store.frames import Tables, concatenated
+from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.schema import TABLES
+from scalecurv.store.unique import UNIQUE
 from scalecurv.store.writer import PARTS
 
 INDEX = "store.h5"
-_RANK = {"ok": 2, "partial": 1, "failed": 0}
+FORMER = "store.previous.h5"  # the index before the last merge: read where the index is lost
 
 
 @dataclass(frozen=True)
@@ -26,89 +28,90 @@ class Contents:
     def keys(self) -> frozenset[str]:
         """The keys that need not be computed again: none of their estimates failed."""
         estimates, arrays = self.tables["estimates"], self.tables["arrays"]
-        failed = set(estimates.loc[estimates["status"] == "failed", "key"])
-        return frozenset(set(estimates["key"]) | set(arrays["key"])) - failed
+        failed = estimates.loc[estimates["status"] == "failed", "key"]
+        return frozenset({*estimates["key"].unique(), *arrays["key"].unique()}.difference(failed.unique()))
+
+
+class _Merged(Mapping[str, pd.DataFrame]):
+    """The tables of several files as one, each put together when it is first asked for."""
+
+    def __init__(self, files: list[Tables]):
+        self._files = files
+        self._read: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._read:
+            rows = concatenated([file[name] for file in self._files], name)
+            self._read[name] = UNIQUE[name](rows).reset_index(drop=True)
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
 
 
 def read_store(store: Path) -> Contents:
     """Read every part, then the index: that order misses nothing while parts are merged into the index.
 
-    Raises Misuse where `store` is no directory.
+    Where the index is lost, the one before it is read. Raises Misuse where `store` is no directory.
     """
-    if not store.is_dir():
-        raise Misuse(f"{store} is no store; give the directory that `scalecurv analyze` wrote to")
     check_store(store)
-    found: list[Tables] = []
+    parts, broken = read_files(parts_of(store))
+    index, why = first_readable(store)
+    return Contents(_Merged([*index.values(), *parts.values()]), broken | why)
+
+
+def first_readable(store: Path) -> tuple[dict[Path, Tables], dict[Path, str]]:
+    """The index, or where it is lost the one before, if there is any; and what is broken of the two."""
     broken: dict[Path, str] = {}
-    for path in [*sorted((store / PARTS).glob("*.h5")), store / INDEX]:
+    for path in (store / INDEX, store / FORMER):
+        found, why = read_files([path])
+        broken |= why
+        if found:
+            return found, broken
+    return {}, broken
+
+
+def read_files(paths: list[Path]) -> tuple[dict[Path, Tables], dict[Path, str]]:
+    """The tables of each file that is there and whole, and why each other one is not; in the order given."""
+    found: dict[Path, Tables] = {}
+    broken: dict[Path, str] = {}
+    for path in paths:
         try:
-            found.append(decode(path))
+            found[path] = decode(path)
         except FileNotFoundError:  # merged away since it was listed, or no index yet
             continue
         except BrokenFile as error:
             broken[path] = str(error)
-    merged = {name: _concatenated([t[name] for t in found], name) for name in TABLES}
-    return Contents({name: _unique(name, frame) for name, frame in merged.items()}, broken)
+    return found, broken
+
+
+def parts_of(store: Path) -> list[Path]:
+    """The parts that lie loose, the oldest first."""
+    return sorted((store / PARTS).glob("*.h5"))
 
 
 def check_store(store: Path) -> None:
-    """Raise Misuse for a directory that holds something, but no store: it may be anything of the user's."""
+    """Raise Misuse for what is no directory, or holds something but no store: it may be anything of the user's."""
+    if not store.is_dir():
+        raise Misuse(f"{store} is no store; give the directory that `scalecurv analyze` wrote to")
     if any(store.iterdir()) and not (store / PARTS).is_dir() and not (store / INDEX).exists():
         raise Misuse(f"{store} holds files but no store; give the store's own directory, or a new one")
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a broken file out of the readers' sight: nothing is deleted, its keys become work again."""
+    """Rename a broken file out of the readers' sight: nothing is deleted, its keys become work again.
+
+    A second sweep that set it aside first is no error.
+    """
     for i in range(1000):
         target = path.with_name(f"{path.name}.{i}.broken" if i else f"{path.name}.broken")
         if not target.exists():
-            path.rename(target)
+            try:
+                path.rename(target)
+            except FileNotFoundError:
+                return path
             return target
     raise Misuse(f"{path.parent} holds a thousand broken files of one name; look at the disk under it")
-
-
-def _concatenated(frames: list[pd.DataFrame], name: str) -> pd.DataFrame:
-    full = [frame for frame in frames if len(frame)]
-    return pd.concat(full, ignore_index=True) if full else empty_tables()[name]
-
-
-def _unique(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    return _UNIQUE[name](frame).reset_index(drop=True)
-
-
-def _newest(frame: pd.DataFrame, identity: list[str]) -> pd.DataFrame:
-    return frame.sort_values("created", kind="stable").drop_duplicates(identity, keep="last")
-
-
-def _unique_estimates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each (key, quantity, component) the newest that did not fail."""
-    ordered = frame.assign(good=frame["status"] != "failed").sort_values(["good", "created"], kind="stable")
-    return ordered.drop_duplicates(["key", "quantity", "component"], keep="last").drop(columns="good")
-
-
-def _unique_checkpoints(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each (path, task, seed, dtype) the newest that worked; a failure only where nothing did.
-
-    `total_matvecs` adds up over the runs that the same content was analysed in.
-    """
-    if frame.empty:
-        return frame
-    frame = frame.drop_duplicates(["path", "fingerprint", "task_id", "seed", "dtype", "created"])
-    content = ["path", "fingerprint", "task_id", "seed", "dtype"]
-    frame = frame.assign(
-        total_matvecs=frame.groupby(content)["total_matvecs"].transform("sum"),
-        rank=frame["status"].map(_RANK).astype(np.int64),
-    )
-    worked = frame.groupby(["path", "task_id", "seed"])["rank"].transform("max") > 0
-    frame = frame[(frame["rank"] > 0) | ~worked].drop(columns="rank")
-    return _newest(frame, ["path", "task_id", "seed", "dtype"])
-
-
-_UNIQUE = {
-    "checkpoints": _unique_checkpoints,
-    "estimates": _unique_estimates,
-    "arrays": lambda frame: _newest(frame, ["key", "name"]),
-    "tasks": lambda frame: frame.drop_duplicates("task_id", keep="last"),
-    "provenance": lambda frame: frame.drop_duplicates("provenance_id", keep="last"),
-    "files": lambda frame: _newest(frame, ["path", "size", "mtime_ns", "inode"]),
-}

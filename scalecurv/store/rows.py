@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from scalecurv.record import Outcome, Record, digest
-from scalecurv.store.image import Tables, frame_of
+from scalecurv.store.frames import Tables, frame_of
 from scalecurv.store.schema import NO_STEP, TABLES
 
 

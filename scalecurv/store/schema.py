@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 FORMAT = "scalecurv-results"
-VERSION = 1
+VERSION = 2  # 1: every text column whole, which took most of the time of reading
+OLDEST = 1  # that this release still reads
+LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
 NO_STEP = -1  # how an unknown step rests in an integer column
 
 Kind = Literal["text", "int", "float", "array"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 from scalecurv.errors import Misuse, StoreError
@@ -27,18 +28,24 @@ def prepare_store(store: Path) -> None:
 def write_part(store: Path, outcome: Outcome) -> Path:
     """Commit one outcome; raises StoreError, and leaves the store as it was, where it cannot be written.
 
-    The name is the digest of what is new in the part, so that writing the same outcome again replaces it.
+    Its name sorts by time. A part is never written over: another process may be merging it, and would remove what
+    it has not read.
     """
     identity = [outcome.path, outcome.fingerprint, outcome.task_id, outcome.dtype, outcome.seed]
-    name = digest([*identity, outcome.status, outcome.error, [[r.key, r.failed] for r in outcome.records]])
-    path = store / PARTS / f"{name[:32]}.h5"
+    name = digest([*identity, [[record.key, record.failed] for record in outcome.records]])
+    path = store / PARTS / f"{int(1000 * outcome.created):014d}-{name[:12]}-{secrets.token_hex(4)}.h5"
     write_atomically(path, encode(rows_of(outcome)))
     return path
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the same directory that no other process takes, on whatever machine."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content` whole or not at all, on disk when this returns; raises StoreError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalecurv.record import Outcome
-from scalecurv.store.reader import read_store
+from scalecurv.store.compact import compact
+from scalecurv.store.reader import parts_of, read_store
 from scalecurv.store.writer import write_part
-from tests.outcomes import FAILED, compact, failure, outcome, record, sampled, store_of
+from tests.outcomes import FAILED, failure, outcome, record, sampled, store_of
 
 
 def sketch(created: int, number: float, fields: tuple[str, str, str, int], keys: list[tuple[str, bool]]) -> Outcome:
@@ -38,15 +39,9 @@ def identity(run: Outcome) -> tuple[str, str, str, int]:
     return run.path, run.fingerprint, run.task_id, run.seed
 
 
-def model(history: list[Outcome], merged: int) -> tuple[dict[str, float | None], dict[Any, tuple[str, float, int]]]:
-    """What DESIGN says of such a history: value by key (None: failed), and checkpoints by (path, task, seed).
-
-    A run like an earlier one replaces it, unless that was among the first `merged`, which rest in the index.
-    """
-    kept: dict[Any, Outcome] = {}
-    for i, run in enumerate(history):
-        kept[i < merged, identity(run), tuple((r.key, r.failed) for r in run.records)] = run
-    runs = sorted(kept.values(), key=lambda run: run.created)
+def model(history: list[Outcome]) -> tuple[dict[str, float | None], dict[Any, tuple[str, float, int]]]:
+    """What DESIGN says of such a history: value by key (None: failed), and checkpoints by (path, task, seed)."""
+    runs = sorted(history, key=lambda run: run.created)
     values: dict[str, float | None] = {}
     checkpoints = {}
     for run in runs:
@@ -64,14 +59,18 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @settings(derandomize=True, deadline=None, max_examples=15, database=None)
-@given(histories(), st.integers(0, 3))
-def test_any_history(fresh: Callable[[], Path], history: list[Outcome], merged: int) -> None:
-    store = store_of(fresh(), *history[:merged])
-    if merged:
-        compact(store)
-    for run in history[merged:]:
+@given(histories(), st.lists(st.sampled_from(["merge", "crash", ""]), min_size=5, max_size=5))
+def test_any_history(fresh: Callable[[], Path], history: list[Outcome], events: list[str]) -> None:
+    """Merged after any run, or killed between the new index and the removal of what went into it."""
+    store = store_of(fresh())
+    for run, event in zip(history, events, strict=False):
         write_part(store, run)
-    values, checkpoints = model(history, merged)
+        parts = {path: path.read_bytes() for path in parts_of(store)} if event == "crash" else {}
+        if event:
+            compact(store)
+        for path, content in list(parts.items())[::2]:
+            path.write_bytes(content)
+    values, checkpoints = model(history)
     contents = read_store(store)
     estimates, found = contents.tables["estimates"], contents.tables["checkpoints"]
     by_key = {e.key: None if e.status == "failed" else e.value for e in estimates.itertuples()}

@@ -11,10 +11,11 @@ import pytest
 from scalecurv.errors import Misuse
 from scalecurv.record import FileStamp, Outcome
 from scalecurv.store import reader
-from scalecurv.store.image import Tables, empty_tables
+from scalecurv.store.compact import compact
+from scalecurv.store.frames import Tables, empty_tables
 from scalecurv.store.reader import INDEX, read_store, set_aside
 from scalecurv.store.writer import PARTS, write_part
-from tests.outcomes import FAILED, TASK, cells, compact, exactly, failure, outcome, record, store_of
+from tests.outcomes import FAILED, TASK, cells, exactly, failure, outcome, record, store_of
 
 PATH = "/runs/step_1.pt"
 OLD = outcome(PATH, record("k1", exactly(trace=1.0), ritz=[1]), created=100.0)

@@ -9,8 +9,8 @@ import pytest
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.record import FileStamp, Record
-from scalecurv.store.image import empty_tables
 from scalecurv.store.rows import rows_of
+from scalecurv.store.schema import TABLES
 from tests.outcomes import PROVENANCE, TASK, exactly, failure, outcome, record
 
 ESTIMATE = Estimate(1.5, 0.1, 1.2, 1.9, 0.95, 30, 40, "hutchinson", Status.BUDGET)
@@ -121,8 +121,8 @@ def test_several_records_in_order() -> None:
     named = tables["estimates"][["key", "quantity", "value"]]
     assert named.values.tolist() == [["k1", "loss", 1.0], ["k1", "trace", 2.0], ["k2", "rank", 3.0]]
     assert tables["arrays"]["name"].tolist() == ["a", "b"]
-    assert {name: list(frame.dtypes) for name, frame in tables.items()} == {
-        name: list(frame.dtypes) for name, frame in empty_tables().items()
+    assert {name: list(frame) for name, frame in tables.items()} == {
+        n: [c.name for c in cs] for n, cs in TABLES.items()
     }
 
 

@@ -14,25 +14,12 @@ import pytest
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store import writer
 from scalecurv.store.image import decode
-from scalecurv.store.reader import read_store
+from scalecurv.store.reader import parts_of, read_store
 from scalecurv.store.rows import rows_of
 from scalecurv.store.writer import PARTS, prepare_store, write_atomically, write_part
-from tests.outcomes import FAILED, cells, exactly, failure, outcome, record, store_of
+from tests.outcomes import cells, exactly, failure, outcome, record, store_of
 
 FIRST = outcome("/runs/step_1.pt", record("k1", exactly(trace=1.5), ritz=[1, 2]))
-OTHERS = {
-    "path": replace(FIRST, path="/runs/step_2.pt"),
-    "content": replace(FIRST, fingerprint="f2"),
-    "task": replace(FIRST, task_id="t2"),
-    "seed": replace(FIRST, seed=1),
-    "dtype": replace(FIRST, dtype="float64"),
-    "status": replace(FIRST, status="partial"),
-    "error": replace(FIRST, error="why"),
-    "keys": replace(FIRST, records=(record("k2", exactly(trace=1.5)),)),
-    "more keys": replace(FIRST, records=(*FIRST.records, record("k2", exactly(trace=1.5)))),
-    "no keys": replace(FIRST, records=()),
-    "what failed": replace(FIRST, records=(record("k1", {("trace", ""): FAILED}),)),
-}
 
 
 def listing(store: Path) -> dict[str, bytes]:
@@ -48,15 +35,13 @@ def test_a_part_holds_its_outcome(tmp_path: Path) -> None:
     assert list(listing(store)) == [f"parts/{path.name}"]
 
 
-def test_the_same_again_replaces_and_anything_else_stands_beside(tmp_path: Path) -> None:
-    store = store_of(tmp_path, FIRST)
-    newer = replace(FIRST, created=200.0, records=(record("k1", exactly(trace=2.5)),))
-    assert write_part(store, newer) == write_part(store, FIRST) == write_part(store, newer)
-    assert len(listing(store)) == 1
+def test_no_part_is_ever_written_over_and_names_sort_by_time(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    newer = replace(FIRST, created=1e9, records=(record("k1", exactly(trace=2.5)),))
+    paths = [write_part(store, part) for part in (FIRST, FIRST, newer)]
+    assert len({*paths}) == len(listing(store)) == 3
+    assert sorted(paths)[-1] == paths[-1] == parts_of(store)[-1]
     assert read_store(store).tables["estimates"]["value"].tolist() == [2.5]
-    paths = {write_part(store, other) for other in OTHERS.values()}
-    assert len(paths) == len(OTHERS)
-    assert len(listing(store)) == 1 + len(OTHERS)
 
 
 @pytest.mark.parametrize("change", [{"task_id": "t2"}, {"seed": 1}])
@@ -103,7 +88,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(writer.os, call, full)
     try:
         with pytest.raises(StoreError) as caught:
-            write_part(store, OTHERS["path"])
+            write_part(store, replace(FIRST, path="/runs/step_2.pt"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     reason = "File too large" if call == "write" else "No space left on device"
@@ -111,7 +96,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pyt
     assert str(caught.value) == said
     assert listing(store) == before
     monkeypatch.undo()
-    write_part(store, OTHERS["path"])  # with room again it goes on
+    write_part(store, replace(FIRST, path="/runs/step_2.pt"))  # with room again it goes on
     assert len(read_store(store).tables["checkpoints"]) == 2
 
 

@@ -1,0 +1,47 @@
+"""One table as one plain HDF5 file that any netCDF-4 reader opens, for archives and programs that know no store."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from scalecurv.store.schema import FORMAT
+
+MISSING = np.iinfo(np.int64).min  # how an integer that does not apply rests: readers mask it by `_FillValue`
+CHUNK = 65536
+
+
+def encode_flat(frame: pd.DataFrame, title: str, units: Mapping[str, str]) -> bytes:
+    """The bytes of a file with one 1-D variable a column along `row`: text, int64 or float64 (NaN: does not apply).
+
+    Raises TypeError for a column of anything else.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
+        file.attrs.update(format=f"{FORMAT}-table", title=title)
+        row = file.create_dataset("row", data=np.arange(len(frame)), dtype=np.dtype("i8"))
+        row.make_scale("row")
+        for name in frame:
+            data, attributes = _variable(frame[name])
+            checked = len(data) > 0 and data.dtype != object
+            options = {"fletcher32": True, "chunks": (min(len(data), CHUNK),)} if checked else {}
+            dtype = h5py.string_dtype("utf-8") if data.dtype == object else data.dtype
+            variable = file.create_dataset(str(name), data=data, shape=(len(data),), dtype=dtype, **options)
+            variable.attrs.update(units=units.get(str(name), "1"), **attributes)
+            variable.dims[0].attach_scale(row)
+    return buffer.getvalue()
+
+
+def _variable(column: pd.Series) -> tuple[np.ndarray, dict[str, Any]]:
+    if pd.api.types.is_integer_dtype(column.dtype):
+        numbers = column.astype("Int64").fillna(MISSING).to_numpy(dtype=np.int64)
+        return numbers, {"_FillValue": np.int64(MISSING)} if column.isna().any() else {}
+    if pd.api.types.is_float_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64), {}
+    texts = column.astype(object).where(column.notna(), "").to_numpy()
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{column.name} holds no text and no numbers")
+    return texts, {}
