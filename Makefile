@@ -1,9 +1,9 @@
-# Six commands: demo, test, check, bench, calibrate, clean. Each makes what it needs.
+# Seven commands: demo, test, check, bench, chaos, calibrate, clean. Each makes what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test check bench calibrate clean
+.PHONY: demo test check bench chaos calibrate clean
 
 $(BIN)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -38,6 +38,12 @@ bench: $(BIN)/installed
 	$(BIN)/python benchmarks/functional_dimension.py
 	$(BIN)/python benchmarks/geometry.py
 	$(BIN)/python benchmarks/geometry_run.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/sweep_scaling.py
+
+# Kills workers, drivers and nodes at random and damages files: nothing stored may be lost. Half an hour on two cores.
+chaos: $(BIN)/installed
+	$(BIN)/python benchmarks/chaos.py
 
 # How often each interval holds the truth, over 1,000 seeds: about ten minutes on two cores.
 calibrate: $(BIN)/installed

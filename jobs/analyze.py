@@ -2,6 +2,6 @@
 
 import sys
 
-from scalecurv.cli import main
+from scalecurv.__main__ import run
 
-main(["analyze", *sys.argv[1:]], prog_name="scalecurv")
+run(["analyze", *sys.argv[1:]])

@@ -64,6 +64,7 @@ def analyze(
         began = time.perf_counter()
         try:
             check_point(evaluation)
+            measure.check(problem)
             findings = measure.ask(evaluation)
         except (FloatingPointError, OverflowError) as error:
             findings = _failed(measure, str(error))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from scalecurv import __version__
-from scalecurv.errors import CheckpointError, Misuse, StoreError
+from scalecurv.errors import CheckpointError, ClusterError, Misuse, StoreError
 from scalecurv.options import absolute_arguments, analysis_options, sweep_of
 from scalecurv.planes_options import planes_of, planes_options
 from scalecurv.rank_options import rank_of, rank_options
@@ -28,7 +28,7 @@ class _Commands(click.Group):
         except Misuse as error:
             say(f"scalecurv: {error}")
             ctx.exit(MISUSE)
-        except (StoreError, CheckpointError) as error:
+        except (StoreError, CheckpointError, ClusterError) as error:
             say(f"scalecurv: {error}")
             ctx.exit(FAILED)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -57,27 +57,41 @@ def analyze(**params: Any) -> None:
 
     Example: scalecurv analyze runs/a results --rtol 0.05
     """
-    from scalecurv.estimate import Status
-    from scalecurv.record import inconsistent, unmet
-    from scalecurv.sweep import execute, plan
+    from scalecurv.dry_run import describe
+    from scalecurv.engine.dispatch import session
+    from scalecurv.follow import plans_as_they_come
+    from scalecurv.sweep import plan
 
     sweep = sweep_of(params)
-    work = plan(sweep)
+    if params["dry_run"]:
+        work = plan(sweep)
+        _say_mended(work)
+        for line in describe(sweep, work):
+            click.echo(line)
+        return
+    if not params["follow"]:
+        sys.exit(FAILED if _carry_out(sweep, plan(sweep)) else 0)
+    with session(sweep.resources):
+        failures = [_carry_out(sweep, work) for work in plans_as_they_come(sweep, params["patience"])]
+    sys.exit(FAILED if any(failures) else 0)
+
+
+def _say_mended(work: Any) -> None:
     for reason in work.mended.values():
         say(f"{reason}; it is set aside, and its work done again")
-    if params["dry_run"]:
-        from scalecurv.engine.dispatch import chosen_engine
 
-        engine = chosen_engine(sweep.resources, len(work.todo))
-        measures = ", ".join(measure.name for measure in sweep.request.measures)
-        click.echo(f"{len(work.found)} checkpoint(s) found, {len(work.todo)} to do on engine {engine}: {measures}")
-        for path in work.todo:
-            click.echo(path)
-        return
+
+def _carry_out(sweep: Any, work: Any) -> bool:
+    """Do what a plan left to do, and say what came of it; whether something failed."""
+    from scalecurv.estimate import Status
+    from scalecurv.record import inconsistent, unmet
+    from scalecurv.sweep import execute
+
+    _say_mended(work)
     if not work.todo:
         execute(sweep, work, lambda outcome: None)
         click.echo(f"everything is already there: {len(work.found)} checkpoint(s) in {sweep.store}")
-        return
+        return False
     began = time.perf_counter()
     outcomes: list[Any] = []
     with _progress(len(work.todo)) as step:
@@ -98,8 +112,7 @@ def analyze(**params: Any) -> None:
     for outcome in failed:
         reason = outcome.error or "some measure failed, its rows say why"
         say(f"{outcome.status}: {reason if outcome.path in reason else f'{outcome.path}: {reason}'}")
-    if failed:
-        sys.exit(FAILED)
+    return bool(failed)
 
 
 @main.command()

@@ -8,8 +8,16 @@ class Misuse(ValueError):
     """
 
 
+class NothingFound(Misuse):
+    """There is no checkpoint where one was looked for: wrong, unless a training run is still to write it."""
+
+
 class StoreError(OSError):
     """The store cannot be written (full disk, lost mount): what is in it stays, the command line exits with 1."""
+
+
+class ClusterError(RuntimeError):
+    """The cluster lost what workers need, in the middle: what is stored stays, the command line exits with 1."""
 
 
 class CheckpointError(ValueError):

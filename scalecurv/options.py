@@ -90,7 +90,17 @@ _OPTIONS = (
     click.option(
         "--gpus-per-worker", type=float, default=1.0, show_default=True, help="0.5 puts two workers on each GPU."
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    click.option(
+        "--plan",
+        default="auto",
+        show_default=True,
+        metavar="auto|checkpoints|probes|data",
+        help="What workers share out: checkpoints, the probes of each checkpoint, or the data (every worker holds a "
+        "share, rank is left out). auto splits probes where workers would be idle and it pays.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what would be done, what it costs and how it is shared out."),
+    click.option("--follow", is_flag=True, help="Go on with the checkpoints that a running training still writes."),
+    click.option("--patience", type=float, help="With --follow: end after so many seconds without a new one."),
     click.option("--rehash", is_flag=True, help="Read every checkpoint again instead of trusting size and time."),
 )
 
@@ -128,7 +138,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
         request=Request(measures_named(names, **shared), params["seed"]),
         arithmetic=Arithmetic(params["dtype"], "cpu", params["batch_size"], params["memory"]),
         resources=Resources(
-            *(params[name] for name in ("engine", "address", "workers", "threads", "device", "gpus_per_worker"))
+            *(params[name] for name in ("engine", "address", "workers", "threads", "device", "gpus_per_worker", "plan"))
         ),
         rehash=params["rehash"],
     )
@@ -154,7 +164,9 @@ def absolute_arguments(ctx: click.Context) -> list[str]:
 
 
 def _check_numbers(params: dict[str, Any]) -> None:
-    for name in ("rtol", "max_matvecs", "batch_size", "memory", "workers", "threads", "gpus_per_worker"):
+    if params["patience"] is not None and not params["follow"]:
+        raise Misuse("--patience says when --follow ends; give --follow, or leave it out")
+    for name in ("patience", "rtol", "max_matvecs", "batch_size", "memory", "workers", "threads", "gpus_per_worker"):
         value = params[name]
         if value is not None and not 0 < value < math.inf:
             raise Misuse(f"--{name.replace('_', '-')} is {value}; it must be positive and finite")

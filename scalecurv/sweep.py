@@ -1,6 +1,6 @@
 """The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import load, stamp_of
 from scalecurv.checkpoints.task import Arithmetic, Task
+from scalecurv.curvature.shard import Shard
 from scalecurv.engine.attempts import Done, Lost
 from scalecurv.engine.dispatch import Resources, check_device, run
 from scalecurv.engine.unit import Analyst, failure
@@ -48,8 +49,8 @@ class Plan:
     mended: dict[Path, str]
 
 
-def plan(sweep: Sweep) -> Plan:
-    """Find the work that is left. Reads the store, and of the checkpoints only what tells them apart.
+def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
+    """Find the work that is left, of all files or `only` of some. Reads the store, and what tells files apart.
 
     Raises Misuse for anything that would make the whole sweep pointless, before any unit has run.
     """
@@ -60,8 +61,9 @@ def plan(sweep: Sweep) -> Plan:
     contents = read_store(sweep.store) if sweep.store.is_dir() else None
     known = contents.keys if contents else frozenset()
     complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
-    todo = tuple(str(path) for path in found if _stamp(path) not in complete)
-    _preflight(task, todo, sweep.arithmetic, sweep.request)
+    wanted = [path for path in found if only is None or str(path) in only]
+    todo = tuple(str(path) for path in wanted if _stamp(path) not in complete)
+    _preflight(task, todo, sweep)
     return Plan(task, tuple(found), todo, known, contents.broken if contents else {})
 
 
@@ -109,16 +111,17 @@ def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[s
     return complete
 
 
-def _preflight(task: Task, todo: tuple[str, ...], arithmetic: Arithmetic, request: Request) -> None:
+def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep) -> None:
     """Try the first checkpoints against the data here, so that a wrong request costs seconds.
 
     Unreadable files are left to the workers, which record them as failed.
     """
     complaint: Misuse | None = None
+    shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two cannot share out no more can
     for path in todo[:PREFLIGHT_FILES]:
         try:
-            problem, _ = task.at(load(Path(path)), replace(arithmetic, device="cpu"))
-            for measure in request.measures:
+            problem, _ = task.at(load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
+            for measure in sweep.request.measures:
                 measure.check(problem)
             return
         except CheckpointError:

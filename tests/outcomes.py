@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.record import FileStamp, Outcome, Record, digest

@@ -71,7 +71,7 @@ def test_an_exact_route_that_is_not_there_is_said_at_once(run: Path, tmp_path: P
     result = analyze(run, tmp_path / "store", "--activation", "tanh", "--route", "exact", "--measure", measure)
     assert (result.exit_code, result.stdout) == (2, "")
     wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
-    assert result.stderr == f"scalecurv: {wanted}\n"
+    assert result.stderr == f"scalecurv: measure {measure.split(',')[-1]}: {wanted}\n"
     assert tree(tmp_path) == before  # no store either
 
 
@@ -98,10 +98,15 @@ def test_a_dry_run_changes_nothing(run: Path, tmp_path: Path, stored: bool) -> N
     result = analyze(run, tmp_path / "store", "--dry-run", "--measure", "gradient,rank")
     assert tree(tmp_path) == before
     assert result.exit_code == 0
-    head, *paths = result.stdout.splitlines()
+    head, shared, products, size, eta, *paths = result.stdout.splitlines()
     steps = [0, 1, 2, 7] if stored else [0, 1, 2]
     count = len(steps)
     assert head == f"{count} checkpoint(s) found, {count} to do on engine serial: gradient, rank"
+    assert shared == "plan: one checkpoint a worker, one process"
+    most = r"at most 8 Hessian products a checkpoint, 0 of them of probes, \S+ s each on cpu here; .* apart"
+    assert re.fullmatch(most, products)
+    assert re.fullmatch(r"at most \d+ MB a worker", size)
+    assert re.fullmatch(r"at most [\d,]+ s of Hessian products in all, at that speed", eta)
     assert paths == [f"{run}/step_{i}.pt" for i in steps]
     assert result.stderr.count("it is set aside, and its work done again\n") == stored
 

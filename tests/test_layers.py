@@ -29,7 +29,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("density",),
     ("spectra",),
     ("sweep", "single", "steps", "query"),
-    ("formats", "summary", "plot", "rank_report"),
+    ("formats", "summary", "plot", "rank_report", "follow", "dry_run"),
     ("export",),
     ("options", "store_commands"),
     ("rank_options", "planes_options"),

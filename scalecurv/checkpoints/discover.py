@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, NothingFound
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 # what training scripts leave beside the weights
@@ -36,7 +36,7 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
         found.update(dict.fromkeys(file for file in listed if file.resolve() not in barred))
     if not found:
         where = ", ".join(str(path) for path in paths)
-        raise Misuse(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")
+        raise NothingFound(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")
     return list(found)
 
 

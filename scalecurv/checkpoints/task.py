@@ -13,6 +13,7 @@ from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.model import build_from_factory, build_mlp, factory_source
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
 from scalecurv.record import digest
 
@@ -77,17 +78,17 @@ class Task:
             "num_outputs": num_outputs,
         }
 
-    def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic) -> tuple[Problem, str]:
-        """The problem at one checkpoint, and its architecture as JSON.
+    def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic, shard: Shard | None = None) -> tuple[Problem, str]:
+        """The problem at one checkpoint, and its architecture as JSON; with a `shard`, on the rows of this rank.
 
         Raises CheckpointError where the tensors make no model, Misuse where data and model do not fit.
         """
-        x = self.x
+        x: np.ndarray | _Quantities = self.x
         if self.spec.model == "mlp":
             assert self.spec.activation is not None
-            model, architecture = build_mlp(checkpoint, self.spec.activation, flatten=x.ndim > 2)
-            x = x.astype(np.float64) if x.dtype.kind in "iub" else x
-            _check_width(checkpoint, model, x)
+            model, architecture = build_mlp(checkpoint, self.spec.activation, flatten=self.x.ndim > 2)
+            x = _Quantities(self.x) if self.x.dtype.kind in "iub" else x
+            _check_width(checkpoint, model, self.x)
         else:
             model, architecture = build_from_factory(checkpoint, self.spec.model)
         problem = Problem(
@@ -99,8 +100,26 @@ class Task:
             device=arithmetic.device,
             batch_size=arithmetic.batch_size,
             memory=arithmetic.memory,
+            shard=shard,
         )
         return problem, architecture
+
+
+@dataclass(frozen=True)
+class _Quantities:
+    """Whole numbers that a model takes as quantities: float64 where rows are taken, so that a rank widens its own."""
+
+    data: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.data[rows].astype(np.float64)
 
 
 def compute_dtype(checkpoint: Checkpoint, arithmetic: Arithmetic) -> str:

@@ -63,7 +63,7 @@ class _Opened:
 
     @cached_property
     def batch(self) -> Batch:
-        return Batch(self.problem.x, self.problem.y, 0)
+        return self.problem.whole
 
     @cached_property
     def open(self) -> OpenBatch:

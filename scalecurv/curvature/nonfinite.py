@@ -14,13 +14,19 @@ def locate_nonfinite(problem: Problem) -> str | None:
 
     The first mini-batch whose L_b or grad L_b (P,) is not finite is searched in the order of evaluation: what
     modules take and put out, the loss sample by sample, the gradient parameter by parameter. An infinity that
-    harms neither loss nor gradient (a mask) is none. Samples and mini-batches count from 0.
+    harms neither loss nor gradient (a mask) is none. Samples and mini-batches count from 0. Of several ranks the first
+    that finds one tells all.
     """
-    for number, batch in enumerate(problem.batches()):
+    return problem.shard.first(_first_place(problem))
+
+
+def _first_place(problem: Problem) -> str | None:
+    of = f" of rank {problem.shard.rank}" if problem.shard.size > 1 else ""
+    for number, batch in enumerate(problem.own_batches()):
         gradient, loss = grad_and_value(batch_loss(problem, batch))(problem.theta)
         if not (_finite(loss) and _finite(gradient)):
             place = _in_modules(problem, batch) or _in_loss(problem, batch, loss) or _in_gradient(problem, gradient)
-            return f"{place} (batch {number})"
+            return f"{place} (batch {number}{of})"
     return None
 
 

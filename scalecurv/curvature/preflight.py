@@ -23,15 +23,16 @@ def preflight(problem: Problem) -> None:
     """Check that f_theta(x) is the same twice and f_theta(x)_i = f_theta(x_i), x (B, ...) and f (B, D).
 
     Differences at rounding level pass; numbers that are drawn and change nothing pass, and no random state is moved.
-    What has passed is remembered with the problem. Raises Misuse, in different words, where the model draws at
-    random, where an output depends on the other samples or on their order, and where it gives no row a sample.
+    What has passed is remembered with the problem. Ranks look at samples of their own, and go by the largest change.
+    Raises Misuse, in different words, where the model draws at random, where an output depends on the other samples or
+    on their order, and where it gives no row a sample.
     """
     if "preflight" in problem.kept:
         return
     with _random_state_kept(problem.device):
-        size = min(SAMPLES, max(problem.batch_size, 2), problem.num_data)
-        few = problem.x[torch.arange(size, device=problem.device) * (problem.num_data - 1) // max(size - 1, 1)]
-        _refuse_draws(problem, next(problem.batches()).x, few)
+        size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
+        few = problem.x[torch.arange(size, device=problem.device) * (problem.num_local - 1) // max(size - 1, 1)]
+        _refuse_draws(problem, next(problem.own_batches()).x, few)
         _refuse_company(problem, few)
     problem.kept["preflight"] = True
 
@@ -39,7 +40,7 @@ def preflight(problem: Problem) -> None:
 def _refuse_draws(problem: Problem, batch: Tensor, few: Tensor) -> None:
     before = _random_state(problem.device)
     f = _outputs(problem, batch)
-    drawn = _random_state(problem.device) != before
+    drawn = problem.shard.largest(_random_state(problem.device) != before, problem.device)
     _refuse_change(problem, f, batch)
     if drawn:  # rarely to any effect, perhaps: once is not enough
         f = _outputs(problem, few)
@@ -48,7 +49,7 @@ def _refuse_draws(problem: Problem, batch: Tensor, few: Tensor) -> None:
 
 
 def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
-    change = _change(f, _outputs(problem, x))
+    change = problem.shard.largest(_change(f, _outputs(problem, x)), problem.device)
     if change > REPEATABLE.get(problem.dtype, torch.finfo(problem.dtype).eps ** 0.5):
         raise Misuse(
             f"the model's outputs change by {change:.1e} of the largest when the same samples are evaluated again: it "
@@ -65,7 +66,8 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
     }
     for way, evaluate in others.items():
         change = _change(f, evaluate())
-        if change > torch.finfo(problem.dtype).eps ** 0.5 and change > MARGIN * _rounding(problem, x, f):
+        telling = change > torch.finfo(problem.dtype).eps ** 0.5 and change > MARGIN * _rounding(problem, x, f)
+        if change := problem.shard.largest(change if telling else 0.0, problem.device):
             raise Misuse(
                 f"the outputs of {len(x)} samples change by {change:.1e} of the largest when {way}: the output of a "
                 f"sample depends on its place or on the rest of its batch (batch statistics, shuffling inside); call "

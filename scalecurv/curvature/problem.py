@@ -14,10 +14,12 @@ from scalecurv.curvature.footprint import Footprint, count_activations
 from scalecurv.curvature.losses import LOSSES, Loss
 from scalecurv.curvature.params import ParameterSpace
 from scalecurv.curvature.readiness import check_finite, check_model
+from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
 
 Reduction = Literal["mean", "sum"]
 MEMORY = 2 << 30  # bytes that the temporaries of one product may take
+FEW = 4  # samples by which the model is known
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Problem:
     mse is |f - y|^2 / 2 summed over outputs. theta is a copy of the trainable parameters: the model is never
     written to, and later training does not move this point. `dtype` and `device` default to the parameters'.
     `batch_size` and `memory` (bytes of temporaries) change the cost of a product, not its value.
+    With a `shard`, `data` is still all of it and N counts all of it: the problem keeps this rank's rows, `x` and `y`,
+    and sums over data are sums over all ranks. `few` are the first samples of all, on every rank.
     Raises Misuse where the data does not fit the model, or the loss is not a function of theta alone.
     """
 
@@ -55,6 +59,7 @@ class Problem:
         device: torch.device | str | None = None,
         batch_size: int | None = None,
         memory: int = MEMORY,
+        shard: Shard | None = None,
     ):
         self.model = model
         self.loss = _loss_named(loss)
@@ -64,6 +69,7 @@ class Problem:
             raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
         self.reduction: Reduction = reduction
         self.memory = memory
+        self.shard = shard or Shard()
         self.space = ParameterSpace.of(model)
         if self.space.size == 0:
             raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
@@ -81,29 +87,40 @@ class Problem:
         self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
 
     def _take(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
-        x, y = _tensor(x), _tensor(y)
-        if x.ndim < 2 or len(x) == 0:
-            raise Misuse(f"x has shape {tuple(x.shape)}; give at least one sample, shape (N, ...)")
+        """This rank's samples. Every rank looks at those of all, a shard at a time: what one refuses, all refuse."""
+        shape = tuple(np.shape(x))
+        if len(shape) < 2 or shape[0] == 0:
+            raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
         if len(x) != len(y):
             raise Misuse(f"x has {len(x)} samples and y has {len(y)}; give one target a sample")
-        check_finite({"x": x, "y": y})
-        x = self._cast(x)
+        self.num_data, parts = len(x), self.shard.parts(len(x))
+        self._most = max(rows.stop - rows.start for rows in parts)
+        for rank, rows in enumerate(parts):
+            some, targets = _tensor(x[rows]), _tensor(y[rows])
+            check_finite({"x": some, "y": targets}, rows.start)
+            if rank == 0:
+                self.few = self._cast(some[:FEW])
+                self.num_outputs = self._width(shape)
+            targets = self.loss.targets(targets, self.num_outputs)
+            if rank == self.shard.rank:
+                kept = some, targets
+        return self._cast(kept[0]), self._cast(kept[1], floats=self.loss.name == "mse")
+
+    def _width(self, shape: tuple[int, ...]) -> int:
+        """The number of outputs that the model has for x of this shape."""
         try:
             with torch.no_grad():
-                outputs = self.outputs(self.theta, x[:1])
+                return self.outputs(self.theta, self.few[:1]).shape[1]
         except RuntimeError as error:
-            raise Misuse(
-                f"the model does not take x of shape {tuple(x.shape)}: {str(error).splitlines()[0]}"
-            ) from error
-        self.num_outputs = outputs.shape[1]
-        return x, self._cast(self.loss.targets(y, self.num_outputs), floats=self.loss.name == "mse")
+            raise Misuse(f"the model does not take x of shape {shape}: {str(error).splitlines()[0]}") from error
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
         return tensor.to(self.device, self.dtype if floats or tensor.is_floating_point() else tensor.dtype)
 
     @property
-    def num_data(self) -> int:
+    def num_local(self) -> int:
+        """Samples on this rank: all `num_data` of them where there is one."""
         return len(self.x)
 
     @property
@@ -117,13 +134,13 @@ class Problem:
 
     @cached_property
     def footprint(self) -> Footprint:
-        activations = count_activations(self.model, lambda x: self.outputs(self.theta, x), self.x[:1])
+        activations = count_activations(self.model, lambda x: self.outputs(self.theta, x), self.few[:1])
         return Footprint(activations, self.num_params, self.dtype.itemsize)
 
     @cached_property
     def batch_size(self) -> int:
-        """Samples in a mini-batch: as asked for, else as many as the memory allows."""
-        return min(self._batch_size or self.footprint.batch_size(self.memory, self.num_data), self.num_data)
+        """Samples in a mini-batch: as asked for, else as many as the memory allows; the same on all ranks."""
+        return min(self._batch_size or self.footprint.batch_size(self.memory, self._most), self._most)
 
     @cached_property
     def columns(self) -> int:
@@ -138,8 +155,18 @@ class Problem:
         return f[:, None] if f.ndim == 1 else f.flatten(1)
 
     def batches(self) -> Iterator[Batch]:
-        """The data in its own order, the last mini-batch as short as it comes."""
-        yield from Batch(self.x, self.y, 0).pieces(self.batch_size)
+        """The data in its own order, the last mini-batch as short as it comes; raises Misuse as `whole` does."""
+        yield from self.whole.pieces(self.batch_size)
+
+    def own_batches(self) -> Iterator[Batch]:
+        """The part of it that is on this rank, for those who put together what the ranks find."""
+        yield from Batch(self.x, self.y, self.shard.rows(self.num_data).start).pieces(self.batch_size)
+
+    @property
+    def whole(self) -> Batch:
+        """All samples; raises Misuse where they are spread over ranks."""
+        self.shard.refuse("this number")
+        return Batch(self.x, self.y, 0)
 
     def astype(self, dtype: torch.dtype) -> "Problem":
         """The same problem, its parameters and data cast to `dtype`."""
@@ -152,7 +179,7 @@ class Problem:
         twin.dtype, twin.kept = dtype, {}
         twin.theta = self.theta.to(dtype)
         twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
-        twin.x, twin.y = twin._cast(self.x), twin._cast(self.y)
+        twin.x, twin.y, twin.few = (twin._cast(t) for t in (self.x, self.y, self.few))
         return twin
 
 

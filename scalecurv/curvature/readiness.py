@@ -38,16 +38,20 @@ def _random(module: nn.Module) -> bool:
 _EVAL = "call model.eval() before handing the model over"
 
 
-def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Raise Misuse naming the first tensor that holds NaN or infinity, and where: a sample of x or y, else an index."""
+def check_finite(tensors: dict[str, Tensor], start: int = 0) -> None:
+    """Raise Misuse naming the first tensor that holds NaN or infinity, and where: a sample of x or y, else an index.
+
+    x and y begin with the sample `start`.
+    """
     for name, tensor in tensors.items():
         finite = torch.isfinite(tensor)
         if not bool(finite.all()):
             bad = int((~finite).sum())
-            where = "" if bad == tensor.numel() else f", the first {_place(name, finite)}"  # everywhere is no place
+            place = f", the first {_place(name, finite, start)}"
+            where = "" if bad == tensor.numel() else place  # everywhere is no place
             raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}{where}; remove them first")
 
 
-def _place(name: str, finite: Tensor) -> str:
+def _place(name: str, finite: Tensor, start: int) -> str:
     index = tuple((~finite).nonzero()[0].tolist())
-    return f"in sample {index[0]}" if name in ("x", "y") else f"at index {index}"
+    return f"in sample {start + index[0]}" if name in ("x", "y") else f"at index {index}"

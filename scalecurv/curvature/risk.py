@@ -1,4 +1,4 @@
-"""The sum over data: the one place where contributions of mini-batches (later: of machines) are added."""
+"""The sum over data: the one place where contributions of mini-batches and of ranks are added."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from scalecurv.curvature.problem import Batch, Problem
 
 
 def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
-    """sum_b contribution(b) over the mini-batches, in float64 as soon as there are two of them."""
-    batches = problem.batches()
+    """sum_b contribution(b) over the mini-batches of all ranks, in float64 as soon as there are two of them."""
+    batches = problem.own_batches()
     total = contribution(next(batches))
     for batch in batches:
         total = total.double() + contribution(batch)
-    return total
+    return problem.shard.add(total)
 
 
 def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:

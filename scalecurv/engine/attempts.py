@@ -24,6 +24,11 @@ class Lost:
     attempt: int
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, without the pages that Ray adds."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class UnitError(Exception):
     """A bug met at a unit: raised after everything in flight has come home. The message holds the traceback."""
 

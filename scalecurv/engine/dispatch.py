@@ -2,22 +2,31 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from scalecurv.engine.attempts import Done, Lost
-from scalecurv.engine.pool import Pool, Workers
+from scalecurv.engine.gang import Gang
+from scalecurv.engine.pool import Pool
 from scalecurv.engine.serial import run_serial
 from scalecurv.engine.session import inside_job, ray_session
 from scalecurv.engine.unit import Analyst
+from scalecurv.engine.workers import UNLIMITED, Workers, nodes_of
 from scalecurv.errors import Misuse
+
+PLANS = ("auto", "checkpoints", "probes", "data")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Where to run: engine auto|ray|serial, address of a running cluster, and what each worker gets."""
+    """Where to run: engine auto|ray|serial, address of a running cluster, what each worker gets, how work is split.
+
+    `plan` is what is shared out: "checkpoints", "probes" of one checkpoint, "data", or "auto" by cost.
+    """
 
     engine: str = "auto"
     address: str | None = None
@@ -25,6 +34,7 @@ class Resources:
     threads: int | None = None
     device: str = "auto"
     gpus_per_worker: float = 1.0
+    plan: str = "auto"
 
 
 def run(analyst: Analyst, units: Sequence[str], resources: Resources) -> Iterator[Done | Lost]:
@@ -34,18 +44,57 @@ def run(analyst: Analyst, units: Sequence[str], resources: Resources) -> Iterato
         device = serial_device(resources.device)
         yield from run_serial(analyst, units, device, resources.threads or num_cores())
         return
-    local_gpus = _visible_gpus() if resources.device != "cpu" else 0
-    with ray_session(resources.address, num_cores(), local_gpus) as ray:
-        workers = _workers(resources, ray.cluster_resources(), len(units))
-        yield from Pool(ray, analyst, workers).run(units)
+    with _ray(resources) as ray:
+        nodes = nodes_of(ray)
+        workers = workers_for(resources, nodes)
+        if resources.plan == "data":
+            size = min(workers.fit(nodes), analyst.num_data)
+            yield from Gang(ray, analyst, workers, size).run(units)
+            return
+        crew = crew_size(resources.plan, len(units), workers.fit(nodes))
+        if resources.plan == "auto" and crew > 1 and not workers.gpus:  # on GPUs the cost is not known here
+            cost = analyst.cost(units[0], "cpu", workers.threads)
+            crew = crew if cost is not None and cost.worth_splitting(crew) else 1
+        yield from Pool(ray, analyst, replace(workers, crew=crew)).run(units)
+
+
+@contextmanager
+def session(resources: Resources) -> Iterator[None]:
+    """One connection to Ray for several runs, where any of them may need it."""
+    check_device(resources)
+    if chosen_engine(resources, 2) == "serial":
+        yield
+        return
+    with _ray(resources):
+        yield
+
+
+def _ray(resources: Resources) -> AbstractContextManager[Any]:
+    return ray_session(resources.address, num_cores(), _visible_gpus() if resources.device != "cpu" else 0)
+
+
+def crew_size(plan: str, num_units: int, num_workers: int) -> int:
+    """How many workers one checkpoint may have: all of them, those who would be idle else, or one."""
+    if plan == "checkpoints":
+        return 1
+    return max(num_workers if plan == "probes" else num_workers // num_units, 1)
 
 
 def chosen_engine(resources: Resources, num_units: int) -> str:
-    """`auto` is Ray where there is more than one unit of work and more than one worker to be had."""
+    """`auto` is Ray where there is more than one piece of work and more than one worker to be had."""
     if resources.engine != "auto":
         return resources.engine
     available = resources.workers or (2 if _elsewhere(resources) else max(_visible_gpus(), num_cores()))
-    return "ray" if num_units > 1 and available > 1 else "serial"
+    several = num_units > 1 or resources.plan in ("probes", "data")  # pieces of work for several hands
+    return "ray" if several and available > 1 else "serial"
+
+
+def num_workers_here(resources: Resources) -> int | None:
+    """How many workers a cluster of this machine would hold; None where the cluster is another."""
+    if _elsewhere(resources):
+        return resources.workers
+    node = {"CPU": float(num_cores()), "GPU": float(_visible_gpus() if resources.device != "cpu" else 0)}
+    return workers_for(resources, [node]).fit([node])
 
 
 def _elsewhere(resources: Resources) -> bool:
@@ -67,6 +116,10 @@ def serial_device(device: str) -> str:
 
 def check_device(resources: Resources) -> None:
     """Raise Misuse for a device that this machine does not have, or options that contradict the engine."""
+    if resources.plan not in PLANS:
+        raise Misuse(f"unknown --plan {resources.plan!r}; choose from {', '.join(PLANS)}")
+    if resources.engine == "serial" and resources.plan in ("probes", "data"):
+        raise Misuse(f"--plan {resources.plan} shares work out, --engine serial has nobody to; leave one of them out")
     if resources.engine == "serial" and (resources.address or (resources.workers or 1) > 1):
         raise Misuse("--engine serial runs in this process; leave --address and --workers out, or give --engine ray")
     device = resources.device
@@ -84,22 +137,21 @@ def _visible_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _workers(resources: Resources, cluster: dict[str, float], num_units: int) -> Workers:
-    """One worker a GPU (or share of one), else one a core; an infeasible wish fails here instead of waiting."""
+def workers_for(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> Workers:
+    """One worker a GPU (or share of one), else one a core; raises Misuse for what no node has, instead of waiting."""
     threads = resources.threads or 1
-    cpus, gpus = cluster.get("CPU", 0), cluster.get("GPU", 0)
-    wants_gpu = resources.device.startswith("cuda") or (resources.device == "auto" and gpus > 0)
-    if wants_gpu and gpus < resources.gpus_per_worker:
+    wants_gpu = resources.device.startswith("cuda") or (
+        resources.device == "auto" and any(node.get("GPU", 0) for node in nodes)
+    )
+    workers = Workers(resources.workers or UNLIMITED, threads, resources.gpus_per_worker if wants_gpu else 0.0)
+    if workers.fit(nodes):
+        return workers
+    most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
+    if wants_gpu and most["GPU"] < resources.gpus_per_worker:
         raise Misuse(
-            f"--device {resources.device} with {resources.gpus_per_worker:g} GPUs a worker but the Ray cluster has "
-            f"{gpus:g}; give --device cpu, or fewer --gpus-per-worker"
+            f"--device {resources.device} with {resources.gpus_per_worker:g} GPUs a worker but no node of the Ray "
+            f"cluster has more than {most['GPU']:g}; give --device cpu, or fewer --gpus-per-worker"
         )
-    if cpus < threads:
-        raise Misuse(f"--threads {threads} but the Ray cluster has {cpus:g} CPUs; give fewer")
-    fitting = int(cpus // threads)
-    if wants_gpu:
-        fitting = min(fitting, int(gpus / resources.gpus_per_worker))
-    count = min(resources.workers or fitting, num_units)
-    if resources.workers and resources.workers > fitting and num_units > fitting:
-        count = fitting  # more would only wait for a place
-    return Workers(max(count, 1), threads, resources.gpus_per_worker if wants_gpu else 0.0)
+    raise Misuse(
+        f"--threads {threads} but no node of the Ray cluster has more than {most['CPU']:g} CPUs for workers; give fewer"
+    )

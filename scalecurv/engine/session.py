@@ -4,13 +4,15 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from scalecurv.engine.daemons import Daemons
 from scalecurv.errors import Misuse
 
 CONNECT_SECONDS = 5.0
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # at 0 every port of a node is on 127.0.0.1, on Linux too
 
 
 def inside_job() -> bool:
@@ -23,14 +25,15 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
     """The ray module, connected; what was started here is shut down on leaving.
 
     With no address, inside a job or with RAY_ADDRESS set, the running cluster is joined; else an embedded one
-    of `num_cpus` and `num_gpus` is started, under a token of its own. Telemetry is off, and Ray reads these
-    settings when it is imported, so they come first. Raises Misuse where no cluster answers.
+    of `num_cpus` and `num_gpus` is started, on the loopback interface, under a token of its own. Telemetry is off,
+    and Ray reads these settings when it is imported, so they come first. Raises Misuse where no cluster answers.
     """
     joining = address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_job() else None)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if joining is None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault(LOOPBACK_ONLY, "0")
     else:
         use_token()
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # else 20 times 40 s at an address gone stale
@@ -41,16 +44,23 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if joining is None:
-        ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
-    else:
-        try:
-            reach(joining)
-            ray.init(address=joining, **quiet)
-        except (OSError, OverflowError, RuntimeError, ValueError) as error:
-            raise Misuse(
-                f"no Ray cluster answers at {joining} ({str(error).splitlines()[0]}); start one with "
-                f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
-            ) from error
+        with Daemons() as daemons:
+            ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
+            try:
+                daemons.watch()
+                yield ray
+            finally:
+                daemons.hurry()
+                ray.shutdown()
+        return
+    try:
+        reach(joining)
+        ray.init(address=joining, **quiet)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise Misuse(
+            f"no Ray cluster answers at {joining} ({str(error).splitlines()[0]}); start one with "
+            f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
+        ) from error
     try:
         yield ray
     finally:
@@ -65,7 +75,14 @@ def reach(address: str) -> None:
 
 
 def use_token() -> None:
-    """Token authentication wherever a token is to be had; must run before ray is imported."""
+    """Token authentication wherever a token is to be had; must run before ray is imported.
+
+    A token file of ours that others may read, as Ray leaves it under the usual umask, becomes ours alone.
+    """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    with suppress(OSError):  # a disk that is read-only, or no longer there
+        status = token_file.stat()
+        if status.st_uid == os.getuid() and status.st_mode & 0o077:
+            token_file.chmod(0o600)
     if "RAY_AUTH_TOKEN" in os.environ or token_file.is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

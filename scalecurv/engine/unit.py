@@ -1,7 +1,8 @@
 """One checkpoint from its path to an Outcome: what a worker does, wherever it runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,16 @@ from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.checkpoints.load import load, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
+from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.shard import Shard
+from scalecurv.engine.cost import Cost, cost_of
+from scalecurv.engine.crew import Crew
 from scalecurv.engine.provenance import versions
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.measures.evaluation import Make, Terms, run_here
 from scalecurv.record import Outcome
+
+Point = tuple[str, str, str]  # path, fingerprint and dtype: where another worker takes products
 
 
 @dataclass(frozen=True)
@@ -26,33 +34,28 @@ class Analyst:
     request: Request
     arithmetic: Arithmetic
     known: frozenset[str] = frozenset()
+    shard: Shard | None = None
 
-    def on(self, device: str, threads: int) -> Callable[[str], Outcome]:
-        """The function path -> Outcome, on the device that this worker was assigned."""
+    def on(self, device: str, threads: int, shard: Shard | None = None) -> "Desk":
+        """Where paths become Outcomes, on the device that this worker was assigned."""
         torch.set_num_threads(threads)
         coarse = self.arithmetic.dtype == "tf32"  # 10 bits of mantissa, only where asked: see noise_floor
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = coarse
-        bound = replace(self, arithmetic=replace(self.arithmetic, device=device))
-        return bound._analyse
+        return Desk(replace(self, arithmetic=replace(self.arithmetic, device=device), shard=shard))
 
-    def _analyse(self, path: str) -> Outcome:
-        try:
-            return self._outcome(Path(path))
-        except (CheckpointError, Misuse) as error:
-            return self._failure(path, str(error))
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(str(error).splitlines()[0]) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):  # how torch's CPU allocator says it
-                raise MemoryError(str(error).splitlines()[0]) from error
-            raise
+    @property
+    def num_data(self) -> int:
+        """Samples in all, whoever holds them."""
+        return len(self.task.x)
 
-    def _outcome(self, path: Path) -> Outcome:
+    def outcome(self, path: Path, crew: Crew | None = None) -> Outcome:
+        """What the measures find at one checkpoint; raises CheckpointError, Misuse."""
         checkpoint = load(path)
-        problem, architecture = self.task.at(checkpoint, self.arithmetic)
+        problem, architecture = self.task.at(checkpoint, self.arithmetic, self.shard)
         dtype = compute_dtype(checkpoint, self.arithmetic)
         identity = Identity(checkpoint.fingerprint, self.task.id, dtype)
-        records, total_matvecs = analyze(problem, self.request, identity, self.known)
+        run_terms = crew.run_terms(str(path), checkpoint.fingerprint) if crew else run_here
+        records, total_matvecs = analyze(problem, self.request, identity, self.known, run_terms)
         return Outcome(
             path=str(path),
             run=run_of(path),
@@ -74,13 +77,24 @@ class Analyst:
             created=time.time(),
         )
 
-    def _failure(self, path: str, reason: str) -> Outcome:
+    def cost(self, path: str, device: str, threads: int) -> Cost | None:
+        """What this checkpoint may cost, measured in this process; None where it cannot be analysed."""
+        torch.set_num_threads(threads)
+        try:
+            problem, _ = self.task.at(load(Path(path)), replace(self.arithmetic, device=device))
+            return cost_of(problem, self.request)
+        except (CheckpointError, Misuse, FloatingPointError):
+            return None
+
+    def failure(self, path: str, reason: str) -> Outcome:
+        """The Outcome of a checkpoint that cannot be analysed."""
         return replace(failure(path, reason, self.task.id, self.request.seed), provenance=self._provenance())
 
     def _provenance(self) -> dict[str, Any]:
         return {
             **_surroundings(self.arithmetic.device),
             "threads": torch.get_num_threads(),
+            **({"ranks": self.shard.size} if self.shard else {}),
             "config": {
                 "batch_size": self.arithmetic.batch_size,
                 "memory": self.arithmetic.memory,
@@ -88,6 +102,51 @@ class Analyst:
                 "measures": {m.name: m.options for m in self.request.measures},
             },
         }
+
+
+class Desk:
+    """An analyst at work on one device: a path comes, an Outcome goes; or rows of probes, for a colleague."""
+
+    def __init__(self, analyst: Analyst):
+        self._analyst = analyst
+        self._helped: tuple[str, str] | None = None  # path and fingerprint of the checkpoint last helped with
+        self._problems: dict[str, Problem] = {}  # it, by dtype
+
+    def __call__(self, path: str, crew: Crew | None = None) -> Outcome:
+        """The Outcome at one path; raises MemoryError, and whatever is a bug."""
+        try:
+            with _memory_errors():
+                return self._analyst.outcome(Path(path), crew)
+        except (CheckpointError, Misuse) as error:
+            return self._analyst.failure(path, str(error))
+
+    def rows(self, point: Point, make: Make, terms: Terms, seed: int, blocks: Sequence[range]) -> list[Any]:
+        """Terms at the checkpoint that another worker leads; raises CheckpointError where the file is not the same."""
+        path, fingerprint, dtype = point
+        with _memory_errors():
+            if self._helped != (path, fingerprint):
+                self._helped, self._problems = None, {}
+                checkpoint = load(Path(path))
+                if checkpoint.fingerprint != fingerprint:
+                    raise CheckpointError(f"{path} changed while it was analysed; run again once it is written")
+                problem, _ = self._analyst.task.at(checkpoint, self._analyst.arithmetic)
+                self._helped, self._problems = (path, fingerprint), {str(problem.dtype): problem}
+            if dtype not in self._problems:
+                self._problems[dtype] = next(iter(self._problems.values())).astype(getattr(torch, dtype[6:]))
+            return run_here(self._problems[dtype], make, terms, seed, blocks)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Every way in which memory runs out, as MemoryError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error).splitlines()[0]) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):  # how torch's CPU allocator says it
+            raise MemoryError(str(error).splitlines()[0]) from error
+        raise
 
 
 def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalecurv.estimate import NAN, Estimate
+from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.geometry.bounds import Interval, general_bracket, psd_bracket
 from scalecurv.geometry.chain import LINKS, chain
 from scalecurv.geometry.ratios import effective_rank, interval_of, joint_status, participation_ratio
@@ -101,6 +101,9 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
+    if evaluation.problem.shard.size > 1:  # not "not applicable": another plan has the answer, under the same key
+        reason = "the rank of J needs all samples in one place; give --plan checkpoints"
+        return dict.fromkeys(CHAIN, Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest
     used = (found.trace, found.trace_h2, largest, rank)
     confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))

@@ -118,12 +118,12 @@ def _proven(bounds: dict[str, Bound]) -> int:
 
 def _some_samples(problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int) -> OpenBatch:
     """All samples laid open where they fit: else as many as do, drawn at random."""
-    num_data = problem.num_data
+    whole, num_data = problem.whole, problem.num_data
     room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
     if not combinations_fit(problem.num_params, problem.num_params, memory):
         room = min(room, rows_that_fit(memory) // outputs)
     count = max(1, min(num_data, room))
     if count == num_data:
-        return open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
+        return open_batch(problem, mlp, whole)
     drawn = torch.from_numpy(generator(seed, "rank samples", 0).permutation(num_data)[:count]).to(problem.device)
-    return open_batch(problem, mlp, Batch(problem.x[drawn], problem.y[drawn], 0))
+    return open_batch(problem, mlp, Batch(whole.x[drawn], whole.y[drawn], 0))

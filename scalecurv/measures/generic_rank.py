@@ -9,7 +9,6 @@ from scalecurv.curvature.layers import OpenBatch, open_batch
 from scalecurv.curvature.liveness import liveness, num_rescalings
 from scalecurv.curvature.minor_bits import minor_bits
 from scalecurv.curvature.outputs import Output, output_seeds
-from scalecurv.curvature.problem import Batch
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.primes import random_primes
 from scalecurv.measures.evaluation import Evaluation
@@ -34,7 +33,7 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     if exact.lower == min(exact.bounds["rows"].value, exact.bounds["ceiling"].value):
         return exact.estimate
     seeds = output_seeds(problem.num_outputs, output, problem.device)
-    opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
+    opened = open_batch(problem, mlp, problem.whole)
     alive = liveness(opened, generic=True)
     unseen = int(alive.touched[-1].any(0).sum()) if output == "prob" else 0
     most, found, chance = exact.bounds["ceiling"].value, exact.lower, 1.0

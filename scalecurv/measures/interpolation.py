@@ -13,7 +13,8 @@ def interpolates(evaluation: Evaluation) -> bool:
         return False
 
     def compute() -> bool:
-        bound = FITTED * max(float(problem.y.abs().max()), 1.0)
+        largest = problem.shard.largest(float(problem.y.abs().max()), problem.device)
+        bound = FITTED * max(largest, 1.0)
         over = sum_over_data(
             problem, lambda batch: ((problem.outputs(problem.theta, batch.x) - batch.y).abs() > bound).sum()
         )

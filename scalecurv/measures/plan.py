@@ -36,10 +36,18 @@ class Plan:
         return Budget(self.max_matvecs)
 
     def structure(self, problem: Problem) -> MLP | None:
-        """The MLP whose identities may be used, or None; raises Misuse where `exact` asks for what is not there."""
+        """The MLP whose identities may be used, or None.
+
+        Raises Misuse where `exact` asks for what is not there, and where the road that costs least, or was asked for,
+        needs samples in one place that are spread over ranks: another one would file another number under its key.
+        """
         mlp = None if self.route == "generic" or problem.loss.factor is None else structure_of(problem)
         if mlp is None and self.route == "exact":
             raise Misuse("route 'exact' needs an MLP of piecewise-linear activations; leave the route out")
+        if mlp is not None and not self.trace_is_exact(problem):
+            problem.shard.refuse("tr H from output probes", "give --route generic, or --plan checkpoints")
+        if mlp is not None and self.square_is_exact(problem, mlp):
+            problem.shard.refuse("tr H^2 by pairs of samples", "give --route sampled, or --plan checkpoints")
         return mlp
 
     def trace_is_exact(self, problem: Problem) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
 from scalecurv.measures.measure import Measure
 from scalecurv.measures.plan import Plan
 
@@ -21,4 +22,7 @@ class PlannedMeasure(Measure):
         return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
-        self.plan.structure(problem)
+        try:
+            self.plan.structure(problem)
+        except Misuse as error:
+            raise Misuse(f"measure {self.name}: {error}") from error

@@ -54,9 +54,11 @@ class Rank(Measure):
     )
 
     def check(self, problem: Problem) -> None:
+        problem.shard.refuse(f"measure {self.name}")
         output_seeds(problem.num_outputs, self.output or "logits")
 
     def ask(self, evaluation: Evaluation) -> Findings:
+        self.check(evaluation.problem)
         output = self.output or "logits"
         found = jacobian_values(evaluation, self.memory, output)
         estimates = {

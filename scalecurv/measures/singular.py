@@ -3,7 +3,7 @@
 from scalecurv.curvature.factors import JacobianFactors, factors_of
 from scalecurv.curvature.layers import open_batch, structure_of
 from scalecurv.curvature.outputs import Output, output_seeds, output_slopes
-from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.curvature.problem import Problem
 from scalecurv.linalg.gram_values import gram_values
 from scalecurv.linalg.range_finder import SingularValues, dense_values, singular_values
 from scalecurv.measures.evaluation import Evaluation
@@ -42,5 +42,5 @@ def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors |
         return None
     if 8 * rows * sum(mlp.widths) > memory // 2:
         return None
-    opened = open_batch(problem, mlp, Batch(problem.x, problem.y, 0))
+    opened = open_batch(problem, mlp, problem.whole)
     return factors_of(opened, output_slopes(opened.outputs, output))

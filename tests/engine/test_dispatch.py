@@ -9,7 +9,7 @@ import torch
 from scalecurv.engine import dispatch
 from scalecurv.engine.attempts import Done
 from scalecurv.engine.dispatch import Resources, check_device, chosen_engine, num_cores, run, serial_device
-from scalecurv.engine.pool import Workers
+from scalecurv.engine.workers import UNLIMITED, Workers
 from scalecurv.errors import Misuse
 from tests.engine.fakes import Scripted, attempts
 
@@ -39,6 +39,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int) -> None:
         (Resources(address="10.0.0.1:6379"), 1, 1, 0, "serial"),
         (Resources(engine="ray"), 1, 1, 0, "ray"),
         (Resources(engine="serial", address="10.0.0.1:6379"), 5, 8, 4, "serial"),
+        (Resources(plan="probes"), 1, 8, 0, "ray"),
+        (Resources(plan="probes"), 1, 1, 0, "serial"),
+        (Resources(plan="probes", workers=2), 1, 1, 0, "ray"),
     ],
 )
 def test_auto_is_ray_where_there_is_work_and_hands_for_it(
@@ -55,50 +58,71 @@ def test_a_job_has_a_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("resources", "cluster", "units", "workers"),
+    ("resources", "nodes", "workers", "count"),
     [
-        (Resources(), {"CPU": 4.0}, 9, Workers(4, 1, 0.0)),
-        (Resources(), {"CPU": 4.0}, 3, Workers(3, 1, 0.0)),
-        (Resources(threads=3), {"CPU": 8.0}, 9, Workers(2, 3, 0.0)),
-        (Resources(workers=2), {"CPU": 8.0}, 9, Workers(2, 1, 0.0)),
-        (Resources(workers=20), {"CPU": 8.0}, 99, Workers(8, 1, 0.0)),
-        (Resources(), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(2, 1, 1.0)),
-        (Resources(gpus_per_worker=0.5), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(4, 1, 0.5)),
-        (Resources(gpus_per_worker=2), {"CPU": 8.0, "GPU": 5.0}, 9, Workers(2, 1, 2)),
-        (Resources(device="cuda"), {"CPU": 1.0, "GPU": 2.0}, 9, Workers(1, 1, 1.0)),
-        (Resources(device="cpu"), {"CPU": 8.0, "GPU": 2.0}, 9, Workers(8, 1, 0.0)),
+        (Resources(), [{"CPU": 4.0}], Workers(), 4),
+        (Resources(), [{"CPU": 4.0}, {}, {"CPU": 2.0}], Workers(), 6),
+        (Resources(threads=3), [{"CPU": 8.0}, {"CPU": 2.0}, {"CPU": 4.0}], Workers(threads=3), 3),
+        (Resources(workers=2), [{"CPU": 8.0}], Workers(2), 2),
+        (Resources(workers=20), [{"CPU": 8.0}], Workers(20), 8),
+        (Resources(), [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}], Workers(gpus=1.0), 2),
+        (Resources(gpus_per_worker=0.5), [{"CPU": 8.0, "GPU": 2.0}], Workers(gpus=0.5), 4),
+        (Resources(gpus_per_worker=0.4), [{"CPU": 8.0, "GPU": 2.0}], Workers(gpus=0.4), 4),
+        (Resources(gpus_per_worker=0.1), [{"CPU": 80.0, "GPU": 1.0}], Workers(gpus=0.1), 10),
+        (Resources(gpus_per_worker=2), [{"CPU": 8.0, "GPU": 5.0}, {"CPU": 8.0, "GPU": 1.0}], Workers(gpus=2), 2),
+        (Resources(device="cuda"), [{"CPU": 1.0, "GPU": 2.0}], Workers(gpus=1.0), 1),
+        (Resources(device="cpu"), [{"CPU": 8.0, "GPU": 2.0}], Workers(), 8),
     ],
 )
-def test_one_worker_a_gpu_or_a_core(
-    resources: Resources, cluster: dict[str, float], units: int, workers: Workers
+def test_one_worker_a_gpu_or_a_core_node_by_node(
+    resources: Resources, nodes: list[dict[str, float]], workers: Workers, count: int
 ) -> None:
-    assert dispatch._workers(resources, cluster, units) == workers
+    assert dispatch.workers_for(resources, nodes) == workers
+    assert workers.fit(nodes) == count
+    assert Workers().most == UNLIMITED
+    assert workers.fit([]) == 0
+
+
+NONE_HAS = "with {} GPUs a worker but no node of the Ray cluster has more than {}; give --device cpu, or fewer "
 
 
 @pytest.mark.parametrize(
-    ("resources", "cluster", "message"),
+    ("resources", "nodes", "message"),
     [
-        (Resources(threads=4), {"CPU": 2.0}, "--threads 4 but the Ray cluster has 2 CPUs; give fewer"),
+        (
+            Resources(threads=4),
+            [{"CPU": 3.0}, {"CPU": 2.0}],
+            "--threads 4 but no node of the Ray cluster has more than 3 CPUs for workers; give fewer",
+        ),
+        (
+            Resources(),
+            [{}],
+            "--threads 1 but no node of the Ray cluster has more than 0 CPUs for workers; give fewer",
+        ),
         (
             Resources(device="cuda"),
-            {"CPU": 2.0},
-            "--device cuda with 1 GPUs a worker but the Ray cluster has 0; give --device cpu, or fewer "
-            "--gpus-per-worker",
+            [{"CPU": 2.0}],
+            f"--device cuda {NONE_HAS.format(1, 0)}--gpus-per-worker",
         ),
         (
             Resources(gpus_per_worker=2),
-            {"CPU": 2.0, "GPU": 1.0},
-            "--device auto with 2 GPUs a worker but the Ray cluster has 1; give --device cpu, or fewer "
-            "--gpus-per-worker",
+            [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 2.0, "GPU": 1.0}],
+            f"--device auto {NONE_HAS.format(2, 1)}--gpus-per-worker",
         ),
     ],
 )
-def test_what_the_cluster_does_not_have_is_not_waited_for(
-    resources: Resources, cluster: dict[str, float], message: str
-) -> None:
+def test_what_no_node_has_is_not_waited_for(resources: Resources, nodes: list[dict[str, float]], message: str) -> None:
     with pytest.raises(Misuse) as caught:
-        dispatch._workers(resources, cluster, 9)
+        dispatch.workers_for(resources, nodes)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("plan", "units", "workers", "crew"),
+    [("checkpoints", 1, 8, 1), ("probes", 5, 8, 8), ("auto", 1, 8, 8), ("auto", 3, 8, 2), ("auto", 9, 8, 1)],
+)
+def test_who_would_be_idle_may_help(plan: str, units: int, workers: int, crew: int) -> None:
+    assert dispatch.crew_size(plan, units, workers) == crew
 
 
 ABSENT = "--device {} but torch sees {} GPU(s) on this machine; give --device cpu, or the --address of a cluster that "
@@ -115,6 +139,12 @@ ALONE = "--engine serial runs in this process; leave --address and --workers out
         (Resources("serial", device="cuda"), 0, ABSENT.format("cuda", 0) + "has one"),
         (Resources("serial", "10.0.0.1:6379"), 0, ALONE),
         (Resources("serial", workers=2), 0, ALONE),
+        (Resources(plan="weights"), 0, "unknown --plan 'weights'; choose from auto, checkpoints, probes, data"),
+        (
+            Resources("serial", plan="probes"),
+            0,
+            "--plan probes shares work out, --engine serial has nobody to; leave one of them out",
+        ),
     ],
 )
 def test_a_device_that_is_not_there_is_misuse(
@@ -159,6 +189,8 @@ def test_the_loop_has_all_cores_unless_told(tmp_path: Path, threads: int | None,
 
 @pytest.mark.ray
 def test_a_wish_that_the_cluster_cannot_meet_starts_no_worker(cluster: Any, tmp_path: Path) -> None:
-    with pytest.raises(Misuse, match=r"^--threads 3 but the Ray cluster has 2 CPUs; give fewer$"):
+    with pytest.raises(
+        Misuse, match=r"^--threads 3 but no node of the Ray cluster has more than 2 CPUs for workers; give fewer$"
+    ):
         list(run(Scripted(tmp_path), ["good"], Resources("ray", threads=3)))  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from scalecurv.engine.attempts import Done, Lost, UnitError
-from scalecurv.engine.pool import Pool, Workers
+from scalecurv.engine.pool import Pool
+from scalecurv.engine.workers import Workers
 from scalecurv.errors import Misuse
 from tests.commands import deadline, wait_for
 from tests.engine.fakes import Scripted, attempts

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scalecurv.engine.session import LOOPBACK_ONLY
 from tests.commands import CHEAP, ROOT, end_processes_of, environment, processes_of, start, wait_for
 from tests.runs import checkpoints_of, write_run, write_truncated
 
@@ -50,10 +51,10 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     (home / ".ray" / "auth_token").chmod(0o600)
     temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets below it have names of 107 bytes
     port, dashboard, agent = free_ports(3)
-    words = ["--head", "--block", "--num-cpus", 2, "--node-ip-address", "127.0.0.1", "--temp-dir", temporary]
+    words = ["--head", "--block", "--num-cpus", 2, "--temp-dir", temporary]
     ports = ["--port", port, "--dashboard-port", dashboard, "--dashboard-agent-listen-port", agent]
     quiet = ["--disable-usage-stats", "--dashboard-host", "127.0.0.1"]
-    process = start([RAY, "start", *words, *ports, *quiet], home, RAY_AUTH_MODE="token")
+    process = start([RAY, "start", *words, *ports, *quiet], home, RAY_AUTH_MODE="token", **{LOOPBACK_ONLY: "0"})
     try:
         assert process.stdout is not None
         assert any("Ray runtime started." in line for line in process.stdout)

@@ -1,0 +1,43 @@
+"""What a sweep would do, share out and cost: said before anything is done."""
+
+from collections.abc import Iterator
+
+from scalecurv.engine.cost import Cost
+from scalecurv.engine.dispatch import Resources, chosen_engine, crew_size, num_cores, num_workers_here, serial_device
+from scalecurv.engine.unit import Analyst
+from scalecurv.sweep import Plan, Sweep
+
+
+def describe(sweep: Sweep, work: Plan) -> Iterator[str]:
+    """Lines: how many checkpoints, on which engine, how shared out, what they cost at most, and their paths."""
+    units, resources = len(work.todo), sweep.resources
+    engine = chosen_engine(resources, units)
+    names = ", ".join(measure.name for measure in sweep.request.measures)
+    yield f"{len(work.found)} checkpoint(s) found, {units} to do on engine {engine}: {names}"
+    if units:
+        analyst = Analyst(work.task, sweep.request, sweep.arithmetic, work.known)
+        device = serial_device(resources.device)
+        threads = resources.threads or (num_cores() if engine == "serial" else 1)
+        cost = analyst.cost(work.todo[0], device, threads)
+        yield from _shares_and_cost(cost, resources, engine, units, device)
+    yield from work.todo
+
+
+def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, units: int, device: str) -> Iterator[str]:
+    workers = num_workers_here(resources) if engine == "ray" else 1
+    if cost is None:
+        yield "cost: not known, the first of them cannot be analysed"
+        return
+    crew = crew_size(resources.plan, units, workers or 1)
+    if resources.plan == "auto" and not cost.worth_splitting(crew):
+        crew = 1
+    shared = "one checkpoint a worker" if crew == 1 else f"the probes of each checkpoint over {crew} workers"
+    there = "one process" if engine == "serial" else f"{workers or 'as many workers as the cluster has room for'}"
+    yield f"plan: {shared}, {there}{' worker(s)' if engine == 'ray' and workers else ''}"
+    yield (
+        f"at most {cost.matvecs} Hessian products a checkpoint, {cost.probes} of them of probes, {cost.seconds:.3g} s "
+        f"each on {device} here; products with J apart"
+    )
+    yield f"at most {cost.bytes / 1e6:,.0f} MB a worker"
+    if workers:
+        yield f"at most {cost.eta(units, workers, crew):,.0f} s of Hessian products in all, at that speed"

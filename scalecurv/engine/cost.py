@@ -1,0 +1,78 @@
+"""What one checkpoint costs before any is analysed: products, seconds, bytes; and what splitting it would save."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from scalecurv.analysis import Request
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.problem import Problem
+from scalecurv.measures.budget import MAX_LANCZOS
+from scalecurv.measures.planned import PlannedMeasure
+
+APART = ("spectrum", "principal", "gauss_newton")  # measures with a budget of their own
+POINT = 8  # products along the gradient, and of the spot check
+FEW = POINT + MAX_LANCZOS  # products of measures that draw no probes
+START = 3.0  # seconds until a Ray worker has imported torch and read the data
+SERVICE = 300 << 20  # bytes of a Python process with torch in it
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one checkpoint: Hessian products at most, how many are of probes, seconds of one, bytes of a worker."""
+
+    matvecs: int
+    probes: int
+    seconds: float
+    bytes: int
+
+    def worth_splitting(self, members: int) -> bool:
+        """Whether `members` workers save more than the start of those that help takes."""
+        return self.probes * self.seconds * (1 - 1 / members) > START
+
+    def eta(self, units: int, workers: int, members: int) -> float:
+        """Seconds of products that `units` take at most on `workers` in crews of `members`, those of J apart."""
+        crews = max(workers // members, 1)
+        rounds = -(-units // crews)
+        return rounds * self.seconds * (self.matvecs - self.probes + self.probes / members)
+
+
+def cost_of(problem: Problem, request: Request) -> Cost:
+    """What `request` may cost at a checkpoint like this one; takes a few products, to time one."""
+    matvecs = probes = 0
+    shared = POINT
+    for measure in request.measures:
+        most = getattr(measure, "max_matvecs", 0)
+        if measure.name in APART:
+            matvecs += most
+            probes += most // 2 if isinstance(measure, PlannedMeasure) else 0
+        elif isinstance(measure, PlannedMeasure):
+            mlp = measure.plan.structure(problem)
+            exact = mlp is not None and measure.plan.square_is_exact(problem, mlp)
+            drawn = 0 if exact else measure.plan.budget.probes
+            shared, probes = max(shared, most - measure.plan.budget.probes + drawn), max(probes, drawn)
+        else:
+            shared = max(shared, min(most, FEW))
+    return Cost(matvecs + shared, probes, _seconds(problem), _bytes(problem, request))
+
+
+def _seconds(problem: Problem) -> float:
+    """Of one product: the best of a few, the first of which warms up."""
+    H = HessianOperator(problem)
+    v = torch.ones(problem.num_params, 1, dtype=problem.dtype, device=problem.device)
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < 10 and sum(times) < 0.5):
+        began = time.perf_counter()
+        float(H.matmat(v)[0, 0])  # a GPU answers when it is done
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _bytes(problem: Problem, request: Request) -> int:
+    """Data in the dtype of the products and in float64, temporaries, and bases; all of them within `memory` each."""
+    itemsize = problem.dtype.itemsize
+    data = problem.x.numel() * (itemsize + 8) + problem.y.numel() * 16
+    memory = max((getattr(measure, "memory", 0) for measure in request.measures), default=0)
+    vector = problem.num_params * itemsize
+    return SERVICE + data + min(memory, 2 * MAX_LANCZOS * vector) + min(problem.memory, 2 * problem.columns * vector)
