@@ -1,5 +1,7 @@
 """The door for `ray job submit` opens on `scalecurv analyze`, with its exit codes."""
 
+import atexit
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ from tests.runs import write_run, write_truncated
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["analyze.py", *map(str, arguments)])
+    monkeypatch.setattr(os, "_exit", sys.exit)  # it would end the tests
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: None)
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(ROOT / "jobs" / "analyze.py"))
     assert isinstance(caught.value.code, int)
