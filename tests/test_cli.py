@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import resource
 import shlex
 import shutil

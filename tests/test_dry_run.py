@@ -14,20 +14,6 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three checkpoints that worked and one that did not, all default measures."""
-    folder = tmp_path_factory.mktemp("cli")
-    write_truncated(write_run(folder / "run") / "step_9.pt")
-    measures = [
-        word for name in ("gradient", "extremes", "moments", "curvature", "rank") for word in ("--measure", name)
-    ]
-    assert (
-        analyze(folder / "run", folder / "store", *measures, "--max-matvecs", 64, "--route", "generic").exit_code == 1
-    )
-    return folder / "store"
-
-
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
