@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 QUANTITIES = (ROOT / "docs" / "quantities.md").read_text()
 GEOMETRY = (ROOT / "docs" / "geometry.md").read_text()
+RUNNING = (ROOT / "docs" / "running.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+JOBS = (ROOT / "jobs" / "README.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -25,7 +28,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands() -> list[str]:
     """Every line of a bash block that calls scalecurv, comments cut."""
-    texts = [README, GEOMETRY, (ROOT / "jobs" / "README.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()]
+    texts = [README, GEOMETRY, RUNNING, JOBS, (ROOT / "CONTRIBUTING.md").read_text()]
     lines = [line for text in texts for block in blocks(text, "bash") for line in block.splitlines()]
     return [line for line in lines if line.startswith("scalecurv ")]
 
@@ -59,7 +62,8 @@ def test_commands_in_the_documents_parse(line: str) -> None:
 
 
 def test_the_documents_hold_commands_to_check() -> None:
-    assert {line.split()[1] for line in commands()} == {"analyze", "planes", "query", "rank", "submit"}
+    found = {line.split()[1] for line in commands()}
+    assert found == {"analyze", "planes", "query", "rank", "submit", "verify", "compact", "export"}
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -78,6 +82,7 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    for folder, text in ((ROOT, README), (ROOT / "docs", QUANTITIES), (ROOT / "docs", GEOMETRY)):
+    docs = ((ROOT / "docs", text) for text in (QUANTITIES, GEOMETRY, RUNNING, SECURITY))
+    for folder, text in ((ROOT, README), (ROOT / "jobs", JOBS), *docs):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             assert target.startswith("http") or (folder / target).exists(), target
