@@ -24,9 +24,11 @@ from scalecurv.quantities import QUANTITIES
 from scalecurv.query import open_store
 from scalecurv.record import FileStamp, Outcome, Record, digest
 from scalecurv.store.compact import compact
+from scalecurv.store.frames import concatenated
 from scalecurv.store.image import encode
 from scalecurv.store.reader import INDEX, read_store
 from scalecurv.store.rows import rows_of
+from scalecurv.store.unique import UNIQUE
 from scalecurv.store.writer import prepare_store, write_part
 
 QUANTITY = {quantity.name: quantity for quantity in QUANTITIES[:50]}
@@ -34,6 +36,7 @@ NAMES = list(QUANTITY)
 PER_KEY = 10  # estimates of one measure
 POINTS = 50  # Ritz values of one checkpoint, and as many weights
 PARTS = 200
+BASE = 200  # checkpoints made one by one: the bulk is these over and over, under other names
 GOAL = 1.0  # seconds, of a query and of the key set at 1e6
 QUERIES = {
     "SQL over results": "select step, trace, trace_lower, trace_upper from results where status = 'ok' order by step",
@@ -86,34 +89,28 @@ def estimate(rng: np.random.Generator, integer: bool) -> Estimate:
 def bulk(checkpoints: int) -> bytes:
     """The index of that many checkpoints, tables put together directly."""
     rng = np.random.default_rng(0)
-    tables = [rows_of(outcome(number, rng)) for number in range(200)]
+    tables = [rows_of(outcome(number, rng)) for number in range(BASE)]
+    base = {name: concatenated([table[name] for table in tables], name) for name in tables[0]}
     whole = {}
-    for name in tables[0]:
-        frame = pd.concat(
-            [t[name].astype({c: object for c in t[name] if t[name][c].dtype == "category"}) for t in tables]
-        )
-        once = name in ("tasks", "provenance")
-        frame = frame.iloc[:1] if once else repeated(frame, checkpoints // 200, rng)
-        whole[name] = frame.astype({c: "category" for c in frame if tables[0][name][c].dtype == "category"})
+    for name, frame in base.items():
+        times = 1 if name in ("tasks", "provenance") else checkpoints // BASE
+        whole[name] = concatenated([renamed(frame, i, rng) for i in range(times)], name)
+    whole |= {name: UNIQUE[name](whole[name]) for name in ("tasks", "provenance")}
     return encode(whole)
 
 
-def repeated(frame: pd.DataFrame, times: int, rng: np.random.Generator) -> pd.DataFrame:
-    """The rows over and over with paths, fingerprints and keys of their own."""
-    copies = []
-    for i in range(times):
-        copy = frame.copy()
-        for column in {"path", "fingerprint", "key"} & set(frame):
-            names = {
-                name: (f"{name}~{i}" if column == "path" else digest([name, i])) for name in frame[column].unique()
-            }
-            copy[column] = copy[column].map(names)
-        if "value" in frame:
-            known = copy["quantity"].map(lambda name: QUANTITY[name].integer).to_numpy(dtype=bool)
-            for column in ("value", "lower", "upper", "stderr"):
-                copy[column] = np.where(known, copy[column], rng.standard_normal(len(copy)))
-        copies.append(copy.assign(step=copy["step"] + 200 * i) if "step" in copy else copy)
-    return pd.concat(copies, ignore_index=True)
+def renamed(frame: pd.DataFrame, i: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The rows as of other checkpoints: paths, fingerprints and keys of their own, and fresh values."""
+    copy = frame.copy()
+    for column in {"path", "fingerprint", "key"} & set(frame):
+        mine = frame[column].cat.remove_unused_categories()
+        names = [f"{name}~{i}" if column == "path" else digest([name, i]) for name in mine.cat.categories]
+        copy[column] = mine.cat.rename_categories(pd.Index(names, dtype=object))
+    if "value" in frame:
+        known = frame["quantity"].astype(object).map(lambda name: QUANTITY[name].integer).to_numpy(dtype=bool)
+        for column in ("value", "lower", "upper", "stderr"):
+            copy[column] = np.where(known, frame[column], rng.standard_normal(len(frame)))
+    return copy.assign(step=frame["step"] + BASE * i) if "step" in frame else copy
 
 
 def timed(work: Callable[[], object], repeats: int = 3) -> float:

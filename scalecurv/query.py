@@ -1,7 +1,9 @@
 """A store as tables: `results` (wide) and `estimates` (tidy), in SQL or as pandas frames."""
 
 import re
-from functools import cached_property
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache, cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -111,8 +113,9 @@ def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
     """A row an identity, four columns a quantity, and what the links of the chain say together."""
     grouped = chosen.groupby(IDENTITY, observed=True)
     identities = grouped.size().index
-    rows, columns = grouped.ngroup().to_numpy(), chosen["quantity"].cat.codes.to_numpy()
-    known = list(chosen["quantity"].cat.categories)
+    quantities = chosen["quantity"].cat.remove_unused_categories()  # a table's texts share one vocabulary
+    rows, columns = grouped.ngroup().to_numpy(), quantities.cat.codes.to_numpy()
+    known = list(quantities.cat.categories)
     wide: dict[str, Any] = {}
     for suffix, part in PARTS_OF_ESTIMATE.items():
         grid = np.full((len(identities), len(known)), np.nan)
@@ -127,13 +130,23 @@ def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
                 wide[quantity.name + suffix] = numbers
     ordered = [quantity.name + suffix for quantity in QUANTITIES for suffix in PARTS_OF_ESTIMATE]
     numbers = pd.DataFrame({name: wide[name] for name in ordered})
-    links = chosen[chosen["quantity"].isin([name for name in known if name.startswith("chain_")])]
-    verdicts = links.groupby(IDENTITY, observed=True)["method"].agg(chain_verdict).rename("chain_status")
-    frame = pd.concat([plain(identities.to_frame(index=False)), numbers], axis=1)
-    return frame.merge(plain(verdicts.reset_index()).astype({"chain_status": "string"}), how="left", on=IDENTITY)
+    return pd.concat(
+        [plain(identities.to_frame(index=False)), numbers.assign(chain_status=_chains(chosen, rows))], axis=1
+    )
 
 
-def chain_verdict(methods: "pd.Series[str]") -> str:
+def _chains(chosen: pd.DataFrame, rows: np.ndarray) -> pd.Series:
+    """What the links of the chain say together, for each of the `rows` that estimates belong to; null without links."""
+    names = chosen["quantity"].cat.categories
+    links = chosen["quantity"].isin(names[names.str.startswith("chain_")]).to_numpy()
+    methods: dict[int, list[str]] = defaultdict(list)
+    for row, method in zip(rows[links].tolist(), chosen["method"][links], strict=True):
+        methods[row].append(method)
+    verdict = cache(chain_verdict)
+    return pd.Series({row: verdict(tuple(said)) for row, said in methods.items()}, dtype="string")
+
+
+def chain_verdict(methods: Iterable[str]) -> str:
     """What the methods of the chain's links say together: holds, violated, undecided or not_applicable."""
     verdicts = tuple(method.rpartition(": ")[2] for method in methods)
     return chain_status(verdicts) if set(verdicts) <= set(VERDICTS) else "not_applicable"

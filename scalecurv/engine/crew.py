@@ -50,7 +50,7 @@ class Crew:
         except exceptions.RayTaskError as error:
             if not isinstance(error.cause, MemoryError):
                 raise error.cause from error
-        except (exceptions.RayActorError, exceptions.OutOfMemoryError, exceptions.ObjectLostError):
+        except exceptions.RayError:  # killed, its node or what it sent lost
             pass
         self._helpers.remove(helper)
         return None

@@ -77,7 +77,7 @@ class Gang:
             self._place()
             try:
                 host, port = self._ray.get(self._ranks[0].meet.remote())
-            except self._ray.exceptions.RayActorError as error:
+            except self._ray.exceptions.RayError as error:
                 reason = first_line(error)
             else:
                 shards = [Shard(rank, self._size) for rank in range(self._size)]
@@ -121,10 +121,10 @@ class Gang:
             for ref in arrived:
                 try:
                     self._ray.get(ref)
-                except (exceptions.RayActorError, exceptions.OutOfMemoryError, exceptions.ObjectLostError) as error:
-                    return [], f"a worker of the gang died: {first_line(error)}"
                 except exceptions.RayTaskError as error:
                     return [], self._why(error, [other for other in refs if other is not ref], unit)
+                except exceptions.RayError as error:
+                    return [], f"a worker of the gang died: {first_line(error)}"
         return self._ray.get(refs), ""
 
     def _why(self, error: Any, others: list[Any], unit: str) -> str:
@@ -136,11 +136,11 @@ class Gang:
         for ref in settled:
             try:
                 self._ray.get(ref)
-            except (exceptions.RayActorError, exceptions.OutOfMemoryError) as death:
-                return f"a worker of the gang died: {first_line(death)}"
             except exceptions.RayTaskError as other:
                 if isinstance(other.cause, MemoryError):
                     return f"out of memory: {other.cause}"
+            except exceptions.RayError as death:
+                return f"a worker of the gang died: {first_line(death)}"
         raise UnitError(unit, str(error)) from error
 
     def _end(self) -> None:

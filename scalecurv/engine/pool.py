@@ -151,7 +151,9 @@ class Pool:
         actor = self._booting.pop(ref) if starting else self._checked.pop(ref)
         try:
             self._ray.get(ref)
-        except self._ray.exceptions.RayActorError as error:
+        except self._ray.exceptions.RayError as error:
+            if isinstance(error, self._ray.exceptions.RayTaskError) and not isinstance(error.cause, MemoryError):
+                raise
             self._failed_starts += starting
             if self._failed_starts >= MAX_FAILED_STARTS:
                 raise Misuse(
@@ -175,7 +177,7 @@ class Pool:
             if not isinstance(error.cause, MemoryError):
                 raise UnitError(flight.unit, str(error)) from error
             reason = f"out of memory: {error.cause}"
-        except (exceptions.RayActorError, exceptions.OutOfMemoryError, exceptions.ObjectLostError) as error:
+        except exceptions.RayError as error:  # killed, out of memory, its node or what it sent lost
             reason = f"its worker died: {first_line(error)}"
         else:
             self._idle.append(flight.lead)

@@ -1,0 +1,288 @@
+"""A merge keeps every row and takes every part, at whatever moment it is cut short, and only one runs at a time."""
+
+import errno
+import fcntl
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecurv.errors import Misuse, StoreError
+from scalecurv.store import compact as module
+from scalecurv.store import reader
+from scalecurv.store.compact import Merge, compact, compact_if_many
+from scalecurv.store.frames import Tables
+from scalecurv.store.image import BrokenFile, decode
+from scalecurv.store.inspection import problems_of
+from scalecurv.store.reader import FORMER, INDEX, parts_of, read_store
+from scalecurv.store.writer import PARTS, write_part
+from tests.outcomes import cells, exactly, failure, outcome, record, sampled, store_of
+from tests.store.forging import listing
+
+PATH = "/runs/step_1.pt"
+RUNS = [
+    outcome(PATH, record("k1", exactly(trace=1.0), ritz=[1.0]), total_matvecs=30, created=100.0),
+    outcome(PATH, record("k2", {("trace", "fc1"): sampled(2.0, 0.1)}), total_matvecs=12, created=200.0),
+    failure("/runs/step_2.pt", created=300.0),
+]
+LATE = outcome("/runs/step_3.pt", record("k3", exactly(trace=3.0)), created=400.0)
+
+
+@pytest.fixture(autouse=True)
+def _each_content_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[bytes, Tables] = {}
+
+    def remembered(path: Path) -> Tables:
+        content = path.read_bytes()
+        return seen.get(content) or seen.setdefault(content, decode(path))
+
+    monkeypatch.setattr(reader, "decode", remembered)
+
+
+@pytest.fixture(scope="module", name="template")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run merged, two in parts."""
+    store = store_of(tmp_path_factory.mktemp("template"), RUNS[0])
+    compact(store)
+    return store_of(store, *RUNS[1:])
+
+
+@pytest.fixture(name="store")
+def _store(template: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(template, tmp_path / "store")
+
+
+def rows(store: Path) -> dict[str, list[str]]:
+    """All that readers see, in no order; nothing of it broken."""
+    contents = read_store(store)
+    assert contents.broken == {}
+    return {name: sorted(map(repr, table)) for name, table in cells(contents.tables).items()}
+
+
+def test_every_row_stays_and_every_part_goes(store: Path) -> None:
+    before, index = rows(store), (store / INDEX).read_bytes()
+    assert compact(store) == Merge(2, 2, {})
+    assert rows(store) == before
+    merged = listing(store)
+    assert merged.keys() == {INDEX, FORMER}
+    assert merged[FORMER] == index
+    assert problems_of(store / INDEX) == problems_of(store / FORMER) == []
+    products = read_store(store).tables["checkpoints"].set_index("path")["total_matvecs"]
+    assert products.to_dict() == {PATH: 42, "/runs/step_2.pt": 0}
+    assert sorted(decode(store / INDEX)["checkpoints"]["total_matvecs"]) == [0, 12, 30]  # each run for itself
+    assert compact(store) == Merge(0, 2, {})
+    assert listing(store) == merged  # nothing to do, nothing written
+
+
+def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(Misuse, match="holds files but no store"):
+        compact(tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def moments(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Merge `store`; copies of it as a crash before or after each of the system's calls would have left it."""
+    copies: list[Path] = []
+
+    def copy() -> None:
+        copies.append(folder / str(len(copies)))
+        shutil.copytree(store, copies[-1])
+
+    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*arguments: Any, **options: Any) -> Any:
+            copy()
+            return call(*arguments, **options)
+
+        return act
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "encode", watched(module.encode))
+        for name in ("link", "replace", "rename", "unlink", "fsync"):
+            patch.setattr(os, name, watched(getattr(os, name)))
+        compact(store)
+    copy()
+    return copies
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_crash_at_any_moment_loses_nothing_and_repeats_nothing(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    before, index = rows(store), (store / INDEX).read_bytes()
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    copies = moments(store, tmp_path, monkeypatch)
+    assert len(copies) == 9  # encode, link, keep, fsync, replace, fsync, two unlinks and the end
+    assert sorted({len(parts_of(copy)) for copy in copies}) == [0, 1, 2]
+    for copy in copies:
+        assert rows(copy) == before
+        if len(parts_of(copy)) < 2:  # what replaces a part is there before it goes
+            assert listing(copy)[FORMER] == index
+    for copy in copies if links else ():
+        assert compact(copy) is not None
+        assert rows(copy) == before
+        assert parts_of(copy) == []
+        assert problems_of(copy / INDEX) == []
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise OSError(errno.EPERM, "this file system knows no links")
+
+
+def test_a_crash_while_a_broken_index_is_replaced(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compact(store)
+    write_part(store, LATE)
+    (store / INDEX).write_bytes(b"broken")
+    expected = read_store(store)
+    assert list(expected.broken) == [store / INDEX]
+    copies = moments(store, tmp_path, monkeypatch)
+    assert len(copies) == 7  # encode, set aside, fsync, replace, fsync, unlink and the end
+    for copy in copies:
+        contents = read_store(copy)
+        assert contents.keys == expected.keys == {"k1", "k3"}
+        assert set(contents.broken) <= {copy / INDEX}
+    for copy in copies[1:4]:
+        compact(copy)
+        assert read_store(copy).keys == expected.keys
+        assert read_store(copy).broken == {}
+        assert [path.read_bytes() for path in copy.glob("*.broken")] == [b"broken"]
+
+
+def test_a_broken_index_is_set_aside_for_the_one_before(store: Path) -> None:
+    compact(store)
+    former = (store / FORMER).read_bytes()
+    (store / INDEX).write_bytes(b"broken")
+    assert read_store(store).keys == {"k1"}
+    merged = compact(store)
+    assert merged == Merge(0, 1, {store / INDEX: f"{store / INDEX} is no scalecurv file, or it was cut short"})
+    assert (store / f"{INDEX}.broken").read_bytes() == b"broken"
+    assert (store / FORMER).read_bytes() == former  # what saved us is not written over
+    assert read_store(store).keys == {"k1"}
+    assert read_store(store).broken == {}
+
+
+def test_both_indexes_broken(store: Path) -> None:
+    for name in (INDEX, FORMER):
+        (store / name).write_bytes(b"broken")
+    merged = compact(store)
+    assert merged is not None
+    assert (merged.parts, set(merged.broken)) == (2, {store / INDEX, store / FORMER})
+    assert listing(store).keys() == {INDEX, f"{INDEX}.broken", f"{FORMER}.broken"}
+    assert read_store(store).keys == {"k2"}
+
+
+def test_broken_parts_stay_where_they_are_and_are_told(store: Path) -> None:
+    victim, whole = parts_of(store)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    reason = f"{victim} is no scalecurv file, or it was cut short"
+    assert compact(store) == Merge(1, 1, {victim: reason})
+    assert (victim.exists(), whole.exists()) == (True, False)
+    before = listing(store)
+    assert compact(store) == Merge(0, 1, {victim: reason})
+    assert listing(store) == before
+
+
+def test_a_part_whose_rows_cannot_be_read_stops_the_merge(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise BrokenFile("no table")
+
+    before = listing(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_merged", broken)
+        with pytest.raises(BrokenFile, match=r"^no table$"):
+            compact(store)
+    assert listing(store) == before
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("links", [True, False])
+def test_a_full_disk_loses_nothing(store: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    before, files = rows(store), listing(store)
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=rf"^{store} cannot be merged \(.*\); nothing is lost: its parts stay$"):
+            compact(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {name: content for name, content in listing(store).items() if name in files} == files
+    assert rows(store) == before
+    assert compact(store) == Merge(2, 2, {})
+    assert rows(store) == before
+
+
+def test_one_at_a_time(store: Path) -> None:
+    """The lock is the system's, on the open file: another process, or another open file of this one."""
+    files = listing(store)
+    with open(store / ".lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert compact(store) is None
+        assert listing(store) == files
+    assert compact(store) == Merge(2, 2, {})  # it went with whoever held it
+
+
+def test_the_lock_is_held_while_it_matters(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    def second(tables: Tables) -> bytes:
+        held.append(compact(store))
+        return encode(tables)
+
+    encode = module.encode
+    monkeypatch.setattr(module, "encode", second)
+    assert compact(store) == Merge(2, 2, {})
+    assert held == [None]
+
+
+def test_what_is_written_meanwhile_is_not_lost(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a part that somebody else removed stop the merge."""
+
+    def slow(tables: Tables) -> bytes:
+        parts_of(store)[0].unlink()
+        late.append(write_part(store, LATE))
+        return encode(tables)
+
+    late: list[Path] = []
+    encode = module.encode
+    monkeypatch.setattr(module, "encode", slow)
+    assert compact(store) == Merge(2, 2, {})
+    assert parts_of(store) == late
+    assert read_store(store).keys == {"k1", "k2", "k3"}
+
+
+def test_what_killed_writers_left_goes_after_an_hour(store: Path) -> None:
+    now = time.time()
+    ages = {".a.h5.0.tmp": 3700, ".b.h5.0.tmp": 3500, "c.h5.tmp": 3700, ".d.h5": 3700, "e.broken": 3700}
+    for folder in (store, store / PARTS):
+        for name, age in ages.items():
+            (folder / name).write_bytes(b"half")
+            os.utime(folder / name, (now - age, now - age))
+    compact(store)
+    for folder in (store, store / PARTS):
+        assert {name for name in ages if (folder / name).exists()} == ages.keys() - {".a.h5.0.tmp"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "over", "merged"),
+    [(64, None, False), (65, None, True), (65, 0, True), (65, 1, False), (64, 0, False)],
+)
+def test_only_many_parts_are_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int, over: int | None, merged: bool
+) -> None:
+    """More than 64, of at least 1/16 of the index together: `over` is what the index has above 16 times the parts."""
+    store, size = store_of(tmp_path / "store"), 100
+    for i in range(parts):
+        (store / PARTS / f"{i}.h5").write_bytes(bytes(size))
+    if over is not None:
+        (store / INDEX).write_bytes(bytes(16 * size * parts + over))
+    done = Merge(1, 2, {})
+    monkeypatch.setattr(module, "compact", lambda folder: done if folder == store else None)
+    assert compact_if_many(store) == (done if merged else None)
