@@ -1,6 +1,6 @@
 """Two workers against one, and Ray against none: 64 checkpoints of 2 s or more, one thread a worker, start-up apart.
 
-The clock runs from the moment when all workers are ready to the last result. The peers do the same units without Ray:
+The clock runs from the moment when all workers are ready until the last result is stored. The peers do the same units without Ray:
 one process, and two that share them out beforehand. Repeats alternate, so that a slow minute hits all alike. The
 driver and Ray's own processes live on the same cores as the workers.
 """
@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scalecurv.engine.session import ray_session
 from scalecurv.engine.unit import Analyst
 from scalecurv.engine.workers import Workers
 from scalecurv.measures import measures_named
+from scalecurv.store.writer import prepare_store, write_part
 from scalecurv.sweep import Sweep, plan
 
 WIDTHS, NUM_DATA = (64, 48, 48, 10), 1797
@@ -60,9 +62,19 @@ def write_run(folder: Path, count: int) -> Analyst:
 
 def with_ray(ray: Any, analyst: Analyst, units: Sequence[str], count: int) -> float:
     pool = ReadyPool(ray, analyst, Workers(count))
-    done = list(pool.run(units))
-    assert [item.result.status for item in done] == ["ok"] * len(units)
-    return time.perf_counter() - pool.began
+    with store_beside(units) as store:
+        for item in pool.run(units):
+            assert item.result.status == "ok"
+            write_part(store, item.result)
+        return time.perf_counter() - pool.began
+
+
+@contextmanager
+def store_beside(units: Sequence[str]) -> Iterator[Path]:
+    """An empty store, gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=Path(units[0]).parents[1]) as name:
+        prepare_store(Path(name))
+        yield Path(name)
 
 
 def bare(analyst: Analyst, units: Sequence[str], count: int) -> float:
@@ -70,23 +82,24 @@ def bare(analyst: Analyst, units: Sequence[str], count: int) -> float:
     context = multiprocessing.get_context("spawn")
     ready, go = context.Barrier(count + 1), context.Barrier(count + 1)
     shares = [units[i::count] for i in range(count)]
-    processes = [context.Process(target=alone, args=(analyst, share, ready, go)) for share in shares]
-    for process in processes:
-        process.start()
-    ready.wait()
-    began = time.perf_counter()
-    go.wait()
-    for process in processes:
-        process.join()
-    return time.perf_counter() - began
+    with store_beside(units) as store:
+        processes = [context.Process(target=alone, args=(analyst, share, store, ready, go)) for share in shares]
+        for process in processes:
+            process.start()
+        ready.wait()
+        began = time.perf_counter()
+        go.wait()
+        for process in processes:
+            process.join()
+        return time.perf_counter() - began
 
 
-def alone(analyst: Analyst, units: Sequence[str], ready: Any, go: Any) -> None:
+def alone(analyst: Analyst, units: Sequence[str], store: Path, ready: Any, go: Any) -> None:
     desk = analyst.on("cpu", 1)
     ready.wait()
     go.wait()
     for unit in units:
-        desk(unit)
+        write_part(store, desk(unit))
     os._exit(0)  # the clock is not for tearing torch down
 
 
@@ -103,7 +116,8 @@ def main() -> None:
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in ("ray 1", "ray 2", "bare 1", "bare 2")}
     with tempfile.TemporaryDirectory() as name, ray_session(None, num_cpus=2, num_gpus=0) as ray:
-        folder = Path(name)
+        folder = Path(name) / "run"
+        folder.mkdir()
         analyst = write_run(folder, asked.checkpoints)
         units = sorted(str(path) for path in folder.glob("*.pt"))
         for repeat in range(asked.repeats):
