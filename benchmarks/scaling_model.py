@@ -117,8 +117,8 @@ def simulate(costs: Costs, workers: int, seconds: float, rng: np.random.Generato
 def main() -> None:
     costs, rng = measured(), np.random.default_rng(0)
     lines = [
-        f"measured: part {1e3 * costs.part:.1f} ms, call {1e3 * costs.call:.1f} ms, start of a worker {costs.start:.1f} s",
-        f"measured: merge {1e3 * costs.merge_part:.1f} ms a part, {1e6 * costs.merge_indexed:.0f} us a checkpoint indexed",
+        f"measured: part {1e3 * costs.part:.1f} ms, call {1e3 * costs.call:.1f} ms, worker's start {costs.start:.1f} s",
+        f"measured: merge {1e3 * costs.merge_part:.1f} ms a part, {1e6 * costs.merge_indexed:.0f} us for each indexed",
         f"assumed: {DEATHS:g} deaths a worker and hour, {CHECKPOINTS:g} checkpoints of 50 estimates",
         "",
         "seconds a checkpoint  workers  hours  of the ideal  driver busy",

@@ -1,67 +1,26 @@
-"""A merge keeps every row and takes every part, at whatever moment it is cut short, and only one runs at a time."""
+"""A merge keeps every row and takes every part, leaves what is broken alone, and only one runs at a time."""
 
-import errno
 import fcntl
 import os
-import resource
-import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scalecurv.errors import Misuse, StoreError
+from scalecurv.errors import Misuse
 from scalecurv.store import compact as module
-from scalecurv.store import reader
 from scalecurv.store.compact import Merge, compact, compact_if_many
 from scalecurv.store.frames import Tables
 from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.reader import FORMER, INDEX, parts_of, read_store
 from scalecurv.store.writer import PARTS, write_part
-from tests.outcomes import cells, exactly, failure, outcome, record, sampled, store_of
+from tests.outcomes import store_of
 from tests.store.forging import listing
+from tests.store.merging import LATE, PATH, rows
 
-PATH = "/runs/step_1.pt"
-RUNS = [
-    outcome(PATH, record("k1", exactly(trace=1.0), ritz=[1.0]), total_matvecs=30, created=100.0),
-    outcome(PATH, record("k2", {("trace", "fc1"): sampled(2.0, 0.1)}), total_matvecs=12, created=200.0),
-    failure("/runs/step_2.pt", created=300.0),
-]
-LATE = outcome("/runs/step_3.pt", record("k3", exactly(trace=3.0)), created=400.0)
-
-
-@pytest.fixture(autouse=True)
-def _each_content_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[bytes, Tables] = {}
-
-    def remembered(path: Path) -> Tables:
-        content = path.read_bytes()
-        return seen.get(content) or seen.setdefault(content, decode(path))
-
-    monkeypatch.setattr(reader, "decode", remembered)
-
-
-@pytest.fixture(scope="module", name="template")
-def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One run merged, two in parts."""
-    store = store_of(tmp_path_factory.mktemp("template"), RUNS[0])
-    compact(store)
-    return store_of(store, *RUNS[1:])
-
-
-@pytest.fixture(name="store")
-def _store(template: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(template, tmp_path / "store")
-
-
-def rows(store: Path) -> dict[str, list[str]]:
-    """All that readers see, in no order; nothing of it broken."""
-    contents = read_store(store)
-    assert contents.broken == {}
-    return {name: sorted(map(repr, table)) for name, table in cells(contents.tables).items()}
+pytestmark = pytest.mark.usefixtures("decoded_once")
 
 
 def test_every_row_stays_and_every_part_goes(store: Path) -> None:
@@ -84,74 +43,6 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="holds files but no store"):
         compact(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.tex"]
-
-
-def moments(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Merge `store`; copies of it as a crash before or after each of the system's calls would have left it."""
-    copies: list[Path] = []
-
-    def copy() -> None:
-        copies.append(folder / str(len(copies)))
-        shutil.copytree(store, copies[-1])
-
-    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*arguments: Any, **options: Any) -> Any:
-            copy()
-            return call(*arguments, **options)
-
-        return act
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "encode", watched(module.encode))
-        for name in ("link", "replace", "rename", "unlink", "fsync"):
-            patch.setattr(os, name, watched(getattr(os, name)))
-        compact(store)
-    copy()
-    return copies
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_crash_at_any_moment_loses_nothing_and_repeats_nothing(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
-) -> None:
-    before, index = rows(store), (store / INDEX).read_bytes()
-    if not links:
-        monkeypatch.setattr(os, "link", refused)
-    copies = moments(store, tmp_path, monkeypatch)
-    assert len(copies) == 9  # encode, link, keep, fsync, replace, fsync, two unlinks and the end
-    assert sorted({len(parts_of(copy)) for copy in copies}) == [0, 1, 2]
-    for copy in copies:
-        assert rows(copy) == before
-        if len(parts_of(copy)) < 2:  # what replaces a part is there before it goes
-            assert listing(copy)[FORMER] == index
-    for copy in copies if links else ():
-        assert compact(copy) is not None
-        assert rows(copy) == before
-        assert parts_of(copy) == []
-        assert problems_of(copy / INDEX) == []
-
-
-def refused(*_: Any, **__: Any) -> None:
-    raise OSError(errno.EPERM, "this file system knows no links")
-
-
-def test_a_crash_while_a_broken_index_is_replaced(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compact(store)
-    write_part(store, LATE)
-    (store / INDEX).write_bytes(b"broken")
-    expected = read_store(store)
-    assert list(expected.broken) == [store / INDEX]
-    copies = moments(store, tmp_path, monkeypatch)
-    assert len(copies) == 7  # encode, set aside, fsync, replace, fsync, unlink and the end
-    for copy in copies:
-        contents = read_store(copy)
-        assert contents.keys == expected.keys == {"k1", "k3"}
-        assert set(contents.broken) <= {copy / INDEX}
-    for copy in copies[1:4]:
-        compact(copy)
-        assert read_store(copy).keys == expected.keys
-        assert read_store(copy).broken == {}
-        assert [path.read_bytes() for path in copy.glob("*.broken")] == [b"broken"]
 
 
 def test_a_broken_index_is_set_aside_for_the_one_before(store: Path) -> None:
@@ -198,25 +89,6 @@ def test_a_part_whose_rows_cannot_be_read_stops_the_merge(store: Path, monkeypat
         with pytest.raises(BrokenFile, match=r"^no table$"):
             compact(store)
     assert listing(store) == before
-
-
-@pytest.mark.fault
-@pytest.mark.parametrize("links", [True, False])
-def test_a_full_disk_loses_nothing(store: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    before, files = rows(store), listing(store)
-    if not links:
-        monkeypatch.setattr(os, "link", refused)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(StoreError, match=rf"^{store} cannot be merged \(.*\); nothing is lost: its parts stay$"):
-            compact(store)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert {name: content for name, content in listing(store).items() if name in files} == files
-    assert rows(store) == before
-    assert compact(store) == Merge(2, 2, {})
-    assert rows(store) == before
 
 
 def test_one_at_a_time(store: Path) -> None:
