@@ -1,6 +1,7 @@
 """What a sweep would do, share out and cost: said before anything is done."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.dispatch import Resources, chosen_engine, crew_size, num_cores, num_workers_here, serial_device
@@ -31,7 +32,8 @@ def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, units
     crew = crew_size(resources.plan, units, workers or 1)
     if resources.plan == "auto" and not cost.worth_splitting(crew):
         crew = 1
-    shared = "one checkpoint a worker" if crew == 1 else f"the probes of each checkpoint over {crew} workers"
+    what = "data" if resources.plan == "data" else "probes"
+    shared = "one checkpoint a worker" if crew == 1 else f"the {what} of each checkpoint over {crew} workers"
     there = "one process" if engine == "serial" else f"{workers or 'as many workers as the cluster has room for'}"
     yield f"plan: {shared}, {there}{' worker(s)' if engine == 'ray' and workers else ''}"
     yield (
@@ -40,4 +42,5 @@ def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, units
     )
     yield f"at most {cost.bytes / 1e6:,.0f} MB a worker"
     if workers:
-        yield f"at most {cost.eta(units, workers, crew):,.0f} s of Hessian products in all, at that speed"
+        shared_out = replace(cost, probes=cost.matvecs) if resources.plan == "data" else cost
+        yield f"at most {shared_out.eta(units, workers, crew):,.0f} s of Hessian products in all, at that speed"

@@ -21,6 +21,8 @@ def export(store: Store, file: Path, table: str = "results") -> int:
         raise Misuse(f"{file} has no suffix that says what to write; give one of {', '.join(SUFFIXES)}")
     if table not in ("results", *TABLES):
         raise Misuse(f"unknown table {table!r}; choose from results, {', '.join(TABLES)}")
+    if store.path.resolve() in file.resolve().parents:
+        raise Misuse(f"{file} lies in the store itself; give a file outside of {store.path}")
     if not file.parent.is_dir():
         raise Misuse(f"{file.parent} does not exist; give a file in a directory that does")
     frame = store.results() if table == "results" else store.table(table)
@@ -28,7 +30,7 @@ def export(store: Store, file: Path, table: str = "results") -> int:
     units = {column.name: column.units for column in TABLES.get(table, ())}
     if form == "netcdf":
         try:
-            content = encode_flat(frame, f"{table} of {store.path.name}", units)
+            content = encode_flat(frame, table, units)
         except TypeError as error:
             raise Misuse(f"table {table} has rows of different lengths ({error}); export it to .parquet") from error
     else:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from scalecurv.checkpoints.discover import discover
 from scalecurv.checkpoints.load import stamp_of
@@ -18,17 +19,19 @@ def plans_as_they_come(
     """A plan whenever there are new checkpoints, to be executed before the next is asked for; raises Misuse.
 
     A file that grew since the last look is left until it is the same twice; one that failed is tried again when it
-    changes. Ends after `patience` seconds without anything new, never without one.
+    changes. Ends after `patience` seconds in which no file appeared or changed, never without one.
     """
     before: set[FileStamp] = set()
     done: set[FileStamp] = set()
-    waited = 0.0
+    waited = -POLL  # it takes two looks to see that a file is whole
     while patience is None or waited <= patience:
         now = _stamps(sweep)
+        if now != before:
+            waited = -POLL
         if fresh := (now & before) - done:
             done |= fresh
-            waited = 0.0
-            yield plan(sweep, only={stamp.path for stamp in fresh})
+            with suppress(NothingFound):  # but the data, before the first checkpoint
+                yield plan(sweep, only={stamp.path for stamp in fresh})
         before = now
         sleep(POLL)
         waited += POLL

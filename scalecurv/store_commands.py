@@ -11,6 +11,7 @@ from scalecurv.formats import FORMATS
 _PATH = click.Path(path_type=Path)
 STORE = click.argument("store", type=_PATH)
 FAILED = 1
+DAY = 86400
 
 
 def say(text: str) -> None:
@@ -78,8 +79,8 @@ def verify(store: Path, seconds: float) -> None:
     from scalecurv.store.verify import set_aside_files
     from scalecurv.store.verify import verify as verdicts
 
-    if not seconds > 0:
-        raise Misuse(f"--seconds is {seconds}; it must be positive")
+    if not 0 < seconds <= DAY:
+        raise Misuse(f"--seconds is {seconds}; it must be positive, and at most {DAY}")
     count, broken = 0, 0
     for verdict in verdicts(store, seconds):
         count += 1

@@ -63,7 +63,8 @@ def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
     complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
     wanted = [path for path in found if only is None or str(path) in only]
     todo = tuple(str(path) for path in wanted if _stamp(path) not in complete)
-    _preflight(task, todo, sweep)
+    worked = contents is not None and bool((contents.tables["estimates"]["task_id"] == task.id).any())
+    _preflight(task, todo, sweep, worked)
     return Plan(task, tuple(found), todo, known, contents.broken if contents else {})
 
 
@@ -111,21 +112,26 @@ def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[s
     return complete
 
 
-def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep) -> None:
+def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) -> None:
     """Try the first checkpoints against the data here, so that a wrong request costs seconds.
 
-    Unreadable files are left to the workers, which record them as failed.
+    Unreadable files are left to the workers, which record them as failed; and so are those that do not fit the data
+    where others did: `worked`.
     """
     complaint: Misuse | None = None
     shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two cannot share out no more can
     for path in todo[:PREFLIGHT_FILES]:
         try:
             problem, _ = task.at(load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
+        except CheckpointError:
+            continue
+        except Misuse as error:
+            complaint = complaint or (None if worked else error)
+            continue
+        try:
             for measure in sweep.request.measures:
                 measure.check(problem)
             return
-        except CheckpointError:
-            continue
         except Misuse as error:
             complaint = complaint or error
     if complaint is not None:

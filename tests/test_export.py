@@ -93,7 +93,7 @@ def test_netcdf(store: Store, empty: Store, tmp_path: Path, name: str, suffix: s
     assert export(store, file, name) == len(expected)
     units = {column.name: column.units for column in TABLES.get(name, ())}
     with xarray.open_dataset(file, engine="h5netcdf") as dataset:
-        assert dataset.attrs == {"format": "scalecurv-results-table", "title": f"{name} of store"}
+        assert dataset.attrs == {"format": "scalecurv-results-table", "title": name}
         assert set(dataset.data_vars) == set(expected)
         assert dataset["row"].values.tolist() == list(range(len(expected)))
         for column, values in expected.items():

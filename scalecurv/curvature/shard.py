@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scalecurv.errors import Misuse
 
+TEXT = 4096  # bytes of what ranks tell each other in words
 ADVICE = "give --plan checkpoints or leave this measure out"
 
 
@@ -58,12 +59,24 @@ class Shard:
         return float(shared)
 
     def first(self, found: str | None) -> str | None:
-        """What the lowest rank found that found anything."""
+        """What the lowest rank found that found anything, cut after some thousand characters."""
         if self.size == 1:
             return found
-        everything: list[str | None] = [None] * self.size
-        dist.all_gather_object(everything, found)
-        return next((words for words in everything if words is not None), None)
+        return next((words for words in self._gathered(found or "") if words), None)
+
+    def agree(self, text: str) -> bool:
+        """Whether all ranks say the same, not longer than some thousand characters."""
+        return self.size == 1 or set(self._gathered(text)) == {text}
+
+    def _gathered(self, text: str) -> list[str]:
+        """What each rank says, as bytes: torch.distributed would send objects as pickles, which run code."""
+        device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+        said = text.encode()[:TEXT]
+        mine = torch.zeros(TEXT, dtype=torch.uint8)
+        mine[: len(said)] = torch.tensor(list(said), dtype=torch.uint8)
+        everything = [torch.zeros(TEXT, dtype=torch.uint8, device=device) for _ in range(self.size)]
+        dist.all_gather(everything, mine.to(device))
+        return [bytes(row.cpu().tolist()).rstrip(b"\0").decode(errors="ignore") for row in everything]
 
     def refuse(self, what: str, advice: str = ADVICE) -> None:
         """Raise Misuse where the samples are spread: `what` needs all of them in one place."""

@@ -1,6 +1,7 @@
 """What one checkpoint costs before any is analysed: products, seconds, bytes; and what splitting it would save."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ APART = ("spectrum", "principal", "gauss_newton")  # measures with a budget of t
 POINT = 8  # products along the gradient, and of the spot check
 FEW = POINT + MAX_LANCZOS  # products of measures that draw no probes
 START = 3.0  # seconds until a Ray worker has imported torch and read the data
-SERVICE = 300 << 20  # bytes of a Python process with torch in it
+SERVICE = 450 << 20  # bytes of a Python process with torch in it
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ class Cost:
 
 def cost_of(problem: Problem, request: Request) -> Cost:
     """What `request` may cost at a checkpoint like this one; takes a few products, to time one."""
-    matvecs = probes = 0
-    shared = POINT
+    apart, shared, probes = Counter[str](), POINT, 0
     for measure in request.measures:
         most = getattr(measure, "max_matvecs", 0)
         if measure.name in APART:
-            matvecs += most
-            probes += most // 2 if isinstance(measure, PlannedMeasure) else 0
+            apart["matvecs"] += most
+            apart["probes"] += most // 2 if isinstance(measure, PlannedMeasure) else 0
         elif isinstance(measure, PlannedMeasure):
             mlp = measure.plan.structure(problem)
             exact = mlp is not None and measure.plan.square_is_exact(problem, mlp)
@@ -54,7 +54,7 @@ def cost_of(problem: Problem, request: Request) -> Cost:
             shared, probes = max(shared, most - measure.plan.budget.probes + drawn), max(probes, drawn)
         else:
             shared = max(shared, min(most, FEW))
-    return Cost(matvecs + shared, probes, _seconds(problem), _bytes(problem, request))
+    return Cost(apart["matvecs"] + shared, apart["probes"] + probes, _seconds(problem), _bytes(problem, request))
 
 
 def _seconds(problem: Problem) -> float:

@@ -13,7 +13,7 @@ from scalecurv.engine.attempts import Done, Lost
 from scalecurv.engine.gang import Gang
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.serial import run_serial
-from scalecurv.engine.session import inside_job, ray_session
+from scalecurv.engine.session import joining, ray_session
 from scalecurv.engine.unit import Analyst
 from scalecurv.engine.workers import UNLIMITED, Workers, nodes_of
 from scalecurv.errors import Misuse
@@ -77,14 +77,16 @@ def crew_size(plan: str, num_units: int, num_workers: int) -> int:
     """How many workers one checkpoint may have: all of them, those who would be idle else, or one."""
     if plan == "checkpoints":
         return 1
-    return max(num_workers if plan == "probes" else num_workers // num_units, 1)
+    return max(num_workers if plan in ("probes", "data") else num_workers // num_units, 1)
 
 
 def chosen_engine(resources: Resources, num_units: int) -> str:
     """`auto` is Ray where there is more than one piece of work and more than one worker to be had."""
     if resources.engine != "auto":
         return resources.engine
-    available = resources.workers or (2 if _elsewhere(resources) else max(_visible_gpus(), num_cores()))
+    if _elsewhere(resources):  # this machine may be a head that does no work, or has no GPU
+        return "ray"
+    available = resources.workers or max(_visible_gpus(), num_cores())
     several = num_units > 1 or resources.plan in ("probes", "data")  # pieces of work for several hands
     return "ray" if several and available > 1 else "serial"
 
@@ -99,7 +101,7 @@ def num_workers_here(resources: Resources) -> int | None:
 
 def _elsewhere(resources: Resources) -> bool:
     """Whether the workers may be on other machines than this process."""
-    return resources.engine != "serial" and (resources.address is not None or inside_job())
+    return resources.engine != "serial" and joining(resources.address) is not None
 
 
 def num_cores() -> int:

@@ -1,5 +1,6 @@
 """One checkpoint at a time on all workers: each holds a share of the data, every product is summed over them."""
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -24,8 +25,17 @@ class _Rank:
         from ray.util import get_node_ip_address
 
         host = get_node_ip_address()
-        self._store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=SILENCE)
-        return host, self._store.port
+        with socket.create_server((host, 0)) as listener:  # on this address alone; by itself it would take all
+            port = int(listener.getsockname()[1])
+            self._store = dist.TCPStore(
+                host,
+                port,
+                is_master=True,
+                wait_for_workers=False,
+                timeout=SILENCE,
+                master_listen_fd=listener.detach(),
+            )
+        return host, port
 
     def join(self, analyst: Analyst, workers: Workers, shard: Shard, host: str, port: int) -> bool:
         """Enter the group; returns once all are there."""

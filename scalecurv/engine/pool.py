@@ -12,10 +12,11 @@ from scalecurv.engine.unit import Analyst
 from scalecurv.engine.workers import Workers, nodes_of
 from scalecurv.errors import ClusterError, Misuse
 
-MAX_FAILED_STARTS = 3  # in a row, before any worker became ready
+MAX_FAILED_STARTS = 3  # before any worker became ready
 LOOK = 0.2  # seconds that one wait may take, so that Ctrl-C is heard
 COUNT_EVERY = 2.0  # seconds between two looks at what the cluster has room for
 GATHER = 15.0  # seconds that a unit which may be split waits for those who would help
+REST = 1.0  # seconds after a failed start in which no other is tried
 PATIENCE = 60.0  # seconds without any node that could hold a worker
 
 
@@ -68,8 +69,8 @@ class Pool:
         self._checked: dict[Any, Any] = {}  # ref of alive() -> one that has helped
         self._flying: dict[Any, _Flight] = {}  # ref of run() -> what it does
         self._idle: list[Any] = []
-        self._failed_starts = 0
-        self._gathered = self._counted = self._fitted = time.monotonic()
+        self._ever, self._failed_starts, self._rest_until = False, 0, 0.0
+        self._lived = self._gathered = self._counted = self._fitted = time.monotonic()
         self._room = 0
 
     def run(self, units: Sequence[str]) -> Iterator[Done | Lost]:
@@ -91,6 +92,8 @@ class Pool:
                         bug = bug or error
                         queue.clear()
                         continue
+                    if bug is not None:
+                        queue.clear()  # nothing new, not even what died meanwhile
                     if news is not None:
                         yield news
         finally:
@@ -123,18 +126,21 @@ class Pool:
 
     def _grow(self, waiting: int) -> None:
         """Start workers that there is room and work for."""
+        if self._flying or self._idle:
+            self._lived = time.monotonic()
         if time.monotonic() - self._counted > COUNT_EVERY:
             self._count()
         busy = sum(1 + len(flight.helpers) for flight in self._flying.values())
         there = busy + len(self._idle) + len(self._booting) + len(self._checked)
         wanted = min(self._room, busy + waiting * self._workers.crew)
-        for _ in range(wanted - there if waiting else 0):
+        for _ in range(wanted - there if waiting and time.monotonic() >= self._rest_until else 0):
             self._boot()
 
     def _launch(self, queue: deque[tuple[str, int]]) -> None:
         """Give each waiting unit an idle worker to lead it, and as many to help as its crew may have."""
-        crew, gathering = self._workers.crew, self._booting or self._checked
-        if crew > 1 and gathering and not self._flying and time.monotonic() - self._gathered < GATHER:
+        crew = self._workers.crew
+        starting = self._booting and time.monotonic() - self._gathered < GATHER
+        if crew > 1 and not self._flying and (starting or self._checked):
             return
         while self._idle and queue:
             unit, attempt = queue.popleft()
@@ -142,6 +148,7 @@ class Pool:
             self._flying[lead.run.remote(unit, helpers)] = _Flight(unit, attempt, lead, tuple(helpers))
 
     def _boot(self) -> None:
+        self._gathered = time.monotonic()
         actor = self._actor.remote()
         self._booting[actor.ready.remote(self._analyst, self._workers.threads, self._workers.gpus)] = actor
 
@@ -154,19 +161,27 @@ class Pool:
         except self._ray.exceptions.RayError as error:
             if isinstance(error, self._ray.exceptions.RayTaskError) and not isinstance(error.cause, MemoryError):
                 raise
-            self._failed_starts += starting
-            if self._failed_starts >= MAX_FAILED_STARTS:
+            if not starting:
+                return
+            self._failed_starts += 1
+            self._rest_until = time.monotonic() + REST  # its node may be dead, and Ray not know it yet
+            if not self._ever and self._failed_starts >= MAX_FAILED_STARTS:
                 raise Misuse(
                     f"{MAX_FAILED_STARTS} workers in a row died while starting ({first_line(error)}); "
                     f"give fewer --workers, or more memory"
                 ) from error
+            if time.monotonic() - self._lived > 2 * PATIENCE:
+                raise ClusterError(
+                    f"no worker could be started for {2 * PATIENCE:g} s ({first_line(error)}); look at the cluster and "
+                    f"run the same again"
+                ) from error
             return
-        self._failed_starts = 0
+        self._ever, self._failed_starts = True, 0
         self._idle.append(actor)
 
     def _settle_unit(self, ref: Any, queue: deque[tuple[str, int]]) -> Done | Lost | None:
         """The news of one unit; None if it goes back to the queue."""
-        flight, self._gathered = self._flying.pop(ref), time.monotonic()
+        flight = self._flying.pop(ref)
         for helper in flight.helpers:  # one that died meanwhile fails here, not in a unit's name
             self._checked[helper.alive.remote()] = helper
         exceptions = self._ray.exceptions

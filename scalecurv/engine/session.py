@@ -20,6 +20,11 @@ def inside_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
+def joining(address: str | None) -> str | None:
+    """The address of the running cluster that is to be joined, None where an embedded one is started."""
+    return address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_job() else None)
+
+
 @contextmanager
 def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[Any]:
     """The ray module, connected; what was started here is shut down on leaving.
@@ -28,9 +33,9 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
     of `num_cpus` and `num_gpus` is started, on the loopback interface, under a token of its own. Telemetry is off,
     and Ray reads these settings when it is imported, so they come first. Raises Misuse where no cluster answers.
     """
-    joining = address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_job() else None)
+    cluster = joining(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if joining is None:
+    if cluster is None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault(LOOPBACK_ONLY, "0")
@@ -43,7 +48,7 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    if joining is None:
+    if cluster is None:
         with Daemons() as daemons:
             ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
             try:
@@ -54,11 +59,11 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
                 ray.shutdown()
         return
     try:
-        reach(joining)
-        ray.init(address=joining, **quiet)
+        reach(cluster)
+        ray.init(address=cluster, **quiet)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise Misuse(
-            f"no Ray cluster answers at {joining} ({str(error).splitlines()[0]}); start one with "
+            f"no Ray cluster answers at {cluster} ({str(error).splitlines()[0]}); start one with "
             f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
         ) from error
     try:

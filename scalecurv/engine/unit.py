@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from scalecurv.analysis import Identity, Request, analyze
-from scalecurv.checkpoints.load import load, stamp_of
+from scalecurv.checkpoints.load import Checkpoint, load, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
 from scalecurv.curvature.problem import Problem
@@ -50,7 +50,7 @@ class Analyst:
 
     def outcome(self, path: Path, crew: Crew | None = None) -> Outcome:
         """What the measures find at one checkpoint; raises CheckpointError, Misuse."""
-        checkpoint = load(path)
+        checkpoint = self._load(path)
         problem, architecture = self.task.at(checkpoint, self.arithmetic, self.shard)
         dtype = compute_dtype(checkpoint, self.arithmetic)
         identity = Identity(checkpoint.fingerprint, self.task.id, dtype)
@@ -77,13 +77,28 @@ class Analyst:
             created=time.time(),
         )
 
+    def _load(self, path: Path) -> Checkpoint:
+        """Read a checkpoint; where the data is shared, all ranks hold the same weights, or all of them raise."""
+        shard, checkpoint, reason = self.shard or Shard(), None, None
+        try:
+            checkpoint = load(path)
+        except CheckpointError as error:
+            reason = str(error)
+        if wrong := shard.first(reason):
+            raise CheckpointError(wrong)
+        assert checkpoint is not None
+        if not shard.agree(checkpoint.fingerprint):
+            raise CheckpointError(f"{path} changed while its ranks read it; run again once it is written")
+        return checkpoint
+
     def cost(self, path: str, device: str, threads: int) -> Cost | None:
         """What this checkpoint may cost, measured in this process; None where it cannot be analysed."""
         torch.set_num_threads(threads)
         try:
-            problem, _ = self.task.at(load(Path(path)), replace(self.arithmetic, device=device))
-            return cost_of(problem, self.request)
-        except (CheckpointError, Misuse, FloatingPointError):
+            with _memory_errors():
+                problem, _ = self.task.at(load(Path(path)), replace(self.arithmetic, device=device))
+                return cost_of(problem, self.request)
+        except (CheckpointError, Misuse, FloatingPointError, MemoryError):
             return None
 
     def failure(self, path: str, reason: str) -> Outcome:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from scalecurv.errors import StoreError
 from scalecurv.store.frames import Tables, concatenated
-from scalecurv.store.image import BrokenFile, encode
+from scalecurv.store.image import encode
 from scalecurv.store.reader import FORMER, INDEX, check_store, first_readable, parts_of, read_files, set_aside
 from scalecurv.store.schema import TABLES
 from scalecurv.store.unique import UNIQUE, distinct_runs
@@ -45,14 +45,17 @@ def compact(store: Path) -> Merge | None:
     try:
         with _lock(store) as held:
             return _merge(store) if held else None
-    except BrokenFile:
+    except StoreError:
         raise
     except OSError as error:
         raise StoreError(f"{store} cannot be merged ({error.strerror}); nothing is lost: its parts stay") from error
 
 
 def compact_if_many(store: Path) -> Merge | None:
-    """Merge where more than 64 parts lie loose, and rewriting the index is worth it."""
+    """Merge where more than 64 parts lie loose, and rewriting the index is worth it.
+
+    A sweep goes on with loose parts where it cannot be done: no room, a file system without locks.
+    """
     parts = parts_of(store)
     if len(parts) <= MANY:
         return None
@@ -60,7 +63,10 @@ def compact_if_many(store: Path) -> Merge | None:
     with suppress(FileNotFoundError):  # another process may be merging
         if SHARE * sum(part.stat().st_size for part in parts) < (index.stat().st_size if index.exists() else 0):
             return None
-    return compact(store)
+    try:
+        return compact(store)
+    except StoreError:
+        return None
 
 
 def _merge(store: Path) -> Merge:
@@ -94,6 +100,7 @@ def _keep(index: Path, former: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(index, temporary)
     os.replace(temporary, former)
+    temporary.unlink(missing_ok=True)  # a rename does nothing between two names of one file
 
 
 def _remove_stale(store: Path) -> None:

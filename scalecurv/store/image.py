@@ -1,5 +1,6 @@
 """Tables as the bytes of an HDF5 file and back: built in memory, checked before HDF5 sees them."""
 
+import errno
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,16 @@ TEXT = h5py.string_dtype("utf-8")
 CHUNK = 65536  # rows of an index that are checked, and packed, together
 SEAL = b"scalecurv sha256 "  # then the digest of all before it; HDF5 ignores what follows its own end
 _SEAL_LENGTH = len(SEAL) + 64
-_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)  # as HDF5 and h5py say it
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    AttributeError,
+    MemoryError,
+)  # as HDF5 and h5py say it
 
 
 class BrokenFile(StoreError):
@@ -46,15 +56,17 @@ def encode(tables: Tables) -> bytes:
 def decode(source: Path) -> Tables:
     """The tables of one file, each read when it is asked for.
 
-    Raises BrokenFile for damage, Misuse for a file of a newer release. HDF5 sees no byte before the seal is found
-    whole: on damaged metadata it can loop for ever.
+    Raises BrokenFile for damage, Misuse for a file of a newer release, StoreError where it cannot be read now. HDF5
+    sees no byte before the seal is found whole: on damaged metadata it can loop for ever.
     """
     try:
         content = source.read_bytes()
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise BrokenFile(f"{source} cannot be read ({error.strerror})") from error
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # the second is how NFS may say it
+            raise FileNotFoundError(error.errno, error.strerror, str(source)) from error
+        # too many open files, no permission: says nothing of the file, which must not be set aside for it
+        kind = BrokenFile if error.errno in (errno.EIO, errno.EISDIR) else StoreError
+        raise kind(f"{source} cannot be read ({error.strerror})") from error
     image, seal = memoryview(content)[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
     if not seal.startswith(SEAL):
         raise BrokenFile(f"{source} is no scalecurv file, or it was cut short")
@@ -72,6 +84,8 @@ class _Image(Mapping[str, pd.DataFrame]):
         try:
             with h5py.File(io.BytesIO(content), "r") as file:
                 self._version = int(file.attrs["schema_version"])
+                if self._version <= VERSION:
+                    _check_columns(file)
         except _DAMAGE as error:
             raise BrokenFile(f"{source} is no file of results ({error})") from error
         if not OLDEST <= self._version <= VERSION:
@@ -156,6 +170,14 @@ def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> 
     _write(group, "offset", edges, Column("offset", "int"), _scale(group, "edge", len(edges)))
 
 
+def _check_columns(file: h5py.File) -> None:
+    """Raise LookupError where a sealed file lacks a table or a column: whoever wrote it, it was not this program."""
+    for name, columns in TABLES.items():
+        missing = {column.name for column in columns} - set(file[name])
+        if missing:
+            raise LookupError(f"table {name} has no column {min(missing)}")
+
+
 def _read_table(group: h5py.Group, columns: tuple[Column, ...], version: int) -> pd.DataFrame:
     data: dict[str, Any] = {}
     # the first schema kept every text column whole
@@ -171,4 +193,7 @@ def _read_table(group: h5py.Group, columns: tuple[Column, ...], version: int) ->
             data[column.name] = list(dataset.asstr()[...])
         else:
             data[column.name] = pd.Categorical.from_codes(dataset[...], labels)
+    lengths = {name: len(values) for name, values in data.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of different lengths: {lengths}")
     return frame_of(data, columns)

@@ -1,6 +1,7 @@
 """One file of a store looked at from end to end, in a process that may crash or never return: see `verify`."""
 
 import json
+import resource
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from scalecurv.estimate import Status
 from scalecurv.store.frames import Tables
 from scalecurv.store.image import BrokenFile, decode
 
+MEMORY = 16 << 30  # bytes of address space
 # what tells a row of each table from every other: twice in one file is once too often
 IDENTITY = {
     "checkpoints": ["path", "fingerprint", "task_id", "seed", "dtype", "created"],
@@ -53,12 +55,15 @@ def _unresolved(tables: Tables) -> list[str]:
 
 
 def _unknown(tables: Tables) -> list[str]:
-    unknown = set(tables["estimates"]["status"].unique()) - {str(status) for status in Status}
-    return [f"has estimates of unknown status {', '.join(sorted(unknown))}"] if unknown else []
+    known = {"estimates": {str(status) for status in Status}, "checkpoints": {"ok", "partial", "failed"}}
+    unknown = {name: sorted(set(tables[name]["status"].unique()) - statuses) for name, statuses in known.items()}
+    return [f"has {name} of unknown status {', '.join(them)}" for name, them in unknown.items() if them]
 
 
 def main() -> None:
-    """A line of JSON with the problems of each file whose path comes as a line of JSON."""
+    """A line of JSON to say that it is there, then one with the problems of each file whose path comes as a line."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))  # a small file may unpack to more than there is
+    print("[]", flush=True)
     for line in sys.stdin:
         print(json.dumps(problems_of(Path(json.loads(line)))), flush=True)
 

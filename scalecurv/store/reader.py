@@ -1,6 +1,7 @@
 """All that a store holds, whoever is writing to it meanwhile."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def read_store(store: Path) -> Contents:
     check_store(store)
     parts, broken = read_files(parts_of(store))
     index, why = first_readable(store)
+    if store / FORMER in index and store / INDEX not in why:
+        why = {store / INDEX: f"{store / INDEX} is gone; {FORMER} is read in its place, without the last merge"}
     return Contents(_Merged([*index.values(), *parts.values()]), broken | why)
 
 
@@ -102,16 +105,17 @@ def check_store(store: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a broken file out of the readers' sight: nothing is deleted, its keys become work again.
+    """Rename a file out of the readers' sight that is broken still: nothing is deleted, its keys become work again.
 
-    A second sweep that set it aside first is no error.
+    A second sweep may have set it aside, and put a whole one in its place: that one stays.
     """
+    found, _ = read_files([path])
+    if found or not path.exists():
+        return path
     for i in range(1000):
         target = path.with_name(f"{path.name}.{i}.broken" if i else f"{path.name}.broken")
         if not target.exists():
-            try:
+            with suppress(FileNotFoundError):
                 path.rename(target)
-            except FileNotFoundError:
-                return path
             return target
     raise Misuse(f"{path.parent} holds a thousand broken files of one name; look at the disk under it")

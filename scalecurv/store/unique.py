@@ -26,7 +26,7 @@ def _checkpoints(frame: pd.DataFrame) -> pd.DataFrame:
     frame = distinct_runs(frame)
     frame = frame.assign(
         total_matvecs=frame.groupby(_RUN[:-1], observed=True)["total_matvecs"].transform("sum"),
-        rank=frame["status"].astype(object).map(_RANK).astype(np.int64),
+        rank=frame["status"].astype(object).map(lambda status: _RANK.get(status, 0)).astype(np.int64),
     )
     worked = frame.groupby(["path", "task_id", "seed"], observed=True)["rank"].transform("max") > 0
     frame = frame[(frame["rank"] > 0) | ~worked].drop(columns="rank")

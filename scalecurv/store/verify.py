@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scalecurv.errors import StoreError
 from scalecurv.store.reader import FORMER, INDEX, check_store, parts_of
 from scalecurv.store.writer import PARTS
 
 SECONDS = 60.0
+START = 120.0  # seconds that Python may take to start
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,21 @@ class _Child:
     """A process that answers with what is wrong with the files it is given, one at a time."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "scalecurv.store.inspection"]
+        command = [sys.executable, "-P", "-m", "scalecurv.store.inspection"]  # -P: no code from where we stand
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._answer(START) is None:
+            raise StoreError(f"the process that opens files did not start: {' '.join(command)}")
 
     def ask(self, path: Path, seconds: float) -> list[str] | None:
         """What is wrong with one file, None where there was no answer: then the child is gone."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(str(path)) + "\n")
             self._process.stdin.flush()
+        return self._answer(seconds)
+
+    def _answer(self, seconds: float) -> list[str] | None:
+        assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             answered = selector.select(seconds)

@@ -1,6 +1,7 @@
 """Parts: one immutable file an outcome; the rename is the commit."""
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -60,6 +61,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "make room" if room else "see to it that it can"
         raise StoreError(
-            f"{path.parent} cannot be written ({error.strerror}); make room and run the same again"
+            f"{path.parent} cannot be written ({error.strerror}); {advice} and run the same again"
         ) from error

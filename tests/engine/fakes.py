@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ class Scripted:
     folder: Path
     stillborn: int = 0
 
-    def on(self, device: str, threads: int) -> Callable[[str], str]:
+    def on(self, device: str, threads: int, shard: Any = None) -> Callable[[str], str]:
         nth = _count(self.folder, "worker")
         (self.folder / f"pid.{nth}").write_text(str(os.getpid()))
         (self.folder / "told").write_text(f"{device} {threads}")
@@ -61,21 +61,54 @@ class Scripted:
 
 @dataclass(frozen=True)
 class DiesOnce:
-    """A true analyst whose worker is killed at the first attempt at the unit that ends in `name`."""
+    """A true analyst whose worker is killed at the first attempt at the unit that ends in `name`, if it is `rank`.
+
+    `bug` ends the name of a unit that cannot be analysed.
+    """
 
     analyst: Analyst
     folder: Path
     name: str
+    rank: int | None = None
+    bug: str = "never"
 
-    def on(self, device: str, threads: int) -> Callable[[str], Any]:
-        analyse = self.analyst.on(device, threads)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "analyst"), name)
 
-        def run(unit: str) -> Any:
-            if _count(self.folder, Path(unit).name) == 1 and unit.endswith(self.name):
+    def on(self, device: str, threads: int, shard: Any = None) -> Callable[..., Any]:
+        analyse = self.analyst.on(device, threads, shard)
+        mine = shard is None or shard.rank == self.rank
+
+        def run(unit: str, *crew: Any) -> Any:
+            if mine and unit.endswith(self.name) and _count(self.folder, Path(unit).name) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return analyse(unit)
+            if unit.endswith(self.bug):
+                raise ZeroDivisionError("the bug itself")
+            return analyse(unit, *crew)
 
         return run
+
+
+@dataclass(frozen=True)
+class HelperDies:
+    """A true analyst that notes who helps, and with how many blocks; a helper is killed when it is asked again."""
+
+    analyst: Analyst
+    folder: Path
+
+    def on(self, device: str, threads: int) -> Any:
+        desk = self.analyst.on(device, threads)
+        rows = desk.rows
+
+        def counted(point: Any, make: Any, terms: Any, seed: int, blocks: Sequence[range]) -> Any:
+            nth = _count(self.folder, "help")
+            (self.folder / f"blocks.{nth}").write_text(f"{os.getpid()} {len(blocks)}")
+            if nth == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rows(point, make, terms, seed, blocks)
+
+        desk.rows = counted  # type: ignore[method-assign]
+        return desk
 
 
 def attempts(folder: Path, unit: str) -> int:

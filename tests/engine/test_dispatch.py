@@ -36,7 +36,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int) -> None:
         (Resources(workers=1), 5, 8, 0, "serial"),
         (Resources(workers=2), 5, 1, 0, "ray"),
         (Resources(address="10.0.0.1:6379"), 5, 1, 0, "ray"),
-        (Resources(address="10.0.0.1:6379"), 1, 1, 0, "serial"),
+        (Resources(address="10.0.0.1:6379"), 1, 1, 0, "ray"),
         (Resources(engine="ray"), 1, 1, 0, "ray"),
         (Resources(engine="serial", address="10.0.0.1:6379"), 5, 8, 4, "serial"),
         (Resources(plan="probes"), 1, 8, 0, "ray"),

@@ -53,7 +53,7 @@ def test_a_crash_at_any_moment_loses_nothing_and_repeats_nothing(
     if not links:
         monkeypatch.setattr(os, "link", refused)
     copies = moments(store, tmp_path, monkeypatch)
-    assert len(copies) == 9  # encode, link, keep, fsync, replace, fsync, two unlinks and the end
+    assert len(copies) == 10  # encode, link, keep, unlink, fsync, replace, fsync, two unlinks and the end
     assert sorted({len(parts_of(copy)) for copy in copies}) == [0, 1, 2]
     for copy in copies:
         assert rows(copy) == before
@@ -95,7 +95,7 @@ def test_a_full_disk_loses_nothing(store: Path, monkeypatch: pytest.MonkeyPatch,
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(StoreError, match=rf"^{store} cannot be merged \(.*\); nothing is lost: its parts stay$"):
+        with pytest.raises(StoreError, match=r" cannot be written \(File too large\); make room and run the same"):
             compact(store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -79,8 +79,8 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "flipped": (flipped, "is damaged (its content does not match its checksum)"),
     "garbage, sealed": (lambda: sealed(b"x" * 3000), "is no file of results ("),
     "foreign, sealed": (foreign, "is no file of results ("),
-    "a table gone, sealed": (lambda: without("arrays"), "has no table arrays that can be read ("),
-    "a column gone, sealed": (lambda: without("files/size"), "has no table files that can be read ("),
+    "a table gone, sealed": (lambda: without("arrays"), "is no file of results ("),
+    "a column gone, sealed": (lambda: without("files/size"), "is no file of results (table files has no column size)"),
     "labels gone, sealed": (lambda: without("tasks/label"), "has no table tasks that can be read ("),
     "a label that is not there": (strange_label, "has no table estimates that can be read ("),
     "unknown status": (
@@ -135,6 +135,7 @@ def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
 
 CHILD = """#!/bin/sh
 echo $$ >> "$0.pids"
+echo "[]"
 while read -r line; do
   case "$line" in
     *hang*) exec sleep 60 ;;

@@ -1,0 +1,122 @@
+"""What a checkpoint may cost: budgets by hand, never less than what is spent, and when splitting it pays."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.curvature.problem import Problem
+from scalecurv.engine.cost import SERVICE, START, Cost, cost_of
+from scalecurv.measures import DEFAULT, measures_named
+from scalecurv.measures.budget import Budget
+from scalecurv.measures.evaluation import run_here
+from tests.networks import problem
+
+MOST = 1000
+PROBES = MOST - 8 - 100 - 8  # what is left to probes of a budget, by hand
+
+
+def asked(*names: str, most: int = MOST, **options: Any) -> Request:
+    return Request(measures_named(names, max_matvecs=most, **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "matvecs", "probes"),
+    [
+        ("tanh", asked("gradient"), 8, 0),
+        ("tanh", asked("rank"), 8, 0),
+        ("tanh", asked("extremes"), 108, 0),  # no probes are drawn: 8 and the basis
+        ("tanh", asked("extremes", most=40), 40, 0),
+        ("tanh", asked("moments"), MOST, PROBES),
+        ("relu", asked("moments"), MOST - PROBES, 0),  # tr H and tr H^2 are sums
+        ("relu", asked("moments", route="generic"), MOST, PROBES),
+        ("relu", asked("moments", route="sampled"), MOST, PROBES),
+        ("tanh", asked(*DEFAULT), MOST, PROBES),  # whoever asks first, one budget
+        ("relu", asked(*DEFAULT), 116, 0),
+        ("tanh", asked("spectrum"), 8 + MOST, 0),
+        ("tanh", asked("principal"), 8 + MOST, MOST // 2),
+        ("tanh", asked("gauss_newton"), 8 + MOST, MOST // 2),
+        ("tanh", asked(*DEFAULT, "spectrum", "principal"), 3 * MOST, PROBES + MOST // 2),
+        ("relu", asked(*DEFAULT, "principal", "gauss_newton"), 116 + 2 * MOST, MOST),
+        ("tanh", asked("moments", most=64), 64, 64 - 8 - 16 - 8),
+    ],
+)
+def test_the_budgets_are_those_by_hand(name: str, request_: Request, matvecs: int, probes: int) -> None:
+    cost = cost_of(problem(name), request_)
+    assert (cost.matvecs, cost.probes) == (matvecs, probes)
+    assert Budget(MOST).probes == PROBES
+    assert cost.seconds > 0
+
+
+def spent(at: Problem, request: Request) -> tuple[int, int]:
+    """Hessian products in all, and of probes, that an analysis takes."""
+    of_probes = 0
+
+    def run(
+        problem: Problem, make: Any, terms: Any, seed: int, blocks: Sequence[range]
+    ) -> list[tuple[np.ndarray, int]]:
+        nonlocal of_probes
+        done = run_here(problem, make, terms, seed, blocks)
+        of_probes += sum(products for _, products in done)
+        return done
+
+    _, total = analyze(at, request, Identity("", "", "float64"), run_terms=run)
+    return total, of_probes
+
+
+@pytest.mark.parametrize("most", [64, 300])
+@pytest.mark.parametrize("name", ["tanh", "relu"])
+@pytest.mark.parametrize("route", [None, "generic"])
+def test_no_more_is_spent(name: str, route: str | None, most: int) -> None:
+    request = asked("gradient", "extremes", "moments", most=most, route=route, rtol=1e-9)
+    cost = cost_of(problem(name), request)
+    total, of_probes = spent(problem(name), request)
+    assert 0 < total <= cost.matvecs
+    assert of_probes <= cost.probes
+    if cost.probes:
+        assert of_probes > cost.probes / 2  # a bound that is near
+
+
+def test_a_split_pays_when_it_saves_more_than_a_start() -> None:
+    """100 products of 0.1 s each over two: 5 s are saved; over one, or without probes, nothing."""
+    cost = Cost(matvecs=150, probes=100, seconds=0.1, bytes=0)
+    assert cost.worth_splitting(2)
+    assert not cost.worth_splitting(1)
+    assert not Cost(150, 0, 1e9, 0).worth_splitting(8)
+    for members in (2, 3, 8):
+        even = START / (100 * (1 - 1 / members))
+        assert Cost(150, 100, even * 1.01, 0).worth_splitting(members)
+        assert not Cost(150, 100, even * 0.99, 0).worth_splitting(members)
+
+
+@pytest.mark.parametrize(
+    ("units", "workers", "members", "seconds"),
+    [
+        (1, 1, 1, 150 * 0.5),
+        (5, 1, 1, 5 * 150 * 0.5),
+        (5, 2, 1, 3 * 150 * 0.5),  # three rounds
+        (5, 8, 1, 150 * 0.5),
+        (1, 4, 4, (50 + 25) * 0.5),
+        (5, 4, 2, 3 * (50 + 50) * 0.5),
+        (3, 5, 2, 2 * (50 + 50) * 0.5),  # the fifth stands by
+        (2, 1, 4, 2 * (50 + 25) * 0.5),
+    ],
+)
+def test_rounds_of_crews_take_their_time(units: int, workers: int, members: int, seconds: float) -> None:
+    assert Cost(150, 100, 0.5, 0).eta(units, workers, members) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_worker_holds_the_data_the_bases_and_the_temporaries(dtype: torch.dtype) -> None:
+    at = problem("tanh").astype(dtype)
+    size = 4 if dtype == torch.float32 else 8
+    data = at.x.numel() * (size + 8) + at.y.numel() * 16
+    bases, temporaries = 200 * at.num_params * size, 2 * at.columns * at.num_params * size
+    assert cost_of(at, asked("moments")).bytes == SERVICE + data + bases + temporaries
+    assert cost_of(at, asked("moments", memory=5000)).bytes == SERVICE + data + 5000 + temporaries
+    assert cost_of(at, asked("gradient")).bytes == SERVICE + data + temporaries
+    tight = problem("tanh", memory=1).astype(dtype)
+    assert cost_of(tight, asked("moments")).bytes == SERVICE + data + bases + 1

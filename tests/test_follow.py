@@ -1,0 +1,196 @@
+"""A training run watched: every checkpoint once, when it is whole; a sleep that writes stands in for the training."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scalecurv import follow
+from scalecurv.errors import Misuse, NothingFound
+from scalecurv.follow import POLL, plans_as_they_come
+from scalecurv.sweep import Sweep, execute, plan
+from tests.commands import SERIAL, invoke
+from tests.runs import checkpoints_of, gradient_sweep, stored_rows, write_checkpoint, write_truncated
+
+Events = Mapping[int, Callable[[Path], object]]  # what happens while nobody looks, by how often was looked before
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return gradient_sweep(tmp_path, steps=[])
+
+
+def save(step: int) -> Callable[[Path], Path]:
+    return lambda run: write_checkpoint(run / f"step_{step}.pt", seed=step, step=step)
+
+
+def grow(run: Path) -> None:
+    with (run / "step_0.pt").open("ab") as file:
+        file.write(b"more")
+
+
+class Training:
+    """Sleeps, as a watcher asks it to; `looks` counts how often."""
+
+    def __init__(self, run: Path, events: Events):
+        self.run, self.events, self.looks = run, events, 0
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == POLL
+        self.looks += 1
+        if self.looks > 100:
+            raise AssertionError("it watches without end")
+        self.events.get(self.looks, lambda run: None)(self.run)
+
+
+def watch(sweep: Sweep, events: Events, patience: float = 3 * POLL, carry_out: bool = True) -> list[tuple[int, list]]:
+    """(looks before, names of the files to do) of every plan."""
+    training = Training(sweep.checkpoints[0], events)
+    seen = []
+    for work in plans_as_they_come(sweep, patience, training.sleep):
+        seen.append((training.looks, [Path(path).name for path in work.todo]))
+        if carry_out:
+            execute(sweep, work, lambda outcome: None)
+    watch.looks = training.looks  # type: ignore[attr-defined]
+    return seen
+
+
+def test_a_file_is_whole_when_it_is_the_same_twice_and_is_done_once(sweep: Sweep) -> None:
+    seen = watch(sweep, {1: save(0), 3: save(1), 5: lambda run: [save(3)(run), save(2)(run)]})
+    assert seen == [(2, ["step_0.pt"]), (4, ["step_1.pt"]), (6, ["step_2.pt", "step_3.pt"])]
+    assert list(checkpoints_of(sweep.store)["step"]) == [0, 1, 2, 3]
+    assert not stored_rows(sweep.store).duplicated(["key", "quantity", "component"]).any()
+
+
+def test_what_is_there_already_is_done_first(tmp_path: Path) -> None:
+    sweep = gradient_sweep(tmp_path, range(3))
+    execute(sweep, plan(sweep, only={str(tmp_path / "run" / "step_1.pt")}), lambda outcome: None)
+    assert watch(sweep, {}) == [(1, ["step_0.pt", "step_2.pt"])]
+
+
+def test_a_file_that_grows_is_left(sweep: Sweep) -> None:
+    growing = dict.fromkeys(range(2, 6), grow)
+    assert watch(sweep, {1: save(0), **growing}, patience=9 * POLL, carry_out=False) == [(6, ["step_0.pt"])]
+
+
+def test_a_file_written_over_in_place_is_another(sweep: Sweep) -> None:
+    """Of the same size and name: its time tells."""
+
+    def again(run: Path) -> None:
+        path = write_checkpoint(run / "step_0.pt", seed=7, step=0)
+        os.utime(path, ns=(10**18, 10**18))
+
+    assert watch(sweep, {1: save(0), 3: again}) == [(2, ["step_0.pt"]), (4, ["step_0.pt"])]
+
+
+def test_a_file_that_failed_is_tried_again_when_it_changes_alone(sweep: Sweep) -> None:
+    events = {1: lambda run: write_truncated(run / "step_0.pt"), 3: save(1), 6: save(0)}
+    seen = watch(sweep, events)
+    assert seen == [(2, ["step_0.pt"]), (4, ["step_1.pt"]), (7, ["step_0.pt"])]
+    assert list(checkpoints_of(sweep.store)["status"]) == ["ok", "ok"]
+    assert list(stored_rows(sweep.store, "checkpoints")["status"]).count("failed") == 1
+
+
+def test_what_is_gone_is_forgotten(sweep: Sweep) -> None:
+    """Removed before it was whole, or after it was done."""
+    events = {
+        1: save(0),
+        2: lambda run: (run / "step_0.pt").unlink(),
+        3: save(1),
+        5: lambda run: (run / "step_1.pt").unlink(),
+        6: save(2),
+    }
+    assert watch(sweep, events, 5 * POLL, carry_out=False) == [(4, ["step_1.pt"]), (7, ["step_2.pt"])]
+
+
+def test_the_same_twice_is_twice_in_a_row(sweep: Sweep) -> None:
+    """Moved away and back: whoever does so may not be done."""
+    there, away = "step_0.pt", "away"
+    events = {
+        1: save(0),
+        2: lambda run: (run / there).rename(run / away),
+        3: lambda run: (run / away).rename(run / there),
+    }
+    assert watch(sweep, events, 5 * POLL) == [(4, [there])]
+
+
+def test_a_file_that_vanishes_between_listing_and_looking_is_none(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = sweep.checkpoints[0]
+    save(0)(run)
+    monkeypatch.setattr(follow, "discover", lambda paths: iter([run / "step_9.pt", run / "step_0.pt"]))
+    assert watch(sweep, {}) == [(1, ["step_0.pt"])]
+
+
+@pytest.mark.parametrize("looks", [1, 2, 5])
+def test_patience_counts_from_the_last_that_came(sweep: Sweep, looks: int) -> None:
+    assert watch(sweep, {}, patience=looks * POLL) == []
+    assert watch.looks == looks + 2  # type: ignore[attr-defined]
+    seen = watch(sweep, {1: save(0), 1 + looks: save(1)}, patience=looks * POLL)
+    assert [names for _, names in seen] == [["step_0.pt"], ["step_1.pt"]] if looks > 1 else [["step_0.pt", "step_1.pt"]]
+    assert watch.looks == 3 + 2 * looks  # type: ignore[attr-defined]
+
+
+def test_without_patience_it_watches_on(sweep: Sweep) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(run: Path) -> None:
+        raise Enough
+
+    training = Training(sweep.checkpoints[0], {60: stop})
+    with pytest.raises(Enough):
+        list(plans_as_they_come(sweep, None, training.sleep))
+
+
+def test_data_beside_the_checkpoints_are_none(sweep: Sweep) -> None:
+    """data.npz and problem.json lie there from the start, and are no reason to plan anything."""
+    assert {path.name for path in sweep.checkpoints[0].iterdir()} == {"data.npz", "problem.json"}
+    with pytest.raises(NothingFound):
+        plan(sweep)
+    assert watch(sweep, {}) == []
+
+
+def test_misuse_is_raised_at_the_first_checkpoint(sweep: Sweep) -> None:
+    wrong = replace(sweep, said={"loss": "hinge"})
+    with pytest.raises(Misuse, match="hinge"):
+        watch(wrong, {1: save(0)})
+
+
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(plans_as_they_come, "__defaults__", (None, lambda seconds: None))
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_the_command_says_what_each_plan_came_to(tmp_path: Path) -> None:
+    sweep = gradient_sweep(tmp_path, range(2))
+    run, store = sweep.checkpoints[0], sweep.store
+    command = ("analyze", run, store, "--measure", "gradient", "--follow", "--patience", 4, *SERIAL)
+    first = invoke(*command)
+    assert first.exit_code == 0
+    assert first.stdout.startswith(f"2 of 2 checkpoint(s) stored in {store}, ")
+    assert first.stderr.splitlines() == [f"{i + 1}/2 ok {run}/step_{i}.pt" for i in range(2)]
+    write_truncated(run / "step_2.pt")
+    second = invoke(*command)
+    assert (second.exit_code, len(checkpoints_of(store))) == (1, 3)
+    assert second.stdout.startswith(f"0 of 1 checkpoint(s) stored in {store}, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--patience", "5"], "--patience says when --follow ends; give --follow, or leave it out"),
+        (["--follow", "--patience", "0"], "--patience is 0.0; it must be positive and finite"),
+        (["--follow", "--patience", "inf"], "--patience is inf; it must be positive and finite"),
+        (["--follow", "--engine", "serial", "--workers", "2"], "--engine serial runs in this process; "),
+    ],
+)
+def test_patience_needs_something_to_wait_for(tmp_path: Path, words: list[str], message: str) -> None:
+    result = invoke("analyze", gradient_sweep(tmp_path).checkpoints[0], tmp_path / "store", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"scalecurv: {message}")
