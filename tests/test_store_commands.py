@@ -49,7 +49,7 @@ def test_what_was_set_aside_is_no_error(tmp_path: Path) -> None:
 def test_a_time_that_is_none(store: Path, seconds: str) -> None:
     result = invoke("verify", store, "--seconds", seconds)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"scalecurv: --seconds is {float(seconds)}; it must be positive\n"
+    assert result.stderr == f"scalecurv: --seconds is {float(seconds)}; it must be positive, and at most 86400\n"
 
 
 def test_compact_says_what_it_merged_and_what_it_could_not(store: Path) -> None:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -98,7 +97,8 @@ def _keep(index: Path, former: Path) -> None:
     try:
         os.link(index, temporary)
     except OSError:  # a file system without hard links
-        shutil.copyfile(index, temporary)
+        write_atomically(former, index.read_bytes())
+        return
     os.replace(temporary, former)
     temporary.unlink(missing_ok=True)  # a rename does nothing between two names of one file
 

@@ -53,7 +53,7 @@ def test_a_crash_at_any_moment_loses_nothing_and_repeats_nothing(
     if not links:
         monkeypatch.setattr(os, "link", refused)
     copies = moments(store, tmp_path, monkeypatch)
-    assert len(copies) == 10  # encode, link, keep, unlink, fsync, replace, fsync, two unlinks and the end
+    assert len(copies) == (10 if links else 11)  # each call to the system of the merge, and the end
     assert sorted({len(parts_of(copy)) for copy in copies}) == [0, 1, 2]
     for copy in copies:
         assert rows(copy) == before

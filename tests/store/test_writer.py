@@ -105,8 +105,8 @@ def test_a_store_whose_disk_went_away(tmp_path: Path) -> None:
     (store / PARTS).rmdir()
     with pytest.raises(StoreError) as caught:
         write_part(store, FIRST)
-    said = f"{store / PARTS} cannot be written (No such file or directory); make room and run the same again"
-    assert str(caught.value) == said
+    said = f"{store / PARTS} cannot be written (No such file or directory); see to it that it can and run the same"
+    assert str(caught.value) == f"{said} again"
 
 
 def test_places_that_cannot_be_a_store(tmp_path: Path) -> None:
