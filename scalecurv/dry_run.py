@@ -30,12 +30,14 @@ def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, units
         yield "cost: not known, the first of them cannot be analysed"
         return
     crew = crew_size(resources.plan, units, workers or 1)
-    if resources.plan == "auto" and not cost.worth_splitting(crew):
+    if resources.plan == "auto" and device == "cpu" and not cost.worth_splitting(crew):
         crew = 1
+    split = crew > 1 or (resources.plan in ("probes", "data") and not workers)
     what = "data" if resources.plan == "data" else "probes"
-    shared = "one checkpoint a worker" if crew == 1 else f"the {what} of each checkpoint over {crew} workers"
-    there = "one process" if engine == "serial" else f"{workers or 'as many workers as the cluster has room for'}"
-    yield f"plan: {shared}, {there}{' worker(s)' if engine == 'ray' and workers else ''}"
+    over = f"{crew} workers" if workers else "all workers"
+    shared = f"the {what} of each checkpoint over {over}" if split else "one checkpoint a worker"
+    there = f"{workers} worker(s)" if workers else "as many workers as the cluster has room for"
+    yield f"plan: {shared}, {'one process' if engine == 'serial' else there}"
     yield (
         f"at most {cost.matvecs} Hessian products a checkpoint, {cost.probes} of them of probes, {cost.seconds:.3g} s "
         f"each on {device} here; products with J apart"

@@ -19,6 +19,7 @@ QUANTITIES = (ROOT / "docs" / "quantities.md").read_text()
 GEOMETRY = (ROOT / "docs" / "geometry.md").read_text()
 RUNNING = (ROOT / "docs" / "running.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
 JOBS = (ROOT / "jobs" / "README.md").read_text()
 
 
@@ -82,7 +83,7 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    docs = ((ROOT / "docs", text) for text in (QUANTITIES, GEOMETRY, RUNNING, SECURITY))
+    docs = ((ROOT / "docs", text) for text in (QUANTITIES, GEOMETRY, RUNNING, SECURITY, SCALING))
     for folder, text in ((ROOT, README), (ROOT / "jobs", JOBS), *docs):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             assert target.startswith("http") or (folder / target).exists(), target
