@@ -20,7 +20,12 @@ from scalecurv.curvature.shard import Shard
 from scalecurv.errors import CheckpointError, Misuse
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("tests.curvature.test_shard", "tests.measures.test_shard", "tests.measures.test_check_shard")
+MODULES = (
+    "tests.curvature.test_shard",
+    "tests.measures.test_shard",
+    "tests.measures.test_check_shard",
+    "tests.engine.test_same_weights",
+)
 SIZE = 2
 PATIENCE = 20  # seconds that a rank waits for another
 Question = Callable[[Shard | None], Any]

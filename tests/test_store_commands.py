@@ -95,3 +95,23 @@ def test_no_store_is_misuse(tmp_path: Path, command: str) -> None:
     advice = "give the directory that `scalecurv analyze` wrote to"
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"scalecurv: {tmp_path / 'missing'} is no store; {advice}\n"
+
+
+def test_no_code_that_lies_about_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A json.py beside the store, where the command is given."""
+    store = store_of(tmp_path / "store", outcome())
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert invoke("verify", store).exit_code == 0
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("inside", ["store.h5", "parts/x.nc"])
+def test_nothing_is_exported_over_the_store(tmp_path: Path, inside: str) -> None:
+    store = store_of(tmp_path / "store", outcome())
+    before = sorted(path.name for path in store.rglob("*"))
+    result = invoke("export", store, store / inside)
+    assert result.exit_code == 2
+    said = f"{store / inside} lies in the store itself; give a file outside of {store}"
+    assert result.stderr == f"scalecurv: {said}\n"
+    assert sorted(path.name for path in store.rglob("*")) == before

@@ -155,3 +155,11 @@ def test_a_file_in_the_stores_place_is_misuse(sweep: Sweep) -> None:
         plan(sweep)
     advice = "give a directory for the store (it is made if it does not exist)"
     assert str(caught.value) == f"{sweep.store} is a file; {advice}"
+
+
+def test_an_odd_checkpoint_alone_is_to_blame_itself_once_others_worked(sweep: Sweep) -> None:
+    """The same command again must not find fault with the data: it fails as it did the first time."""
+    write_checkpoint(sweep.checkpoints[0] / "step_7.pt", widths=(4, 3))
+    assert [outcome.status for outcome in carry_out(sweep)] == ["ok", "ok", "ok", "failed"]
+    (again,) = carry_out(sweep)
+    assert (again.status, again.step) == ("failed", 7)

@@ -1,5 +1,6 @@
 """One checkpoint at a time on all workers: each holds a share of the data, every product is summed over them."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,9 @@ class _Rank:
         """Enter the group; returns once all are there."""
         import torch.distributed as dist
 
+        if host.startswith("127."):  # an embedded cluster: nothing beyond this machine
+            for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+                os.environ.setdefault(name, "lo")
         device = "cuda:0" if workers.gpus else "cpu"
         self._desk = analyst.on(device, workers.threads, shard)
         store = self._store if shard.rank == 0 else dist.TCPStore(host, port, is_master=False, timeout=SILENCE)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from scalecurv.store.frames import Tables, frame_of
 from scalecurv.store.schema import FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
 TEXT = h5py.string_dtype("utf-8")
+TRIES = 5  # of reading a file that is replaced meanwhile
 CHUNK = 65536  # rows of an index that are checked, and packed, together
 SEAL = b"scalecurv sha256 "  # then the digest of all before it; HDF5 ignores what follows its own end
 _SEAL_LENGTH = len(SEAL) + 64
@@ -60,10 +62,10 @@ def decode(source: Path) -> Tables:
     sees no byte before the seal is found whole: on damaged metadata it can loop for ever.
     """
     try:
-        content = source.read_bytes()
+        content = _bytes_of(source)
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESTALE):  # the second is how NFS may say it
-            raise FileNotFoundError(error.errno, error.strerror, str(source)) from error
         # too many open files, no permission: says nothing of the file, which must not be set aside for it
         kind = BrokenFile if error.errno in (errno.EIO, errno.EISDIR) else StoreError
         raise kind(f"{source} cannot be read ({error.strerror})") from error
@@ -73,6 +75,17 @@ def decode(source: Path) -> Tables:
     if seal != _seal(image):
         raise BrokenFile(f"{source} is damaged (its content does not match its checksum)")
     return _Image(source, content)
+
+
+def _bytes_of(source: Path) -> bytes:
+    """The content of a file; where NFS says that it was replaced while it was opened, of what replaced it."""
+    for _ in range(TRIES):
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
 
 
 class _Image(Mapping[str, pd.DataFrame]):

@@ -1,5 +1,6 @@
 """A merge keeps every row and takes every part, leaves what is broken alone, and only one runs at a time."""
 
+import errno
 import fcntl
 import os
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, StoreError
 from scalecurv.store import compact as module
 from scalecurv.store.compact import Merge, compact, compact_if_many
 from scalecurv.store.frames import Tables
@@ -158,3 +159,19 @@ def test_only_many_parts_are_worth_it(
     done = Merge(1, 2, {})
     monkeypatch.setattr(module, "compact", lambda folder: done if folder == store else None)
     assert compact_if_many(store) == (done if merged else None)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EACCES])
+def test_a_sweep_goes_on_where_nothing_can_be_locked(store: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*args: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(module, "MANY", 0)
+    before = listing(store)
+    assert compact_if_many(store) is None
+    assert {name: content for name, content in listing(store).items() if name != ".lock"} == before
+    with pytest.raises(StoreError) as caught:
+        compact(store)
+    said = f"{store} cannot be merged ({os.strerror(number)}); nothing is lost: its parts stay"
+    assert str(caught.value) == said

@@ -1,5 +1,6 @@
 """All that a store holds, each thing once: ok wins, then the newest, and a broken file costs only itself."""
 
+import errno
 import os
 from dataclasses import replace
 from itertools import permutations
@@ -8,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, StoreError
 from scalecurv.record import FileStamp, Outcome
 from scalecurv.store import reader
 from scalecurv.store.compact import compact
 from scalecurv.store.frames import Tables, empty_tables
+from scalecurv.store.image import BrokenFile
 from scalecurv.store.reader import INDEX, read_store, set_aside
 from scalecurv.store.writer import PARTS, write_part
 from tests.outcomes import FAILED, TASK, cells, exactly, failure, outcome, record, store_of
@@ -20,6 +22,7 @@ from tests.outcomes import FAILED, TASK, cells, exactly, failure, outcome, recor
 PATH = "/runs/step_1.pt"
 OLD = outcome(PATH, record("k1", exactly(trace=1.0), ritz=[1]), created=100.0)
 NEW = outcome(PATH, record("k1", exactly(trace=2.0), ritz=[2]), created=200.0, error=" ")  # a part of its own
+A, B = (outcome(f"/runs/step_{i}.pt", record(f"k{i}", exactly(trace=1.0)), created=float(i)) for i in (1, 2))
 BROKE = outcome(PATH, record("k1", {("trace", ""): FAILED}), status="partial", created=300.0)
 
 
@@ -192,3 +195,49 @@ def test_half_written_files_are_not_seen(tmp_path: Path) -> None:
     (store / PARTS / "x.h5.broken").write_bytes(b"half")
     contents = read_store(store)
     assert (contents.broken, contents.keys) == ({}, {"k1"})
+
+
+def test_a_whole_file_is_never_set_aside(tmp_path: Path) -> None:
+    """Another sweep has set the broken one aside, and put a whole one in its place."""
+    store = store_of(tmp_path, A, B)
+    compact(store)
+    content = (store / INDEX).read_bytes()
+    assert set_aside(store / INDEX) == store / INDEX
+    assert (store / INDEX).read_bytes() == content
+    assert set_aside(store / "gone.h5") == store / "gone.h5"
+    assert not list(store.glob("*.broken"))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE])
+def test_what_cannot_be_read_now_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = store_of(tmp_path, A)
+    compact(store)
+    read_bytes = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == INDEX:
+            raise OSError(number, os.strerror(number))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    if number == errno.ESTALE:  # NFS: replaced while it was opened
+        assert read_store(store).broken == {}
+        return
+    with pytest.raises(StoreError) as caught:
+        read_store(store)
+    assert not isinstance(caught.value, BrokenFile)
+    assert str(caught.value) == f"{store / INDEX} cannot be read ({os.strerror(number)})"
+
+
+def test_an_index_that_is_gone_is_told(tmp_path: Path) -> None:
+    store = store_of(tmp_path, A)
+    compact(store)
+    write_part(store, B)
+    compact(store)
+    (store / INDEX).unlink()
+    contents = read_store(store)
+    said = f"{store / INDEX} is gone; store.previous.h5 is read in its place, without the last merge"
+    assert contents.broken == {store / INDEX: said}
+    assert contents.keys == {"k1"}
