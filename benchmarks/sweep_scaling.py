@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--checkpoints", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--bare-repeats", type=int, default=2, help="of the peers without Ray")
+    parser.add_argument("--bare-checkpoints", type=int, default=16, help="that the peers do; their times are scaled up")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in ("ray 1", "ray 2", "bare 1", "bare 2")}
@@ -125,7 +126,8 @@ def main() -> None:
             for count in order:
                 seconds[f"ray {count}"].append(with_ray(ray, analyst, units, count))
                 if repeat < asked.bare_repeats:
-                    seconds[f"bare {count}"].append(bare(analyst, units, count))
+                    some = units[: asked.bare_checkpoints]
+                    seconds[f"bare {count}"].append(bare(analyst, some, count) * len(units) / len(some))
             print(repeat, {name: round(values[-1], 2) for name, values in seconds.items() if values}, flush=True)
     text = report(seconds, asked.checkpoints)
     print(text)

@@ -14,7 +14,7 @@ from tests.runs import assert_same_store, checkpoints_of, stored_rows, write_run
 
 pytestmark = pytest.mark.fault
 
-COUNT = 13
+COUNT = 9
 OPTIONS = ("--threads", "1", "--workers", "1", "--max-matvecs", "200", "--measure", "gradient,moments,spectrum")
 
 

@@ -29,6 +29,8 @@ from scalecurv.errors import Misuse
 from tests.networks import data, network
 from tests.ranks import SIZE, answers, ask_ranks, same
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+
 N = 21  # 10 samples on the first rank, 11 on the second
 ODD = 17  # a sample of the second rank
 POINTS = {

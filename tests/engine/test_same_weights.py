@@ -17,6 +17,8 @@ from scalecurv.measures import measures_named
 from tests.ranks import answers, ask_ranks
 from tests.runs import write_checkpoint, write_run
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+
 
 def fingerprint(shard: Shard | None, kind: str) -> str:
     """That of a checkpoint which the second rank finds otherwise."""

@@ -24,6 +24,8 @@ from scalecurv.measures.noise import Rounding, rounding
 from tests.networks import data, fitted, mlp, network
 from tests.ranks import SIZE, ask_ranks, same
 
+pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+
 N = 21
 BUDGET = {"rtol": 0.05, "max_matvecs": 64}
 CASES: dict[str, tuple[Measure, str, str, dict[str, Any]]] = {

@@ -58,7 +58,7 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return lambda: tmp_path_factory.mktemp("history")
 
 
-@settings(derandomize=True, deadline=None, max_examples=15, database=None)
+@settings(derandomize=True, deadline=None, max_examples=8, database=None)
 @given(histories(), st.lists(st.sampled_from(["merge", "crash", ""]), min_size=5, max_size=5))
 def test_any_history(fresh: Callable[[], Path], history: list[Outcome], events: list[str]) -> None:
     """Merged after any run, or killed between the new index and the removal of what went into it."""
