@@ -19,8 +19,9 @@ demo: $(BIN)/installed
 	@echo "picture: $(DEMO)/curvature.png"
 	@echo "query:   $(BIN)/scalecurv query $(DEMO)/store \"select step, trace, trace_stderr from results order by step\""
 
+# Three processes on two cores: one of them has all tests with Ray, and mostly waits.
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
 
 check: $(BIN)/installed
 	$(BIN)/ruff check .

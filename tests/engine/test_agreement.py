@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_run(tmp_path_factory.mktemp("agreement") / "run", steps=range(4))
+    folder = write_run(tmp_path_factory.mktemp("agreement") / "run", steps=range(2))
     write_truncated(folder / "step_9.pt")
     return folder
 
@@ -34,7 +34,7 @@ def stored(run: Path, store: Path, resources: Resources) -> dict[str, Outcome]:
 def reference(run: Path) -> Path:
     store = run.parent / "serial"
     outcomes = stored(run, store, Resources("serial", threads=1))
-    assert [outcome.status for outcome in outcomes.values()] == [*["ok"] * 4, "failed"]
+    assert [outcome.status for outcome in outcomes.values()] == ["ok", "ok", "failed"]
     assert set(rows_of(store)["measure"]) == set(MEASURES)
     return store
 
@@ -46,8 +46,9 @@ def test_two_workers_store_the_rows_of_the_loop_and_a_third_in_place_of_one_that
     monkeypatch.setattr("scalecurv.sweep.Analyst", lambda *told: DiesOnce(Analyst(*told), tmp_path, "step_1.pt"))
     outcomes = stored(run, tmp_path / "store", Resources("ray", workers=2))
     assert {name: outcome.attempt for name, outcome in outcomes.items()} == {
-        **dict.fromkeys(["step_0", "step_2", "step_3", "step_9"], 1),
+        "step_0": 1,
         "step_1": 2,
+        "step_9": 1,
     }
     assert attempts(tmp_path, "step_1.pt") == 2
     assert {outcome.provenance["threads"] for outcome in outcomes.values()} == {1}
