@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from scalecurv.analysis import Request
 from scalecurv.curvature.shard import Shard
 from scalecurv.engine import gang
 from scalecurv.engine.attempts import Done, Lost, UnitError
@@ -15,11 +14,7 @@ from scalecurv.engine.gang import Gang
 from scalecurv.engine.pool import LOOK, PATIENCE
 from scalecurv.engine.workers import Workers
 from scalecurv.errors import ClusterError, Misuse
-from scalecurv.measures import measures_named
-from scalecurv.record import Outcome
 from tests.engine.fake_ray import Death, FakeRay, MemoryKill
-
-REQUEST = Request(measures_named(("gradient", "extremes", "moments"), max_matvecs=64), seed=2)
 
 
 class Group:
@@ -203,12 +198,3 @@ def test_leaving_early_ends_the_gang(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (play.ray.alive, play.groups[0].removed) == ([0, 1], False)
     running.close()
     assert (play.ray.alive, play.groups[0].removed) == ([], True)
-
-
-def numbers(outcome: Outcome) -> dict[str, list[float]]:
-    found = {}
-    for record in outcome.records:
-        for (name, layer), e in record.estimates.items():
-            if name != "noise_floor":  # of rounding itself
-                found[f"{name} {layer}"] = [e.value, e.lower, e.upper, e.stderr, e.num_samples, e.num_matvecs]
-    return found
