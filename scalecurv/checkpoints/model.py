@@ -1,19 +1,14 @@
 """A checkpoint's tensors in a module that can be run: an inferred MLP, or what the user's factory makes."""
 
-import hashlib
-import importlib
-import inspect
 import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.checkpoints.named import called
 from scalecurv.checkpoints.names import canonical_names
 from scalecurv.errors import CheckpointError, Misuse
 
@@ -47,62 +42,58 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
 
 
 def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module, str]:
-    """factory() with the checkpoint's tensors loaded; every parameter must find its tensor, by canonical name.
+    """factory() in eval mode with the checkpoint's tensors in it, rounded nowhere; tied parameters stay tied.
 
-    Raises CheckpointError naming the parameter or tensor that has no counterpart.
+    Every parameter must find its tensor, by canonical name; of tied ones, one of them. Raises CheckpointError naming
+    the parameter or tensor that has no counterpart.
     """
-    model = _made_by(factory)
+    model = called("--model", factory, "factory")
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
-    model = model.double()  # so that loading rounds nothing: the Problem casts to the dtype of its products
     state = model.state_dict()
-    wanted = canonical_names(state)
+    wanted, twins = canonical_names(state), _tied(model)
+    found: dict[str, torch.Tensor] = {}
     for name, canonical in wanted.items():
-        if canonical not in checkpoint.tensors:
+        held = {twin: checkpoint.tensors[wanted[twin]] for twin in twins[name] if wanted[twin] in checkpoint.tensors}
+        if not held:
             raise CheckpointError(f"{checkpoint.path} holds no tensor for {name} of --model {factory}")
-        here, there = checkpoint.tensors[canonical].shape, state[name].shape
+        twin, tensor = next(iter(held.items()))
+        if other := next((n for n, t in held.items() if t.shape != tensor.shape or not torch.equal(t, tensor)), None):
+            raise CheckpointError(
+                f"{checkpoint.path}: {wanted[other]} differs from {wanted[twin]}, --model {factory} ties them"
+            )
+        here, there = tensor.shape, state[name].shape
         if here != there:
             raise CheckpointError(
                 f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
             )
+        found[name] = _floating(tensor) if state[name].is_floating_point() else tensor
     if unused := set(checkpoint.tensors) - set(wanted.values()):
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
-    model.load_state_dict({name: checkpoint.tensors[canonical] for name, canonical in wanted.items()})
-    return model, json.dumps({"kind": factory})
+    model.load_state_dict(found, assign=True)
+    _tie(model, twins)
+    return model.eval(), json.dumps({"kind": factory})
 
 
-def _made_by(factory: str) -> Any:
-    make = resolve_factory(factory)
-    try:
-        return make()
-    except MemoryError:  # says nothing of the factory: an attempt, to be made again
-        raise
-    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
-        raise Misuse(
-            f"--model {factory} raised {type(error).__name__}: {error}; it must work without arguments"
-        ) from error
+def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """For each name in the state of `model`, the names under which the same tensor goes, itself first to last."""
+    names: dict[int, list[str]] = {}
+    everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    for name, tensor in everything:
+        names.setdefault(id(tensor), []).append(name)
+    state = set(model.state_dict())
+    groups = {name: tuple(n for n in group if n in state) for group in names.values() for name in group}
+    return {name: groups.get(name, (name,)) for name in state}
 
 
-def factory_source(factory: str) -> str:
-    """sha256 of the source file that a factory is defined in, "" where it has none."""
-    file = inspect.getsourcefile(resolve_factory(factory))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
-
-
-def resolve_factory(factory: str) -> Callable[[], Any]:
-    """The callable that pkg.mod:name names, imported from the installed packages or the current directory."""
-    module, _, name = factory.partition(":")
-    if not module or not name:
-        raise Misuse(f"--model {factory!r} is neither mlp nor of the form pkg.mod:factory")
-    if "" not in sys.path and "." not in sys.path:
-        sys.path.append("")  # as `python -m` would: the user's own module beside the command
-    try:
-        made_by = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: names that are no names
-        raise Misuse(f"--model {factory} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
-    if not callable(made_by):
-        raise Misuse(f"--model {factory} is a {type(made_by).__name__}; name a function or class that makes the model")
-    return made_by
+def _tie(model: nn.Module, twins: dict[str, tuple[str, ...]]) -> None:
+    """Make tied names one tensor again: assigning a state has made them several."""
+    for first, *others in set(twins.values()):
+        module, _, leaf = first.rpartition(".")
+        shared = getattr(model.get_submodule(module), leaf)
+        for other in others:
+            module, _, leaf = other.rpartition(".")
+            setattr(model.get_submodule(module), leaf, shared)
 
 
 def _floating(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,8 @@ import torch
 from scalecurv.checkpoints.data import load_data
 from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
 from scalecurv.checkpoints.load import Checkpoint
-from scalecurv.checkpoints.model import build_from_factory, build_mlp, factory_source
+from scalecurv.checkpoints.model import build_from_factory, build_mlp
+from scalecurv.checkpoints.named import source_of
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.shard import Shard
@@ -61,7 +62,7 @@ class Task:
                 "reduction": self.spec.reduction,
                 "model": self.spec.model,
                 "activation": self.spec.activation,
-                "factory": "" if self.spec.model == "mlp" else factory_source(self.spec.model),
+                "factory": "" if self.spec.model == "mlp" else source_of("--model", self.spec.model, "factory"),
             }
         )[:16]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from scalecurv.curvature.attention import twice_differentiable
 from scalecurv.curvature.footprint import Footprint, count_activations
 from scalecurv.curvature.losses import LOSSES, Loss
 from scalecurv.curvature.params import ParameterSpace
@@ -149,7 +150,8 @@ class Problem:
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
         """f_theta(x) of shape (B, D), for flat theta (P,)."""
-        f = functional_call(self.model, {**self.space.unflatten(theta), **self._constants}, (x,))
+        with twice_differentiable():
+            f = functional_call(self.model, {**self.space.unflatten(theta), **self._constants}, (x,))
         if not isinstance(f, Tensor):
             raise Misuse(f"the model returns a {type(f).__name__}; wrap it so that it returns one tensor, (N, D)")
         return f[:, None] if f.ndim == 1 else f.flatten(1)

@@ -10,7 +10,8 @@ from safetensors.torch import save_model
 from torch import nn
 
 from scalecurv.checkpoints.load import load
-from scalecurv.checkpoints.model import ACTIVATIONS, build_from_factory, build_mlp, resolve_factory
+from scalecurv.checkpoints.model import ACTIVATIONS, build_from_factory, build_mlp
+from scalecurv.checkpoints.named import resolve
 from scalecurv.errors import CheckpointError, Misuse
 
 NETS = """
@@ -155,9 +156,9 @@ def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        ("resnet", "--model 'resnet' is neither mlp nor of the form pkg.mod:factory"),
-        ("users_nets:", "--model 'users_nets:' is neither mlp nor of the form pkg.mod:factory"),
-        (":frozen", "--model ':frozen' is neither mlp nor of the form pkg.mod:factory"),
+        ("resnet", "--model 'resnet' is not of the form pkg.mod:factory"),
+        ("users_nets:", "--model 'users_nets:' is not of the form pkg.mod:factory"),
+        (":frozen", "--model ':frozen' is not of the form pkg.mod:factory"),
         (
             "no_such_module:net",
             "--model no_such_module:net cannot be imported (No module named 'no_such_module'); "
@@ -168,17 +169,13 @@ def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
             "--model users_nets:net cannot be imported (module 'users_nets' has no attribute 'net'); "
             "is its directory on PYTHONPATH?",
         ),
-        (
-            ".nets:net",
-            "--model .nets:net cannot be imported (the 'package' argument is required to perform a relative import "
-            "for '.nets'); is its directory on PYTHONPATH?",
-        ),
-        ("users_nets:number", "--model users_nets:number is a int; name a function or class that makes the model"),
+        (".nets:net", "--model '.nets:net' is not of the form pkg.mod:factory"),
+        ("users_nets:number", "--model users_nets:number is a int; name a function or class, a factory"),
     ],
 )
 def test_factories_that_are_none(factory: str, message: str) -> None:
     with pytest.raises(Misuse) as caught:
-        resolve_factory(factory)
+        resolve("--model", factory, "factory")
     assert str(caught.value) == message
 
 
@@ -199,4 +196,4 @@ def test_the_current_directory_is_looked_in(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "beside_the_command.py").write_text("from torch.nn import Identity as net")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [entry for entry in __import__("sys").path if entry not in ("", ".")])
-    assert resolve_factory("beside_the_command:net") is nn.Identity
+    assert resolve("--model", "beside_the_command:net", "factory") is nn.Identity

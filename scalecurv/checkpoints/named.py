@@ -1,0 +1,54 @@
+"""Code of the user's own, by the name pkg.mod:name: models, losses and data that files cannot hold."""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scalecurv.errors import Misuse
+
+
+def is_named(text: str) -> bool:
+    """Whether `text` has the form pkg.mod:name, so that it may name code."""
+    module, colon, name = text.partition(":")
+    return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def resolve(option: str, named: str, what: str) -> Callable[..., Any]:
+    """The callable that pkg.mod:name names, imported from the installed packages or the current directory.
+
+    `option` is what it was given to and `what` the thing wanted, for the words of Misuse where there is none.
+    """
+    if not is_named(named):
+        raise Misuse(f"{option} {named!r} is not of the form pkg.mod:{what}")
+    module, _, name = named.partition(":")
+    if "" not in sys.path and "." not in sys.path:
+        sys.path.append("")  # as `python -m` would: the user's own module beside the command
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: names that are no names
+        raise Misuse(f"{option} {named} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
+    if not callable(found):
+        raise Misuse(f"{option} {named} is a {type(found).__name__}; name a function or class, a {what}")
+    return found
+
+
+def called(option: str, named: str, what: str, *arguments: Any) -> Any:
+    """What the named code returns for these arguments; raises Misuse with its own words where it raises."""
+    make = resolve(option, named, what)
+    try:
+        return make(*arguments)
+    except MemoryError:  # says nothing of the code: an attempt, to be made again
+        raise
+    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+        given = f"with ({', '.join(map(repr, arguments))})" if arguments else "without arguments"
+        raise Misuse(f"{option} {named} raised {type(error).__name__}: {error}; it must work {given}") from error
+
+
+def source_of(option: str, named: str, what: str) -> str:
+    """sha256 of the source file that the named code is defined in, "" where it has none: edited, it is another."""
+    file = inspect.getsourcefile(resolve(option, named, what))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
