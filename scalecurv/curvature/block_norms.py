@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from scalecurv.curvature.exact_trace import layer_sizes, layer_traces
 from scalecurv.curvature.layers import OpenBatch, open_batch, residuals
 from scalecurv.curvature.mlp import MLP
 from scalecurv.curvature.problem import Batch, Problem
@@ -22,7 +23,8 @@ def split_norms(problem: Problem, mlp: MLP) -> Tensor:
     With B~ = F'B and K_l the inner products of the layer's inputs (+ 1 for a bias), |G_kl|^2 = <Gram_k, Gram_l>,
     Gram_l = (B~_l B~_l') o K_l over all pairs of samples and outputs. R_kl (l < k) has entries
     sum_i delta_k[s] C_i[t, p] a_l[q], C_i = da_(k-1)/dz_l, and is 0 on the diagonal and against biases of the later
-    layer. Time grows with N^2, memory with N: see `block_norms_cost`.
+    layer. Time grows with N^2, memory with N: see `block_norms_cost`. Weight decay w, part of G, adds
+    2 w tr G_ll + w^2 P_l on the diagonal; <w I, R_ll> = 0.
     """
     everything = _Opened(problem, mlp)
     L = len(mlp.layers)
@@ -37,6 +39,9 @@ def split_norms(problem: Problem, mlp: MLP) -> Tensor:
             norms[1:, low, high] = norms[1:, high, low] = everything.remainder(
                 low, high, path if high > low + 1 else None
             )
+    if w := problem.weight_decay:
+        norms[0].diagonal().add_(2 * w * layer_traces(problem.undecayed(), mlp))
+        norms[0].diagonal().add_(w**2 * layer_sizes(problem, mlp).to(norms.device))
     return norms
 
 

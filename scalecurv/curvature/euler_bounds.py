@@ -13,8 +13,8 @@ def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:
     """c^2 sum_i f_i'M_i f_i / |E theta|^2 <= lambda_max(G) for L + 1 directions E theta, shape (L + 1,).
 
     Along W_l and all later biases, l = 1 .. L, the outputs grow as they are (c = 1), along all W_l and l b_l L times as
-    fast (c = L): Euler's theorem for homogeneous functions, so that each number is a Rayleigh quotient of G. 0 where a
-    direction vanishes. Raises ValueError for activations that are not homogeneous.
+    fast (c = L): Euler's theorem for homogeneous functions, so that each number is a Rayleigh quotient of G, weight
+    decay included. 0 of the data's part where a direction vanishes. Raises ValueError for other activations.
     """
     if not mlp.homogeneous:
         raise ValueError("outputs grow in proportion for homogeneous activations: ReLU, LeakyReLU or none")
@@ -28,7 +28,7 @@ def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:
     lengths = torch.cat([weights + later, (weights + depth**2 * biases).sum()[None]])
     speeds = torch.cat([torch.ones_like(depth), depth[-1:]])
     bent = sum_over_data(problem, lambda batch: _bent(problem, mlp, batch)).double()
-    return torch.where(lengths > 0, speeds**2 * bent / lengths.clamp_min(1e-300), 0.0)
+    return torch.where(lengths > 0, speeds**2 * bent / lengths.clamp_min(1e-300), 0.0) + problem.weight_decay
 
 
 def _bent(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:

@@ -15,9 +15,10 @@ def exact_diagonal(problem: Problem, mlp: MLP) -> dict[str, Tensor]:
 
     d^2 L / dW_l[s, q]^2 = c sum_i |(F_i' B_l)_s|^2 a_(l-1)[q]^2, for b_l[s] the same without a: no output has a second
     derivative along a single parameter, so that this is the diagonal of the Gauss-Newton matrix. F_i F_i' = d^2 loss /
-    df^2, B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks.
+    df^2, B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks. Weight decay is in it.
     """
-    return problem.space.unflatten(sum_over_data(problem, lambda batch: _contribution(problem, mlp, batch)))
+    diagonal = sum_over_data(problem, lambda batch: _contribution(problem, mlp, batch))
+    return problem.space.unflatten(diagonal + problem.weight_decay if problem.weight_decay else diagonal)
 
 
 def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:

@@ -15,8 +15,16 @@ def layer_traces(problem: Problem, mlp: MLP) -> Tensor:
     No output of such a network has a second derivative along a single parameter, so that H and the Gauss-Newton
     matrix share their diagonal blocks: tr H_ll = c sum_i |F_i' B_l(x_i)|_F^2 (|a_(l-1)(x_i)|^2 + 1), where
     F_i F_i' = d^2 loss / df^2 and B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks.
+    Weight decay w adds w times the number of parameters in the layer.
     """
-    return sum_over_data(problem, lambda batch: _contribution(problem, mlp, batch)).double()
+    total = sum_over_data(problem, lambda batch: _contribution(problem, mlp, batch)).double()
+    return total + problem.weight_decay * layer_sizes(problem, mlp).to(total.device)
+
+
+def layer_sizes(problem: Problem, mlp: MLP) -> Tensor:
+    """Parameters in each layer, weights and bias together, shape (L,) in float64."""
+    sizes = [part.stop - part.start for name in mlp.layers for part in [problem.space.layers[name]]]
+    return torch.tensor(sizes, dtype=torch.float64)
 
 
 def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:

@@ -8,7 +8,7 @@ from scalecurv.curvature.summed import SummedOperator
 
 
 class GaussNewtonOperator(SummedOperator):
-    """G = sum_i J_i' M_i J_i, P x P, M_i = c d^2 loss / df^2 at sample i (Schraudolph 2002).
+    """G = sum_i J_i' M_i J_i + w I, P x P, M_i = c d^2 loss / df^2 at sample i, w the weight decay (Schraudolph 2002).
 
     H = G + R, where R carries the second derivatives of the model weighted by the residuals.
     """

@@ -9,7 +9,7 @@ from scalecurv.curvature.summed import SummedOperator
 
 
 class HessianOperator(SummedOperator):
-    """H = grad^2 L(theta), P x P: one product is one extra backward pass through the gradient.
+    """H = grad^2 L(theta), P x P, weight decay included: one product is one extra backward pass through the gradient.
 
     H is symmetric, so the transposed derivative of the gradient, u -> (dg/dtheta)' u, is the product itself:
     the pass up to g is shared by a whole block and only the pull-back is repeated (Pearlmutter 1994 takes the

@@ -55,7 +55,7 @@ class OpenBatch:
 def structure_of(problem: Problem) -> MLP | None:
     """The MLP that this problem's model is, where its outputs are piecewise linear in each parameter; else None."""
     mlp = recognise_mlp(problem.model)
-    if mlp is None or not mlp.piecewise_linear:
+    if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:  # but a block of one
         return None
     if "computes as listed" not in problem.kept:
         problem.kept["computes as listed"] = _computes_as_listed(problem, mlp)

@@ -1,29 +1,15 @@
-"""Losses as sums over samples: a mean is a scale applied outside, so that a ragged batch weighs what it holds."""
+"""Losses by name, as sums over samples: a mean is a scale outside, so that a ragged batch weighs what it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scalecurv.curvature.logistic import LOGISTIC
+from scalecurv.curvature.loss import Loss
+from scalecurv.curvature.per_sample import per_sample_loss
 from scalecurv.errors import Misuse
-
-
-@dataclass(frozen=True)
-class Loss:
-    """`total(f, y)` sums the loss over the samples of a batch, f of shape (B, D), twice differentiable in f.
-
-    `targets(y, D)` turns the targets as given into what `total` takes, raising Misuse where it cannot.
-    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
-    known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: where p is near 1, p - p^2 cancels and these do not.
-    """
-
-    name: str
-    total: Callable[[Tensor, Tensor], Tensor]
-    targets: Callable[[Tensor, int], Tensor]
-    factor: Callable[[Tensor, Tensor], Tensor] | None = None
-    bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 def _squared_error(f: Tensor, y: Tensor) -> Tensor:
@@ -95,7 +81,25 @@ def _classes(y: Tensor, num_outputs: int) -> Tensor:
     return y.long()
 
 
+def _second_class(f: Tensor) -> Tensor:
+    return f.softmax(1).topk(2, dim=1).values[:, 1]
+
+
 LOSSES: dict[str, Loss] = {
-    "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor, lambda f, y, v: v),
-    "cross_entropy": Loss("cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor, _cross_entropy_bend),
+    "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor, lambda f, y, v: v, float_targets=True),
+    "cross_entropy": Loss(
+        "cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor, _cross_entropy_bend, _second_class
+    ),
+    "logistic": LOGISTIC,
 }
+
+
+def loss_of(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The Loss that is meant: by name, as it is, or one number a sample by a function of (f, y); raises Misuse."""
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss):
+        return per_sample_loss(getattr(loss, "__name__", type(loss).__name__), loss)
+    if loss not in LOSSES:
+        raise Misuse(f"unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
+    return LOSSES[loss]

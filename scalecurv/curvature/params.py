@@ -1,10 +1,13 @@
 """The flat coordinates of a model's trainable parameters: flattening happens here and nowhere else."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from scalecurv.errors import Misuse
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,19 @@ class ParameterSpace:
             layer = name.rpartition(".")[0] or name
             result[layer] = slice(result[layer].start if layer in result else part.start, part.stop)
         return result
+
+    def restricted(self, pattern: str) -> "ParameterSpace":
+        """The parameters in whose names `pattern` is found; raises Misuse where there is none, or it is no pattern."""
+        try:
+            chosen = {name: shape for name, shape in self.shapes.items() if re.search(pattern, name)}
+        except re.error as error:
+            raise Misuse(
+                f"params {pattern!r} is no regular expression ({error}); give one like '^0[.]' or 'weight$'"
+            ) from error
+        if not chosen:
+            known = ", ".join(list(self.shapes)[:8]) + (", ..." if len(self.shapes) > 8 else "")
+            raise Misuse(f"params {pattern!r} is found in no name of a trainable parameter; there are {known}")
+        return ParameterSpace(chosen)
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """One vector (P,) from tensors by name."""

@@ -1,6 +1,7 @@
 """A model, data and a loss at one point theta: the one thing that every product is taken of."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -12,8 +13,10 @@ from torch.func import functional_call
 
 from scalecurv.curvature.attention import twice_differentiable
 from scalecurv.curvature.footprint import Footprint, count_activations
-from scalecurv.curvature.losses import LOSSES, Loss
+from scalecurv.curvature.loss import Loss
+from scalecurv.curvature.losses import loss_of
 from scalecurv.curvature.params import ParameterSpace
+from scalecurv.curvature.per_sample import PerSample
 from scalecurv.curvature.readiness import check_finite, check_model
 from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
@@ -38,11 +41,13 @@ class Batch:
 
 
 class Problem:
-    """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) near the parameters that `model` holds now.
+    """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) + w |theta|^2 / 2 near the parameters that `model` holds now.
 
     `data` is (x, y), tensors or arrays with one sample a row. c is 1/N for reduction "mean", 1 for "sum";
     mse is |f - y|^2 / 2 summed over outputs. theta is a copy of the trainable parameters: the model is never
     written to, and later training does not move this point. `dtype` and `device` default to the parameters'.
+    w is `weight_decay`, whatever the reduction. `params`, a regular expression, holds all parameters fixed but those
+    in whose name it is found.
     `batch_size` and `memory` (bytes of temporaries) change the cost of a product, not its value.
     With a `shard`, `data` is still all of it and N counts all of it: the problem keeps this rank's rows, `x` and `y`,
     and sums over data are sums over all ranks. `few` are the first samples of all, on every rank.
@@ -53,7 +58,7 @@ class Problem:
         self,
         model: nn.Module,
         data: tuple[Any, Any],
-        loss: str | Loss = "cross_entropy",
+        loss: str | Loss | PerSample = "cross_entropy",
         *,
         reduction: Reduction = "mean",
         dtype: torch.dtype | None = None,
@@ -61,17 +66,23 @@ class Problem:
         batch_size: int | None = None,
         memory: int = MEMORY,
         shard: Shard | None = None,
+        weight_decay: float = 0.0,
+        params: str | None = None,
     ):
         self.model = model
-        self.loss = _loss_named(loss)
+        self.loss = loss_of(loss)
         if reduction not in ("mean", "sum"):
             raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
         if batch_size is not None and batch_size < 1:
             raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
+        if not 0 <= weight_decay < math.inf:
+            raise Misuse(f"weight_decay is {weight_decay}; it must be at least 0 and finite")
         self.reduction: Reduction = reduction
+        self.weight_decay = weight_decay
         self.memory = memory
         self.shard = shard or Shard()
-        self.space = ParameterSpace.of(model)
+        everything = ParameterSpace.of(model)
+        self.space, self.params = everything if params is None else everything.restricted(params), params
         if self.space.size == 0:
             raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
         check_model(model)
@@ -82,6 +93,7 @@ class Problem:
         self.device = torch.device(device) if device is not None else flat.device
         self.theta = flat.to(self.device, self.dtype, copy=True)
         frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
+        self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
         self._constants = {name: self._cast(t.detach()) for name, t in (frozen | dict(model.named_buffers())).items()}
         self.x, self.y = self._take(*data)
         self._batch_size = batch_size
@@ -105,7 +117,7 @@ class Problem:
             targets = self.loss.targets(targets, self.num_outputs)
             if rank == self.shard.rank:
                 kept = some, targets
-        return self._cast(kept[0]), self._cast(kept[1], floats=self.loss.name == "mse")
+        return self._cast(kept[0]), self._cast(kept[1], floats=self.loss.float_targets)
 
     def _width(self, shape: tuple[int, ...]) -> int:
         """The number of outputs that the model has for x of this shape."""
@@ -174,23 +186,56 @@ class Problem:
         """The same problem, its parameters and data cast to `dtype`."""
         if dtype == self.dtype:
             return self
-        twin = object.__new__(Problem)
-        twin.__dict__.update(
-            {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
-        )
-        twin.dtype, twin.kept = dtype, {}
+        twin = self._twin()
+        twin.dtype = dtype
         twin.theta = self.theta.to(dtype)
         twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
         twin.x, twin.y, twin.few = (twin._cast(t) for t in (self.x, self.y, self.few))
         return twin
 
+    def restricted(self, params: str | None) -> "Problem":
+        """The same loss as a function of those parameters alone in whose name the pattern `params` is found.
 
-def _loss_named(loss: str | Loss) -> Loss:
-    if isinstance(loss, Loss):
-        return loss
-    if loss not in LOSSES:
-        raise Misuse(f"unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
-    return LOSSES[loss]
+        All others are held fixed; None holds none. Raises Misuse where the pattern is none, or fits no parameter.
+        """
+        if params is None or params == self.params:
+            return self
+        space = self.space.restricted(params)
+        parts = self.space.unflatten(self.theta)
+        fixed = {name: part for name, part in parts.items() if name not in space.shapes}
+        twin = self._twin()
+        twin.space, twin.params = space, params
+        twin.theta = space.flatten(parts)
+        twin._constants = {**self._constants, **fixed}
+        twin._fixed_square = self._fixed_square + _square(fixed.values())
+        return twin
+
+    def undecayed(self) -> "Problem":
+        """The same problem without its weight decay."""
+        if not self.weight_decay:
+            return self
+        twin = self._twin()
+        twin.weight_decay = 0.0
+        return twin
+
+    def penalty(self) -> tuple[float, Tensor]:
+        """What weight decay adds to L, w |theta|^2 / 2 over parameters held fixed too, and to its gradient, w theta."""
+        square = _square([self.theta]) + self._fixed_square
+        return self.weight_decay * square / 2, self.weight_decay * self.theta
+
+    def _twin(self) -> "Problem":
+        """Another problem of the same parts, to be changed; what was computed at this one stays with it."""
+        twin = object.__new__(Problem)
+        twin.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
+        )
+        twin.kept = {}
+        return twin
+
+
+def _square(tensors: Iterable[Tensor]) -> float:
+    """|theta|^2 of parameters in float64: of those that decay and are held fixed, too."""
+    return sum(float((tensor.double() ** 2).sum()) for tensor in tensors)
 
 
 def _tensor(data: Any) -> Tensor:

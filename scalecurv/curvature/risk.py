@@ -19,7 +19,7 @@ def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> 
 
 
 def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:
-    """theta -> c sum of the loss over the samples of one batch."""
+    """theta -> c sum of the loss over the samples of one batch, weight decay left out."""
 
     def loss(theta: Tensor) -> Tensor:
         return problem.scale * problem.loss.total(problem.outputs(theta, batch.x), batch.y)
@@ -28,11 +28,14 @@ def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:
 
 
 def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
-    """L and g = grad L, g of shape (P,) in the problem's dtype."""
+    """L and g = grad L, g of shape (P,) in the problem's dtype; weight decay is added once, not by every batch."""
 
     def contribution(batch: Batch) -> Tensor:
         gradient, value = grad_and_value(batch_loss(problem, batch))(problem.theta)
         return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
 
     total = sum_over_data(problem, contribution)
-    return float(total[-1]), total[:-1].to(problem.dtype)
+    if not problem.weight_decay:
+        return float(total[-1]), total[:-1].to(problem.dtype)
+    value, slope = problem.penalty()
+    return float(total[-1]) + value, (total[:-1] + slope).to(problem.dtype)

@@ -6,10 +6,15 @@ from scalecurv.curvature.problem import Problem
 
 
 def runner_up(problem: Problem) -> float:
-    """The largest probability, over all samples, of any class but a sample's first; in 0 .. 1/2."""
+    """The largest probability, over all samples, of any class but a sample's first; in 0 .. 1/2.
+
+    Raises ValueError for a loss that knows no classes.
+    """
+    second = problem.loss.second
+    if second is None:
+        raise ValueError(f"{problem.loss.name} knows no classes")
     most = 0.0
     with torch.no_grad():
         for batch in problem.own_batches():
-            p = problem.outputs(problem.theta, batch.x).softmax(1)
-            most = max(most, float(p.topk(2, dim=1).values[:, 1].max()))
+            most = max(most, float(second(problem.outputs(problem.theta, batch.x)).max()))
     return problem.shard.largest(most, problem.device)

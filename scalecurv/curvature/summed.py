@@ -11,7 +11,7 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class SummedOperator(LinearOperator):
-    """sum_b A_b, P x P and symmetric, given by V -> A_b V for each mini-batch b."""
+    """sum_b A_b + w I, P x P and symmetric, given by V -> A_b V for each mini-batch b; w is the weight decay."""
 
     symmetric = True
 
@@ -28,4 +28,5 @@ class SummedOperator(LinearOperator):
         return by_columns(V, self.shape[0], self.problem.columns, self._over_data)
 
     def _over_data(self, V: Tensor) -> Tensor:
-        return sum_over_data(self.problem, lambda batch: self._product(batch, V))
+        product = sum_over_data(self.problem, lambda batch: self._product(batch, V))
+        return product + self.problem.weight_decay * V if self.problem.weight_decay else product

@@ -98,6 +98,9 @@ def _of_semidefinite_part(
 
 def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memory: int) -> dict[str, Estimate]:
     near = nearly_semidefinite(evaluation)
+    if evaluation.problem.weight_decay:
+        reason = "the chain bounds J'J, to whose eigenvalues weight decay adds"
+        return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
     if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))

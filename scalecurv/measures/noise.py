@@ -66,7 +66,7 @@ def _saturated(evaluation: Evaluation) -> Rounding:
     |J|_F^2 = E |J's|^2 over random signs s, one an output.
     """
     problem = evaluation.problem
-    if problem.loss.name != "cross_entropy" or runner_up(problem) > SATURATED:
+    if problem.loss.second is None or runner_up(problem) > SATURATED:
         return Rounding()
     rows = problem.num_data * problem.num_outputs
     signs = probes(rows, evaluation.seed, STREAM, range(VECTORS), device=problem.device)

@@ -30,7 +30,7 @@ class Rescaling(Measure):
     and K do not (Dinh, Pascanu, Bengio and Bengio 2017, arXiv 1703.04933). Stores the factors, the balancedness |in|^2
     - |out|^2 of each neuron, and by how much a step of gradient descent of size eta changes it, over eta^2. `imbalance`
     is sum | |in|^2 - |out|^2 | / sum (|in|^2 + |out|^2), in 0 .. 1. Takes as many backward passes as there are outputs,
-    no more than half of `max_matvecs`.
+    no more than half of `max_matvecs`. Weight decay w, which rescaling does change, adds w P and nothing else.
     """
 
     max_matvecs: int = 1000
@@ -40,7 +40,7 @@ class Rescaling(Measure):
     quantities: ClassVar[tuple[str, ...]] = ("trace_rescaled", "imbalance")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
+        problem, mlp = evaluation.double.undecayed(), homogeneous_mlp(evaluation.double)
         if mlp is None:
             nothing = Estimate.not_applicable("not an MLP of homogeneous activations")
             return Findings(dict.fromkeys(self.quantities, nothing))
@@ -56,9 +56,8 @@ class Rescaling(Measure):
             reason = reason if problem.loss.factor else "the loss has no known factor"
             return Findings({"trace_rescaled": Estimate.not_applicable(reason), **estimates}, arrays)
         found = rescaled_trace(problem, mlp)
-        return Findings(
-            {"trace_rescaled": _estimate(found), **estimates}, {**arrays, "rescaling_factors": found.factors}
-        )
+        smallest = _estimate(found).affine(1.0, evaluation.problem.weight_decay * problem.num_params)
+        return Findings({"trace_rescaled": smallest, **estimates}, {**arrays, "rescaling_factors": found.factors})
 
 
 def rescaled_trace(problem: Problem, mlp: MLP) -> Rescaled:
