@@ -58,19 +58,24 @@ def analyze(
     estimates say `failed`.
     """
     todo = {key: measure for key, measure in request.keys(identity).items() if key not in known}
-    evaluation = Evaluation(problem, request.seed, run_terms)
+    evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
     records: list[Record] = []
     for key, measure in todo.items():
         began = time.perf_counter()
+        if measure.params not in evaluations:
+            evaluations[measure.params] = Evaluation(problem.restricted(measure.params), request.seed, run_terms)
+        evaluation = evaluations[measure.params]
         try:
             check_point(evaluation)
-            measure.check(problem)
+            measure.check(evaluation.problem)
             findings = measure.ask(evaluation)
         except (FloatingPointError, OverflowError) as error:
             findings = _failed(measure, str(error))
         seconds = time.perf_counter() - began
-        records.append(Record(key, measure.name, findings.by_component, findings.arrays, seconds, measure.version))
-    return tuple(records), evaluation.total_matvecs
+        name = " ".join(filter(None, (measure.name, measure.block)))
+        estimates = findings.of_block(measure.block)
+        records.append(Record(key, name, estimates, findings.arrays, seconds, measure.version, measure.block))
+    return tuple(records), sum(evaluation.total_matvecs for evaluation in evaluations.values())
 
 
 def _failed(measure: Measure, reason: str) -> Findings:

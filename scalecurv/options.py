@@ -8,25 +8,64 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from scalecurv.checkpoints.named import is_named
 from scalecurv.errors import Misuse
 
 _PATH = click.Path(path_type=Path)
-SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension")  # options of measures
+SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "params")  # of measures
+
+
+class _Source(click.ParamType):
+    """A path, or the name of code."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        return value if isinstance(value, Path) or is_named(value) else Path(value)
+
+
 CHECKPOINTS = click.argument("checkpoints", nargs=-1, type=_PATH, metavar="CHECKPOINTS...")
 LOSS = (
-    click.option("--loss", metavar="mse|cross_entropy", help="The loss that was trained."),
+    click.option(
+        "--loss",
+        metavar="mse|cross_entropy|logistic|PKG.MOD:FUNCTION",
+        help="The loss that was trained; a function of (f, y) returns one number a sample.",
+    ),
     click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
+    click.option("--weight-decay", type=float, help="w in w |theta|^2 / 2, added to the loss. Default: 0."),
 )
-DATA = click.option("--data", type=_PATH, help="File with arrays x and y: .npz, .pt, .safetensors or .h5.")
+DATA = (
+    click.option(
+        "--data",
+        type=_Source(),
+        metavar="PATH|PKG.MOD:FACTORY",
+        help="Arrays x and y: .npz, .pt, .safetensors, .h5, .parquet, a directory of these, or a torch Dataset's name.",
+    ),
+    click.option("--split", metavar="NAME", help="Of the data: train, test, ... Default: what has no name."),
+    click.option("--max-samples", type=int, help="No more than so many, drawn by --seed. Default: all."),
+)
 MODEL = (
     click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
     click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
+    click.option(
+        "--allow-global",
+        "allow",
+        multiple=True,
+        metavar="NAME",
+        help="A class that checkpoints may hold, as argparse.Namespace; repeat for more. Nothing else is ever run.",
+    ),
 )
+PARAMS = click.option(
+    "--params",
+    metavar="REGEX",
+    help="Free only the parameters in whose names this is found, as 'weight$': every measure is of that block.",
+)
+SAID = ("data", "split", "max_samples", "loss", "reduction", "weight_decay", "model", "activation", "allow")
 
 _OPTIONS = (
     CHECKPOINTS,
     click.argument("store", type=_PATH),
-    DATA,
+    *DATA,
     *LOSS,
     *MODEL,
     click.option(
@@ -46,6 +85,7 @@ _OPTIONS = (
         help="Hessian products a checkpoint, at most; as many again for spectrum, for principal, for gauss_newton. "
         "Products with J are apart.",
     ),
+    PARAMS,
     click.option(
         "--route",
         type=click.Choice(["exact", "sampled", "generic"]),
@@ -126,7 +166,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
         raise Misuse(f"one path was given, {params['store']}; give CHECKPOINTS (one or more) and then STORE")
     _check_numbers(params)
     Budget(params["max_matvecs"])
-    paths = [*params["checkpoints"], params["store"], *([params["data"]] if params["data"] else [])]
+    paths = [*params["checkpoints"], params["store"], *([params["data"]] if isinstance(params["data"], Path) else [])]
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
     names = tuple(name for given in params["measures"] for name in given.split(",")) or DEFAULT
@@ -134,7 +174,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
     return Sweep(
         checkpoints=params["checkpoints"],
         store=params["store"].resolve(),
-        said={name: params[name] for name in ("data", "loss", "reduction", "model", "activation")},
+        said=said_of(params),
         request=Request(measures_named(names, **shared), params["seed"]),
         arithmetic=Arithmetic(params["dtype"], "cpu", params["batch_size"], params["memory"]),
         resources=Resources(
@@ -142,6 +182,11 @@ def sweep_of(params: dict[str, Any]) -> Any:
         ),
         rehash=params["rehash"],
     )
+
+
+def said_of(params: dict[str, Any]) -> dict[str, Any]:
+    """What a command was told of the problem, None where it was not."""
+    return {name: params.get(name) or None if name == "allow" else params.get(name) for name in SAID}
 
 
 def absolute_arguments(ctx: click.Context) -> list[str]:

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scalecurv.options import CHECKPOINTS, DATA, LOSS, MODEL, check_memory
+from scalecurv.options import CHECKPOINTS, DATA, LOSS, MODEL, check_memory, said_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _OPTIONS = (
     CHECKPOINTS,
-    DATA,
+    *DATA,
     *LOSS,
     *MODEL,
     click.option("--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes that temporaries may take."),
@@ -34,6 +34,5 @@ def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
     from scalecurv.steps import planes_of_steps
 
     check_memory(params["memory"])
-    said = {name: params[name] for name in ("data", "loss", "reduction", "model", "activation")}
     arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
-    return planes_of_steps(params["checkpoints"], said, arithmetic)
+    return planes_of_steps(params["checkpoints"], said_of(params), arithmetic)

@@ -7,14 +7,15 @@ from typing import Any
 import click
 
 from scalecurv.estimate import Estimate
-from scalecurv.options import DATA, MODEL, check_seed
+from scalecurv.options import DATA, MODEL, PARAMS, check_seed, said_of
 
 _PATH = click.Path(path_type=Path)
 
 _OPTIONS = (
     click.argument("checkpoint", type=_PATH),
-    DATA,
+    *DATA,
     *MODEL,
+    PARAMS,
     click.option(
         "--output",
         type=click.Choice(["logits", "prob"]),
@@ -48,9 +49,9 @@ def rank_of(params: dict[str, Any]) -> tuple[dict[str, Estimate], tuple[int, int
     from scalecurv.single import ask_checkpoint
 
     check_seed(params["seed"])
-    said = {name: params[name] for name in ("data", "model", "activation")}
-    said["loss"] = "mse"  # the outputs do not know what they are trained by: any loss that takes the targets will do
-    measure = Rank(params["memory"], params["output"], params["functional_dimension"])
+    said = {**said_of(params), "loss": "mse"}  # the outputs do not know what they are trained by: any loss will do
+    functional = params["functional_dimension"] and params["params"] is None  # a function has no dimension in a block
+    measure = Rank(params["memory"], params["output"], functional, params=params["params"])
     arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])  # data as given, not rounded
     findings, shape = ask_checkpoint(params["checkpoint"], said, measure, arithmetic, params["seed"])
     return {name: estimate for (name, _), estimate in findings.by_component.items()}, shape

@@ -17,7 +17,8 @@ from scalecurv.quantities import DERIVED
 class Record:
     """What one measure found: estimates by (quantity, component) and arrays by name.
 
-    `component` is "" for the whole model, or a layer's name. Arrays are 1-D float64 factors (Ritz nodes and
+    `component` is "" for the whole model, or a layer's name; of a `block` of parameters, its name stands for "", and
+    before that of a layer. Arrays are 1-D float64 factors (Ritz nodes and
     weights, singular values), never curves drawn from them.
     """
 
@@ -27,6 +28,7 @@ class Record:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     version: int = 1
+    block: str = ""
 
     @property
     def failed(self) -> bool:
@@ -92,7 +94,7 @@ def _counts(outcomes: Iterable[Outcome], status: Status) -> dict[str, int]:
         for outcome in outcomes
         for record in outcome.records
         for (quantity, component), estimate in record.estimates.items()
-        if estimate.status is status and component == ""
+        if estimate.status is status and component == record.block
     )
     return dict(Counter(names))
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from scalecurv.checkpoints.common_task import common_task
-from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.task import Arithmetic
 from scalecurv.engine.dispatch import Resources, check_device
 from scalecurv.errors import Misuse
@@ -21,8 +20,8 @@ def ask_checkpoint(
     check_device(Resources(device=arithmetic.device))
     if path.is_dir():
         raise Misuse(f"{path} is a directory; give one checkpoint file, or use scalecurv analyze")
-    task, (file,) = common_task((path,), said)
-    problem, _ = task.at(load(file), arithmetic)
+    task, (file,) = common_task((path,), said, seed)
+    problem = task.at(task.load(file), arithmetic)[0].restricted(measure.params)
     measure.check(problem)
     evaluation = Evaluation(problem, seed)
     check_point(evaluation)

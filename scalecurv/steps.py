@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.checkpoints.common_task import common_task
-from scalecurv.checkpoints.load import Checkpoint, load
+from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.dispatch import Resources, check_device
@@ -36,7 +36,7 @@ def planes_of_steps(
     if not paths:
         raise Misuse("no path was given; give a directory of checkpoints, or three checkpoint files of one run")
     task, files = common_task(paths, said)
-    runs, failures = _by_run(files)
+    runs, failures = _by_run(files, task)
     rows = []
     for run, ordered in runs.items():
         for three in zip(ordered, ordered[1:], ordered[2:], strict=False):
@@ -44,7 +44,7 @@ def planes_of_steps(
             if len(files) < len(three):  # a gap: what lies on its two sides is not consecutive
                 continue
             try:
-                rows.append({"run": run, **_plane([load(file) for file in files], task, arithmetic)})
+                rows.append({"run": run, **_plane([task.load(file) for file in files], task, arithmetic)})
             except CheckpointError as error:
                 failures.append(str(error))
     if not rows and not failures:
@@ -52,14 +52,14 @@ def planes_of_steps(
     return pd.DataFrame(rows, columns=list(COLUMNS)), failures
 
 
-def _by_run(files: Sequence[Path]) -> tuple[dict[str, list[Path | None]], list[str]]:
+def _by_run(files: Sequence[Path], task: Task) -> tuple[dict[str, list[Path | None]], list[str]]:
     """The files of each run by step, in the order of their names where they do not say; None for what is no use."""
     runs: dict[str, list[tuple[float, Path | None]]] = defaultdict(list)
     failures = []
     for file in files:
         found: Path | None = file
         try:
-            step = load(file).step
+            step = task.load(file).step
         except CheckpointError as error:
             failures.append(str(error))
             found, (step, _) = None, step_and_epoch({}, file.stem, file.parent.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
-from scalecurv.checkpoints.load import load, stamp_of
+from scalecurv.checkpoints.load import stamp_of
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.curvature.shard import Shard
 from scalecurv.engine.attempts import Done, Lost
@@ -26,7 +26,7 @@ PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before 
 class Sweep:
     """A directory's worth of work: what to analyse, what to ask, how to compute, where to keep it.
 
-    `said` is what the user said of the problem: data, loss, reduction, model, activation; problem.json adds the rest.
+    `said` is what the user said of the problem, by the names of ProblemSpec; problem.json adds the rest.
     """
 
     checkpoints: tuple[Path, ...]
@@ -55,7 +55,7 @@ def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
     Raises Misuse for anything that would make the whole sweep pointless, before any unit has run.
     """
     check_device(sweep.resources)
-    task, found = common_task(sweep.checkpoints, sweep.said)
+    task, found = common_task(sweep.checkpoints, sweep.said, sweep.request.seed)
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
     contents = read_store(sweep.store) if sweep.store.is_dir() else None
@@ -122,7 +122,7 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
     shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two cannot share out no more can
     for path in todo[:PREFLIGHT_FILES]:
         try:
-            problem, _ = task.at(load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
+            problem, _ = task.at(task.load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
         except CheckpointError:
             continue
         except Misuse as error:
@@ -130,7 +130,7 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
             continue
         try:
             for measure in sweep.request.measures:
-                measure.check(problem)
+                measure.check(problem.restricted(measure.params))
             return
         except Misuse as error:
             complaint = complaint or error

@@ -142,7 +142,11 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "unknown measure 'tracee'; choose from gradient, extremes, moments, rescaling, curvature, rank, spectrum, "
         "principal, gauss_newton",
     ),
-    "loss": (nothing, "{run} {store} --loss huber", "unknown loss 'huber'; choose from mse, cross_entropy"),
+    "loss": (
+        nothing,
+        "{run} {store} --loss huber",
+        "unknown loss 'huber'; choose from mse, cross_entropy, logistic, or pkg.mod:function",
+    ),
     "reduction": (nothing, "{run} {store} --reduction none", "unknown reduction 'none'; choose from mean, sum"),
     "number": (nothing, "{run} {store} --rtol 0", "--rtol is 0.0; it must be positive and finite"),
     "budget": (

@@ -77,7 +77,11 @@ def test_what_cannot_be_read_is_said_after_the_rest(tmp_path: Path) -> None:
 MISUSE = [
     ("{two}", (), "a plane takes three checkpoints of one run; give more of them"),
     ("{two}/nope", (), "{two}/nope does not exist; give a directory of checkpoints, or checkpoint files"),
-    ("{run}", ("--loss", "huber"), "unknown loss 'huber'; choose from mse, cross_entropy"),
+    (
+        "{run}",
+        ("--loss", "huber"),
+        "unknown loss 'huber'; choose from mse, cross_entropy, logistic, or pkg.mod:function",
+    ),
 ]
 
 

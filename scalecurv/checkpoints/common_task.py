@@ -10,14 +10,14 @@ from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
 
 
-def common_task(paths: Sequence[Path], said: Mapping[str, Any]) -> tuple[Task, list[Path]]:
-    """The task that options and every problem.json agree on, and the checkpoint files below `paths`.
+def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -> tuple[Task, list[Path]]:
+    """The task that options and every problem.json agree on, and the checkpoints below `paths`.
 
     Each checkpoint is described by the nearest problem.json above it, inside the directory that was given. Raises
     Misuse where two of them describe different problems: data counts by content, not by where it lies.
     """
     folders = {_describing(file, paths): file for file in discover(paths)}
-    tasks = {folder: Task.read(read_spec(folder, said)) for folder in folders}
+    tasks = {folder: Task.read(read_spec(folder, said), seed) for folder in folders}
     first, *others = tasks
     for folder in others:
         if tasks[folder].id != tasks[first].id:
@@ -25,7 +25,7 @@ def common_task(paths: Sequence[Path], said: Mapping[str, Any]) -> tuple[Task, l
                 f"{first / FILE_NAME} and {folder / FILE_NAME} describe different problems; analyse their "
                 f"directories one after the other, into one store if you like"
             )
-    data = {path for folder in folders for path in [tasks[folder].spec.data]}
+    data = {source for folder in folders for source in [tasks[folder].spec.data] if isinstance(source, Path)}
     return tasks[first], discover(paths, exclude=sorted(data))
 
 

@@ -4,6 +4,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -21,8 +22,18 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-def load_data(path: Path) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Data:
+    """x of shape (N, ...) and y of shape (N, ...), of `available` samples that the source has."""
+
+    x: np.ndarray
+    y: np.ndarray
+    available: int
+
+
+def load_data(source: Path | str, split: str | None = None, max_samples: int | None = None, seed: int = 0) -> Data:
     """x of shape (N, ...) and y of shape (N,) or (N, D); raises Misuse, in one line, where the file has none."""
+    path = Path(source)
     if not path.is_file():
         raise Misuse(f"--data {path} does not exist; give a file with arrays x and y ({', '.join(SUFFIXES)})")
     if path.suffix not in SUFFIXES:
@@ -50,7 +61,7 @@ def load_data(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for name, array in (("x", x), ("y", y)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise Misuse(f"--data {path}: {name} holds {int((~np.isfinite(array)).sum())} NaN or infinite value(s)")
-    return x, y
+    return Data(x, y, len(x))
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

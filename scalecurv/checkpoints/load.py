@@ -5,7 +5,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def stamp_of(path: Path) -> FileStamp:
     return FileStamp(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63)  # some systems use all 64 bits
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
     """Read one checkpoint; raises CheckpointError, in one line, for whatever cannot be read or used."""
     before = stamp_of(path)
     content, metadata = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)

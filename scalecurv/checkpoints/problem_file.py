@@ -1,48 +1,69 @@
 """problem.json: what the training script already knows, so that nobody has to say it again."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.checkpoints.model import ACTIVATIONS
+from scalecurv.checkpoints.named import is_named
 from scalecurv.curvature.losses import LOSSES
 from scalecurv.errors import Misuse
 
 FILE_NAME = "problem.json"
 REDUCTIONS = ("mean", "sum")
+# what the file may hold; globals to allow are for whoever reads it to say
+KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("data", "loss", "reduction", "model", "activation", "split"), (str, "a string")),
+    "weight_decay": (int | float, "a number"),
+    "max_samples": (int, "a whole number"),
+}
 
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What defines the loss at every checkpoint: data file, loss, reduction, model and activation."""
+    """What defines the loss at every checkpoint: data, loss, reduction, weight decay, model and activation.
 
-    data: Path
+    `data` is the absolute path of a file or directory, or the name pkg.mod:factory; of it the `split`, and no more than
+    `max_samples`. `loss` and `model` may be names of code too. `allow` are the globals that a checkpoint may hold.
+    """
+
+    data: Path | str
     loss: str
     reduction: str = "mean"
     model: str = "mlp"
     activation: str | None = None
+    weight_decay: float = 0.0
+    split: str | None = None
+    max_samples: int | None = None
+    allow: tuple[str, ...] = ()
 
 
 def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
     """What was said on the command line (None means not said), completed by `folder`/problem.json.
 
-    Paths in the file are relative to it. Raises Misuse for what is said nowhere, or wrongly.
+    Paths in the file are relative to it; code that it names is run only where it was said too. Raises Misuse for what
+    is said nowhere, or wrongly.
     """
     file = folder / FILE_NAME
     written = _read(file) if file.is_file() else {}
-    if "data" in written:
+    for name in ("model", "loss", "data"):
+        if is_named(asked := str(written.get(name, ""))) and said.get(name) is None:
+            raise Misuse(f"{file} asks to run {asked}, which comes with the files; give --{name} {asked} to allow it")
+    if "data" in written and not is_named(written["data"]):
         written["data"] = folder / written["data"]
-    if (asked := written.get("model", "mlp")) != "mlp" and said.get("model") is None:
-        raise Misuse(f"{file} asks to run {asked}, which comes with the files; give --model {asked} to allow it")
     merged = {**written, **{name: value for name, value in said.items() if value is not None}}
     for name, option in (("data", "--data FILE"), ("loss", f"--loss {'|'.join(LOSSES)}")):
         if name not in merged:
             raise Misuse(f"{name} is said neither by an option nor by {file}; give {option}")
-    spec = ProblemSpec(**{**merged, "data": Path(merged["data"]).resolve()})
-    _check("loss", spec.loss, tuple(LOSSES))
+    data = merged["data"]
+    spec = ProblemSpec(**{**merged, "data": data if is_named(str(data)) else Path(data).resolve()})
+    if not is_named(spec.loss):
+        _check("loss", spec.loss, tuple(LOSSES))
     _check("reduction", spec.reduction, REDUCTIONS)
+    _check_numbers(spec)
     if spec.model != "mlp":
         if said.get("activation") is not None:
             raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")
@@ -62,17 +83,25 @@ def _read(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise Misuse(f"{file} cannot be read as JSON: {error}") from error
-    known = ProblemSpec.__dataclass_fields__
     if not isinstance(content, dict):
-        raise Misuse(f"{file} holds a {type(content).__name__}; it must be an object with {', '.join(known)}")
+        raise Misuse(f"{file} holds a {type(content).__name__}; it must be an object with {', '.join(KINDS)}")
     for name, value in content.items():
-        if name not in known:
-            raise Misuse(f"{file}: unknown key {name!r}; it may hold {', '.join(known)}")
-        if not isinstance(value, str):
-            raise Misuse(f"{file}: {name} is {value!r}; it must be a string")
+        if name not in KINDS:
+            raise Misuse(f"{file}: unknown key {name!r}; it may hold {', '.join(KINDS)}")
+        kinds, words = KINDS[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise Misuse(f"{file}: {name} is {value!r}; it must be {words}")
     return content
 
 
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise Misuse(f"unknown {name} {value!r}; choose from {', '.join(choices)}")
+        hint = ", or pkg.mod:function" if name == "loss" else ""
+        raise Misuse(f"unknown {name} {value!r}; choose from {', '.join(choices)}{hint}")
+
+
+def _check_numbers(spec: ProblemSpec) -> None:
+    if not 0 <= spec.weight_decay < math.inf:
+        raise Misuse(f"weight_decay is {spec.weight_decay}; it must be at least 0 and finite")
+    if spec.max_samples is not None and spec.max_samples < 1:
+        raise Misuse(f"max_samples is {spec.max_samples}; it must be at least 1")

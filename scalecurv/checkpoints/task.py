@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,17 @@ import torch
 
 from scalecurv.checkpoints.data import load_data
 from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
-from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.checkpoints.load import Checkpoint, load
 from scalecurv.checkpoints.model import build_from_factory, build_mlp
-from scalecurv.checkpoints.named import source_of
+from scalecurv.checkpoints.named import is_named, resolve, source_of
 from scalecurv.checkpoints.problem_file import ProblemSpec
+from scalecurv.curvature.per_sample import per_sample_loss
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
 from scalecurv.record import digest
 
+NOT_SAMPLED = -1  # in the place of a seed: all samples were taken
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32}
 
 
@@ -43,28 +46,39 @@ class Task:
     y: np.ndarray
     data_fingerprint: str
 
+    num_available: int = 0
+    seed: int = 0
+
     @classmethod
-    def read(cls, spec: ProblemSpec) -> "Task":
-        """Load the data that `spec` names; raises Misuse."""
-        x, y = load_data(spec.data)
-        return cls(spec, x, y, fingerprint_of_arrays(x=x, y=y))
+    def read(cls, spec: ProblemSpec, seed: int = 0) -> "Task":
+        """Load the data that `spec` names, where it wants no more than some, those that `seed` draws; raises Misuse."""
+        data = load_data(spec.data, spec.split, spec.max_samples, seed)
+        return cls(spec, data.x, data.y, fingerprint_of_arrays(x=data.x, y=data.y), data.available, seed)
+
+    def load(self, path: Path) -> Checkpoint:
+        """The checkpoint at `path`, what the spec allows allowed; raises CheckpointError."""
+        return load(path, self.spec.allow)
 
     @cached_property
     def id(self) -> str:
         """The task's identity: equal content of data, loss, reduction and model give equal ids.
 
-        A factory's module counts with its source: edited, it makes another model.
+        Named code counts with its source: edited, it makes another model, or another loss.
         """
-        return digest(
-            {
-                "data": self.data_fingerprint,
-                "loss": self.spec.loss,
-                "reduction": self.spec.reduction,
-                "model": self.spec.model,
-                "activation": self.spec.activation,
-                "factory": "" if self.spec.model == "mlp" else source_of("--model", self.spec.model, "factory"),
-            }
-        )[:16]
+        spec = self.spec
+        content: dict[str, Any] = {
+            "data": self.data_fingerprint,
+            "loss": spec.loss,
+            "reduction": spec.reduction,
+            "model": spec.model,
+            "activation": spec.activation,
+            "factory": "" if spec.model == "mlp" else source_of("--model", spec.model, "factory"),
+        }
+        if is_named(spec.loss):
+            content["loss_source"] = source_of("--loss", spec.loss, "function")
+        if spec.weight_decay:
+            content["weight_decay"] = float(spec.weight_decay)
+        return digest(content)[:16]
 
     def describe(self, num_outputs: int) -> dict[str, Any]:
         """The row that stands for this task in a store."""
@@ -75,8 +89,12 @@ class Task:
             "reduction": self.spec.reduction,
             "model": self.spec.model,
             "activation": self.spec.activation or "",
+            "split": self.spec.split or "",
             "num_data": len(self.x),
             "num_outputs": num_outputs,
+            "num_available": self.num_available,
+            "sample_seed": self.seed if len(self.x) < self.num_available else NOT_SAMPLED,
+            "weight_decay": float(self.spec.weight_decay),
         }
 
     def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic, shard: Shard | None = None) -> tuple[Problem, str]:
@@ -92,16 +110,18 @@ class Task:
             _check_width(checkpoint, model, self.x)
         else:
             model, architecture = build_from_factory(checkpoint, self.spec.model)
+        loss = self.spec.loss
         problem = Problem(
             model,
             (x, self.y),
-            self.spec.loss,
+            per_sample_loss(loss, resolve("--loss", loss, "function")) if is_named(loss) else loss,
             reduction=self.spec.reduction,  # type: ignore[arg-type]
             dtype=DTYPES[compute_dtype(checkpoint, arithmetic)],
             device=arithmetic.device,
             batch_size=arithmetic.batch_size,
             memory=arithmetic.memory,
             shard=shard,
+            weight_decay=self.spec.weight_decay,
         )
         return problem, architecture
 

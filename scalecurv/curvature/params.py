@@ -45,12 +45,8 @@ class ParameterSpace:
 
     def restricted(self, pattern: str) -> "ParameterSpace":
         """The parameters in whose names `pattern` is found; raises Misuse where there is none, or it is no pattern."""
-        try:
-            chosen = {name: shape for name, shape in self.shapes.items() if re.search(pattern, name)}
-        except re.error as error:
-            raise Misuse(
-                f"params {pattern!r} is no regular expression ({error}); give one like '^0[.]' or 'weight$'"
-            ) from error
+        check_pattern(pattern)
+        chosen = {name: shape for name, shape in self.shapes.items() if re.search(pattern, name)}
         if not chosen:
             known = ", ".join(list(self.shapes)[:8]) + (", ..." if len(self.shapes) > 8 else "")
             raise Misuse(f"params {pattern!r} is found in no name of a trainable parameter; there are {known}")
@@ -64,3 +60,12 @@ class ParameterSpace:
         """Views of `theta` (P,) by name, each in its own shape."""
         parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise Misuse for what is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        advice = "give one like '^0[.]' or 'weight$'"
+        raise Misuse(f"params {pattern!r} is no regular expression ({error}); {advice}") from error

@@ -42,6 +42,7 @@ class Cost:
 def cost_of(problem: Problem, request: Request) -> Cost:
     """What `request` may cost at a checkpoint like this one; takes a few products, to time one."""
     apart, shared, probes = Counter[str](), POINT, 0
+    problem = problem.restricted(request.measures[0].params)
     for measure in request.measures:
         most = getattr(measure, "max_matvecs", 0)
         if measure.name in APART:

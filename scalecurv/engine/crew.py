@@ -28,7 +28,7 @@ class Crew:
         ) -> list[tuple[np.ndarray, int]]:
             shares = shared_out(blocks, 1 + len(self._helpers))
             work = self._ray.put((make, terms)) if len(shares) > 1 else None
-            point = (unit, fingerprint, str(problem.dtype))
+            point = (unit, fingerprint, str(problem.dtype), problem.params)
             sent = [
                 (share, helper, helper.rows.remote(point, work, seed, share))
                 for share, helper in zip(shares[1:], list(self._helpers), strict=False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from scalecurv.analysis import Identity, Request, analyze
-from scalecurv.checkpoints.load import Checkpoint, load, stamp_of
+from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
 from scalecurv.curvature.problem import Problem
@@ -23,7 +23,8 @@ from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.measures.evaluation import Make, Terms, run_here
 from scalecurv.record import Outcome
 
-Point = tuple[str, str, str]  # path, fingerprint and dtype: where another worker takes products
+# path, fingerprint, dtype and pattern of the free parameters: where another worker takes products
+Point = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Analyst:
         """Read a checkpoint; where the data is shared, all ranks hold the same weights, or all of them raise."""
         shard, checkpoint, reason = self.shard or Shard(), None, None
         try:
-            checkpoint = load(path)
+            checkpoint = self.task.load(path)
         except CheckpointError as error:
             reason = str(error)
         if wrong := shard.first(reason):
@@ -96,7 +97,7 @@ class Analyst:
         torch.set_num_threads(threads)
         try:
             with _memory_errors():
-                problem, _ = self.task.at(load(Path(path)), replace(self.arithmetic, device=device))
+                problem, _ = self.task.at(self.task.load(Path(path)), replace(self.arithmetic, device=device))
                 return cost_of(problem, self.request)
         except (CheckpointError, Misuse, FloatingPointError, MemoryError):
             return None
@@ -125,7 +126,7 @@ class Desk:
     def __init__(self, analyst: Analyst):
         self._analyst = analyst
         self._helped: tuple[str, str] | None = None  # path and fingerprint of the checkpoint last helped with
-        self._problems: dict[str, Problem] = {}  # it, by dtype
+        self._problems: dict[tuple[str, str | None], Problem] = {}  # it, by dtype and free parameters
 
     def __call__(self, path: str, crew: Crew | None = None) -> Outcome:
         """The Outcome at one path; raises MemoryError, and whatever is a bug."""
@@ -137,18 +138,19 @@ class Desk:
 
     def rows(self, point: Point, make: Make, terms: Terms, seed: int, blocks: Sequence[range]) -> list[Any]:
         """Terms at the checkpoint that another worker leads; raises CheckpointError where the file is not the same."""
-        path, fingerprint, dtype = point
+        path, fingerprint, dtype, params = point
         with _memory_errors():
             if self._helped != (path, fingerprint):
                 self._helped, self._problems = None, {}
-                checkpoint = load(Path(path))
+                checkpoint = self._analyst.task.load(Path(path))
                 if checkpoint.fingerprint != fingerprint:
                     raise CheckpointError(f"{path} changed while it was analysed; run again once it is written")
                 problem, _ = self._analyst.task.at(checkpoint, self._analyst.arithmetic)
-                self._helped, self._problems = (path, fingerprint), {str(problem.dtype): problem}
-            if dtype not in self._problems:
-                self._problems[dtype] = next(iter(self._problems.values())).astype(getattr(torch, dtype[6:]))
-            return run_here(self._problems[dtype], make, terms, seed, blocks)
+                self._helped, self._problems = (path, fingerprint), {(str(problem.dtype), None): problem}
+            if (dtype, params) not in self._problems:
+                whole = next(iter(self._problems.values()))
+                self._problems[dtype, params] = whole.astype(getattr(torch, dtype[6:])).restricted(params)
+            return run_here(self._problems[dtype, params], make, terms, seed, blocks)
 
 
 @contextmanager

@@ -26,4 +26,4 @@ def measures_named(names: tuple[str, ...], **options: Any) -> tuple[Measure, ...
         if name not in MEASURES:
             raise Misuse(f"unknown measure {name!r}; choose from {', '.join(MEASURES)}")
     chosen = (MEASURES[name] for name in MEASURES if name in names)
-    return tuple(m(**{k: v for k, v in options.items() if k in m.__dataclass_fields__}) for m in chosen)  # type: ignore[attr-defined]
+    return tuple(m(**{k: v for k, v in options.items() if k in m.__dataclass_fields__}) for m in chosen)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from scalecurv.curvature.params import check_pattern
 from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 from scalecurv.estimate import Estimate
@@ -25,18 +26,33 @@ class Findings:
     @property
     def by_component(self) -> dict[tuple[str, str], Estimate]:
         """All estimates by (quantity, component), "" standing for the whole model."""
-        return {**{(name, ""): estimate for name, estimate in self.estimates.items()}, **self.parts}
+        return self.of_block("")
+
+    def of_block(self, block: str) -> dict[tuple[str, str], Estimate]:
+        """The same where the whole is a block of parameters: its name stands for it, and before those of its parts."""
+        whole = {(name, block): estimate for name, estimate in self.estimates.items()}
+        before = f"{block} " if block else ""
+        return {**whole, **{(name, before + part): estimate for (name, part), estimate in self.parts.items()}}
 
 
+@dataclass(frozen=True)
 class Measure(ABC):
     """A question. Subclasses are frozen dataclasses whose fields are all their options.
 
+    `params`, a regular expression, asks it of those parameters alone in whose names it is found, all others held fixed.
     `version` rises whenever the numbers would change for the same options: it is part of every key.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     quantities: ClassVar[tuple[str, ...]]
+
+    params: str | None = field(default=None, kw_only=True)
+
+    @property
+    def block(self) -> str:
+        """What the component of its estimates begins with: nothing for the whole model."""
+        return "" if self.params is None else f"params={self.params}"
 
     @abstractmethod
     def ask(self, evaluation: Evaluation) -> Findings:
@@ -51,8 +67,10 @@ class Measure(ABC):
             value = getattr(self, name, least)
             if not least <= value < math.inf:
                 raise Misuse(f"{name} is {value}; it must be at least {least} and finite")
+        if self.params is not None:
+            check_pattern(self.params)
 
     @property
     def options(self) -> dict[str, Any]:
         """The fields that are set, by name: what goes into the key. An option added later starts as None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}  # type: ignore[call-overload]
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -15,7 +15,7 @@ import pandas as pd
 
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store.frames import Tables, frame_of
-from scalecurv.store.schema import FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
+from scalecurv.store.schema import ADDED, FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
 TEXT = h5py.string_dtype("utf-8")
 TRIES = 5  # of reading a file that is replaced meanwhile
@@ -98,7 +98,7 @@ class _Image(Mapping[str, pd.DataFrame]):
             with h5py.File(io.BytesIO(content), "r") as file:
                 self._version = int(file.attrs["schema_version"])
                 if self._version <= VERSION:
-                    _check_columns(file)
+                    _check_columns(file, self._version)
         except _DAMAGE as error:
             raise BrokenFile(f"{source} is no file of results ({error})") from error
         if not OLDEST <= self._version <= VERSION:
@@ -111,7 +111,7 @@ class _Image(Mapping[str, pd.DataFrame]):
         if name not in self._read:
             try:
                 with h5py.File(io.BytesIO(self._content), "r") as file:
-                    self._read[name] = _read_table(file[name], TABLES[name], self._version)
+                    self._read[name] = _read_table(file[name], name, self._version)
             except _DAMAGE as error:
                 raise BrokenFile(f"{self._source} has no table {name} that can be read ({error})") from error
         return self._read[name]
@@ -183,19 +183,27 @@ def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> 
     _write(group, "offset", edges, Column("offset", "int"), _scale(group, "edge", len(edges)))
 
 
-def _check_columns(file: h5py.File) -> None:
+def _check_columns(file: h5py.File, version: int) -> None:
     """Raise LookupError where a sealed file lacks a table or a column: whoever wrote it, it was not this program."""
     for name, columns in TABLES.items():
-        missing = {column.name for column in columns} - set(file[name])
+        missing = {column.name for column in columns} - _absent(name, version) - set(file[name])
         if missing:
             raise LookupError(f"table {name} has no column {min(missing)}")
 
 
-def _read_table(group: h5py.Group, columns: tuple[Column, ...], version: int) -> pd.DataFrame:
+def _absent(table: str, version: int) -> set[str]:
+    """Columns that a table of this schema version does not have yet."""
+    return {column for (name, column), (since, _) in ADDED.items() if name == table and version < since}
+
+
+def _read_table(group: h5py.Group, name: str, version: int) -> pd.DataFrame:
     data: dict[str, Any] = {}
     # the first schema kept every text column whole
     labels = pd.Index(group[LABELS].asstr()[...], dtype=object) if version > 1 else None
-    for column in columns:
+    absent = _absent(name, version)
+    for column in TABLES[name]:
+        if column.name in absent:
+            continue
         dataset = group[column.name]
         if column.kind == "array":
             flat, edges = dataset[...], group["offset"][...]
@@ -209,4 +217,6 @@ def _read_table(group: h5py.Group, columns: tuple[Column, ...], version: int) ->
     lengths = {name: len(values) for name, values in data.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of different lengths: {lengths}")
-    return frame_of(data, columns)
+    rows = next(iter(lengths.values()))
+    data |= {column: [ADDED[name, column][1]] * rows for column in absent}
+    return frame_of(data, TABLES[name])

@@ -7,7 +7,9 @@ import numpy as np
 
 from scalecurv.record import Outcome, Record, digest
 from scalecurv.store.frames import Tables, frame_of
-from scalecurv.store.schema import NO_STEP, TABLES
+from scalecurv.store.schema import ADDED, NO_STEP, TABLES
+
+_UNSAID = {column: value for (table, column), (_, value) in ADDED.items() if table == "tasks"}
 
 
 def rows_of(outcome: Outcome) -> Tables:
@@ -26,7 +28,7 @@ def rows_of(outcome: Outcome) -> Tables:
         "checkpoints": [_checkpoint(outcome)],
         "estimates": [{**shared, **row} for record in outcome.records for row in _estimates(record)],
         "arrays": [{**shared, **row} for record in outcome.records for row in _arrays(record)],
-        "tasks": [{"task_id": outcome.task_id, **outcome.task}] if outcome.task else [],
+        "tasks": [{"task_id": outcome.task_id, **_UNSAID, **outcome.task}] if outcome.task else [],
         "provenance": [provenance],
         "files": [],
     }

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 FORMAT = "scalecurv-results"
-VERSION = 2  # 1: every text column whole, which took most of the time of reading
+VERSION = 3  # 1: every text column whole, which took most of the time of reading; 2: without ADDED
 OLDEST = 1  # that this release still reads
 LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
 NO_STEP = -1  # how an unknown step rests in an integer column
+
+# columns that files of the schema before the given one lack, and what their rows have in them
+ADDED: dict[tuple[str, str], tuple[int, str | int | float]] = {
+    ("tasks", "split"): (3, ""),
+    ("tasks", "num_available"): (3, 0),  # not recorded
+    ("tasks", "sample_seed"): (3, -1),  # all were taken
+    ("tasks", "weight_decay"): (3, 0.0),
+}
 
 Kind = Literal["text", "int", "float", "array"]
 
@@ -49,7 +57,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         array="values",
     ),
     "tasks": _columns(
-        text="task_id data_path data_fingerprint loss reduction model activation", int="num_data num_outputs"
+        text="task_id data_path split data_fingerprint loss reduction model activation",
+        int="num_data num_outputs num_available sample_seed",
+        float="weight_decay",
     ),
     "provenance": _columns(text="provenance_id versions device host git config", int="threads"),
     "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode", float="created/s"),

@@ -103,7 +103,7 @@ def test_what_is_said_nowhere(tmp_path: Path, lacking: str, message: str) -> Non
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("loss", "hinge", "unknown loss 'hinge'; choose from mse, cross_entropy"),
+        ("loss", "hinge", "unknown loss 'hinge'; choose from mse, cross_entropy, logistic, or pkg.mod:function"),
         ("reduction", "max", "unknown reduction 'max'; choose from mean, sum"),
         (
             "activation",

@@ -82,7 +82,7 @@ class Pair(nn.Linear):
 @pytest.mark.parametrize(
     ("model", "xy", "options", "message"),
     [
-        (None, (X, Y), {"loss": "l1"}, "unknown loss 'l1'; choose from mse, cross_entropy"),
+        (None, (X, Y), {"loss": "l1"}, "unknown loss 'l1'; choose from mse, cross_entropy, logistic"),
         (None, (X, Y), {"loss": "mse", "reduction": "none"}, "unknown reduction 'none'; choose mean or sum"),
         (None, (X, Y), {"loss": "mse", "batch_size": 0}, "batch_size=0: give at least one sample a batch"),
         (

@@ -46,6 +46,8 @@ POINTS = {
         ("batch norm", "cross_entropy", "sum", {"batch_size": 5}),
         ("relu", "mse", "mean", {"dtype": torch.float32}),
         ("tanh", "cross_entropy", "mean", {"dtype": torch.float32, "batch_size": 4}),
+        ("relu", "mse", "mean", {"weight_decay": 0.3, "batch_size": 4}),
+        ("tanh", "cross_entropy", "mean", {"weight_decay": 0.3, "params": "^2[.]"}),
     )
 }
 
@@ -56,7 +58,7 @@ def point(name: str, loss: str, reduction: str, options: dict[str, Any], shard: 
 
 
 def products(*args: Any, shard: Shard | None) -> dict[str, np.ndarray]:
-    at = point(*args, shard)
+    at, loss_name = point(*args, shard), args[1]
     rng = torch.Generator().manual_seed(3)
     V = torch.randn(at.num_params, 3, generator=rng, dtype=torch.float64)
     U = torch.randn(N * at.num_outputs, 2, generator=rng, dtype=torch.float64)
@@ -67,8 +69,9 @@ def products(*args: Any, shard: Shard | None) -> dict[str, np.ndarray]:
         "hessian": HessianOperator(at) @ V,
         "gauss-newton": GaussNewtonOperator(at) @ V,
         "jacobian": JacobianOperator(at).rmatmat(U),
-        "runner up": torch.tensor(runner_up(at)),
     }
+    if loss_name == "cross_entropy":
+        found["runner up"] = torch.tensor(runner_up(at))
     if (mlp := structure_of(at)) is not None:
         found |= {
             "traces": layer_traces(at, mlp),

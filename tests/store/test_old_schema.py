@@ -12,6 +12,7 @@ from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.reader import FORMER, INDEX, read_store
 from scalecurv.store.rows import rows_of
+from scalecurv.store.schema import ADDED
 from scalecurv.store.writer import PARTS, write_part
 from tests.outcomes import cells, exactly, outcome, record, sampled, store_of
 from tests.store.forging import OLD, listing, of_schema
@@ -27,21 +28,33 @@ HELD = rows_of(
 NEW = outcome(PATH, record("k2", exactly(rank=6)), record("k3", exactly(loss=0.5)), total_matvecs=5, created=200.0)
 
 
-def test_the_file_is_of_the_first_schema() -> None:
-    with h5py.File(OLD, "r") as file:
-        assert int(file.attrs["schema_version"]) == 1
-        assert h5py.check_string_dtype(file["estimates"]["key"].dtype) is not None
+def test_the_files_are_of_the_first_schemas() -> None:
+    for version, path in OLD.items():
+        with h5py.File(path, "r") as file:
+            assert int(file.attrs["schema_version"]) == version
+            assert (h5py.check_string_dtype(file["estimates"]["key"].dtype) is not None) == (version == 1)
+            assert not ADDED.keys() & {("tasks", name) for name in file["tasks"]}
 
 
-def test_it_reads_as_what_it_holds() -> None:
-    assert cells(decode(OLD)) == cells(HELD)
-    assert problems_of(OLD) == []
+@pytest.mark.parametrize("version", OLD)
+def test_they_read_as_what_they_hold(version: int) -> None:
+    assert cells(decode(OLD[version])) == cells(HELD)
+    assert problems_of(OLD[version]) == []
 
 
+def test_what_they_lack_reads_as_what_it_was() -> None:
+    """Whole data without a split, and no weight decay."""
+    row = decode(OLD[2])["tasks"].iloc[0]
+    assert {name: row[name] for _, name in ADDED} == {
+        "split": "", "num_available": 0, "sample_seed": -1, "weight_decay": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("version", OLD)
 @pytest.mark.parametrize("place", [f"{PARTS}/00000000000001-0.h5", INDEX])
-def test_it_merges_with_parts_of_today(tmp_path: Path, place: str) -> None:
+def test_they_merge_with_parts_of_today(tmp_path: Path, place: str, version: int) -> None:
     store = store_of(tmp_path)
-    shutil.copyfile(OLD, store / place)
+    shutil.copyfile(OLD[version], store / place)
     assert cells(read_store(store).tables) == cells(HELD)
     write_part(store, NEW)
     before = cells(read_store(store).tables)
@@ -56,17 +69,17 @@ def test_it_merges_with_parts_of_today(tmp_path: Path, place: str) -> None:
     assert cells(read_store(store).tables) == before
     assert problems_of(store / INDEX) == []
     with h5py.File(store / INDEX, "r") as file:
-        assert int(file.attrs["schema_version"]) == 2
-    assert [path.read_bytes() for path in store.glob(FORMER)] == [OLD.read_bytes()] * (place == INDEX)
+        assert int(file.attrs["schema_version"]) == 3
+    assert [path.read_bytes() for path in store.glob(FORMER)] == [OLD[version].read_bytes()] * (place == INDEX)
 
 
 @pytest.mark.parametrize("place", [f"{PARTS}/99-0.h5", INDEX])
-@pytest.mark.parametrize("version", [3, 0])
+@pytest.mark.parametrize("version", [4, 0])
 def test_another_schema_is_refused_and_nothing_is_touched(tmp_path: Path, place: str, version: int) -> None:
     store = store_of(tmp_path, NEW)
     (store / place).write_bytes(of_schema(HELD, version))
     before = listing(store)
-    said = f"{store / place} has schema {version}, this release reads 1 to 2; upgrade scalecurv to read it"
+    said = f"{store / place} has schema {version}, this release reads 1 to 3; upgrade scalecurv to read it"
     for act in (read_store, compact):
         with pytest.raises(Misuse) as caught:
             act(store)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,8 @@ def test_every_field_in_its_column() -> None:
     arrays = only("arrays")
     assert arrays.pop("values").tolist() == [1.0, 2.0]
     assert arrays == {**shared, "key": "k1", "measure": "moments", "version": 3, "name": "ritz"}
-    assert only("tasks") == {"task_id": "t1", **TASK}
+    unsaid = {"split": "", "num_available": 0, "sample_seed": -1, "weight_decay": 0.0}
+    assert only("tasks") == {"task_id": "t1", **unsaid, **TASK}
     file = {"path": "/runs/a/step_10.pt", "size": 1000, "mtime_ns": 5, "inode": 7}
     assert only("files") == {**file, "fingerprint": "f1", "dtype": "float64", "created": 100.0}
 
@@ -134,3 +136,9 @@ def test_text_that_hdf5_cannot_hold_is_spelt_out(text: str, kept: str) -> None:
     """Names out of damaged files may hold NUL, paths may hold bytes that are no UTF-8."""
     row = only("checkpoints", failure(f"/runs/{text}.pt", f"{text} is broken"))
     assert (row["path"], row["error"]) == (f"/runs/{kept}.pt", f"{kept} is broken")
+
+
+def test_what_is_said_of_a_task_is_kept() -> None:
+    said = {"split": "test", "num_available": 900, "sample_seed": 7, "weight_decay": 5e-4}
+    (row,) = rows_of(replace(outcome("/runs/a.pt"), task={**TASK, **said}))["tasks"].to_dict("records")
+    assert row == {"task_id": "t1", **TASK, **said}
