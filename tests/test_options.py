@@ -10,7 +10,7 @@ import pytest
 from scalecurv.cli import main
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT
-from scalecurv.options import absolute_arguments, sweep_of
+from scalecurv.options import SAID, absolute_arguments, sweep_of
 from scalecurv.sweep import plan
 from tests.runs import write_run
 
@@ -38,7 +38,7 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     found = sweep("run store")
     assert found.checkpoints == (Path("run"),)
     assert found.store == folder / "store"
-    assert found.said == dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
+    assert found.said == dict.fromkeys(SAID)
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
     moments = next(m for m in found.request.measures if m.name == "moments")

@@ -14,7 +14,14 @@ from scalecurv.rank_options import rank_of
 from tests.commands import analyze, invoke
 from tests.runs import write_checkpoint, write_data, write_run, write_truncated
 
-DEFAULTS = {"model": None, "output": "logits", "functional_dimension": True, "seed": 0, "memory": 2 << 30}
+DEFAULTS = {
+    "model": None,
+    "params": None,
+    "output": "logits",
+    "functional_dimension": True,
+    "seed": 0,
+    "memory": 2 << 30,
+}
 
 
 @pytest.fixture(scope="module", name="run")

@@ -130,6 +130,12 @@ def test_a_factory_gets_every_tensor_to_the_last_bit(tmp_path: Path, nets: Any, 
     assert torch.equal(model.eval()(x), original(x))
 
 
+def test_what_a_factory_made_is_evaluated_not_trained(tmp_path: Path, nets: Any) -> None:
+    path = saved(tmp_path / "x.pt", nets.frozen().train().state_dict())
+    model, _ = build_from_factory(load(path), "users_nets:frozen")
+    assert not any(module.training for module in model.modules())
+
+
 def test_a_factory_says_what_is_trained(tmp_path: Path, nets: Any) -> None:
     model, _ = build_from_factory(load(saved(tmp_path / "x.pt", nets.frozen().state_dict())), "users_nets:frozen")
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]

@@ -69,11 +69,36 @@ def test_a_factory_has_its_own_activations(tmp_path: Path) -> None:
     assert complaint(tmp_path, {**factory, "activation": "relu"}) == said
 
 
-def test_code_that_comes_with_the_files_is_not_run_unasked(tmp_path: Path) -> None:
-    file = write(tmp_path, {**WRITTEN, "model": "pkg.mod:net"})
-    asked = "asks to run pkg.mod:net, which comes with the files; give --model pkg.mod:net to allow it"
+@pytest.mark.parametrize(("name", "instead"), [("model", "mlp"), ("loss", "mse"), ("data", Path("/data/d.npz"))])
+def test_code_that_comes_with_the_files_is_not_run_unasked(tmp_path: Path, name: str, instead: Any) -> None:
+    file = write(tmp_path, {**WRITTEN, name: "pkg.mod:name"})
+    asked = f"asks to run pkg.mod:name, which comes with the files; give --{name} pkg.mod:name to allow it"
     assert complaint(tmp_path, NOTHING) == f"{file} {asked}"
-    assert read_spec(tmp_path, {**NOTHING, "model": "mlp"}).model == "mlp"
+    assert getattr(read_spec(tmp_path, {**NOTHING, name: instead}), name) == instead
+    assert getattr(read_spec(tmp_path, {**NOTHING, name: "pkg.mod:name"}), name) == "pkg.mod:name"
+
+
+def test_numbers_and_what_they_may_be(tmp_path: Path) -> None:
+    file = write(tmp_path, {**WRITTEN, "weight_decay": 5e-4, "max_samples": 100, "split": "train"})
+    spec = read_spec(tmp_path, NOTHING)
+    assert (spec.weight_decay, spec.max_samples, spec.split) == (5e-4, 100, "train")
+    assert read_spec(tmp_path, {**NOTHING, "weight_decay": 0.0}).weight_decay == 0.0
+    said = "must be at least 0 and finite"
+    assert complaint(tmp_path, {**NOTHING, "weight_decay": -1.0}) == f"weight_decay is -1.0; it {said}"
+    assert complaint(tmp_path, {**NOTHING, "weight_decay": float("nan")}) == f"weight_decay is nan; it {said}"
+    assert complaint(tmp_path, {**NOTHING, "max_samples": 0}) == "max_samples is 0; it must be at least 1"
+    for name, value, words in (("weight_decay", "much", "a number"), ("max_samples", 1.5, "a whole number")):
+        write(tmp_path, {**WRITTEN, name: value})
+        assert complaint(tmp_path, NOTHING) == f"{file}: {name} is {value!r}; it must be {words}"
+    write(tmp_path, {**WRITTEN, "max_samples": True})
+    assert complaint(tmp_path, NOTHING) == f"{file}: max_samples is True; it must be a whole number"
+
+
+def test_globals_are_not_for_a_file_to_allow(tmp_path: Path) -> None:
+    write(tmp_path, {**WRITTEN, "allow": "os.system"})
+    assert "unknown key 'allow'" in complaint(tmp_path, NOTHING)
+    write(tmp_path, WRITTEN)
+    assert read_spec(tmp_path, {**NOTHING, "allow": ("a.B",)}).allow == ("a.B",)
 
 
 CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"
@@ -83,7 +108,7 @@ CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identi
     ("lacking", "message"),
     [
         ("data", "data is said neither by an option nor by {file}; give --data FILE"),
-        ("loss", "loss is said neither by an option nor by {file}; give --loss mse|cross_entropy"),
+        ("loss", "loss is said neither by an option nor by {file}; give --loss mse|cross_entropy|logistic"),
         (
             "activation",
             "activation is said neither by an option nor by {file}, and a state_dict does not hold it; "
@@ -119,7 +144,7 @@ def test_words_that_are_not_known(tmp_path: Path, name: str, value: str, message
     assert complaint(tmp_path, {**NOTHING, name: value} if by == "option" else NOTHING) == message
 
 
-KNOWN = "data, loss, reduction, model, activation"
+KNOWN = "data, loss, reduction, model, activation, split, weight_decay, max_samples"
 
 
 @pytest.mark.parametrize(

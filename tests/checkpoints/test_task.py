@@ -149,6 +149,10 @@ def test_the_row_of_a_task(tmp_path: Path) -> None:
         "activation": "",
         "num_data": 6,
         "num_outputs": 3,
+        "split": "",
+        "num_available": 6,
+        "sample_seed": -1,
+        "weight_decay": 0.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""Factories for --model: networks that are right, not ready, too hungry, or broken at some weights."""
+"""Factories for --model: networks that are right, too hungry, or broken at some weights."""
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +8,6 @@ HUGE = 2**50  # bytes: no machine has them
 
 def plain() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
-
-
-def with_dropout() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.5), nn.Linear(5, 3))
-
-
-def with_batch_norm() -> nn.Module:
-    """Its parameters go by the names of `plain`; the running statistics are beside them."""
-    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3), nn.BatchNorm1d(3, affine=False))
 
 
 class _Acting(nn.Sequential):

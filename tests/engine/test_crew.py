@@ -133,26 +133,27 @@ def test_what_products_raise_at_a_helper_is_raised_as_itself(
         asked(crew_of(Helper(analyst, error)), problem, run)
 
 
-def rows_at(desk: Desk, path: Path, fingerprint: str, dtype: str = "torch.float32") -> bytes:
-    done = desk.rows((str(path), fingerprint, dtype), HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
+def rows_at(desk: Desk, path: Path, fingerprint: str, dtype: str = "torch.float32", params: str | None = None) -> bytes:
+    done = desk.rows((str(path), fingerprint, dtype, params), HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
     return b"".join(rows.tobytes() for rows, _ in done)
 
 
-def test_a_desk_helps_in_both_dtypes_and_at_any_checkpoint(analyst: Analyst, run: Path) -> None:
+def test_a_desk_helps_in_both_dtypes_with_any_block_and_at_any_checkpoint(analyst: Analyst, run: Path) -> None:
     desk = analyst.on("cpu", 1)
     for name in ("step_1.pt", "step_0.pt", "step_1.pt"):
         checkpoint = load(run / name)
         single = analyst.task.at(checkpoint, Arithmetic())[0]
-        for at in (single, single.astype(torch.float64), single):
+        block = single.restricted("weight$")
+        for at in (single, block.astype(torch.float64), single.astype(torch.float64), block, single):
             done = run_here(at, HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
-            found = rows_at(desk, run / name, checkpoint.fingerprint, str(at.dtype))
+            found = rows_at(desk, run / name, checkpoint.fingerprint, str(at.dtype), at.params)
             assert found == b"".join(rows.tobytes() for rows, _ in done)
 
 
 def test_a_desk_reads_a_checkpoint_once(analyst: Analyst, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk, fingerprint = analyst.on("cpu", 1), load(run / STEP).fingerprint
     first = rows_at(desk, run / STEP, fingerprint)
-    monkeypatch.setattr("scalecurv.engine.unit.load", lambda path: pytest.fail("it was read already"))
+    monkeypatch.setattr("scalecurv.checkpoints.task.load", lambda *args: pytest.fail("it was read already"))
     assert rows_at(desk, run / STEP, fingerprint) == first
     rows_at(desk, run / STEP, fingerprint, "torch.float64")
 
