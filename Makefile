@@ -5,9 +5,10 @@ DEMO := demo
 
 .PHONY: demo test check bench chaos calibrate clean
 
-$(BIN)/installed: pyproject.toml constraints.txt
+$(BIN)/installed: pyproject.toml constraints.txt peers.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r peers.txt
 	touch $@
 
 # Train a small MLP on digits, analyse its checkpoints through a local Ray, print the table, draw the picture.
