@@ -1,22 +1,28 @@
 """Which files of a directory are checkpoints, in the order of the numbers in their names."""
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.errors import Misuse, NothingFound
 
-SUFFIXES = (".pt", ".pth", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 # what training scripts leave beside the weights
-IGNORED = re.compile(r"optim(?!al|um|i[sz]ed|i[sz]ation)|sched(?!uled)|rng_state|training_args|scaler", re.IGNORECASE)
+IGNORED = re.compile(
+    r"optim(?!al|um|i[sz]ed|i[sz]ation)|sched(?!uled)|rng_state|training_args|scaler|zero_pp_rank", re.IGNORECASE
+)
+HF_SAFE, HF_PICKLED = "model.safetensors", "pytorch_model.bin"  # as Hugging Face libraries call them
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of s3://
 
 
 def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
-    """The checkpoint files among `paths` and below them, absolute, each once, `exclude` (data files) left out.
+    """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data files) left out.
 
-    A file named outright is taken whatever it is called; symbolic links to directories below are not followed.
-    Raises Misuse for a path that does not exist, or where there is nothing to analyse.
+    A checkpoint is a file, or a directory that is one, into which nobody looks further. A file named outright is taken
+    whatever it is called; symbolic links to directories below are not followed, those to files that are listed anyway
+    are left out. Raises Misuse for a path that does not exist, or where there is nothing to analyse.
     """
     barred = {path.resolve() for path in exclude}
     found: dict[Path, None] = {}
@@ -28,16 +34,28 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
             )
         if not path.exists():
             raise Misuse(f"{path} does not exist; give a directory of checkpoints, or checkpoint files")
-        if path.is_file():
+        if path.is_file() or is_directory_checkpoint(path):
             listed = [path.resolve()]
         else:
-            files = (f for f in path.resolve().rglob("*") if f.suffix in SUFFIXES and not f.is_dir())
-            listed = sorted((f for f in files if not IGNORED.search(f.stem)), key=_natural)
+            listed = sorted(_below(path.resolve()), key=_natural)
         found.update(dict.fromkeys(file for file in listed if file.resolve() not in barred))
     if not found:
         where = ", ".join(str(path) for path in paths)
         raise NothingFound(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")
     return list(found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Checkpoints below a directory that is none itself."""
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        whole = {name for name in folders if is_directory_checkpoint(here / name)}
+        yield from (here / name for name in whole)
+        folders[:] = [name for name in folders if name not in whole]
+        files = [here / name for name in names if Path(name).suffix in SUFFIXES and not IGNORED.search(Path(name).stem)]
+        if HF_SAFE in names:  # the same weights twice
+            files = [file for file in files if file.name != HF_PICKLED]
+        yield from (f for f in files if not (f.is_symlink() and f.resolve() != f and f.resolve() in files))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -1,31 +1,28 @@
-"""One file as named tensors: read without ever running what is pickled in it."""
+"""A checkpoint as named tensors, whatever files it rests in: read without ever running what is pickled in them."""
 
+import hashlib
+import json
 import os
-import pickle
-import re
-import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from scalecurv.checkpoints.content import Content
+from scalecurv.checkpoints.distributed import METADATA, read_distributed
 from scalecurv.checkpoints.fingerprint import fingerprint_of
 from scalecurv.checkpoints.names import canonical_names
+from scalecurv.checkpoints.safetensors_file import read_safetensors
+from scalecurv.checkpoints.sharded import index_of, is_shard, read_sharded, shards_of
 from scalecurv.checkpoints.step import step_and_epoch
+from scalecurv.checkpoints.torch_file import read_torch
 from scalecurv.errors import CheckpointError
 from scalecurv.record import FileStamp
 
-WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "weights", "params")
-# what parsers of foreign files raise on garbage, as seen on truncated, flipped and random files
-_UNREADABLE = (
-    pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, LookupError, TypeError, ValueError,
-    AttributeError, OSError, AssertionError, struct.error,
-)  # fmt: skip
+TRAINER = "trainer_state.json"  # what a Trainer leaves beside the weights; step and epoch are in it
 
 
 @dataclass(frozen=True)
@@ -51,22 +48,77 @@ class Checkpoint:
         return next(t.dtype for t in self.tensors.values() if t.is_floating_point())
 
 
+def is_directory_checkpoint(folder: Path) -> bool:
+    """Whether a directory is one checkpoint: distributed, or sharded with an index."""
+    return (folder / METADATA).is_file() or index_of(folder) is not None
+
+
 def stamp_of(path: Path) -> FileStamp:
-    """The state of a file now; raises CheckpointError where it is gone."""
+    """The state of a checkpoint's files now; raises CheckpointError where it is gone."""
     try:
-        stat = os.stat(path)
+        if not path.is_dir():
+            stat = os.stat(path)
+            return FileStamp(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63)  # some use all 64 bits
+        stats = {file.name: os.stat(file) for file in _files_of(path)}
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened ({error.strerror}); every worker must see this path") from error
-    return FileStamp(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63)  # some systems use all 64 bits
+    states = [f"{name} {s.st_size} {s.st_mtime_ns} {s.st_ino}" for name, s in stats.items()]
+    identity = int.from_bytes(hashlib.sha256("\n".join(states).encode()).digest()[:8]) % 2**63
+    newest = max((s.st_mtime_ns for s in stats.values()), default=0)
+    return FileStamp(str(path), sum(s.st_size for s in stats.values()), newest, identity)
 
 
 def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
-    """Read one checkpoint; raises CheckpointError, in one line, for whatever cannot be read or used."""
+    """Read one checkpoint, a file or a directory that is one; `allow` names the classes that may be pickled in it.
+
+    Raises CheckpointError, in one line, for whatever cannot be read or used, Misuse for what may not be allowed.
+    """
     before = stamp_of(path)
-    content, metadata = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    content = _content(path, allow)
+    beside = _trainer_state(path if path.is_dir() else path.parent)
     if stamp_of(path) != before:
         raise CheckpointError(f"{path} changed while it was read; run again once it is written")
-    tensors = _state_dict(path, content)
+    renamed = canonical_names(content.weights)
+    tensors = {renamed[name]: tensor.detach().resolve_conj() for name, tensor in content.weights.items()}
+    _check(path, tensors)
+    facts = {**beside, **{str(name): fact for name, fact in content.facts.items()}}
+    stem, folder = (path.name, "") if path.is_dir() else (path.stem, path.parent.name)
+    step, epoch = step_and_epoch(facts, stem, folder)
+    return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors))
+
+
+def _content(path: Path, allow: Sequence[str]) -> Content:
+    if path.is_dir():
+        if (path / METADATA).is_file():
+            return read_distributed(path, allow)
+        if index := index_of(path):
+            return read_sharded(index, allow)
+        raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
+    if is_shard(path):
+        raise CheckpointError(
+            f"{path} is one shard of several; give the directory, with the index (*.index.json) that names them all"
+        )
+    return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, allow)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """What a directory checkpoint is read from, in the order of names."""
+    if (folder / METADATA).is_file():
+        return sorted(file for file in folder.iterdir() if file.is_file())
+    index = index_of(folder)
+    return sorted([index, *(shard for shard in shards_of(index) if shard.is_file())]) if index else []
+
+
+def _trainer_state(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / TRAINER).read_text())
+    except (OSError, ValueError):  # its loss costs a step, which the name may tell
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError for tensors that no product can be taken with."""
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or "float8" in str(tensor.dtype):
             raise CheckpointError(
@@ -78,65 +130,3 @@ def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
             raise CheckpointError(f"{path}: {name} holds {count} NaN or infinite value(s); the run diverged before it")
     if not any(t.is_floating_point() for t in tensors.values()):
         raise CheckpointError(f"{path} holds no weights; save model.state_dict()")
-    step, epoch = step_and_epoch(metadata, path.stem, path.parent.name)
-    ordered = path.suffix != ".safetensors" and list(tensors) != sorted(tensors)
-    return Checkpoint(path, before, tensors, ordered, step, epoch, fingerprint_of(tensors))
-
-
-def _safetensors(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            # copied, for what is read is a map of the file: overwriting it would change the weights, or kill us
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{path} is no readable safetensors file: {_line(error)}") from error
-    # safetensors.torch.save_model leaves out a tied tensor and says here which one stands for it
-    tied = {gone: tensors[kept] for gone, kept in metadata.items() if kept in tensors}
-    return {**tied, **tensors}, metadata
-
-
-def _torch(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    try:
-        with warnings.catch_warnings():  # torch advises weights_only=False, which would run what is pickled
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        if culprits := _culprits(path, str(error)):
-            raise CheckpointError(
-                f"{path} holds pickled code ({culprits}), which is never run; save model.state_dict() instead"
-            ) from error
-        if isinstance(error, pickle.UnpicklingError):  # with torch's advice to run it, not worth repeating
-            raise CheckpointError(f"{path} is no file that torch.save wrote, or it is damaged") from error
-        raise CheckpointError(f"{path} is no readable checkpoint: {_line(error)}; it may be cut short") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")
-    return dict(content), content
-
-
-def _state_dict(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a state_dict, or of the one that a training loop wrapped with its counters."""
-    wrapped = (content[k] for k in WRAPPERS if isinstance(content.get(k), Mapping))
-    inside = next((w for w in wrapped if any(isinstance(value, Tensor) for value in w.values())), content)
-    tensors = {str(name): value for name, value in inside.items() if isinstance(value, Tensor)}
-    if not tensors:
-        held = ", ".join(str(k) for k in list(content)[:6])
-        raise CheckpointError(f"{path} holds no tensors (its keys: {held}); save model.state_dict()")
-    renamed = canonical_names(tensors)
-    return {renamed[name]: tensor.detach().resolve_conj() for name, tensor in tensors.items()}
-
-
-def _culprits(path: Path, said: str) -> str:
-    """What the file would have run, nothing where it was refused for another reason."""
-    if "TorchScript" in said:
-        return "a TorchScript archive"
-    try:
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    except _UNREADABLE:  # it reads zip files alone
-        unsafe = re.findall(r"GLOBAL (\S+)", said)
-    return ", ".join(sorted(unsafe)[:3])
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

@@ -90,13 +90,15 @@ def test_each_file_once_and_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_links(tmp_path: Path) -> None:
-    """A linked file keeps its own name, a linked root is followed, a linked directory below is not (it may loop)."""
+    """A link to what is listed anyway is left out, another keeps its own name; a linked root is followed, a linked
+    directory below is not (it may loop)."""
     tree(tmp_path, "run/step_1.pt", "elsewhere/step_7.pt")
     (tmp_path / "run/best.pt").symlink_to("step_1.pt")
+    (tmp_path / "run/far.pt").symlink_to(tmp_path / "elsewhere/step_7.pt")
     (tmp_path / "run/gone.pt").symlink_to("nowhere.pt")  # taken: that it cannot be opened is worth a failure
     (tmp_path / "run/loop").symlink_to(tmp_path / "run")
     (tmp_path / "root").symlink_to("run")
-    expected = [tmp_path.resolve() / "run" / name for name in ("best.pt", "gone.pt", "step_1.pt")]
+    expected = [tmp_path.resolve() / "run" / name for name in ("far.pt", "gone.pt", "step_1.pt")]
     assert discover([tmp_path / "run"]) == expected
     assert discover([tmp_path / "root"]) == expected
     assert discover([tmp_path / "run/best.pt"]) == [tmp_path.resolve() / "run/step_1.pt"]
@@ -104,7 +106,7 @@ def test_links(tmp_path: Path) -> None:
 
 def test_nothing_to_analyse(tmp_path: Path) -> None:
     tree(tmp_path, "a/log.txt", "data.pt")
-    wanted = "looked for files that end in .pt, .pth, .safetensors"
+    wanted = "looked for files that end in .pt, .pth, .bin, .ckpt, .safetensors"
     assert complaint(tmp_path / "a") == f"no checkpoint in {tmp_path / 'a'}; {wanted}"
     both = f"{tmp_path / 'a'}, {tmp_path / 'data.pt'}"
     assert (

@@ -1,5 +1,6 @@
 """Damaged and malicious files: refused in one line, and nothing that is pickled in them ever runs."""
 
+import contextlib
 import os
 import pickle
 import random
@@ -130,20 +131,33 @@ def test_a_bare_pickle_is_never_run(tmp_path: Path, protocol: int) -> None:
     assert not marker.exists()
 
 
+def obeyed(lines: str, folder: Path) -> None:
+    """Do what a refusal advises, where the file lies."""
+    with contextlib.chdir(folder):
+        exec(lines, {"torch": torch})
+
+
 @pytest.mark.parametrize("name", PICKLERS)
 def test_a_whole_module_is_refused(tmp_path: Path, name: str) -> None:
     PICKLERS[name](nn.Sequential(nn.Linear(2, 2)), tmp_path / name)
     linear = "torch.nn.modules.container.Sequential, torch.nn.modules.linear.Linear"
     culprits = linear if name == "zip.pt" else "torch.nn.modules.container.Sequential"  # legacy: the first it meets
-    expected = f" holds pickled code ({culprits}), which is never run; save model.state_dict() instead"
+    out = f"{Path(name).stem}-state.pt"
+    two_lines = f"m = torch.load('{name}', weights_only=False); torch.save(m.state_dict(), '{out}')"
+    expected = f" holds a whole module ({culprits}), which is code; if you trust it, convert it: {two_lines}"
     assert refusal(tmp_path / name) == expected
+    obeyed(two_lines, tmp_path)
+    assert load(tmp_path / out).tensors.keys() == {"0.weight", "0.bias"}
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")
 def test_torchscript_is_refused(tmp_path: Path) -> None:
     torch.jit.script(nn.Linear(2, 2)).save(str(tmp_path / "x.pt"))
-    expected = " holds pickled code (a TorchScript archive), which is never run; save model.state_dict() instead"
+    two_lines = "m = torch.jit.load('x.pt'); torch.save(m.state_dict(), 'x-state.pt')"
+    expected = f" is a TorchScript archive, which is code; if you trust it, convert it: {two_lines}"
     assert refusal(tmp_path / "x.pt") == expected
+    obeyed(two_lines, tmp_path)
+    assert load(tmp_path / "x-state.pt").tensors.keys() == {"weight", "bias"}
 
 
 CARELESS = """

@@ -1,0 +1,49 @@
+"""What a pickle may name beyond plain data: classes that the user vouches for, one by one."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from scalecurv.errors import Misuse
+
+# modules whose callables run programs or code, or fetch others that do: not to be allowed by anybody
+DENIED = frozenset((
+    "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "runpy", "pty", "shutil",
+    "ctypes", "code", "codeop", "pickle", "_pickle", "cloudpickle", "dill", "joblib", "functools", "operator", "types",
+    "marshal", "multiprocessing", "socket", "webbrowser", "pdb", "bdb", "timeit", "pip", "asyncio", "inspect", "ast",
+    "tempfile", "pkgutil", "zipimport", "threading", "signal",
+))  # fmt: skip
+# functions by which NumPy writes down its scalars and arrays
+_FUNCTIONS = frozenset(
+    f"{module}.{name}"
+    for module in ("numpy._core.multiarray", "numpy.core.multiarray")
+    for name in ("scalar", "_reconstruct")
+)
+
+
+def may_be_allowed(name: str) -> bool:
+    """Whether advice may be to allow it: not code by the look of its name."""
+    return name.partition(".")[0] not in DENIED and "." in name
+
+
+def allowed_globals(names: Sequence[str]) -> list[tuple[Any, str]]:
+    """(object, its name) for each of `names`, as torch.serialization.safe_globals takes them.
+
+    Raises Misuse for what is no class, cannot be imported, or lives among things that run code.
+    """
+    return [(_resolved(name), name) for name in names]
+
+
+def _resolved(name: str) -> Any:
+    module, _, leaf = name.rpartition(".")
+    if not may_be_allowed(name):
+        raise Misuse(f"--allow-global {name} could run anything; give a class of plain data, as argparse.Namespace")
+    try:
+        found = getattr(importlib.import_module(module), leaf)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misuse(f"--allow-global {name} cannot be imported ({error}); is its package installed?") from error
+    if not isinstance(found, type) and name not in _FUNCTIONS:
+        raise Misuse(f"--allow-global {name} is a {type(found).__name__}; give a class of plain data")
+    if found.__module__.partition(".")[0] in DENIED:  # imported there from where it may not come from
+        raise Misuse(f"--allow-global {name} is {found.__module__}.{found.__qualname__}, which could run anything")
+    return found

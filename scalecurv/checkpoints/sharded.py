@@ -1,0 +1,56 @@
+"""Weights cut into several files by an index, as Hugging Face libraries do."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from scalecurv.checkpoints.content import Content
+from scalecurv.checkpoints.safetensors_file import read_safetensors
+from scalecurv.checkpoints.torch_file import read_torch
+from scalecurv.errors import CheckpointError
+
+_INDICES = ("*.safetensors.index.json", "*.bin.index.json")  # the first that is there is read
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+def index_of(folder: Path) -> Path | None:
+    """The index of the sharded checkpoint that `folder` is, or None."""
+    return next((file for pattern in _INDICES for file in sorted(folder.glob(pattern)) if file.is_file()), None)
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a file is called one of several: model-00001-of-00002."""
+    return _SHARD.search(path.stem) is not None
+
+
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index names, all beside it; raises CheckpointError for what is none, or points elsewhere."""
+    return sorted({index.parent / name for name in _weight_map(index).values()})
+
+
+def read_sharded(index: Path, allow: Sequence[str] = ()) -> Content:
+    """The tensors of all shards; raises CheckpointError where one is missing, or lacks what the index says it has."""
+    named, found = _weight_map(index), {}
+    for shard in shards_of(index):
+        if not shard.is_file():
+            raise CheckpointError(f"{shard} is missing, {index.name} beside it names it; copy all shards")
+        content = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard, allow)
+        for name in (name for name, file in named.items() if file == shard.name):
+            if name not in content.weights:
+                raise CheckpointError(f"{shard} holds no {name}, which {index.name} says it does")
+            found[name] = content.weights[name]
+    return Content(found, {}, ordered=False)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        content = json.loads(index.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{index} cannot be read as JSON: {error}") from error
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not named or not all(isinstance(file, str) for file in named.values()):
+        raise CheckpointError(f"{index} holds no weight_map of names and files")
+    if outside := next((file for file in named.values() if Path(file).name != file), None):
+        raise CheckpointError(f"{index} names {outside!r}; shards must lie beside their index")
+    return named

@@ -1,0 +1,83 @@
+"""A file that torch.save wrote, read without ever running what is pickled in it."""
+
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from scalecurv.checkpoints.allowed import allowed_globals, may_be_allowed
+from scalecurv.checkpoints.content import Content, line_of, weights_of
+from scalecurv.errors import CheckpointError
+
+LARGE = 1 << 30  # bytes from which on a file is mapped, so that optimizer states beside the weights are never read
+# what parsers of foreign files raise on garbage, as seen on truncated, flipped and random files
+UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError,
+    AssertionError, struct.error, ImportError,
+)  # fmt: skip
+
+
+def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
+    """The weights of a state_dict, bare or wrapped; raises CheckpointError, and Misuse for what may not be allowed."""
+    mapped = path.stat().st_size >= LARGE
+    content = loaded(path, path, allow, mapped)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")
+    weights = weights_of(path, content, Tensor)
+    if mapped:  # overwriting a file under a map changes the weights, or kills the process: not for longer than need be
+        weights = {name: tensor.clone() for name, tensor in weights.items()}
+    return Content(weights, content, list(weights) != sorted(weights))
+
+
+def loaded(path: Path, file: Path | IO[bytes], allow: Sequence[str] = (), mapped: bool = False) -> Any:
+    """What torch.save put into `file`, part of `path` or itself: plain data, tensors, and objects of `allow` alone."""
+    try:
+        # torch advises weights_only=False, which would run what is pickled
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed_globals(allow))):
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped or None)
+    except UNREADABLE as error:
+        raise CheckpointError(_reason(path, file, error)) from error
+
+
+def _reason(path: Path, file: Path | IO[bytes], error: BaseException) -> str:
+    out = f"{path.stem}-state.pt"
+    if "TorchScript" in str(error):
+        return (
+            f"{path} is a TorchScript archive, which is code; if you trust it, convert it: "
+            f"m = torch.jit.load('{path.name}'); torch.save(m.state_dict(), '{out}')"
+        )
+    culprits = _culprits(file, str(error))
+    named = ", ".join(culprits[:3])
+    if any(name.startswith("torch.nn.modules.") for name in culprits) and all(map(may_be_allowed, culprits)):
+        return (
+            f"{path} holds a whole module ({named}), which is code; if you trust it, convert it: "
+            f"m = torch.load('{path.name}', weights_only=False); torch.save(m.state_dict(), '{out}')"
+        )
+    if culprits and all(map(may_be_allowed, culprits)):
+        return (
+            f"{path} holds {named}, which torch does not take for plain data; save model.state_dict() alone, or if you "
+            f"know it for a class of plain data give --allow-global {culprits[0]}"
+        )
+    if culprits:
+        return f"{path} holds pickled code ({named}), which is never run; save model.state_dict() instead"
+    if isinstance(error, pickle.UnpicklingError):  # with torch's advice to run it, not worth repeating
+        return f"{path} is no file that torch.save wrote, or it is damaged"
+    return f"{path} is no readable checkpoint: {line_of(error)}; it may be cut short"
+
+
+def _culprits(file: Path | IO[bytes], said: str) -> list[str]:
+    """What the file names beyond plain data, nothing where it was refused for another reason; it is not run."""
+    found = re.findall(r"GLOBAL (\S+)", said)
+    try:
+        if isinstance(file, Path):
+            found = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
+    except UNREADABLE:  # it reads zip files alone
+        pass
+    return sorted(set(found))
