@@ -101,10 +101,12 @@ def _carry_out(sweep: Any, work: Any) -> bool:
             step(outcome)
 
         execute(sweep, work, on_outcome)
-    failed = [outcome for outcome in outcomes if outcome.status != "ok"]
-    seconds = time.perf_counter() - began
-    good = len(outcomes) - len(failed)
-    click.echo(f"{good} of {len(outcomes)} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
+    twins = [outcome for outcome in outcomes if outcome.status == "twin"]
+    failed = [outcome for outcome in outcomes if outcome.status not in ("ok", "twin")]
+    seconds, total = time.perf_counter() - began, len(outcomes) - len(twins)
+    click.echo(f"{total - len(failed)} of {total} checkpoint(s) stored in {sweep.store}, {seconds:.1f} s")
+    for outcome in twins:
+        click.echo(f"{outcome.path} equals {outcome.error}, which stands for it")
     for name, count in unmet(outcomes).items():
         say(f"{name} is wider than --rtol at {count} of {len(outcomes)}; more --max-matvecs narrow its interval")
     for name, count in inconsistent(outcomes).items():

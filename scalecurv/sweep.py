@@ -1,11 +1,12 @@
 """The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.analysis import Identity, Request
+from scalecurv.checkpoints.alias import is_alias
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import stamp_of
 from scalecurv.checkpoints.task import Arithmetic, Task
@@ -40,13 +41,17 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep would do: `todo` of the `found` files lack some measure; `mended` were broken store files."""
+    """What a sweep would do: `todo` of the `found` files lack some measure; `mended` were broken store files.
+
+    `seen` has the fingerprints of those files that are in the store already, but for aliases (last, best).
+    """
 
     task: Task
     found: tuple[Path, ...]
     todo: tuple[str, ...]
     known: frozenset[str]
     mended: dict[Path, str]
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
@@ -61,16 +66,20 @@ def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
     contents = read_store(sweep.store) if sweep.store.is_dir() else None
     known = contents.keys if contents else frozenset()
     complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
+    stored = _stored(found, contents) if contents and not sweep.rehash else {}
+    seen = {fingerprint: path for path, fingerprint in stored.items() if not is_alias(Path(path))}
     wanted = [path for path in found if only is None or str(path) in only]
-    todo = tuple(str(path) for path in wanted if _stamp(path) not in complete)
+    left = [str(path) for path in wanted if _stamp(path) not in complete and not _is_twin(path, stored, seen)]
+    todo = tuple(sorted(left, key=lambda path: is_alias(Path(path))))
     worked = contents is not None and bool((contents.tables["estimates"]["task_id"] == task.id).any())
     _preflight(task, todo, sweep, worked)
-    return Plan(task, tuple(found), todo, known, contents.broken if contents else {})
+    return Plan(task, tuple(found), todo, known, contents.broken if contents else {}, seen)
 
 
 def execute(sweep: Sweep, plan: Plan, on_outcome: Callable[[Outcome], None]) -> None:
     """Run what the plan left to do; every outcome is committed before `on_outcome` hears of it.
 
+    Aliases come last: of one that equals another checkpoint in content no more is kept than that, as a `twin`.
     Raises StoreError where the store cannot be written, UnitError for a bug met at some checkpoint (after
     committing what was in flight), Misuse for resources that are not there.
     """
@@ -81,10 +90,40 @@ def execute(sweep: Sweep, plan: Plan, on_outcome: Callable[[Outcome], None]) -> 
     if not plan.todo:
         return
     analyst = Analyst(plan.task, sweep.request, sweep.arithmetic, plan.known)
-    for outcome in _outcomes(run(analyst, plan.todo, sweep.resources), plan.task.id, sweep.request.seed):
+    outcomes = _outcomes(run(analyst, plan.todo, sweep.resources), plan.task.id, sweep.request.seed)
+    for outcome in _twins_last(outcomes, plan.seen):
         write_part(sweep.store, outcome)
         on_outcome(outcome)
         compact_if_many(sweep.store)
+
+
+def _twins_last(outcomes: Iterable[Outcome], seen: Mapping[str, str]) -> Iterator[Outcome]:
+    """The outcomes of aliases after all others, those as `twin` that equal one of them or of what is `seen`."""
+    originals, aliases = dict(seen), []
+    for outcome in outcomes:
+        if is_alias(Path(outcome.path)):
+            aliases.append(outcome)
+            continue
+        if outcome.fingerprint:
+            originals[outcome.fingerprint] = outcome.path
+        yield outcome
+    for outcome in aliases:
+        twin = originals.get(outcome.fingerprint)
+        yield outcome if twin is None else replace(outcome, status="twin", error=twin, records=())
+
+
+def _stored(found: Iterable[Path], contents: Contents) -> dict[str, str]:
+    """The fingerprints of those of the files that are as the store saw them last, by path."""
+    stamps = {_stamp(path) for path in found}
+    return {
+        file.path: file.fingerprint
+        for file in contents.tables["files"].itertuples()
+        if FileStamp(file.path, file.size, file.mtime_ns, file.inode) in stamps
+    }
+
+
+def _is_twin(path: Path, stored: Mapping[str, str], seen: Mapping[str, str]) -> bool:
+    return is_alias(path) and stored.get(str(path)) in seen
 
 
 def _outcomes(news: Iterator[Done | Lost], task_id: str, seed: int) -> Iterator[Outcome]:

@@ -25,7 +25,7 @@ def rows_of(outcome: Outcome) -> Tables:
         "created": outcome.created,
     }
     rows: dict[str, list[dict[str, Any]]] = {
-        "checkpoints": [_checkpoint(outcome)],
+        "checkpoints": [] if outcome.status == "twin" else [_checkpoint(outcome)],
         "estimates": [{**shared, **row} for record in outcome.records for row in _estimates(record)],
         "arrays": [{**shared, **row} for record in outcome.records for row in _arrays(record)],
         "tasks": [{"task_id": outcome.task_id, **_UNSAID, **outcome.task}] if outcome.task else [],
