@@ -1,0 +1,125 @@
+"""Losses of the user's own: one number a sample, what torch has by other names, and functions that hide the weights."""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, hessian
+from torch.nn import functional
+
+from scalecurv.curvature.gauss_newton import GaussNewtonOperator
+from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.risk import loss_and_gradient
+from scalecurv.errors import Misuse
+from scalecurv.measures import Curvature, GaussNewton, Moments
+from scalecurv.measures.evaluation import Evaluation
+from tests.networks import data, network
+
+WEIGHTS = torch.tensor([1.0, 3.0, 0.5], dtype=torch.float64)
+
+
+def half_square(f: Tensor, y: Tensor) -> Tensor:
+    return ((f - y) ** 2).sum(1) / 2
+
+
+def weighted(f: Tensor, y: Tensor) -> Tensor:
+    """Class weights and label smoothing."""
+    return functional.cross_entropy(f, y, weight=WEIGHTS.to(f.dtype), label_smoothing=0.1, reduction="none")
+
+
+def huber(f: Tensor, y: Tensor) -> Tensor:
+    return functional.huber_loss(f, y, reduction="none", delta=0.7).sum(1)
+
+
+def by_token(f: Tensor, y: Tensor) -> Tensor:
+    """Targets of several axes: three choices for each of two tokens, from six outputs."""
+    return functional.cross_entropy(f.view(-1, 3, 2), y, reduction="none").sum(1)
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_what_is_known_by_name_is_the_same_by_function(batch_size: int | None) -> None:
+    model, points = network("relu"), data("mse")
+    mine, named = (Problem(model, points, loss, batch_size=batch_size) for loss in (half_square, "mse"))
+    assert mine.loss.name == "half_square"
+    assert loss_and_gradient(mine)[0] == pytest.approx(loss_and_gradient(named)[0], rel=1e-14)
+    eye = torch.eye(mine.num_params, dtype=torch.float64)
+    for operator in (HessianOperator, GaussNewtonOperator):
+        torch.testing.assert_close(operator(mine) @ eye, operator(named) @ eye, rtol=0, atol=1e-13)
+    exact = Moments().ask(Evaluation(named)).estimates["trace"].value
+    found = Moments().ask(Evaluation(mine)).estimates["trace"]  # nothing is known of it: the generic road
+    assert abs(found.value - exact) <= 2.5 * found.halfwidth
+    share = GaussNewton(rtol=0.05).ask(Evaluation(mine)).estimates["residual_share"]
+    known = GaussNewton(rtol=0.05).ask(Evaluation(named)).estimates["residual_share"].value
+    assert abs(share.value - known) <= 2.5 * share.halfwidth
+    assert str(Curvature().ask(Evaluation(mine)).estimates["chain_1"].status) == "not_applicable"
+
+
+@pytest.mark.parametrize(("loss", "kind"), [(weighted, "cross_entropy"), (huber, "mse")])
+def test_against_autograd(loss: Callable[[Tensor, Tensor], Tensor], kind: str) -> None:
+    model, (x, y) = network("tanh"), data(kind)
+    at = Problem(model, (x, y), loss, batch_size=3)
+
+    def whole(theta: Tensor) -> Tensor:
+        return loss(functional_call(model, at.space.unflatten(theta), (x,)), y).mean()
+
+    value, gradient = loss_and_gradient(at)
+    assert value == pytest.approx(float(whole(at.theta)), rel=1e-13)
+    torch.testing.assert_close(gradient, grad(whole)(at.theta), rtol=0, atol=1e-13)
+    H = HessianOperator(at) @ torch.eye(at.num_params, dtype=torch.float64)
+    torch.testing.assert_close(H, hessian(whole)(at.theta), rtol=0, atol=1e-12)
+
+
+def test_a_mean_over_weighted_samples_is_not_a_weighted_mean() -> None:
+    """torch divides by the weights of the batch, reduction="mean" by the samples: the user sees which."""
+    model, (x, y) = network("tanh"), data("cross_entropy")
+    at = Problem(model, (x, y), weighted)
+    weighed = functional.cross_entropy(model(x), y, weight=WEIGHTS, label_smoothing=0.1)
+    assert loss_and_gradient(at)[0] * len(x) / float(WEIGHTS[y].sum()) == pytest.approx(float(weighed), rel=1e-13)
+
+
+def test_targets_of_several_axes_are_taken_as_they_are() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 6)).double()
+    x, y = data("mse")[0], torch.randint(3, (7, 2), generator=torch.Generator().manual_seed(0))
+    at = Problem(model, (x, y), by_token, batch_size=2)
+    assert at.y.dtype == torch.int64
+    wanted = sum(functional.cross_entropy(model(x).view(-1, 3, 2)[..., t], y[:, t]) for t in range(2))
+    assert loss_and_gradient(at)[0] == pytest.approx(float(wanted), rel=1e-13)
+
+
+def mean(f: Tensor, y: Tensor) -> Tensor:
+    return half_square(f, y).mean()
+
+
+def number(f: Tensor, y: Tensor) -> float:
+    return 1.0
+
+
+def column(f: Tensor, y: Tensor) -> Tensor:
+    return half_square(f, y)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("loss", "what"), [(mean, "shape ()"), (number, "float"), (column, "shape (7, 1)"), (lambda f, y: f - y, "(7, 3)")]
+)
+def test_what_is_not_one_number_a_sample(loss: Callable[[Tensor, Tensor], Tensor], what: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        loss_and_gradient(Problem(network("relu"), data("mse"), loss))
+    assert f"loss {loss.__name__} returned " in str(caught.value)
+    assert f"{what} for 7 sample(s); return one number a sample, shape (B,): reduction=" in str(caught.value)
+
+
+def test_a_function_without_a_name() -> None:
+    at = Problem(network("relu"), data("mse"), partial(functional.gaussian_nll_loss))
+    assert at.loss.name == "partial"
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_said_of_it() -> None:
+    with warnings.catch_warnings():
+        loss_and_gradient(Problem(network("relu"), data("mse"), half_square))
