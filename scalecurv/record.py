@@ -50,8 +50,8 @@ class FileStamp:
 class Outcome:
     """Everything that one attempt at one checkpoint produced, a failure included.
 
-    `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin" (equal
-    in content to the checkpoint that `error` names, which stands for it).
+    `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin"
+    (equal in content to the checkpoint that `error` names, which stands for it).
     `run` names the training run, the directory that its checkpoints share. `dtype` is that of the products,
     `own_dtype` the one that the checkpoint would have had by default.
     """

@@ -25,15 +25,18 @@ def preflight(problem: Problem) -> None:
     Differences at rounding level pass; numbers that are drawn and change nothing pass, and no random state is moved.
     What has passed is remembered with the problem. Ranks look at samples of their own, and go by the largest change.
     Raises Misuse, in different words, where the model draws at random, where an output depends on the other samples or
-    on their order, and where it gives no row a sample.
+    on their order, where it gives no row a sample, and where a loss of the user's own compares samples.
     """
     if "preflight" in problem.kept:
         return
     with _random_state_kept(problem.device):
         size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
-        few = problem.x[torch.arange(size, device=problem.device) * (problem.num_local - 1) // max(size - 1, 1)]
+        rows = torch.arange(size, device=problem.device) * (problem.num_local - 1) // max(size - 1, 1)
+        few = problem.x[rows]
         _refuse_draws(problem, next(problem.own_batches()).x, few)
         _refuse_company(problem, few)
+        if problem.loss.factor is None:  # of losses by name it is known
+            _refuse_comparison(problem, _outputs(problem, few), problem.y[rows])
     problem.kept["preflight"] = True
 
 
@@ -73,6 +76,18 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
                 f"sample depends on its place or on the rest of its batch (batch statistics, shuffling inside); call "
                 f"model.eval(), or make the model treat every sample by itself"
             )
+
+
+def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
+    total = problem.loss.total
+    alone = torch.stack([total(f[i : i + 1], y[i : i + 1]) for i in range(len(f))])
+    gap, size = float((total(f, y) - alone.sum()).abs()), float(alone.abs().sum())
+    change = gap / size if gap > torch.finfo(problem.dtype).eps ** 0.5 * size else 0.0
+    if change := problem.shard.largest(change, problem.device):
+        raise Misuse(
+            f"loss {problem.loss.name} changes by {change:.1e} of itself when {len(f)} samples are evaluated one by "
+            f"one: the loss of a sample depends on the rest of its batch; return what each sample costs by itself"
+        )
 
 
 def _outputs(problem: Problem, x: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Losses of the user's own: one number a sample, what torch has by other names, and functions that hide the weights."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +11,7 @@ from torch.nn import functional
 
 from scalecurv.curvature.gauss_newton import GaussNewtonOperator
 from scalecurv.curvature.hessian import HessianOperator
+from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.errors import Misuse
@@ -77,7 +77,7 @@ def test_a_mean_over_weighted_samples_is_not_a_weighted_mean() -> None:
     """torch divides by the weights of the batch, reduction="mean" by the samples: the user sees which."""
     model, (x, y) = network("tanh"), data("cross_entropy")
     at = Problem(model, (x, y), weighted)
-    weighed = functional.cross_entropy(model(x), y, weight=WEIGHTS, label_smoothing=0.1)
+    weighed = functional.cross_entropy(model(x).detach(), y, weight=WEIGHTS, label_smoothing=0.1)
     assert loss_and_gradient(at)[0] * len(x) / float(WEIGHTS[y].sum()) == pytest.approx(float(weighed), rel=1e-13)
 
 
@@ -88,7 +88,8 @@ def test_targets_of_several_axes_are_taken_as_they_are() -> None:
     x, y = data("mse")[0], torch.randint(3, (7, 2), generator=torch.Generator().manual_seed(0))
     at = Problem(model, (x, y), by_token, batch_size=2)
     assert at.y.dtype == torch.int64
-    wanted = sum(functional.cross_entropy(model(x).view(-1, 3, 2)[..., t], y[:, t]) for t in range(2))
+    f = model(x).detach().view(-1, 3, 2)
+    wanted = sum(functional.cross_entropy(f[..., t], y[:, t]) for t in range(2))
     assert loss_and_gradient(at)[0] == pytest.approx(float(wanted), rel=1e-13)
 
 
@@ -119,7 +120,18 @@ def test_a_function_without_a_name() -> None:
     assert at.loss.name == "partial"
 
 
-@pytest.mark.filterwarnings("error")
-def test_nothing_is_said_of_it() -> None:
-    with warnings.catch_warnings():
-        loss_and_gradient(Problem(network("relu"), data("mse"), half_square))
+def among_themselves(f: Tensor, y: Tensor) -> Tensor:
+    """Each sample against the mean of its batch."""
+    return ((f - f.mean(0)) ** 2).sum(1)
+
+
+def test_a_loss_that_compares_samples_is_no_sum_over_them() -> None:
+    preflight(Problem(network("relu"), data("mse"), half_square))
+    with pytest.raises(Misuse) as caught:
+        preflight(Problem(network("relu"), data("mse"), among_themselves))
+    said = str(caught.value)
+    assert said.startswith("loss among_themselves changes by ")
+    assert said.endswith(
+        " when 7 samples are evaluated one by one: the loss of a sample depends on the rest of its batch; return what "
+        "each sample costs by itself"
+    )

@@ -1,4 +1,4 @@
-"""Weight decay adds w |theta|^2 / 2 to L, w theta to g and w I to H: in products, and in every number from structure."""
+"""Weight decay adds w |theta|^2 / 2 to L, w theta to g and w I to H: in products, and in what structure gives."""
 
 import math
 
