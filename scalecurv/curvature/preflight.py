@@ -81,7 +81,8 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
 def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
     total = problem.loss.total
     alone = torch.stack([total(f[i : i + 1], y[i : i + 1]) for i in range(len(f))])
-    gap, size = float((total(f, y) - alone.sum()).abs()), float(alone.abs().sum())
+    together = total(f, y)
+    gap, size = float((together - alone.sum()).abs()), float(torch.maximum(together.abs(), alone.abs().sum()))
     change = gap / size if gap > torch.finfo(problem.dtype).eps ** 0.5 * size else 0.0
     if change := problem.shard.largest(change, problem.device):
         raise Misuse(
