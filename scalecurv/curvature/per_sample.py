@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from scalecurv.curvature.loss import Loss
@@ -18,6 +19,23 @@ def per_sample_loss(name: str, function: PerSample) -> Loss:
     taken as they are. Nothing is known of the second derivative, so that measures take the generic route.
     """
     return Loss(name, _Total(name, function), lambda y, num_outputs: y)
+
+
+def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:
+    """Call it once, so that what is wrong with a function of the user's own is said before anything is paid for.
+
+    Raises Misuse with its own words.
+    """
+    try:
+        loss.total(f, y)
+    except (Misuse, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+        first = next(iter(str(error).splitlines()), "")
+        raise Misuse(
+            f"loss {loss.name} raised {type(error).__name__}: {first}; it is given outputs of shape {tuple(f.shape)} "
+            f"and targets of shape {tuple(y.shape)}, {y.dtype}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from scalecurv.curvature.footprint import Footprint, count_activations
 from scalecurv.curvature.loss import Loss
 from scalecurv.curvature.losses import loss_of
 from scalecurv.curvature.params import ParameterSpace
-from scalecurv.curvature.per_sample import PerSample
+from scalecurv.curvature.per_sample import PerSample, try_loss
 from scalecurv.curvature.readiness import check_finite, check_model
 from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
@@ -96,6 +96,9 @@ class Problem:
         self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
         self._constants = {name: self._cast(t.detach()) for name, t in (frozen | dict(model.named_buffers())).items()}
         self.x, self.y = self._take(*data)
+        if self.loss.factor is None:
+            with torch.no_grad():
+                try_loss(self.loss, self.outputs(self.theta, self.x[:FEW]), self.y[:FEW])
         self._batch_size = batch_size
         self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
 
