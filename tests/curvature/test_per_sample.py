@@ -106,18 +106,22 @@ def column(f: Tensor, y: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("loss", "what"), [(mean, "shape ()"), (number, "float"), (column, "shape (7, 1)"), (lambda f, y: f - y, "(7, 3)")]
+    ("loss", "what"), [(mean, "shape ()"), (number, "float"), (column, "shape (4, 1)"), (lambda f, y: f - y, "(4, 3)")]
 )
 def test_what_is_not_one_number_a_sample(loss: Callable[[Tensor, Tensor], Tensor], what: str) -> None:
     with pytest.raises(Misuse) as caught:
-        loss_and_gradient(Problem(network("relu"), data("mse"), loss))
+        Problem(network("relu"), data("mse"), loss)
     assert f"loss {loss.__name__} returned " in str(caught.value)
-    assert f"{what} for 7 sample(s); return one number a sample, shape (B,): reduction=" in str(caught.value)
+    assert f"{what} for 4 sample(s); return one number a sample, shape (B,): reduction=" in str(caught.value)
 
 
-def test_a_function_without_a_name() -> None:
-    at = Problem(network("relu"), data("mse"), partial(functional.gaussian_nll_loss))
-    assert at.loss.name == "partial"
+def test_what_the_function_raises_is_quoted_with_what_it_was_given() -> None:
+    with pytest.raises(Misuse) as caught:
+        Problem(network("relu"), data("mse"), partial(functional.gaussian_nll_loss))
+    assert str(caught.value) == (
+        "loss partial raised TypeError: gaussian_nll_loss() missing 1 required positional argument: 'var'; it is given "
+        "outputs of shape (4, 3) and targets of shape (4, 3), torch.float64"
+    )
 
 
 def among_themselves(f: Tensor, y: Tensor) -> Tensor:
