@@ -36,7 +36,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-HOMES = {"ray": ("engine/",), "h5py": ("store/", "checkpoints/data.py"), "torch.func": ("curvature/",)}
+HOMES = {"ray": ("engine/",), "h5py": ("store/", "checkpoints/hdf5_data.py"), "torch.func": ("curvature/",)}
 TORCH_FREE = (
     "errors",
     "estimate",

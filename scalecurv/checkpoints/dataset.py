@@ -1,0 +1,104 @@
+"""Data by name: torch Datasets, or pairs of arrays, that the user's own code makes."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
+
+from scalecurv.checkpoints.data_checks import check_form
+from scalecurv.checkpoints.dataset_item import Pair, pair_of, same_kind
+from scalecurv.checkpoints.named import called
+from scalecurv.checkpoints.stored import Rows
+from scalecurv.errors import Misuse
+
+T = TypeVar("T")
+FETCHED_TWICE = 8  # items; one that is flipped or not by chance is the same again half of the time
+
+
+def made(named: str, split: str | None, choose: Callable[[int], Rows]) -> tuple[np.ndarray, np.ndarray, int]:
+    """x, y and the samples available, from pkg.mod:factory called with the split if there is one; raises Misuse.
+
+    A dataset with a length is asked for the chosen items only; an iterable is taken whole before any is chosen.
+    """
+    source = f"--data {named}"
+    found = called("--data", named, "factory", *([] if split is None else [split]))
+    if isinstance(found, DataLoader):
+        raise Misuse(f"{source} returned a DataLoader, which makes batches; return its dataset")
+    if _is_map(found):
+        available = _asked(source, "its length", lambda: len(found))
+        rows = choose(available)
+        x, y = _fetched(source, found, range(available) if rows is None else rows.tolist())
+        check_form(named, x, y)
+        return x, y, available
+    if isinstance(found, tuple | list):
+        x, y = pair_of(source, "what it returned", found)
+    elif isinstance(found, Iterable) and not isinstance(found, dict | str):
+        x, y = _streamed(source, found)
+    else:
+        raise Misuse(f"{source} returned a {type(found).__name__}; return a torch Dataset, or arrays (x, y)")
+    check_form(named, x, y)
+    rows = choose(len(x))
+    return (x, y, len(x)) if rows is None else (x[rows], y[rows], len(x))
+
+
+def _is_map(found: Any) -> bool:
+    no_dataset = isinstance(found, IterableDataset | tuple | list | dict | str)
+    return hasattr(found, "__getitem__") and hasattr(found, "__len__") and not no_dataset
+
+
+def _fetched(source: str, dataset: Any, numbers: Sequence[int]) -> Pair:
+    """Items by number, each straight into its row: beside the arrays only one item is in memory."""
+    if not numbers:
+        raise Misuse(f"{source} returned a dataset without items; return one that has some")
+    first = _numbered(source, dataset, numbers[0])
+    x, y = (np.empty((len(numbers), *array.shape), array.dtype) for array in first)
+    for row, i in enumerate(numbers):
+        pair = _numbered(source, dataset, i) if row else first
+        same_kind(source, f"item {i}", pair, f"item {numbers[0]}", first)
+        if row < FETCHED_TWICE:
+            _same_again(source, i, pair, _numbered(source, dataset, i))
+        x[row], y[row] = pair
+    return x, y
+
+
+def _numbered(source: str, dataset: Any, i: int) -> Pair:
+    return pair_of(source, f"item {i}", _asked(source, f"item {i}", lambda: dataset[i]))
+
+
+def _streamed(source: str, stream: Iterable[Any]) -> Pair:
+    pairs = list(_pairs(source, run := iter(stream)))
+    if not pairs:
+        raise Misuse(f"{source} returned an iterable without items; return one that has some")
+    again = iter(stream)
+    if again is not run:  # it is, where items can be had only once
+        for i, pair in enumerate(_pairs(source, islice(again, FETCHED_TWICE))):
+            _same_again(source, i, pairs[i], pair)
+    for i, pair in enumerate(pairs):
+        same_kind(source, f"item {i}", pair, "item 0", pairs[0])
+    return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
+
+
+def _pairs(source: str, run: Iterator[Any]) -> Iterator[Pair]:
+    end, i = object(), 0
+    while (item := _asked(source, f"item {i}", lambda: next(run, end))) is not end:
+        yield pair_of(source, f"item {i}", item)
+        i += 1
+
+
+def _same_again(source: str, i: int, once: Pair, again: Pair) -> None:
+    if any(a.tobytes() != b.tobytes() for a, b in zip(once, again, strict=True)):
+        raise Misuse(
+            f"{source}: item {i} is another when it is fetched again: augmentation, of which no loss is a function; "
+            f"return the dataset without its random transforms"
+        )
+
+
+def _asked(source: str, what: str, ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except MemoryError:  # says nothing of the code: an attempt, to be made again
+        raise
+    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+        raise Misuse(f"{source}: {what} raised {type(error).__name__}: {error}") from error

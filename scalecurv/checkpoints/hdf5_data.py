@@ -1,0 +1,59 @@
+"""Datasets of an HDF5 file, and of its groups; of large files, contiguous ones are mapped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from scalecurv.checkpoints.stored import Arrays, Rows, Stored, is_large
+
+BLOCK = 1 << 24  # bytes read at a time where only some rows are wanted
+
+
+@contextmanager
+def hdf5_arrays(path: Path) -> Iterator[Arrays]:
+    """The datasets by name, those of a group as GROUP/x, while the file is open."""
+    with h5py.File(path, "r", locking=False) as file:
+        yield {name: partial(_stored, path, dataset) for name, dataset in _datasets(file)}
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    for name in file:
+        item = file.get(name)  # None where a link leads nowhere
+        inside = (
+            {f"{name}/{inner}": item.get(inner) for inner in item} if isinstance(item, h5py.Group) else {name: item}
+        )
+        yield from ((full, held) for full, held in inside.items() if isinstance(held, h5py.Dataset))
+
+
+def _stored(path: Path, dataset: h5py.Dataset) -> Stored:
+    if dataset.shape is None:
+        raise ValueError(f"{dataset.name} is empty")
+    offset = _offset(dataset) if is_large(path) else None
+    if offset is not None:
+        return Stored.mapped(path, offset, dataset.shape, dataset.dtype)
+    return Stored(dataset.shape, dataset.dtype, partial(_take, dataset))
+
+
+def _offset(dataset: h5py.Dataset) -> int | None:
+    """Where its bytes lie in this file, one after the other and as NumPy has them; else None."""
+    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS and not dataset.external
+    plain = dataset.dtype.kind in "fiu" and dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
+    return dataset.id.get_offset() if contiguous and plain and dataset.size else None
+
+
+def _take(dataset: h5py.Dataset, rows: Rows) -> np.ndarray:
+    """Block by block of whole chunks, for h5py picks single rows slowly; blocks without a wanted row stay unread."""
+    if rows is None:
+        return dataset[...]
+    taken = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    chunk = dataset.chunks[0] if dataset.chunks else 1
+    step = chunk * max(1, BLOCK // max(1, chunk * taken[:1].nbytes))
+    for start in range(0, len(dataset), step):
+        here = slice(*np.searchsorted(rows, (start, start + step)))
+        if len(wanted := rows[here]):
+            taken[here] = dataset[wanted[0] : wanted[-1] + 1][wanted - wanted[0]]
+    return taken

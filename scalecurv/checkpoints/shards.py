@@ -1,0 +1,67 @@
+"""A directory of data: which of its files are meant, by split and in the order of their numbers."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from scalecurv.checkpoints.data_file import READERS
+from scalecurv.checkpoints.splits import no_such_split, only_splits
+from scalecurv.errors import Misuse
+
+# what comes after the name of a split: -00000-of-00002, _7, .3, and the digest that some hubs append
+_NUMBERS = re.compile(r"((?:[-_.]of[-_.]\d+|[-_.]?\d+)+)(?:-[0-9a-f]{16})?$")
+_OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)$")
+
+
+def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
+    """The files to be put one after the other, and the split to look for in each of them; raises Misuse.
+
+    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files and those of
+    suffixes that hold no data are left alone.
+    """
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    files = [entry for entry in entries if entry.is_file() and entry.suffix in READERS]
+    folders = {entry.name: entry for entry in entries if entry.is_dir()}
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        groups.setdefault(_NUMBERS.sub("", file.stem), []).append(file)
+    if not files and not folders:
+        raise Misuse(f"--data {folder} holds no data; give files {', '.join(READERS)} with arrays x and y")
+    if split is None:
+        if folders or len(groups) > 1:
+            raise only_splits(folder, {*groups, *folders})
+        return _in_order(folder, files), None
+    named = [file for file in files if file.stem == split] or groups.get(split, [])
+    if named and split in folders:
+        raise Misuse(f"--data {folder} holds split {split} twice, {named[0].name} and {split}/; keep one")
+    if named:
+        return _in_order(folder, named), None
+    if split in folders:
+        return shards_of(folders[split], None)
+    if len(groups) == 1 and not folders:
+        return _in_order(folder, files), split  # each of the shards has the splits, or none has
+    raise no_such_split(folder, split, {*groups, *folders})
+
+
+def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """By the numbers in their names, shard_2 before shard_10; raises Misuse for what does not make one array."""
+    ordered = sorted(files, key=lambda file: _natural(file.name))
+    first = ordered[0]
+    for file in ordered[1:]:
+        if file.suffix != first.suffix:
+            raise Misuse(f"--data {folder}: {file.name} is of another kind than {first.name}; keep files of one suffix")
+    unnumbered = [file.name for file in ordered if not _NUMBERS.search(file.stem)]
+    if len(ordered) > 1 and unnumbered:
+        other = next(file.name for file in ordered if file.name != unnumbered[0])
+        raise Misuse(f"--data {folder}: {unnumbered[0]} stands beside {other}, which has a number; keep one of the two")
+    counts = [_OF.search(match[1]) for file in ordered if (match := _NUMBERS.search(file.stem))]
+    for count in filter(None, counts):
+        if len(ordered) != int(count[2]):
+            raise Misuse(
+                f"--data {folder} has {len(ordered)} of the {int(count[2])} files of {first.name}; add the others"
+            )
+    return ordered
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
