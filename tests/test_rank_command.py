@@ -138,7 +138,7 @@ def test_options_stand_for_a_problem_file(lone: Path) -> None:
 
 
 MISUSE = [
-    ("{run}", (), "{run} is a directory; give one checkpoint file, or use scalecurv analyze"),
+    ("{run}", (), "{run} is a directory of checkpoints; give one of them, or use scalecurv analyze"),
     ("{run}/nope.pt", (), "{run}/nope.pt does not exist; give a directory of checkpoints, or checkpoint files"),
     ("{run}/step_0.pt", ("--seed", -1), "--seed is -1; it must be from 0 to 2^63 - 1"),
     ("{run}/step_0.pt", ("--seed", 2**63), f"--seed is {2**63}; it must be from 0 to 2^63 - 1"),

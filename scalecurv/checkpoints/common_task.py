@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scalecurv.checkpoints.discover import discover
+from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.checkpoints.problem_file import FILE_NAME, read_spec
 from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
@@ -31,7 +32,8 @@ def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -
 
 def _describing(file: Path, paths: Sequence[Path]) -> Path:
     """The nearest directory above `file` with a problem.json, no higher than what was given; else what was given."""
-    roots = [path.resolve() if path.is_dir() else path.resolve().parent for path in paths]
+    given = [path.resolve() for path in paths]
+    roots = [path if path.is_dir() and not is_directory_checkpoint(path) else path.parent for path in given]
     root = next(root for root in roots if root in file.parents)
     above = [folder for folder in file.parents if folder == root or root in folder.parents]
     return next((folder for folder in above if (folder / FILE_NAME).is_file()), root)
