@@ -1,8 +1,10 @@
-"""Train an MLP on scikit-learn's digits with SGD; save checkpoints, data and problem.json.
+"""Train a small network on scikit-learn's digits with SGD; save checkpoints, data and problem.json.
 
 python jobs/train.py runs/digits --widths 64,32,32,10 --steps 2000
+python jobs/train.py runs/cnn --model cnn
 """
 
+import importlib
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+NETWORKS = ("cnn", "transformer")  # of models.py, beside this script
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -30,10 +33,18 @@ def saving_steps(steps: int, count: int) -> list[int]:
     return sorted({0, *(int(step) for step in spaced)})
 
 
+def mlp(sizes: list[int], activation: str) -> nn.Module:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--widths", default="64,32,32,10", show_default=True, help="Of all layers, input to output.")
-@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True)
+@click.option("--model", type=click.Choice(["mlp", *NETWORKS]), default="mlp", show_default=True)
+@click.option("--widths", default="64,32,32,10", show_default=True, help="Of an MLP's layers, input to output.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True, help="MLP's.")
 @click.option("--loss", type=click.Choice(["cross_entropy", "mse"]), default="cross_entropy", show_default=True)
 @click.option("--lr", default=0.1, show_default=True)
 @click.option("--batch", default=64, show_default=True, help="Samples a step.")
@@ -44,6 +55,7 @@ def saving_steps(steps: int, count: int) -> list[int]:
 @click.option("--seed", default=0, show_default=True)
 def main(
     folder: Path,
+    model: str,
     widths: str,
     activation: str,
     loss: str,
@@ -57,36 +69,35 @@ def main(
 ) -> None:
     """Train into FOLDER: step_<n>.pt, data.npz and problem.json, ready for `scalecurv analyze FOLDER STORE`."""
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = [int(width) for width in widths.split(",")]
     images, labels = digits()
     x, y = torch.from_numpy(images[:samples]), torch.from_numpy(labels[:samples])
     np.savez(folder / "data.npz", x=images[:analysis_samples], y=labels[:analysis_samples])
-    problem = {"data": "data.npz", "loss": loss, "reduction": "mean", "activation": activation}
+    kind = {"activation": activation} if model == "mlp" else {"model": f"models:{model}"}
+    problem = {"data": "data.npz", "loss": loss, "reduction": "mean", **kind}
     (folder / "problem.json").write_text(json.dumps(problem, indent=2) + "\n")
 
     torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
-    model = nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    targets = functional.one_hot(y, sizes[-1]).float()
+    sizes = [int(width) for width in widths.split(",")]
+    network = mlp(sizes, activation) if model == "mlp" else getattr(importlib.import_module("models"), model)()
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr)
     shuffle = torch.Generator().manual_seed(seed)
     save_at = set(saving_steps(steps, checkpoints))
     for step in range(steps + 1):
         if step in save_at:
-            torch.save({"model": model.state_dict(), "step": step}, folder / f"step_{step}.pt")
+            torch.save({"model": network.state_dict(), "step": step}, folder / f"step_{step}.pt")
         rows = torch.randint(len(x), (batch,), generator=shuffle)
-        outputs = model(x[rows])
+        outputs = network(x[rows])
         if loss == "mse":
-            value = functional.mse_loss(outputs, targets[rows], reduction="sum") / (2 * len(rows))
+            targets = functional.one_hot(y[rows], outputs.shape[1]).float()
+            value = functional.mse_loss(outputs, targets, reduction="sum") / (2 * len(rows))
         else:
             value = functional.cross_entropy(outputs, y[rows])
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+    network.eval()
     with torch.no_grad():
-        accuracy = float((model(x).argmax(1) == y).float().mean())
+        accuracy = float((network(x).argmax(1) == y).float().mean())
     click.echo(f"{len(save_at)} checkpoints in {folder}, training accuracy {100 * accuracy:.1f} %")
 
 
