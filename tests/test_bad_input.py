@@ -172,7 +172,7 @@ def test_a_relative_path_inside_a_job_is_misuse(run: Path, monkeypatch: pytest.M
 FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
     "garbage": (
         lambda path: path.write_bytes(b"garbage" * 99),
-        "{path} is no file that torch.save wrote, or it is damaged",
+        "{path} is no file that torch.save wrote, or it is damaged; save model.state_dict() with torch.save",
     ),
     "truncated": (
         write_truncated,

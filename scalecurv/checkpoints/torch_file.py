@@ -68,7 +68,7 @@ def _reason(path: Path, file: Path | IO[bytes], error: BaseException) -> str:
     if culprits:
         return f"{path} holds pickled code ({named}), which is never run; save model.state_dict() instead"
     if isinstance(error, pickle.UnpicklingError):  # with torch's advice to run it, not worth repeating
-        return f"{path} is no file that torch.save wrote, or it is damaged"
+        return f"{path} is no file that torch.save wrote, or it is damaged; save model.state_dict() with torch.save"
     return f"{path} is no readable checkpoint: {line_of(error)}; it may be cut short"
 
 

@@ -25,6 +25,7 @@ SAVERS: dict[str, Callable[[Any, Path], None]] = {
     "legacy.pt": partial(torch.save, _use_new_zipfile_serialization=False),
     "x.safetensors": lambda content, path: save_file(content["model"], path, metadata={"step": "5"}),
 }
+NOT_SAVED = " is no file that torch.save wrote, or it is damaged; save model.state_dict() with torch.save"
 PICKLERS = {name: saver for name, saver in SAVERS.items() if name.endswith(".pt")}
 
 
@@ -86,10 +87,22 @@ def test_a_damaged_file_is_refused_or_known_for_another(tmp_path: Path, name: st
     ("content", "message"),
     [
         (b"", " is no readable checkpoint: EOFError; it may be cut short"),
-        (b"version https://git-lfs.github.com/spec/v1\n", " is no file that torch.save wrote, or it is damaged"),
-        (b"<html>404</html>", " is no file that torch.save wrote, or it is damaged"),
-        (pickle.dumps({"w": 1}, 4), " is no file that torch.save wrote, or it is damaged"),
-        (bytes(range(256)) * 8, " is no file that torch.save wrote, or it is damaged"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            NOT_SAVED,
+        ),
+        (
+            b"<html>404</html>",
+            NOT_SAVED,
+        ),
+        (
+            pickle.dumps({"w": 1}, 4),
+            NOT_SAVED,
+        ),
+        (
+            bytes(range(256)) * 8,
+            NOT_SAVED,
+        ),
     ],
 )
 def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
@@ -126,7 +139,7 @@ def test_a_bare_pickle_is_never_run(tmp_path: Path, protocol: int) -> None:
     marker.rmdir()
     assert refusal(path) in (
         " holds pickled code (posix.mkdir), which is never run; save model.state_dict() instead",
-        " is no file that torch.save wrote, or it is damaged",
+        NOT_SAVED,
     )
     assert not marker.exists()
 
