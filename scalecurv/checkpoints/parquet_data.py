@@ -85,18 +85,20 @@ class _Table:
         return sorted(names)
 
     def stored(self, columns: dict[str, str]) -> Stored:
-        kinds = {name: re.fullmatch(r"(\w+)(\[\d*\])?", kind) for name, kind in columns.items()}
-        for name, kind in kinds.items():
-            if kind is None or kind[1] not in _DTYPES or (kind[2] and len(columns) > 1):
-                wanted = "numbers" if len(columns) > 1 else "numbers or a list of them"
-                raise Misuse(f"--data {self.path}: {name} is of type {columns[name]}; give {wanted}")
-        dtype = np.result_type(*(_DTYPES[kind[1]] for kind in kinds.values() if kind))
-        (rows,) = self.ask("count(*)").fetchone()
+        """One column, of numbers or of lists of them, or the numbered ones; of several types the one that holds all."""
         names = list(columns)
-        if names[0] not in ("x", "y"):
+        numbered = names[0] not in ("x", "y")
+        kinds = [re.fullmatch(r"(\w+)(\[\d*\])?", kind) for kind in columns.values()]
+        for name, kind in zip(names, kinds, strict=True):
+            if kind is None or kind[1] not in _DTYPES or (kind[2] and numbered):
+                wanted = "numbers" if numbered else "numbers or a list of them"
+                raise Misuse(f"--data {self.path}: {name} is of type {columns[name]}; give {wanted}")
+        dtype = np.result_type(*(_DTYPES[kind[1]] for kind in kinds if kind))
+        (rows,) = self.ask("count(*)").fetchone()
+        if numbered:
             return Stored((rows, len(names)), dtype, partial(_chosen, self._numbered, names, rows, dtype))
         if not columns[names[0]].endswith("]"):
-            return Stored((rows,), dtype, partial(_chosen, self._flat, names[0]))
+            return Stored((rows,), dtype, partial(_chosen, self._flat, names[0], names[0]))
         shape = (rows, self._width(names[0], rows))
         return Stored(shape, dtype, partial(_chosen, self._lists, names[0], shape))
 
@@ -108,8 +110,8 @@ class _Table:
             raise Misuse(f"--data {self.path}: {name} holds lists of {least} to {most} numbers; give them one length")
         return most or 0
 
-    def _flat(self, expression: str, name: str = "") -> np.ndarray:
-        return self._values(self.ask(f"{expression} as v").fetchnumpy()["v"], name or expression)
+    def _flat(self, expression: str, name: str) -> np.ndarray:
+        return self._values(self.ask(f"{expression} as v").fetchnumpy()["v"], name)
 
     def _lists(self, name: str, shape: tuple[int, int]) -> np.ndarray:
         return self._flat(f"unnest({name})", name).reshape(shape)

@@ -16,12 +16,12 @@ _OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)$")
 def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
     """The files to be put one after the other, and the split to look for in each of them; raises Misuse.
 
-    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files and those of
-    suffixes that hold no data are left alone.
+    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files, and files and
+    folders of what is no data by its suffix, are left alone.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     files = [entry for entry in entries if entry.is_file() and entry.suffix in READERS]
-    folders = {entry.name: entry for entry in entries if entry.is_dir()}
+    folders = {entry.name: entry for entry in entries if entry.is_dir() and _holds_data(entry)}
     groups: dict[str, list[Path]] = {}
     for file in files:
         groups.setdefault(_NUMBERS.sub("", file.stem), []).append(file)
@@ -41,6 +41,10 @@ def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
     if len(groups) == 1 and not folders:
         return _in_order(folder, files), split  # each of the shards has the splits, or none has
     raise no_such_split(folder, split, {*groups, *folders})
+
+
+def _holds_data(folder: Path) -> bool:
+    return any(file.suffix in READERS for file in folder.iterdir())
 
 
 def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:

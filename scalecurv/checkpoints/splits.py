@@ -28,14 +28,17 @@ def names_of(path: Path, names: Iterable[str], split: str | None) -> tuple[str, 
 
 def only_splits(path: Path, splits: Iterable[str]) -> Misuse:
     """For a source of which a part must be chosen."""
-    return Misuse(f"--data {path} holds the splits {', '.join(sorted(splits))}; choose one with --split NAME")
+    return Misuse(f"--data {path} holds the splits {_listed(splits)}; choose one with --split NAME")
 
 
 def no_such_split(path: Path, split: str, splits: Iterable[str]) -> Misuse:
     """For a part that the source does not have."""
-    there = ", ".join(sorted(splits))
-    advice = f"it holds {there}" if there else "it holds none at all, so leave --split out"
+    advice = f"it holds {there}" if (there := _listed(splits)) else "it holds none at all, so leave --split out"
     return Misuse(f"--data {path} has no split {split!r}; {advice}")
+
+
+def _listed(splits: Iterable[str]) -> str:
+    return ", ".join(sorted(filter(None, splits)))  # files that are numbers alone have no name
 
 
 def _splits(path: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -1,0 +1,90 @@
+"""Content is what counts: the same arrays, and the same samples of them, from every form that they were saved in."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from scalecurv.checkpoints import hdf5_data, stored
+from scalecurv.checkpoints.data import Data, load_data
+from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.errors import Misuse
+from tests.checkpoints.data_writers import FORMS, save_h5
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((40, 5)).astype(np.float32)
+Y = RNG.integers(0, 3, 40)
+ROWS = [5, 7, 8, 15, 28, 36, 37]  # what seed 10 draws, seven of forty
+
+
+def fingerprint(data: Data) -> str:
+    assert data.x.flags.c_contiguous
+    assert data.x.dtype.isnative
+    return fingerprint_of_arrays(x=data.x, y=data.y)
+
+
+@pytest.mark.parametrize("large", [1 << 28, 0], ids=["read", "mapped"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("y", [Y, Y.astype(np.float64), Y.astype(np.int32)], ids=lambda y: str(y.dtype))
+def test_equal_content_has_equal_fingerprints(
+    tmp_path: Path, form: str, large: int, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "LARGE", large)
+    FORMS[form](tmp_path / form, x=X, y=y)
+    for wanted, rows in ((None, slice(None)), (40, slice(None)), (7, ROWS)):
+        data = load_data(tmp_path / form, None, wanted, seed=10)
+        assert data.available == 40
+        assert fingerprint(data) == fingerprint_of_arrays(x=X[rows], y=y[rows])
+
+
+@pytest.mark.parametrize("form", ["data.npz", "data.pt", "data.safetensors", "data.h5"])
+def test_only_large_files_are_maps(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map shows what is written into the file later; an array that was read does not."""
+    path = tmp_path / form
+    FORMS[form](path, x=X, y=Y)
+    whole = path.read_bytes()
+    at = whole.index(X.tobytes())
+    for large, shown in ((len(whole), X[0, 0]), (len(whole) - 1, 0.0)):
+        path.write_bytes(whole)
+        monkeypatch.setattr(stored, "LARGE", large)
+        data = load_data(path)
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4))
+        assert data.x[0, 0] == shown
+        np.testing.assert_array_equal(data.x[1:], X[1:])
+
+
+@pytest.mark.parametrize("kind", ["user block", "big-endian", "truth values", "fortran"])
+def test_maps_of_what_lies_elsewhere_or_otherwise(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LARGE", 0)
+    path, y = tmp_path / "data.h5", Y > 1 if kind == "truth values" else Y
+    if kind == "fortran":
+        np.savez(path := tmp_path / "data.npz", x=np.asfortranarray(X), y=Y)
+    else:
+        with h5py.File(path, "w", userblock_size=1024 if kind == "user block" else 0) as file:
+            file.create_dataset("x", data=X, dtype=">f4" if kind == "big-endian" else "f4")
+            file.create_dataset("y", data=y, dtype=y.dtype)
+    assert fingerprint(load_data(path)) == fingerprint_of_arrays(x=X, y=y)
+
+
+def test_blocks_of_hdf5_without_a_wanted_row_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged chunk is found out by its checksum, where it is read."""
+    monkeypatch.setattr(hdf5_data, "BLOCK", 1)  # one chunk
+    x = np.arange(80.0).reshape(40, 2)
+    save_h5(tmp_path / "data.h5", chunks=True, x=x, y=Y)  # chunks of 13 rows, the last one begins at 39
+    damaged = bytearray((tmp_path / "data.h5").read_bytes())
+    damaged[damaged.index(x[39].tobytes())] ^= 1
+    (tmp_path / "data.h5").write_bytes(damaged)
+    data = load_data(tmp_path / "data.h5", None, 7, seed=10)
+    np.testing.assert_array_equal(data.x, x[ROWS])
+    with pytest.raises(Misuse, match=r"data\.h5 cannot be read: Can't synchronously read data"):
+        load_data(tmp_path / "data.h5")
+
+
+def test_a_torch_file_in_the_old_format_is_read_and_one_that_shares_storage_too(tmp_path: Path) -> None:
+    everything = torch.from_numpy(np.column_stack([X, Y.astype(np.float32)]))
+    torch.save({"x": everything[:, :5], "y": everything[:, 5]}, tmp_path / "views.pt")
+    assert fingerprint(load_data(tmp_path / "views.pt")) == fingerprint_of_arrays(x=X, y=Y.astype(np.float32))
