@@ -50,6 +50,8 @@ def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
             if not hasattr(entries.get(name, metadata), "chunks")
             for _, info in stored.get(name, [])[:1]
         }
+    except CheckpointError:
+        raise
     except UNREADABLE as error:
         raise CheckpointError(f"{folder} is no readable distributed checkpoint: {line_of(error)}") from error
     return Content(weights, facts, ordered=False)

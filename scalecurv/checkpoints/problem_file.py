@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scalecurv.checkpoints.allowed import allowed_globals
 from scalecurv.checkpoints.model import ACTIVATIONS
 from scalecurv.checkpoints.named import is_named
 from scalecurv.curvature.losses import LOSSES
@@ -64,6 +65,7 @@ def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
         _check("loss", spec.loss, tuple(LOSSES))
     _check("reduction", spec.reduction, REDUCTIONS)
     _check_numbers(spec)
+    allowed_globals(spec.allow)
     if spec.model != "mlp":
         if said.get("activation") is not None:
             raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")

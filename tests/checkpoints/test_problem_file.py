@@ -98,7 +98,8 @@ def test_globals_are_not_for_a_file_to_allow(tmp_path: Path) -> None:
     write(tmp_path, {**WRITTEN, "allow": "os.system"})
     assert "unknown key 'allow'" in complaint(tmp_path, NOTHING)
     write(tmp_path, WRITTEN)
-    assert read_spec(tmp_path, {**NOTHING, "allow": ("a.B",)}).allow == ("a.B",)
+    assert read_spec(tmp_path, {**NOTHING, "allow": ("argparse.Namespace",)}).allow == ("argparse.Namespace",)
+    assert complaint(tmp_path, {**NOTHING, "allow": ("os.system",)}).startswith("--allow-global os.system could run")
 
 
 CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"

@@ -1,0 +1,142 @@
+"""Checkpoints of torch.distributed: put together from chunks, read without running their metadata."""
+
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.metadata import Metadata
+
+from scalecurv.checkpoints import distributed
+from scalecurv.checkpoints.load import load
+from scalecurv.errors import CheckpointError
+from tests.checkpoints.formats import READABLE
+from tests.checkpoints.test_format_table import STATE, STEP
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return READABLE["distributed"](tmp_path, STATE, STEP)
+
+
+def altered(folder: Path, change: Callable[[Metadata], Any]) -> str:
+    """What is said once the metadata is changed."""
+    metadata = dcp.FileSystemReader(folder).read_metadata()
+    change(metadata)
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+def first(metadata: Metadata) -> Any:
+    return next(place for place in metadata.storage_data if place.fqn == "model.0.weight")
+
+
+def test_optimizer_states_are_never_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    read = distributed._bytes_of
+    monkeypatch.setattr(distributed, "_bytes_of", lambda place, info: taken.append(info.offset) or read(place, info))
+    load(folder)
+    assert len(taken) == len(STATE) + 1  # and the step
+
+
+def test_chunks_are_put_where_they_belong(folder: Path) -> None:
+    """A matrix in four chunks, as four ranks would have left it."""
+    metadata = dcp.FileSystemReader(folder).read_metadata()
+    place, weight = first(metadata), STATE["0.weight"]
+    info = metadata.storage_data.pop(place)
+    for i, (rows, columns) in enumerate([(0, 0), (0, 4), (3, 0), (3, 4)]):
+        part = weight[rows : rows + 3 if rows == 0 else 5, columns : columns + 4 if columns == 0 else 6].clone()
+        name = f"__{i + 1}_0.distcp"
+        torch.save(part, folder / name)
+        there = type(place)(place.fqn, torch.Size([rows, columns]), i)
+        length = (folder / name).stat().st_size
+        metadata.storage_data[there] = type(info)(relative_path=name, offset=0, length=length)
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    assert torch.equal(load(folder).tensors["0.weight"], weight)
+    (folder / "__2_0.distcp").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    said = f"{folder} is no readable distributed checkpoint: FileNotFoundError: "
+    assert str(caught.value).startswith(said)
+
+
+def test_a_chunk_that_is_missing(folder: Path) -> None:
+    def drop(metadata: Metadata) -> None:
+        place = first(metadata)
+        metadata.state_dict_metadata[place.fqn].size = torch.Size([6, 6])
+
+    said = "ValueError: model.0.weight has 30 of 36 numbers"
+    assert altered(folder, drop) == f"{folder} is no readable distributed checkpoint: {said}"
+
+
+def test_overlapping_chunks_leave_a_hole_that_shows(folder: Path) -> None:
+    def twice(metadata: Metadata) -> None:
+        place = first(metadata)
+        again = type(place)(place.fqn, torch.Size([4, 0]), 1)
+        metadata.storage_data[again] = metadata.storage_data[place]
+        metadata.state_dict_metadata[place.fqn].size = torch.Size([10, 6])
+
+    assert altered(folder, twice).endswith("0.weight holds 6 NaN or infinite value(s); the run diverged before it")
+
+
+@pytest.mark.parametrize("path", ["../elsewhere.distcp", "/etc/passwd"])
+def test_parts_must_lie_inside(folder: Path, path: str) -> None:
+    def lead_away(metadata: Metadata) -> None:
+        metadata.storage_data[first(metadata)].relative_path = path
+
+    said = f"ValueError: it names {path!r}, outside its directory"
+    assert altered(folder, lead_away) == f"{folder} is no readable distributed checkpoint: {said}"
+
+
+def test_parts_that_are_packed(folder: Path) -> None:
+    def pack(metadata: Metadata) -> None:
+        metadata.storage_data[first(metadata)].transform_descriptors = ["zstd"]
+
+    said = "ValueError: its parts are stored as zstd; save them as they are"
+    assert altered(folder, pack) == f"{folder} is no readable distributed checkpoint: {said}"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", " is no readable metadata: EOFError: Ran out of input; it may be cut short"),
+        (pickle.dumps({"a": 1}), " holds a dict, no metadata of a distributed checkpoint"),
+        (
+            b"cbuiltins\neval\n(S'1'\ntR.",
+            " names builtins.eval, which is no part of a checkpoint and is never run; the file is damaged, or made to "
+            "harm",
+        ),
+        (pickle.dumps(Path("/tmp")) + b"", " holds a PurePosixPath, no metadata of a distributed checkpoint"),
+    ],
+)
+def test_metadata_that_is_none(folder: Path, content: bytes, said: str) -> None:
+    (folder / ".metadata").write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    assert str(caught.value) == f"{folder / '.metadata'}{said}"
+
+
+def test_only_what_metadata_is_made_of_is_known() -> None:
+    """Nothing that runs: classes of data, dtypes, one function from a name to a layout."""
+    functions = {name for name, known in distributed._known().items() if not isinstance(known, type | torch.dtype)}
+    assert functions == {"torch.serialization._get_layout"}
+    assert distributed._known()["collections.OrderedDict"] is dict
+
+
+def test_other_dtypes_and_a_state_of_one_number(tmp_path: Path) -> None:
+    model = nn.BatchNorm1d(3).bfloat16()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save({"state_dict": model.state_dict(), "epoch": 2.5}, checkpoint_id=tmp_path / "a")
+    checkpoint = load(tmp_path / "a")
+    assert {name: (t.dtype, t.shape) for name, t in checkpoint.tensors.items()} == {
+        name: (t.dtype, t.shape) for name, t in model.state_dict().items()
+    }
+    assert (checkpoint.step, checkpoint.epoch) == (None, 2.5)
