@@ -41,6 +41,19 @@ NAMES: dict[str, tuple[int | None, float | None]] = {
     "Epoch-10": (None, 10),
     "ep7": (None, 7),
     "epoch1.5": (None, 1.5),
+    "megatron_gpt--val_loss=2.10-step=100-consumed_samples=6400.0": (100, None),
+    "checkpoint-epoch=01-step=200": (200, 1),
+    "epoch_3_iter_450": (450, 3),
+    "snapshot_iter_5000": (5000, None),
+    "state_step1000": (1000, None),
+    "net_g_50000": (50_000, None),
+    "step_100_best": (100, None),
+    "unsharded-step500": (500, None),
+    "step100-tokens2B": (100, None),
+    "model.ckpt-1500": (1500, None),
+    "model_0009999": (9999, None),
+    "best_epoch_7": (None, 7),
+    "epoch-02-0.93": (None, 2),
 }
 SILENT = [
     "best",
@@ -65,6 +78,9 @@ SILENT = [
     "step_0.1",
     "ckpt_12345678901234567890",
     "12345678901234567890",
+    "pytorch_model_fsdp_0",
+    "latest-rank0",
+    "weights.05-0.21",
 ]
 
 
