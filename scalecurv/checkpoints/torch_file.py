@@ -4,6 +4,7 @@ import pickle
 import re
 import struct
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +26,7 @@ UNREADABLE = (
 
 def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
     """The weights of a state_dict, bare or wrapped; raises CheckpointError, and Misuse for what may not be allowed."""
-    mapped = path.stat().st_size >= LARGE
+    mapped = path.stat().st_size >= LARGE and zipfile.is_zipfile(path)  # torch maps no older files
     content = loaded(path, path, allow, mapped)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")

@@ -194,3 +194,17 @@ def test_a_stamp_fits_the_columns_of_a_store(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_dtype_is_that_of_the_first_float() -> None:
     tensors = {"steps": torch.tensor(1), "w": torch.ones(2, dtype=torch.float64), "b": torch.ones(2)}
     assert Checkpoint(Path("x"), FileStamp("x", 0, 0, 0), tensors, True, None, None, "").dtype == torch.float64
+
+
+def test_what_a_trainer_says_beside_the_weights_wins_over_the_name_and_not_over_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-500"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text('{"global_step": 600, "epoch": 1.25, "log_history": []}')
+    torch.save(STATE, folder / "pytorch_model.bin")
+    torch.save({"model": STATE, "step": 700}, folder / "own.pt")
+    assert (load(folder / "pytorch_model.bin").step, load(folder / "pytorch_model.bin").epoch) == (600, 1.25)
+    assert load(folder / "own.pt").epoch == 1.25
+    (folder / "trainer_state.json").write_text("{")
+    assert load(folder / "pytorch_model.bin").step == 500
+    (folder / "trainer_state.json").write_text("[600]")
+    assert load(folder / "pytorch_model.bin").step == 500

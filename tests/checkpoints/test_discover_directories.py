@@ -1,0 +1,61 @@
+"""Directories that are checkpoints: found as one, never looked into, in the company of files."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scalecurv.checkpoints.discover import discover
+from scalecurv.checkpoints.load import is_directory_checkpoint
+from scalecurv.checkpoints.step import run_of
+from scalecurv.errors import NothingFound
+from tests.checkpoints.formats import READABLE
+from tests.checkpoints.test_format_table import STATE, STEP
+
+DIRECTORIES = ("sharded safetensors", "sharded .bin", "distributed", "distributed, bare")
+
+
+@pytest.mark.parametrize("name", DIRECTORIES)
+def test_one_directory_is_one_checkpoint(tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    path = READABLE[name](run, STATE, STEP)
+    (path / "extra").mkdir()
+    for inside in (path / "extra" / "step_1.pt", path / "step_2.pt"):
+        inside.touch()
+    (run / "step_3.pt").touch()
+    assert is_directory_checkpoint(path)
+    assert not is_directory_checkpoint(run)
+    assert sorted(discover([tmp_path])) == sorted([path.resolve(), run.resolve() / "step_3.pt"])
+    assert discover([path]) == [path.resolve()]
+    assert run_of(path) == str(run)
+
+
+def test_of_weights_in_two_files_the_safe_one(tmp_path: Path) -> None:
+    path = READABLE["Hugging Face"](tmp_path, STATE, STEP)
+    assert (path.parent / "pytorch_model.bin").is_file()
+    assert discover([tmp_path]) == [path.resolve()]
+    path.unlink()
+    assert discover([tmp_path]) == [path.parent.resolve() / "pytorch_model.bin"]
+
+
+def test_what_trainers_leave_beside_the_weights_is_no_checkpoint(tmp_path: Path) -> None:
+    for name in (
+        "checkpoint-5/optimizer.pt", "checkpoint-5/scheduler.pt", "checkpoint-5/rng_state.pth",
+        "checkpoint-5/training_args.bin", "checkpoint-5/rng_state_0.pth", "checkpoint-5/scaler.pt",
+        "global_step5/zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        "global_step5/zero_pp_rank_0_mp_rank_00_model_states.pt",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(NothingFound):
+        discover([tmp_path])
+    (tmp_path / "global_step5/mp_rank_00_model_states.pt").touch()
+    assert [path.name for path in discover([tmp_path])] == ["mp_rank_00_model_states.pt"]
+
+
+def test_they_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    path = READABLE["distributed"](tmp_path, STATE, STEP)
+    for step in (100, 20):
+        shutil.copytree(path, tmp_path / f"step-{step}")
+    assert [found.name for found in discover([tmp_path])] == ["step-7", "step-20", "step-100"]

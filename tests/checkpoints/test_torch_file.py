@@ -1,0 +1,80 @@
+"""What torch.save wrote: the weights among all that is in the file, and no more of a large one than these."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scalecurv.checkpoints import torch_file
+from scalecurv.checkpoints.load import load
+from tests.checkpoints.formats import READABLE
+from tests.checkpoints.test_format_table import STATE, STEP
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Every file is a large one; whether each was mapped."""
+    mapped: list[bool] = []
+    read = torch.load
+
+    def spied(*args: Any, **options: Any) -> Any:
+        mapped.append(bool(options.get("mmap")))
+        return read(*args, **options)
+
+    monkeypatch.setattr(torch_file, "LARGE", 1)
+    monkeypatch.setattr(torch, "load", spied)
+    return mapped
+
+
+@pytest.mark.parametrize("name", ["state_dict .pt", "model with optimizer", "Hugging Face .bin", "sharded .bin"])
+def test_a_large_file_is_mapped_and_the_weights_are_the_same(tmp_path: Path, name: str, large: list[bool]) -> None:
+    checkpoint = load(READABLE[name](tmp_path, STATE, STEP))
+    assert all(large)
+    assert large
+    assert all(torch.equal(checkpoint.tensors[layer], tensor) for layer, tensor in STATE.items())
+    assert checkpoint.step == STEP
+
+
+def test_what_was_mapped_is_let_go(tmp_path: Path, large: list[bool]) -> None:
+    """Overwriting the file changes no weight, and kills nobody."""
+    path = READABLE["model with optimizer"](tmp_path, STATE, STEP)
+    checkpoint = load(path)
+    with open(path, "r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        file.write(b"\0" * size)
+        file.truncate(10)
+    assert all(torch.equal(checkpoint.tensors[layer], tensor) for layer, tensor in STATE.items())
+    assert large == [True]
+
+
+def test_a_file_from_before_zip_files_is_read_whole(tmp_path: Path, large: list[bool]) -> None:
+    checkpoint = load(READABLE["before zip files"](tmp_path, STATE, STEP))
+    assert large == [False]
+    assert all(torch.equal(checkpoint.tensors[layer], tensor) for layer, tensor in STATE.items())
+
+
+def test_a_small_file_is_read_whole(tmp_path: Path, large: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_file, "LARGE", 1 << 30)
+    load(READABLE["state_dict .pt"](tmp_path, STATE, STEP))
+    assert large == [False]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state": {"model": STATE, "optimizers": {"SGD": {}}, "timestamp": 3}, "rng": [1]},
+        {"module": STATE, "optimizer": None, "global_steps": 7},
+        {"net": {f"module.{name}": tensor for name, tensor in STATE.items()}, "best": 0.5},
+        {"params": STATE, "ema": {name: tensor + 1 for name, tensor in STATE.items()}},
+        {"model": {}, "state_dict": STATE},
+    ],
+    ids=["Composer", "DeepSpeed", "net", "params", "an empty one first"],
+)
+def test_wrapped_by_training_loops(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(content, path)
+    tensors = load(path).tensors
+    assert tensors.keys() == STATE.keys()
+    assert all(torch.equal(tensors[layer], tensor) for layer, tensor in STATE.items())
