@@ -19,7 +19,9 @@ _EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep)[-_=]?(\d+(?:\.\d+)?)", re.IGNORECAS
 _EPOCH_AND_STEP = re.compile(r"(?:checkpoint|ckpt)[-_](\d+)[-_](\d+)$", re.IGNORECASE)  # as fairseq names files
 _TRAILING = re.compile(r"(?:^|[-_=]|(?<![a-z])(?:model|net|weights))(\d+)$", re.IGNORECASE)
 # words before a last number that is no time: model-v1, seed_0, model-00001-of-00002
-_NO_TIME = re.compile(r"(?<![a-z])(?:v|version|seed|rank|fsdp|fold|run|trial|of|width|depth|lr|bs)[-_=]?$", re.IGNORECASE)
+_NO_TIME = re.compile(
+    r"(?<![a-z])(?:v|version|seed|rank|fsdp|fold|run|trial|of|width|depth|lr|bs)[-_=]?$", re.IGNORECASE
+)
 _FOLDER = re.compile(r"(?:global_?)?(?:step|iter|iteration|checkpoint|ckpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE)
 _SUFFIX = {"": 1, "k": 1_000, "m": 1_000_000}
 _LIMIT = 2**63  # what a column of the store holds

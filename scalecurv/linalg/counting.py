@@ -2,13 +2,15 @@
 
 from torch import Tensor
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.operator import LinearOperator
 
 
 class CountingOperator(LinearOperator):
     """The same map as `operator`; `num_matvecs` and `num_rmatvecs` count columns, at their cost, since it was made."""
 
-    def __init__(self, operator: LinearOperator):
+    def __init__(self, operator: Operand):
+        operator = aslinearoperator(operator)
         self.operator = operator
         self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
         self.symmetric, self.cost = operator.symmetric, operator.cost

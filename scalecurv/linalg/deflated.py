@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.inner import dots
-from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
 from scalecurv.linalg.probes import probes
 from scalecurv.linalg.ritz import RitzSpace
@@ -31,9 +31,9 @@ class DeflatedTerms:
     space: RitzSpace
     groups: tuple[slice, ...] = ()
 
-    def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
+    def __call__(self, operator: Operand, seed: int, ids: Sequence[int]) -> np.ndarray:
         """One row for each probe id, shape (len(ids), 2 + 2 len(groups)): (z'RARz, |RARz|^2), then by group."""
-        Q = self.space.basis
+        operator, Q = aslinearoperator(operator), self.space.basis
         Z = probes(operator.shape[0], seed, STREAM, ids, "gaussian", operator.dtype, operator.device)
         Z, _ = project_out(Z, Q)
         AZ = operator.matmat(Z)

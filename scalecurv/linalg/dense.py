@@ -1,6 +1,5 @@
-"""A matrix that is there: the oracle side of every test, and the door for arrays."""
+"""A matrix that is there: the oracle side of every test."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,10 +23,3 @@ class DenseOperator(LinearOperator):
 
     def _rmatmat(self, U: Tensor) -> Tensor:
         return self.A.T @ U
-
-
-def aslinearoperator(A: "LinearOperator | Tensor | np.ndarray") -> LinearOperator:
-    """Let an operator through, wrap a tensor or an array: past this door there is one type."""
-    if isinstance(A, LinearOperator):
-        return A
-    return DenseOperator(torch.as_tensor(A))

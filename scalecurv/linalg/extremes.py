@@ -8,8 +8,8 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.linalg.certificate import largest_eigenvalue_bound
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.lanczos import BREAKDOWN, Lanczos, LanczosProcess
-from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
 from scalecurv.linalg.sequential import Tolerance
 
@@ -49,8 +49,9 @@ class Extremes(Ends):
     factorization: Lanczos
 
 
-def started(operator: LinearOperator, seed: int, capacity: int, stream: str = STREAM) -> LanczosProcess:
+def started(operator: Operand, seed: int, capacity: int, stream: str = STREAM) -> LanczosProcess:
     """A Lanczos process from the seed's Gaussian start vector, which makes the certificate hold."""
+    operator = aslinearoperator(operator)
     start = probes(operator.shape[0], seed, stream, [0], "gaussian", torch.float64)[:, 0].to(operator.device)
     return LanczosProcess(operator, start, capacity)
 
@@ -115,9 +116,7 @@ def rounding_of(norm: float, dtype: torch.dtype) -> float:
     return max(ROUNDING * torch.finfo(dtype).eps * norm, UNDERFLOW) if norm else 0.0
 
 
-def extreme_eigenvalues(
-    operator: LinearOperator, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM
-) -> Extremes:
+def extreme_eigenvalues(operator: Operand, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM) -> Extremes:
     """Lanczos from a Gaussian start until both ends are known to `rtol`, in at most `num_matvecs` products."""
     process = started(operator, seed, num_matvecs, stream)
     run = first_look(process, lambda run: ends_of(run, rtol).known, num_matvecs)

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.inner import dots, norms
-from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
 from scalecurv.linalg.quadrature import Quadrature, gauss_quadrature
 
 BREAKDOWN = 10  # ulps of |A|, as far as the run has seen it, below which a residual is taken for zero
+ADVICE = "where it is, say aslinearoperator(A, symmetric=True)"
 Stop = Callable[[np.ndarray, np.ndarray], bool]
 
 
@@ -71,10 +72,11 @@ class LanczosProcess:
     """
 
     def __init__(
-        self, operator: LinearOperator, start: Tensor, capacity: int, outside: Tensor | None = None, size: float = 0.0
+        self, operator: Operand, start: Tensor, capacity: int, outside: Tensor | None = None, size: float = 0.0
     ):
+        operator = aslinearoperator(operator)
         if not operator.symmetric:
-            raise TypeError(f"lanczos needs a symmetric operator, {type(operator).__name__} does not declare itself so")
+            raise TypeError(f"lanczos needs a symmetric operator, {operator.name} does not declare itself so; {ADVICE}")
         if capacity < 1:
             raise ValueError(f"num_matvecs={capacity}: at least one product is needed")
         length = float(norms(start[:, None])[0])
@@ -131,14 +133,14 @@ class LanczosProcess:
         self.steps = k
 
 
-def lanczos(operator: LinearOperator, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
+def lanczos(operator: Operand, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
     """Run at most `num_matvecs` steps from `start` (n,), fewer if `stop(alphas, betas)` says so; see the process."""
     process = LanczosProcess(operator, start, num_matvecs)
     process.advance(num_matvecs, stop)
     return process.first(process.steps)
 
 
-def rayleigh_quotient(operator: LinearOperator, v: Tensor) -> float:
+def rayleigh_quotient(operator: Operand, v: Tensor) -> float:
     """v'Av / v'v in one product, for v of shape (n,)."""
-    block = v[:, None]
+    operator, block = aslinearoperator(operator), v[:, None]
     return float(dots(block, operator.matmat(block))[0] / dots(block, block)[0])

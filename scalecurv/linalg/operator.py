@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import TypeVar
 
 import numpy as np
+import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
@@ -23,6 +24,11 @@ class LinearOperator(ABC):
     device: torch.device
     symmetric: bool = False
     cost: int = 1
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return type(self).__name__
 
     @abstractmethod
     def _matmat(self, V: Tensor) -> Tensor:
@@ -56,6 +62,20 @@ class LinearOperator(ABC):
         )
         product = self.matvec(block) if block.ndim == 1 else self.matmat(block)
         return product.cpu().numpy() if isinstance(V, np.ndarray) else product
+
+    def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
+        """The same map for SciPy: NumPy vectors and blocks in, NumPy out, in the NumPy dtype of this one."""
+        return scipy.sparse.linalg.LinearOperator(
+            self.shape,
+            matvec=lambda v: self @ v.reshape(-1),
+            matmat=lambda V: self @ V,
+            rmatvec=lambda u: self._turned(u.reshape(-1, 1))[:, 0],
+            rmatmat=self._turned,
+            dtype=torch.empty(0, dtype=self.dtype).numpy().dtype,
+        )
+
+    def _turned(self, U: np.ndarray) -> np.ndarray:
+        return self.rmatmat(torch.from_numpy(np.require(U, requirements=("C", "W")))).cpu().numpy()
 
     def _check(self, V: Tensor, rows: int) -> None:
         if V.ndim != 2 or V.shape[0] != rows:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalecurv.linalg.extremes import EVERY, NEAR_ZERO, ends_of, first_look, started
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.lanczos import Lanczos
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.outer_check import COUNT, Outer, Sought, checked
@@ -24,7 +25,7 @@ class Effort:
     vectors: int
 
 
-def outer_eigenvalues(operator: LinearOperator, seed: int, rtol: float, effort: Effort, noise: float = 0.0) -> Outer:
+def outer_eigenvalues(operator: Operand, seed: int, rtol: float, effort: Effort, noise: float = 0.0) -> Outer:
     """Both ends by two Lanczos runs: one finds them, a second one from a fresh start bounds what the first left out.
 
     A single run sees one copy of an eigenvalue at most, so that no bound on a second eigenvalue can be read from it: a
@@ -32,6 +33,7 @@ def outer_eigenvalues(operator: LinearOperator, seed: int, rtol: float, effort: 
     checked again, at last to its end: CHECKS times at most, each with its chance to fail. The tolerance is rtol
     |value|, or rtol |A| / 10 for a value closer to zero; `noise` bounds what the arithmetic adds to A in norm.
     """
+    operator = aslinearoperator(operator)
     process = started(operator, seed, min(effort.vectors, effort.steps), STREAM)
     run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity)
     steps, spent, checks = run.num_matvecs, 0, 0

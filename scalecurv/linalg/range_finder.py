@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.inner import norms
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
@@ -38,7 +39,7 @@ class SingularValues:
         return 1.0 if self.complete else 1 - 10.0**-NUM_TESTS
 
 
-def singular_values(operator: LinearOperator, seed: int, memory: int) -> SingularValues:
+def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues:
     """Sketch A (m, n) with 64, 128, ... Gaussian vectors until their range holds A to working precision.
 
     Y = A Omega, Q = orth(Y), B = Q'A: the singular values of B lie below those of A by at most |(I - QQ')A|,
@@ -46,6 +47,7 @@ def singular_values(operator: LinearOperator, seed: int, memory: int) -> Singula
     2011, lemma 4.1). A sketch that would pass half of the smaller side is replaced by the whole side, which
     leaves no error. The sketch stops growing where Q, Y and B together would outgrow `memory` bytes.
     """
+    operator = aslinearoperator(operator)
     m, n = operator.shape
     smaller = min(m, n)
     affordable = max(1, memory // ((2 * m + n) * operator.dtype.itemsize))

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
+from scalecurv.linalg.lanczos import ADVICE
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
 
@@ -14,9 +16,10 @@ class Remainder(LinearOperator):
 
     symmetric = True
 
-    def __init__(self, operator: LinearOperator, Q: Tensor):
+    def __init__(self, operator: Operand, Q: Tensor):
+        operator = aslinearoperator(operator)
         if not operator.symmetric:
-            raise TypeError(f"a remainder needs a symmetric operator, {type(operator).__name__} is not declared so")
+            raise TypeError(f"a remainder needs a symmetric operator, {operator.name} is not declared so; {ADVICE}")
         self.operator, self.Q = operator, Q
         self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
 

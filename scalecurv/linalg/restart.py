@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.inner import norms
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.orthogonalize import project_out
@@ -12,7 +13,7 @@ from scalecurv.linalg.ritz import RitzSpace
 
 
 def thick_restart(
-    operator: LinearOperator, space: RitzSpace, size: int, num_matvecs: int, done: Callable[[RitzSpace], bool]
+    operator: Operand, space: RitzSpace, size: int, num_matvecs: int, done: Callable[[RitzSpace], bool]
 ) -> RitzSpace:
     """Shrink `space` to half of `size` outermost Ritz vectors, grow it to `size` again, until `done` or spent.
 
@@ -22,7 +23,7 @@ def thick_restart(
     """
     if size < 4:
         raise ValueError(f"size={size}: a restart needs room for 4 vectors")
-    limit = space.num_matvecs + num_matvecs
+    operator, limit = aslinearoperator(operator), space.num_matvecs + num_matvecs
     while not done(space) and space.num_matvecs < limit and float(np.abs(space.coupling).max()) > 0:
         space = space.narrowed(space.outermost(size // 2))  # the larger one is let go before this one grows
         space = _grown(operator, space, size, limit)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalecurv.linalg.extremes import NEAR_ZERO, Ends, certified_ends, extreme_eigenvalues
-from scalecurv.linalg.operator import LinearOperator
+from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.remainder import Remainder
 from scalecurv.linalg.restart import thick_restart
 from scalecurv.linalg.ritz import RitzSpace
@@ -22,7 +22,7 @@ class Restarted:
 
 
 def restarted_extremes(
-    operator: LinearOperator, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int, noise: float = 0.0
+    operator: Operand, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int, noise: float = 0.0
 ) -> Restarted:
     """Go on from `space` with at most `num_matvecs` products while never holding more than 1.5 `size` + 2 vectors.
 
@@ -30,6 +30,7 @@ def restarted_extremes(
     remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]), which
     is above the Ritz value by about |c|^2 / (theta - mu) only. Nothing that the first start missed can hide.
     """
+    operator = aslinearoperator(operator)
     check = min(size // 2, max(num_matvecs // 4, 2))
 
     def converged(space: RitzSpace) -> bool:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator, aslinearoperator
+from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import aslinearoperator
 
 
 def test_products_are_those_of_the_matrix() -> None:

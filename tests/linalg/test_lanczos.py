@@ -129,7 +129,8 @@ def test_a_caller_may_stop_it() -> None:
             torch.ones(3),
             2,
             TypeError,
-            "lanczos needs a symmetric operator, DenseOperator does not declare itself so",
+            "lanczos needs a symmetric operator, DenseOperator does not declare itself so; where it is, say "
+            "aslinearoperator(A, symmetric=True)",
         ),
         (
             1e200 * torch.eye(3, dtype=torch.float64),

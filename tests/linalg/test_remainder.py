@@ -51,5 +51,5 @@ def test_single_precision_and_what_it_declares() -> None:
     assert (rest.symmetric, rest.shape, rest.dtype) == (True, (80, 80), torch.float32)
     inside = Q.double().T @ (rest @ EYE.float()).double()
     assert inside.abs().max() <= 1e-6 * 50
-    with pytest.raises(TypeError, match=r"^a remainder needs a symmetric operator, DenseOperator is not declared so$"):
+    with pytest.raises(TypeError, match=r"^a remainder needs a symmetric operator, DenseOperator is not declared so; "):
         Remainder(DenseOperator(torch.ones(2, 3)), Q)
