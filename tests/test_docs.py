@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,6 +19,7 @@ README = (ROOT / "README.md").read_text()
 QUANTITIES = (ROOT / "docs" / "quantities.md").read_text()
 GEOMETRY = (ROOT / "docs" / "geometry.md").read_text()
 RUNNING = (ROOT / "docs" / "running.md").read_text()
+CHECKPOINTS = (ROOT / "docs" / "checkpoints.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 SCALING = (ROOT / "docs" / "scaling.md").read_text()
 JOBS = (ROOT / "jobs" / "README.md").read_text()
@@ -29,7 +31,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands() -> list[str]:
     """Every line of a bash block that calls scalecurv, comments cut."""
-    texts = [README, GEOMETRY, RUNNING, JOBS, (ROOT / "CONTRIBUTING.md").read_text()]
+    texts = [README, CHECKPOINTS, GEOMETRY, RUNNING, JOBS, (ROOT / "CONTRIBUTING.md").read_text()]
     lines = [line for text in texts for block in blocks(text, "bash") for line in block.splitlines()]
     return [line for line in lines if line.startswith("scalecurv ")]
 
@@ -52,6 +54,17 @@ def test_the_programs_on_geometry_print_what_is_said(capsys: pytest.CaptureFixtu
     assert f"prints `{capsys.readouterr().out.strip()}`" in GEOMETRY
     exec(rescaled, {})
     assert f"```\n{capsys.readouterr().out}```" in GEOMETRY
+
+
+def test_the_loss_that_is_shown_is_a_loss() -> None:
+    """And differs from torch's own mean by what is said: the weights of the classes."""
+    (program,) = blocks(CHECKPOINTS, "python")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    f, y, w = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 1]), torch.tensor([1.0, 3.0, 0.5])
+    assert names["weighted"](f, y).shape == (6,)
+    own = torch.nn.functional.cross_entropy(f, y, weight=w, label_smoothing=0.1)
+    torch.testing.assert_close(names["weighted"](f, y).sum() / w[y].sum(), own)
 
 
 @pytest.mark.parametrize("line", commands())
@@ -83,7 +96,8 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    docs = ((ROOT / "docs", text) for text in (QUANTITIES, GEOMETRY, RUNNING, SECURITY, SCALING))
+    texts = (QUANTITIES, CHECKPOINTS, GEOMETRY, RUNNING, SECURITY, SCALING)
+    docs = ((ROOT / "docs", text) for text in texts)
     for folder, text in ((ROOT, README), (ROOT / "jobs", JOBS), *docs):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             assert target.startswith("http") or (folder / target).exists(), target
