@@ -6,12 +6,16 @@ from typing import Any
 
 from scalecurv.errors import Misuse
 
-# modules whose callables run programs or code, or fetch others that do: not to be allowed by anybody
+# modules whose callables run programs or code, fetch others that do, or write files: not to be allowed by anybody
 DENIED = frozenset((
     "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "runpy", "pty", "shutil",
     "ctypes", "code", "codeop", "pickle", "_pickle", "cloudpickle", "dill", "joblib", "functools", "operator", "types",
     "marshal", "multiprocessing", "socket", "webbrowser", "pdb", "bdb", "timeit", "pip", "asyncio", "inspect", "ast",
-    "tempfile", "pkgutil", "zipimport", "threading", "signal",
+    "tempfile", "pkgutil", "zipimport", "threading", "signal", "io", "_io", "_pyio", "mmap", "zipfile", "tarfile",
+    "gzip", "bz2", "_bz2", "lzma", "_lzma", "logging", "sqlite3", "_sqlite3", "dbm", "shelve", "fileinput", "urllib",
+    "http", "ftplib", "smtplib", "imaplib", "poplib", "xmlrpc", "socketserver", "ssl", "concurrent", "_thread",
+    "_socket", "_posixsubprocess", "_ctypes", "cffi", "cProfile", "profile", "trace", "unittest", "doctest", "venv",
+    "ensurepip", "setuptools", "distutils",
 ))  # fmt: skip
 # functions by which NumPy writes down its scalars and arrays
 _FUNCTIONS = frozenset(

@@ -10,7 +10,7 @@ from torch import Tensor
 from scalecurv.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "weights", "params")
-OUTER = "state"  # in which some trainers keep the model beside the optimizer
+OUTER = ("state", "app")  # in which trainers, and the recipes of distributed checkpoints, keep it beside the optimizer
 
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ def weights_of(path: Path, content: Mapping[Any, Any], leaf: type[T]) -> dict[st
 
     A tensor is whatever is a `leaf`. Raises CheckpointError where there are none.
     """
-    outer = content[OUTER] if isinstance(content.get(OUTER), Mapping) else {}
-    wrapped = (held[k] for held in (content, outer) for k in WRAPPERS if isinstance(held.get(k), Mapping))
+    outer = [content[k] for k in OUTER if isinstance(content.get(k), Mapping)]
+    wrapped = (held[k] for held in (content, *outer) for k in WRAPPERS if isinstance(held.get(k), Mapping))
     inside = next((w for w in wrapped if any(isinstance(value, leaf) for value in w.values())), content)
     tensors = {str(name): value for name, value in inside.items() if isinstance(value, leaf)}
     if not tensors:

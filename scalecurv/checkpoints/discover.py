@@ -9,9 +9,11 @@ from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.errors import Misuse, NothingFound
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-# what training scripts leave beside the weights
+# what training scripts leave beside the weights; model_and_optim and model_optim_rng hold both
 IGNORED = re.compile(
-    r"optim(?!al|um|i[sz]ed|i[sz]ation)|sched(?!uled)|rng_state|training_args|scaler|zero_pp_rank", re.IGNORECASE
+    r"(?<!and[-_])(?<!with[-_])optim(?!al|um|i[sz]ed|i[sz]ation|_rng)|sched(?!uled)|rng_state"
+    r"|training_args|scaler|zero_pp_rank",
+    re.IGNORECASE,
 )
 HF_SAFE, HF_PICKLED = "model.safetensors", "pytorch_model.bin"  # as Hugging Face libraries call them
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of s3://
@@ -21,10 +23,10 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
     """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data files) left out.
 
     A checkpoint is a file, or a directory that is one, into which nobody looks further. A file named outright is taken
-    whatever it is called; symbolic links to directories below are not followed, those to files that are listed anyway
-    are left out. Raises Misuse for a path that does not exist, or where there is nothing to analyse.
+    whatever it is called; symbolic links to directories below are not followed, those to checkpoints that are listed
+    anyway are left out. Raises Misuse for a path that does not exist, or where there is nothing to analyse.
     """
-    barred = {path.resolve() for path in exclude}
+    barred = {_real(path) for path in exclude}
     found: dict[Path, None] = {}
     for path in paths:
         if (remote := _REMOTE.match(str(path))) and not path.exists():
@@ -35,14 +37,24 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
         if not path.exists():
             raise Misuse(f"{path} does not exist; give a directory of checkpoints, or checkpoint files")
         if path.is_file() or is_directory_checkpoint(path):
-            listed = [path.resolve()]
+            listed = [_named(path)]
         else:
             listed = sorted(_below(path.resolve()), key=_natural)
-        found.update(dict.fromkeys(file for file in listed if file.resolve() not in barred))
+        found.update(dict.fromkeys(file for file in listed if _real(file) not in barred))
     if not found:
         where = ", ".join(str(path) for path in paths)
         raise NothingFound(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")
-    return list(found)
+    return [path for path in found if not (path.is_symlink() and _real(path) != path and _real(path) in found)]
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
+
+
+def _named(path: Path) -> Path:
+    """What is given outright: a link stands for its target, unless that is no checkpoint by name (a cache's blob)."""
+    real = _real(path)
+    return real if real.is_dir() or real.suffix in SUFFIXES else _real(path.parent) / path.name
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -50,12 +62,12 @@ def _below(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         here = Path(place)
         whole = {name for name in folders if is_directory_checkpoint(here / name)}
-        yield from (here / name for name in whole)
+        yield from (here / name for name in whole if not IGNORED.search(name))
         folders[:] = [name for name in folders if name not in whole]
         files = [here / name for name in names if Path(name).suffix in SUFFIXES and not IGNORED.search(Path(name).stem)]
         if HF_SAFE in names:  # the same weights twice
             files = [file for file in files if file.name != HF_PICKLED]
-        yield from (f for f in files if not (f.is_symlink() and f.resolve() != f and f.resolve() in files))
+        yield from files
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -49,8 +49,11 @@ class Checkpoint:
 
 
 def is_directory_checkpoint(folder: Path) -> bool:
-    """Whether a directory is one checkpoint: distributed, or sharded with an index."""
-    return (folder / METADATA).is_file() or index_of(folder) is not None
+    """Whether a directory is one checkpoint: distributed, or sharded with an index; not where it may not be opened."""
+    try:
+        return (folder / METADATA).is_file() or index_of(folder) is not None
+    except OSError:  # lost+found, another user's folder
+        return False
 
 
 def stamp_of(path: Path) -> FileStamp:
@@ -82,8 +85,7 @@ def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
     tensors = {renamed[name]: tensor.detach().resolve_conj() for name, tensor in content.weights.items()}
     _check(path, tensors)
     facts = {**beside, **{str(name): fact for name, fact in content.facts.items()}}
-    stem, folder = (path.name, "") if path.is_dir() else (path.stem, path.parent.name)
-    step, epoch = step_and_epoch(facts, stem, folder)
+    step, epoch = step_and_epoch(facts, path.name if path.is_dir() else path.stem, path.parent.name)
     return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors))
 
 

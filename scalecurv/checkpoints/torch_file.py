@@ -1,6 +1,7 @@
 """A file that torch.save wrote, read without ever running what is pickled in it."""
 
 import pickle
+import pickletools
 import re
 import struct
 import warnings
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.checkpoints.allowed import allowed_globals, may_be_allowed
-from scalecurv.checkpoints.content import Content, line_of, weights_of
+from scalecurv.checkpoints.content import WRAPPERS, Content, line_of, weights_of
 from scalecurv.errors import CheckpointError
 
 LARGE = 1 << 30  # bytes from which on a file is mapped, so that optimizer states beside the weights are never read
@@ -52,19 +53,20 @@ def _reason(path: Path, file: Path | IO[bytes], error: BaseException) -> str:
     if "TorchScript" in str(error):
         return (
             f"{path} is a TorchScript archive, which is code; if you trust it, convert it: "
-            f"m = torch.jit.load('{path.name}'); torch.save(m.state_dict(), '{out}')"
+            f"m = torch.jit.load({path.name!r}); torch.save(m.state_dict(), {out!r})"
         )
     culprits = _culprits(file, str(error))
     named = ", ".join(culprits[:3])
     if any(name.startswith("torch.nn.modules.") for name in culprits) and all(map(may_be_allowed, culprits)):
         return (
-            f"{path} holds a whole module ({named}), which is code; if you trust it, convert it: "
-            f"m = torch.load('{path.name}', weights_only=False); torch.save(m.state_dict(), '{out}')"
+            f"{path} holds a whole module ({named}), which is code; if you trust it, for the first statement runs what "
+            f"is pickled in it, convert it: m = torch.load({path.name!r}, weights_only=False){_key_of_module(file)}; "
+            f"torch.save(m.state_dict(), {out!r})"
         )
     if culprits and all(map(may_be_allowed, culprits)):
         return (
             f"{path} holds {named}, which torch does not take for plain data; save model.state_dict() alone, or if you "
-            f"know it for a class of plain data give --allow-global {culprits[0]}"
+            f"know it for a class of plain data give {' '.join(f'--allow-global {name}' for name in culprits)}"
         )
     if culprits:
         return f"{path} holds pickled code ({named}), which is never run; save model.state_dict() instead"
@@ -82,3 +84,16 @@ def _culprits(file: Path | IO[bytes], said: str) -> list[str]:
     except UNREADABLE:  # it reads zip files alone
         pass
     return sorted(set(found))
+
+
+def _key_of_module(file: Path | IO[bytes]) -> str:
+    """['model'] where a dict holds the module under such a name, else nothing; the pickle is looked at, not run."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            operations = [(operation.name, said) for operation, said, _ in pickletools.genops(archive.read(pickled))]
+    except (StopIteration, zipfile.BadZipFile, *UNREADABLE):  # damaged, or older than zip files
+        return ""
+    strings = {said for name, said in operations if "UNICODE" in name}
+    key = next((key for key in WRAPPERS if key in strings), None)
+    return f"[{key!r}]" if key and operations[1][0] == "EMPTY_DICT" else ""

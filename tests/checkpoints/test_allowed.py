@@ -43,6 +43,16 @@ def test_what_is_named_and_allowed(tmp_path: Path, name: str, zipped: bool) -> N
         load(path, (name,))
 
 
+def test_all_that_must_be_allowed_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"model": STATE, "args": argparse.Namespace(), "root": Path("/runs")}, path)
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    names = ("argparse.Namespace", "pathlib.PosixPath")
+    assert str(caught.value).endswith(" give " + " ".join(f"--allow-global {name}" for name in names))
+    assert load(path, names).tensors.keys() == STATE.keys()
+
+
 def test_it_is_for_one_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save({"model": STATE, "args": argparse.Namespace()}, path)
@@ -65,6 +75,7 @@ def test_numpy_scalars(tmp_path: Path) -> None:
         ("os.system", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("subprocess.Popen", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("builtins.eval", "could run anything; give a class of plain data, as argparse.Namespace"),
+        ("io.FileIO", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("Namespace", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("multiprocessing.Process", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("torch.load", "is a function; give a class of plain data"),

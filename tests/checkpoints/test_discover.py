@@ -63,7 +63,18 @@ def test_what_stands_beside_the_weights_is_passed_over(tmp_path: Path, name: str
     assert found(tree(tmp_path, "step_1.pt", f"{name}.pt")) == ["step_1.pt"]
 
 
-@pytest.mark.parametrize("name", ["optimal.pt", "optimum_2.pt", "optimised.pt", "optimization_5.pt", "scheduled_3.pt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "optimal.pt",
+        "optimum_2.pt",
+        "optimised.pt",
+        "optimization_5.pt",
+        "scheduled_3.pt",
+        "model_optim_rng.pt",
+        "model_and_optim.pt",
+    ],
+)
 def test_words_that_only_look_like_an_optimizer_are_taken(tmp_path: Path, name: str) -> None:
     assert found(tree(tmp_path, name)) == [name]
 
@@ -94,14 +105,40 @@ def test_links(tmp_path: Path) -> None:
     directory below is not (it may loop)."""
     tree(tmp_path, "run/step_1.pt", "elsewhere/step_7.pt")
     (tmp_path / "run/best.pt").symlink_to("step_1.pt")
+    (tmp_path / "run/sub").mkdir()
+    (tmp_path / "run/sub/last.pt").symlink_to("../best.pt")
+    (tmp_path / "run/itself.pt").symlink_to("itself.pt")
     (tmp_path / "run/far.pt").symlink_to(tmp_path / "elsewhere/step_7.pt")
     (tmp_path / "run/gone.pt").symlink_to("nowhere.pt")  # taken: that it cannot be opened is worth a failure
     (tmp_path / "run/loop").symlink_to(tmp_path / "run")
     (tmp_path / "root").symlink_to("run")
-    expected = [tmp_path.resolve() / "run" / name for name in ("far.pt", "gone.pt", "step_1.pt")]
+    expected = [tmp_path.resolve() / "run" / name for name in ("far.pt", "gone.pt", "itself.pt", "step_1.pt")]
     assert discover([tmp_path / "run"]) == expected
     assert discover([tmp_path / "root"]) == expected
     assert discover([tmp_path / "run/best.pt"]) == [tmp_path.resolve() / "run/step_1.pt"]
+
+
+def test_a_link_to_a_nameless_blob_keeps_its_own_name(tmp_path: Path) -> None:
+    """As in caches of downloads, where the link alone has a suffix, a step, and neighbours."""
+    tree(tmp_path, "blobs/0f3a", "snapshots/main/config.json")
+    link = tmp_path / "snapshots/main/step_3.safetensors"
+    link.symlink_to("../../blobs/0f3a")
+    (tmp_path / "here").symlink_to("snapshots/main")
+    kept = [tmp_path.resolve() / "snapshots/main/step_3.safetensors"]
+    assert discover([link]) == discover([tmp_path]) == discover([tmp_path / "here/step_3.safetensors"]) == kept
+
+
+def test_a_folder_that_may_not_be_opened_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path, "step_1.pt", "lost+found/x.txt")
+    is_file = Path.is_file
+
+    def denied(path: Path) -> bool:  # as the system would, were the tests not run by root
+        if path.parent.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert found(tmp_path) == ["step_1.pt"]
 
 
 def test_nothing_to_analyse(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scalecurv.checkpoints.discover import discover
-from scalecurv.checkpoints.load import is_directory_checkpoint
+from scalecurv.checkpoints.load import is_directory_checkpoint, load
 from scalecurv.checkpoints.step import run_of
 from scalecurv.errors import NothingFound
 from tests.checkpoints.formats import READABLE
@@ -52,6 +52,26 @@ def test_what_trainers_leave_beside_the_weights_is_no_checkpoint(tmp_path: Path)
         discover([tmp_path])
     (tmp_path / "global_step5/mp_rank_00_model_states.pt").touch()
     assert [path.name for path in discover([tmp_path])] == ["mp_rank_00_model_states.pt"]
+
+
+def test_a_link_to_a_directory_that_is_listed_is_left_out(tmp_path: Path) -> None:
+    path = READABLE["distributed"](tmp_path, STATE, STEP)
+    (tmp_path / "latest").symlink_to(path.name)
+    assert discover([tmp_path]) == [path.resolve()]
+    assert discover([tmp_path / "latest"]) == [path.resolve()]
+
+
+@pytest.mark.parametrize("name", ["pytorch_model_fsdp_0", "model_and_optim"])
+def test_one_within_the_folder_of_its_step(tmp_path: Path, name: str) -> None:
+    """As accelerate and OLMo lay them out, the optimizer in a directory of its own."""
+    here = tmp_path / "step-300"
+    READABLE["distributed, bare"](tmp_path, STATE, STEP).rename(here)
+    for part in (name, "optimizer_0"):
+        shutil.copytree(here, tmp_path / "run" / here.name / part)
+    (path,) = discover([tmp_path / "run"])
+    assert path.name == name
+    assert load(path).step == 300
+    assert run_of(path) == str(tmp_path / "run")
 
 
 def test_they_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_optimizer_states_are_never_read(folder: Path, monkeypatch: pytest.Monke
     assert len(taken) == len(STATE) + 1  # and the step
 
 
+def test_as_the_recipe_of_distributed_checkpoints_saves_it(tmp_path: Path) -> None:
+    content = {"app": {"model": STATE, "optim": {"0.weight": torch.ones(2)}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(content, checkpoint_id=tmp_path / "a")
+    tensors = load(tmp_path / "a").tensors
+    assert tensors.keys() == STATE.keys()
+    assert all(torch.equal(tensors[layer], tensor) for layer, tensor in STATE.items())
+
+
 def test_chunks_are_put_where_they_belong(folder: Path) -> None:
     """A matrix in four chunks, as four ranks would have left it."""
     metadata = dcp.FileSystemReader(folder).read_metadata()

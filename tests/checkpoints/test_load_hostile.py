@@ -26,6 +26,7 @@ SAVERS: dict[str, Callable[[Any, Path], None]] = {
     "x.safetensors": lambda content, path: save_file(content["model"], path, metadata={"step": "5"}),
 }
 NOT_SAVED = " is no file that torch.save wrote, or it is damaged; save model.state_dict() with torch.save"
+TRUSTED = "if you trust it, for the first statement runs what is pickled in it, convert it"
 PICKLERS = {name: saver for name, saver in SAVERS.items() if name.endswith(".pt")}
 
 
@@ -157,10 +158,33 @@ def test_a_whole_module_is_refused(tmp_path: Path, name: str) -> None:
     culprits = linear if name == "zip.pt" else "torch.nn.modules.container.Sequential"  # legacy: the first it meets
     out = f"{Path(name).stem}-state.pt"
     two_lines = f"m = torch.load('{name}', weights_only=False); torch.save(m.state_dict(), '{out}')"
-    expected = f" holds a whole module ({culprits}), which is code; if you trust it, convert it: {two_lines}"
+    expected = f" holds a whole module ({culprits}), which is code; {TRUSTED}: {two_lines}"
     assert refusal(tmp_path / name) == expected
     obeyed(two_lines, tmp_path)
     assert load(tmp_path / out).tensors.keys() == {"0.weight", "0.bias"}
+
+
+@pytest.mark.parametrize("name", ["held.pt", "a user's.pt"])
+def test_a_whole_module_in_a_dict_is_refused(tmp_path: Path, name: str) -> None:
+    torch.save({"epoch": 3, "model": nn.Linear(2, 2), "note": "x"}, tmp_path / name)
+    out = f"{Path(name).stem}-state.pt"
+    two_lines = f"m = torch.load({name!r}, weights_only=False)['model']; torch.save(m.state_dict(), {out!r})"
+    culprits = "torch.nn.modules.linear.Linear"
+    assert refusal(tmp_path / name) == f" holds a whole module ({culprits}), which is code; {TRUSTED}: {two_lines}"
+    obeyed(two_lines, tmp_path)
+    assert load(tmp_path / out).tensors.keys() == {"weight", "bias"}
+
+
+def test_where_no_dict_can_be_seen_to_hold_the_module(tmp_path: Path) -> None:
+    """It has a part called model itself; or the file is damaged where Python looks and torch does not."""
+    path = tmp_path / "x.pt"
+    torch.save(nn.ModuleDict({"model": nn.Linear(2, 2)}), path)
+    assert "weights_only=False); torch.save(" in refusal(path)
+    torch.save({"model": nn.Linear(2, 2)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] ^= 128  # the version of zip that it takes to read it
+    path.write_bytes(content)
+    assert "weights_only=False); torch.save(" in refusal(path)
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")
