@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
 from safetensors import SafetensorError
 
 from scalecurv.checkpoints.hdf5_data import hdf5_arrays
@@ -28,7 +27,7 @@ READERS = {
 }
 _UNREADABLE = (
     OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AssertionError, zipfile.BadZipFile,
-    zlib.error, struct.error, SafetensorError, duckdb.Error,
+    zlib.error, struct.error, SafetensorError,
 )  # fmt: skip
 
 

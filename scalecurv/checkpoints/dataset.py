@@ -68,13 +68,11 @@ def _numbered(source: str, dataset: Any, i: int) -> Pair:
 
 
 def _streamed(source: str, stream: Iterable[Any]) -> Pair:
-    pairs = list(_pairs(source, run := iter(stream)))
+    pairs = list(_pairs(source, iter(stream)))
     if not pairs:
         raise Misuse(f"{source} returned an iterable without items; return one that has some")
-    again = iter(stream)
-    if again is not run:  # it is, where items can be had only once
-        for i, pair in enumerate(_pairs(source, islice(again, FETCHED_TWICE))):
-            _same_again(source, i, pairs[i], pair)
+    for i, pair in enumerate(_pairs(source, islice(iter(stream), FETCHED_TWICE))):  # none, if they can be had only once
+        _same_again(source, i, pairs[i], pair)
     for i, pair in enumerate(pairs):
         same_kind(source, f"item {i}", pair, "item 0", pairs[0])
     return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])

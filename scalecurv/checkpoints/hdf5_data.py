@@ -39,10 +39,12 @@ def _stored(path: Path, dataset: h5py.Dataset) -> Stored:
 
 
 def _offset(dataset: h5py.Dataset) -> int | None:
-    """Where its bytes lie in this file, one after the other and as NumPy has them; else None."""
-    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS and not dataset.external
-    plain = dataset.dtype.kind in "fiu" and dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
-    return dataset.id.get_offset() if contiguous and plain and dataset.size else None
+    """Where its bytes lie in this file, as NumPy has them; None for chunks, virtual datasets, and other files.
+
+    Numbers only: a map of what HDF5 calls a reference or a string would be a map of pointers.
+    """
+    plain = dataset.dtype.kind in "fiub" and dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
+    return dataset.id.get_offset() if plain and dataset.size else None
 
 
 def _take(dataset: h5py.Dataset, rows: Rows) -> np.ndarray:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from scalecurv.checkpoints.stored import Arrays, Stored
@@ -31,7 +30,9 @@ _DTYPES = {
 @contextmanager
 def parquet_arrays(path: Path) -> Iterator[Arrays]:
     """x and y, or NAME/x and NAME/y for each NAME that a text column `split` holds; raises Misuse for other columns."""
-    with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
+    import duckdb  # not above: workers are sent their data, and most data is in other files
+
+    with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection, _told(duckdb.Error):
         whole = _Table(path, connection)
         types = {row[0]: row[1] for row in whole.ask("*", describe=True).fetchall()}
         features = _features(path, types)
@@ -43,6 +44,14 @@ def parquet_arrays(path: Path) -> Iterator[Arrays]:
             for prefix, table in tables.items()
             for name, columns in (("x", features), ("y", ["y"]))
         }
+
+
+@contextmanager
+def _told(errors: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        raise ValueError(str(error)) from error
 
 
 def _features(path: Path, columns: dict[str, str]) -> list[str]:
@@ -65,7 +74,7 @@ class _Table:
     """The rows of the file, or those of one split, in the order of the file."""
 
     path: Path
-    connection: duckdb.DuckDBPyConnection
+    connection: Any
     split: str | None = None
 
     def ask(self, columns: str, describe: bool = False) -> Any:

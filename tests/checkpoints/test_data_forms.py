@@ -1,5 +1,7 @@
 """Content is what counts: the same arrays, and the same samples of them, from every form that they were saved in."""
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -57,17 +59,71 @@ def test_only_large_files_are_maps(tmp_path: Path, form: str, monkeypatch: pytes
         np.testing.assert_array_equal(data.x[1:], X[1:])
 
 
-@pytest.mark.parametrize("kind", ["user block", "big-endian", "truth values", "fortran"])
-def test_maps_of_what_lies_elsewhere_or_otherwise(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_user_block(path: Path) -> None:
+    with h5py.File(path, "w", userblock_size=1024) as file:
+        file.create_dataset("x", data=X, dtype="f4")
+        file.create_dataset("y", data=Y, dtype="i8")
+
+
+def in_another_file(path: Path) -> None:
+    X.tofile(path.with_suffix(".raw"))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", X.shape, "f4", external=[(str(path.with_suffix(".raw")), 0, X.nbytes)])
+        file.create_dataset("y", data=Y, dtype="i8")
+
+
+def in_middle_bytes(path: Path) -> None:
+    """What stands in an integer of 8 bytes are its bytes 2 to 5, which NumPy has no dtype for."""
+    kind = h5py.h5t.STD_I64LE.copy()
+    kind.set_precision(32)
+    kind.set_offset(16)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=X, dtype=">f4")
+        h5py.h5d.create(file.id, b"y", kind, h5py.h5s.create_simple(Y.shape)).write(h5py.h5s.ALL, h5py.h5s.ALL, Y)
+
+
+def in_columns(path: Path) -> None:
+    np.savez(path, x=np.asfortranarray(X), y=Y)
+
+
+def in_header(path: Path) -> None:
+    """Compact: the numbers stand where others have the address of theirs."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.COMPACT)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(Y.shape)
+        h5py.h5d.create(file.id, b"y", h5py.h5t.STD_I64LE, space, layout).write(h5py.h5s.ALL, h5py.h5s.ALL, Y)
+        file.create_dataset("x", data=X, dtype="f4")
+
+
+@pytest.mark.parametrize("save", [in_user_block, in_another_file, in_middle_bytes, in_header, in_columns])
+def test_maps_of_what_lies_elsewhere_or_otherwise(
+    tmp_path: Path, save: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stored, "LARGE", 0)
-    path, y = tmp_path / "data.h5", Y > 1 if kind == "truth values" else Y
-    if kind == "fortran":
-        np.savez(path := tmp_path / "data.npz", x=np.asfortranarray(X), y=Y)
-    else:
-        with h5py.File(path, "w", userblock_size=1024 if kind == "user block" else 0) as file:
-            file.create_dataset("x", data=X, dtype=">f4" if kind == "big-endian" else "f4")
-            file.create_dataset("y", data=y, dtype=y.dtype)
-    assert fingerprint(load_data(path)) == fingerprint_of_arrays(x=X, y=y)
+    save(path := tmp_path / ("d.npz" if save is in_columns else "d.h5"))
+    assert fingerprint(load_data(path)) == fingerprint_of_arrays(x=X, y=Y)
+
+
+@pytest.mark.parametrize("form", ["data.npz", "data.pt", "data.h5"])
+def test_truth_values_are_mapped_as_such(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "LARGE", 0)
+    FORMS[form](tmp_path / form, x=X, y=Y > 1)
+    assert fingerprint(load_data(tmp_path / form)) == fingerprint_of_arrays(x=X, y=Y > 1)
+
+
+@pytest.mark.parametrize("large", [1 << 28, 0], ids=["read", "mapped"])
+def test_a_shape_that_asks_for_all_memory_is_not_believed(
+    tmp_path: Path, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "LARGE", large)
+    np.save(tmp_path / "x.npy", X)
+    said = (tmp_path / "x.npy").read_bytes().replace(b"(40, 5), }             ", b"(400000000000000, 5), }")
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("x.npy", said)
+        archive.writestr("y.npy", said)
+    with pytest.raises(Misuse, match=r"d\.npz cannot be read: x\.npy has 800 bytes, not those of shape \(4\d*, 5\)"):
+        load_data(tmp_path / "d.npz")
 
 
 def test_blocks_of_hdf5_without_a_wanted_row_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
