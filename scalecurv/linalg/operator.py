@@ -36,7 +36,7 @@ class LinearOperator(ABC):
 
     def _rmatmat(self, U: Tensor) -> Tensor:
         """A' U of shape (n, k), for U of shape (m, k)."""
-        raise TypeError(f"{type(self).__name__} has no adjoint product: write _rmatmat, or declare it symmetric")
+        raise TypeError(f"{self.name} has no adjoint product: write _rmatmat, or declare it symmetric")
 
     def matmat(self, V: Tensor) -> Tensor:
         """A V of shape (m, k); raises ValueError where V is not a block of shape (n, k)."""
@@ -80,6 +80,6 @@ class LinearOperator(ABC):
     def _check(self, V: Tensor, rows: int) -> None:
         if V.ndim != 2 or V.shape[0] != rows:
             raise ValueError(
-                f"{type(self).__name__} {self.shape[0]} x {self.shape[1]} got a block of shape {tuple(V.shape)}; "
+                f"{self.name} {self.shape[0]} x {self.shape[1]} got a block of shape {tuple(V.shape)}; "
                 f"give shape ({rows}, k), one vector a column"
             )
