@@ -64,14 +64,14 @@ def train(run: Path) -> list[Path]:
 
 def truths(run: Path, store: Store) -> dict[tuple[str, str], float]:
     """Every quantity at every checkpoint of the store, by (path, quantity), from the dense float64 Hessian."""
-    x, y = load_data(run / "data.npz")
+    data = load_data(run / "data.npz")
     found = {}
     for path in store.results()["checkpoint"]:
         state = torch.load(path, weights_only=True)
         state = state.get("model", state)
         model = nn.Sequential(nn.Linear(*WIDTHS[:2]), nn.ReLU(), nn.Linear(*WIDTHS[1:]))
         model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
-        problem = sc.Problem(model.double(), (x, y), "cross_entropy")
+        problem = sc.Problem(model.double(), (data.x, data.y), "cross_entropy")
         H = sc.hessian(problem) @ torch.eye(problem.num_params, dtype=torch.float64)
         facts = gradient_facts(Evaluation(problem))
         T, F = float(torch.trace(H)), float((H**2).sum())

@@ -133,8 +133,8 @@ def test_the_file_may_say_what_decays_and_the_loss_only_with_leave(run: Path, tm
         (
             ("--loss", "tests.user_losses:regression"),
             "loss tests.user_losses:regression raised RuntimeError: The size of tensor a (3) must match the size of "
-            "tensor b (4) at non-singleton dimension 1; it is given outputs of shape (4, 3) and targets of shape (4,), "
-            "torch.int64",
+            "tensor b (4) at non-singleton dimension 1; it is given outputs of shape (4, 3), torch.float32, and "
+            "targets of shape (4,), torch.int64, in float64 too: make constants like f, by f.new_tensor(...)",
         ),
         (
             ("--loss", "tests.user_losses:none"),

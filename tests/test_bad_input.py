@@ -52,7 +52,7 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "empty directory": (
         empty,
         "{run} {store}",
-        "no checkpoint in {run}; looked for files that end in .pt, .pth, .safetensors",
+        "no checkpoint in {run}; looked for files that end in .pt, .pth, .bin, .ckpt, .safetensors",
     ),
     "remote address": (
         nothing,
@@ -84,7 +84,8 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no data": (
         nothing,
         "{run} {store} --data {run}/none.npz",
-        "--data {run}/none.npz does not exist; give a file with arrays x and y (.npz, .pt, .safetensors, .h5)",
+        "--data {run}/none.npz does not exist; "
+        "give a file with arrays x and y (.npz, .pt, .safetensors, .h5, .parquet)",
     ),
     "data said nowhere": (
         forget("data"),

@@ -61,10 +61,11 @@ def test_the_loss_that_is_shown_is_a_loss() -> None:
     (program,) = blocks(CHECKPOINTS, "python")
     names: dict[str, Any] = {}
     exec(program, names)
-    f, y, w = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 1]), torch.tensor([1.0, 3.0, 0.5])
-    assert names["weighted"](f, y).shape == (6,)
-    own = torch.nn.functional.cross_entropy(f, y, weight=w, label_smoothing=0.1)
-    torch.testing.assert_close(names["weighted"](f, y).sum() / w[y].sum(), own)
+    y, w = torch.tensor([0, 1, 2, 2, 1, 1]), torch.tensor([1.0, 3.0, 0.5])
+    for f in (torch.randn(6, 3), torch.randn(6, 3, dtype=torch.float64)):
+        assert names["weighted"](f, y).shape == (6,)
+        own = torch.nn.functional.cross_entropy(f, y, weight=w.to(f.dtype), label_smoothing=0.1)
+        torch.testing.assert_close(names["weighted"](f, y).sum() / w.to(f.dtype)[y].sum(), own)
 
 
 @pytest.mark.parametrize("line", commands())

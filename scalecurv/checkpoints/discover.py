@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scalecurv.checkpoints.distributed import is_distributed
 from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.errors import Misuse, NothingFound
 
@@ -22,9 +23,10 @@ _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of 
 def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
     """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data files) left out.
 
-    A checkpoint is a file, or a directory that is one, into which nobody looks further. A file named outright is taken
-    whatever it is called; symbolic links to directories below are not followed, those to checkpoints that are listed
-    anyway are left out. Raises Misuse for a path that does not exist, or where there is nothing to analyse.
+    A checkpoint is a file, or a directory that is one; a sharded one may have others in folders below it, as a Trainer
+    leaves them. A file named outright is taken whatever it is called; symbolic links to directories below are not
+    followed, those to checkpoints that are listed anyway are left out. Raises Misuse for a path that does not exist, or
+    where there is nothing to analyse.
     """
     barred = {_real(path) for path in exclude}
     found: dict[Path, None] = {}
@@ -36,10 +38,9 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
             )
         if not path.exists():
             raise Misuse(f"{path} does not exist; give a directory of checkpoints, or checkpoint files")
-        if path.is_file() or is_directory_checkpoint(path):
-            listed = [_named(path)]
-        else:
-            listed = sorted(_below(path.resolve()), key=_natural)
+        listed = [_named(path)] if path.is_file() or is_directory_checkpoint(path) else []
+        if path.is_dir() and not is_distributed(path):
+            listed += sorted(_below(path.resolve()), key=_natural)
         found.update(dict.fromkeys(file for file in listed if _real(file) not in barred))
     if not found:
         where = ", ".join(str(path) for path in paths)
@@ -58,12 +59,14 @@ def _named(path: Path) -> Path:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Checkpoints below a directory that is none itself."""
+    """Checkpoints below a directory, itself left out."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
         whole = {name for name in folders if is_directory_checkpoint(here / name)}
         yield from (here / name for name in whole if not IGNORED.search(name))
-        folders[:] = [name for name in folders if name not in whole]
+        folders[:] = [name for name in folders if not (name in whole and is_distributed(here / name))]
+        if is_directory_checkpoint(here):  # what else lies in it belongs to it
+            continue
         files = [here / name for name in names if Path(name).suffix in SUFFIXES and not IGNORED.search(Path(name).stem)]
         if HF_SAFE in names:  # the same weights twice
             files = [file for file in files if file.name != HF_PICKLED]

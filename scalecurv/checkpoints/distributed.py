@@ -26,6 +26,11 @@ _METADATA_CLASSES = (
 )  # fmt: skip
 
 
+def is_distributed(folder: Path) -> bool:
+    """Whether a directory has the metadata of such a checkpoint, and a part that it could speak of."""
+    return (folder / METADATA).is_file() and any(folder.glob("*.distcp"))
+
+
 def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
     """The weights of a checkpoint directory, each put together from its chunks, and the step; nothing else is read.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.checkpoints.content import Content
-from scalecurv.checkpoints.distributed import METADATA, read_distributed
+from scalecurv.checkpoints.distributed import METADATA, is_distributed, read_distributed
 from scalecurv.checkpoints.fingerprint import fingerprint_of
 from scalecurv.checkpoints.names import canonical_names
 from scalecurv.checkpoints.safetensors_file import read_safetensors
@@ -51,7 +51,7 @@ class Checkpoint:
 def is_directory_checkpoint(folder: Path) -> bool:
     """Whether a directory is one checkpoint: distributed, or sharded with an index; not where it may not be opened."""
     try:
-        return (folder / METADATA).is_file() or index_of(folder) is not None
+        return is_distributed(folder) or index_of(folder) is not None
     except OSError:  # lost+found, another user's folder
         return False
 
@@ -91,7 +91,7 @@ def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
 
 def _content(path: Path, allow: Sequence[str]) -> Content:
     if path.is_dir():
-        if (path / METADATA).is_file():
+        if is_distributed(path):
             return read_distributed(path, allow)
         if index := index_of(path):
             return read_sharded(index, allow)
@@ -105,7 +105,7 @@ def _content(path: Path, allow: Sequence[str]) -> Content:
 
 def _files_of(folder: Path) -> list[Path]:
     """What a directory checkpoint is read from, in the order of names."""
-    if (folder / METADATA).is_file():
+    if is_distributed(folder):
         return sorted(file for file in folder.iterdir() if file.is_file())
     index = index_of(folder)
     return sorted([index, *(shard for shard in shards_of(index) if shard.is_file())]) if index else []

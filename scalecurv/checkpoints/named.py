@@ -49,6 +49,21 @@ def called(option: str, named: str, what: str, *arguments: Any) -> Any:
 
 
 def source_of(option: str, named: str, what: str) -> str:
-    """sha256 of the source file that the named code is defined in, "" where it has none: edited, it is another."""
-    file = inspect.getsourcefile(resolve(option, named, what))
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
+    """sha256 of the source that the named code rests in, "" where it has none: edited, it is another.
+
+    The file of the module that was named, and of the definition where that is elsewhere: decorated, or imported there.
+    """
+    found = resolve(option, named, what)
+    defined = inspect.unwrap(getattr(found, "func", found))  # within functools.partial
+    kind = defined if inspect.isroutine(defined) or isinstance(defined, type) else type(defined)
+    files = (_file_of(sys.modules[named.partition(":")[0]]), _file_of(kind))
+    content = b"".join(file.read_bytes() for file in dict.fromkeys(files) if file is not None)
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def _file_of(code: Any) -> Path | None:
+    try:
+        file = inspect.getsourcefile(code)
+    except TypeError:  # built in
+        return None
+    return Path(file) if file and Path(file).is_file() else None

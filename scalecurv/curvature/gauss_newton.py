@@ -38,4 +38,4 @@ class GaussNewtonOperator(SummedOperator):
             _, change = jvp(outputs, (problem.theta,), (v,))  # type: ignore[misc]
             return pull(bend(change))[0]
 
-        return vmap(product, in_dims=1, out_dims=1)(V)
+        return vmap(product, in_dims=1)(V).T

@@ -18,4 +18,4 @@ class HessianOperator(SummedOperator):
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
         _, pull = vjp(grad(batch_loss(self.problem, batch)), self.problem.theta)  # type: ignore[misc]
-        return vmap(lambda v: pull(v)[0], in_dims=1, out_dims=1)(V)
+        return vmap(lambda v: pull(v)[0], in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v

@@ -42,8 +42,8 @@ class JacobianOperator(LinearOperator):
         def push(v: Tensor) -> Tensor:
             return jvp(lambda theta: self._outputs(theta, batch), (self.problem.theta,), (v,))[1]
 
-        return vmap(push, in_dims=1, out_dims=-1)(V).reshape(-1, V.shape[1])
+        return vmap(push, in_dims=1)(V).flatten(1).T
 
     def _pull(self, batch: Batch, U: Tensor) -> Tensor:
         f, pull = vjp(lambda theta: self._outputs(theta, batch), self.problem.theta)  # type: ignore[misc]
-        return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1, out_dims=1)(U)
+        return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1)(U).T

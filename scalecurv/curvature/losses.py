@@ -71,7 +71,9 @@ def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
 
 def _classes(y: Tensor, num_outputs: int) -> Tensor:
     if y.ndim != 1:
-        raise Misuse(f"y holds integers of shape {tuple(y.shape)}; give one class a sample, shape (N,)")
+        raise Misuse(
+            f"y holds integers of shape {tuple(y.shape)}; give one class a sample, shape (N,), or a loss of your own"
+        )
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= num_outputs:
         raise Misuse(

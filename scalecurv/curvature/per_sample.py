@@ -22,20 +22,9 @@ def per_sample_loss(name: str, function: PerSample) -> Loss:
 
 
 def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:
-    """Call it once, so that what is wrong with a function of the user's own is said before anything is paid for.
-
-    Raises Misuse with its own words.
-    """
-    try:
-        loss.total(f, y)
-    except (Misuse, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
-        first = next(iter(str(error).splitlines()), "")
-        raise Misuse(
-            f"loss {loss.name} raised {type(error).__name__}: {first}; it is given outputs of shape {tuple(f.shape)} "
-            f"and targets of shape {tuple(y.shape)}, {y.dtype}"
-        ) from error
+    """Call it once in its own arithmetic and once in float64, in which some products are taken; raises Misuse."""
+    loss.total(f, y)
+    loss.total(f.double(), y.double() if y.is_floating_point() else y)
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,19 @@ class _Total:
     function: PerSample
 
     def __call__(self, f: Tensor, y: Tensor) -> Tensor:
-        each = self.function(f, y)
+        try:
+            each = self.function(f, y)
+        except (MemoryError, torch.OutOfMemoryError):  # says nothing of the loss: an attempt, to be made again
+            raise
+        except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+            if "can't allocate memory" in str(error):
+                raise
+            first = next(iter(str(error).splitlines()), "")
+            raise Misuse(
+                f"loss {self.name} raised {type(error).__name__}: {first}; it is given outputs of shape "
+                f"{tuple(f.shape)}, {f.dtype}, and targets of shape {tuple(y.shape)}, {y.dtype}, in float64 too: make "
+                f"constants like f, by f.new_tensor(...)"
+            ) from error
         if not isinstance(each, Tensor) or each.shape != f.shape[:1]:
             what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else type(each).__name__
             raise Misuse(

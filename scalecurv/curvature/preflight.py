@@ -25,7 +25,8 @@ def preflight(problem: Problem) -> None:
     Differences at rounding level pass; numbers that are drawn and change nothing pass, and no random state is moved.
     What has passed is remembered with the problem. Ranks look at samples of their own, and go by the largest change.
     Raises Misuse, in different words, where the model draws at random, where an output depends on the other samples or
-    on their order, where it gives no row a sample, and where a loss of the user's own compares samples.
+    on their order, where it gives no row a sample, where nothing depends on theta, and where a loss of the user's own
+    compares samples.
     """
     if "preflight" in problem.kept:
         return
@@ -35,9 +36,24 @@ def preflight(problem: Problem) -> None:
         few = problem.x[rows]
         _refuse_draws(problem, next(problem.own_batches()).x, few)
         _refuse_company(problem, few)
+        _refuse_cut(problem, few, problem.y[rows])
         if problem.loss.factor is None:  # of losses by name it is known
             _refuse_comparison(problem, _outputs(problem, few), problem.y[rows])
     problem.kept["preflight"] = True
+
+
+def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:
+    """Where nothing depends on what it is differentiated by, every number would be 0 and mean nothing."""
+    f = problem.outputs(problem.theta.clone().requires_grad_(), x)
+    if problem.params is None and not f.requires_grad:
+        raise Misuse(
+            "no output of the model depends on a trainable parameter: its forward detaches them, leaves torch or runs "
+            "under torch.no_grad(); take that out"
+        )
+    if not problem.loss.total(f.detach().requires_grad_(), y).requires_grad:
+        raise Misuse(
+            f"loss {problem.loss.name} does not depend on the outputs: it detaches them or leaves torch; take that out"
+        )
 
 
 def _refuse_draws(problem: Problem, batch: Tensor, few: Tensor) -> None:

@@ -24,6 +24,7 @@ from scalecurv.errors import Misuse
 Reduction = Literal["mean", "sum"]
 MEMORY = 2 << 30  # bytes that the temporaries of one product may take
 FEW = 4  # samples by which the model is known
+WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class Problem:
             with torch.no_grad():
                 return self.outputs(self.theta, self.few[:1]).shape[1]
         except RuntimeError as error:
-            raise Misuse(f"the model does not take x of shape {shape}: {str(error).splitlines()[0]}") from error
+            hint = "" if self.few.is_floating_point() else f"; {WHOLE}"
+            raise Misuse(f"the model does not take x of shape {shape}: {str(error).splitlines()[0]}{hint}") from error
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""

@@ -20,9 +20,7 @@ def test_one_directory_is_one_checkpoint(tmp_path: Path, name: str) -> None:
     run = tmp_path / "run"
     run.mkdir()
     path = READABLE[name](run, STATE, STEP)
-    (path / "extra").mkdir()
-    for inside in (path / "extra" / "step_1.pt", path / "step_2.pt"):
-        inside.touch()
+    (path / "step_2.pt").touch()
     (run / "step_3.pt").touch()
     assert is_directory_checkpoint(path)
     assert not is_directory_checkpoint(run)
@@ -79,3 +77,22 @@ def test_they_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for step in (100, 20):
         shutil.copytree(path, tmp_path / f"step-{step}")
     assert [found.name for found in discover([tmp_path])] == ["step-7", "step-20", "step-100"]
+
+
+def test_a_trainer_leaves_its_last_model_above_the_others(tmp_path: Path) -> None:
+    """Sharded at the top, checkpoint-N below: all of them; below a distributed one there is nothing."""
+    top = READABLE["sharded safetensors"](tmp_path, STATE, STEP)
+    below = READABLE["sharded .bin"](top, STATE, 3)
+    other = READABLE["Hugging Face"](top, STATE, 5)
+    assert discover([tmp_path]) == discover([top]) == [path.resolve() for path in (top, below, other)]
+    distributed = READABLE["distributed"](top, STATE, 9)
+    READABLE["safetensors"](distributed, STATE, 1)
+    assert distributed.resolve() in discover([top])
+    assert len(discover([top])) == 4
+    assert discover([distributed]) == [distributed.resolve()]
+
+
+def test_metadata_without_parts_is_that_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").write_text("project")
+    READABLE["safetensors"](tmp_path, STATE, 1)
+    assert [path.name for path in discover([tmp_path])] == ["step_1.safetensors"]

@@ -65,7 +65,7 @@ def test_mse_is_half_the_squared_distance_and_cross_entropy_the_surprise() -> No
             "cross_entropy",
             torch.tensor([[1], [2]]),
             3,
-            "y holds integers of shape (2, 1); give one class a sample, shape (N,)",
+            "y holds integers of shape (2, 1); give one class a sample, shape (N,), or a loss of your own",
         ),
         (
             "cross_entropy",

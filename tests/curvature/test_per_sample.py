@@ -120,7 +120,8 @@ def test_what_the_function_raises_is_quoted_with_what_it_was_given() -> None:
         Problem(network("relu"), data("mse"), partial(functional.gaussian_nll_loss))
     assert str(caught.value) == (
         "loss partial raised TypeError: gaussian_nll_loss() missing 1 required positional argument: 'var'; it is given "
-        "outputs of shape (4, 3) and targets of shape (4, 3), torch.float64"
+        "outputs of shape (4, 3), torch.float64, and targets of shape (4, 3), torch.float64, in float64 too: make "
+        "constants like f, by f.new_tensor(...)"
     )
 
 
@@ -139,3 +140,30 @@ def test_a_loss_that_compares_samples_is_no_sum_over_them() -> None:
         " when 7 samples are evaluated one by one: the loss of a sample depends on the rest of its batch; return what "
         "each sample costs by itself"
     )
+
+
+def single(f: Tensor, y: Tensor) -> Tensor:
+    """Made for float32 alone."""
+    return functional.cross_entropy(f, y, weight=torch.ones(3), reduction="none")
+
+
+def of_many(f: Tensor, y: Tensor) -> Tensor:
+    """Right for as few samples as are looked at first."""
+    if len(f) > 4:
+        raise ZeroDivisionError("a class that was not there before")
+    return half_square(f, y)
+
+
+def test_a_loss_must_do_in_float64_too() -> None:
+    with pytest.raises(Misuse, match=r"^loss single raised RuntimeError: .*make constants like f, by f.new_tensor"):
+        Problem(network("relu").float(), data("cross_entropy"), single, dtype=torch.float32)
+    with pytest.raises(Misuse, match=r"^loss of_many raised ZeroDivisionError: a class that was not there before; "):
+        loss_and_gradient(Problem(network("relu"), data("mse"), of_many))
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_loss() -> None:
+    def hungry(f: Tensor, y: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        Problem(network("relu"), data("mse"), hungry)
