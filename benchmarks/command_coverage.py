@@ -21,8 +21,8 @@ import torch
 from torch import nn
 
 import scalecurv as sc
-from scalecurv.checkpoints.data import load_data
 from scalecurv.cli import main as command
+from scalecurv.data.load import load_data
 from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts

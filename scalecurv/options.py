@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from scalecurv.checkpoints.named import is_named
 from scalecurv.errors import Misuse
+from scalecurv.named import is_named
 
 _PATH = click.Path(path_type=Path)
 SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "params")  # of measures

@@ -19,10 +19,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("jackknife",),
     ("quantities",),
     ("record",),
+    ("named",),
     ("linalg",),
     ("geometry",),
     ("curvature",),
     ("measures",),
+    ("data",),
     ("checkpoints",),
     ("analysis", "ask"),
     ("engine", "store", "truncation"),
@@ -36,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-HOMES = {"ray": ("engine/",), "h5py": ("store/", "checkpoints/hdf5_data.py"), "torch.func": ("curvature/",)}
+HOMES = {"ray": ("engine/",), "h5py": ("store/", "data/hdf5.py"), "torch.func": ("curvature/",)}
 TORCH_FREE = (
     "errors",
     "estimate",

@@ -8,9 +8,9 @@ from torch import nn
 
 from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import Checkpoint
-from scalecurv.checkpoints.named import called
 from scalecurv.checkpoints.names import canonical_names
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.named import called
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

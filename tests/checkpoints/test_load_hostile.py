@@ -200,7 +200,7 @@ def test_torchscript_is_refused(tmp_path: Path) -> None:
 CARELESS = """
 import sys, torch
 from pathlib import Path
-from scalecurv.checkpoints.data import load_data
+from scalecurv.data.load import load_data
 from scalecurv.checkpoints.load import load
 from scalecurv.errors import CheckpointError, Misuse
 path, marker = Path(sys.argv[1]), Path(sys.argv[2])

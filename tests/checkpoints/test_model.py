@@ -11,8 +11,8 @@ from torch import nn
 
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS, build_from_factory, build_mlp
-from scalecurv.checkpoints.named import resolve
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.named import resolve
 
 NETS = """
 import torch

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalecurv.checkpoints.data import load_data
+from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
-from tests.checkpoints.data_writers import save_lists, save_pt
+from tests.data.writers import save_lists, save_pt
 
 X = np.linspace(-1, 1, 24).reshape(12, 2)
 Y = np.arange(12)

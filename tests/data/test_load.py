@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.checkpoints import data_checks, stored
-from scalecurv.checkpoints.data import load_data
+from scalecurv.data import checks, stored
+from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
-from tests.checkpoints.data_writers import FORMS, WRITERS, save_h5
+from tests.data.writers import FORMS, WRITERS, save_h5
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 Y = np.array([0, 2, 1, 2])
@@ -90,7 +90,7 @@ def test_a_missing_array_is_named(tmp_path: Path, name: str, lacking: str) -> No
 def test_arrays_that_do_not_do(
     tmp_path: Path, name: str, block: int, arrays: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_checks, "BLOCK", block)
+    monkeypatch.setattr(checks, "BLOCK", block)
     WRITERS[name](tmp_path / name, **{"x": X, "y": Y, **arrays})
     assert complaint(tmp_path / name) == message
 

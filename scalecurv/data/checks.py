@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from scalecurv.checkpoints.stored import Stored
+from scalecurv.data.stored import Stored
 from scalecurv.errors import Misuse
 
 BLOCK = 1 << 22  # numbers looked at together, so that what is mapped is never in memory as a whole

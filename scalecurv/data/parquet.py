@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scalecurv.checkpoints.stored import Arrays, Stored
+from scalecurv.data.stored import Arrays, Stored
 from scalecurv.errors import Misuse
 
 SPLIT = "split"

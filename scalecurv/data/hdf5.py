@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from scalecurv.checkpoints.stored import Arrays, Rows, Stored, is_large
+from scalecurv.data.stored import Arrays, Rows, Stored, is_large
 
 BLOCK = 1 << 24  # bytes read at a time where only some rows are wanted
 

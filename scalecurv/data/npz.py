@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from scalecurv.checkpoints.stored import Arrays, Rows, Stored, is_large
+from scalecurv.data.stored import Arrays, Rows, Stored, is_large
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _LOCAL = struct.Struct("<26xHH")  # ends with the lengths of the name and of the extra field before the member's bytes

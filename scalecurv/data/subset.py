@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scalecurv.checkpoints.stored import Rows
+from scalecurv.data.stored import Rows
 from scalecurv.linalg.probes import generator
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scalecurv.checkpoints.data_checks import check_form
-from scalecurv.checkpoints.data_file import opened
-from scalecurv.checkpoints.stored import Rows
+from scalecurv.data.checks import check_form
+from scalecurv.data.file import opened
+from scalecurv.data.stored import Rows
 from scalecurv.errors import Misuse
 
 Form = tuple[tuple[int, ...], np.dtype]  # of one sample, in this machine's byte order

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
-from scalecurv.checkpoints.data_checks import check_form
-from scalecurv.checkpoints.dataset_item import Pair, pair_of, same_kind
-from scalecurv.checkpoints.named import called
-from scalecurv.checkpoints.stored import Rows
+from scalecurv.data.checks import check_form
+from scalecurv.data.item import Pair, pair_of, same_kind
+from scalecurv.data.stored import Rows
 from scalecurv.errors import Misuse
+from scalecurv.named import called
 
 T = TypeVar("T")
 FETCHED_TWICE = 8  # items; one that is flipped or not by chance is the same again half of the time

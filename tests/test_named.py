@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv.checkpoints.named import is_named, resolve, source_of
 from scalecurv.errors import Misuse
+from scalecurv.named import is_named, resolve, source_of
 
 DECORATOR = (
     "import functools\ndef checked(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n"

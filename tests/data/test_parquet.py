@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalecurv.checkpoints import parquet_data
-from scalecurv.checkpoints.data import load_data
+from scalecurv.data import parquet
+from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
-from tests.checkpoints.data_writers import save_frame, save_lists, save_numbered
+from tests.data.writers import save_frame, save_lists, save_numbered
 
 X = np.linspace(-1, 1, 60).reshape(5, 12)
 Y = np.arange(5)
@@ -26,7 +26,7 @@ def complaint(path: Path) -> str:
 def test_numbered_columns_in_the_order_of_their_numbers(
     tmp_path: Path, first: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_data, "COLUMNS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(parquet, "COLUMNS_AT_A_TIME", at_a_time)
     columns = {f"x{j + first}": X[:, j] for j in np.random.default_rng(0).permutation(12)}
     save_frame(tmp_path / "d.parquet", **columns, y=Y, note=list("abcde"))
     found = load_data(tmp_path / "d.parquet")

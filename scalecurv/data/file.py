@@ -10,12 +10,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from scalecurv.checkpoints.hdf5_data import hdf5_arrays
-from scalecurv.checkpoints.npz_data import npz_arrays
-from scalecurv.checkpoints.parquet_data import parquet_arrays
-from scalecurv.checkpoints.splits import names_of
-from scalecurv.checkpoints.stored import Stored
-from scalecurv.checkpoints.tensor_data import safetensors_arrays, torch_arrays
+from scalecurv.data.hdf5 import hdf5_arrays
+from scalecurv.data.npz import npz_arrays
+from scalecurv.data.parquet import parquet_arrays
+from scalecurv.data.splits import names_of
+from scalecurv.data.stored import Stored
+from scalecurv.data.tensors import safetensors_arrays, torch_arrays
 from scalecurv.errors import Misuse
 
 READERS = {

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from scalecurv.checkpoints.data_file import READERS
-from scalecurv.checkpoints.splits import no_such_split, only_splits
+from scalecurv.data.file import READERS
+from scalecurv.data.splits import no_such_split, only_splits
 from scalecurv.errors import Misuse
 
 # what comes after the name of a split: -00000-of-00002, _7, .3, and the digest that some hubs append

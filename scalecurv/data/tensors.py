@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from scalecurv.checkpoints.stored import Arrays, Stored, is_large
+from scalecurv.data.stored import Arrays, Stored, is_large
 
 _DTYPES = {
     **{f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)},

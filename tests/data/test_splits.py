@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.checkpoints.data import load_data
+from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
-from tests.checkpoints.data_writers import WRITERS, save_lists, save_numbered
+from tests.data.writers import WRITERS, save_lists, save_numbered
 
 X = np.linspace(-1, 1, 30).reshape(10, 3)
 Y = np.arange(10)

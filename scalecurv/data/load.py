@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scalecurv.checkpoints.data_checks import check_finite
-from scalecurv.checkpoints.data_file import READERS
-from scalecurv.checkpoints.data_files import read_files
-from scalecurv.checkpoints.dataset import made
-from scalecurv.checkpoints.named import is_named
-from scalecurv.checkpoints.shards import shards_of
-from scalecurv.checkpoints.subset import chosen
+from scalecurv.data.checks import check_finite
+from scalecurv.data.dataset import made
+from scalecurv.data.file import READERS
+from scalecurv.data.files import read_files
+from scalecurv.data.shards import shards_of
+from scalecurv.data.subset import chosen
 from scalecurv.errors import Misuse
+from scalecurv.named import is_named
 
 
 @dataclass(frozen=True)

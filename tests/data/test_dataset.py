@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from scalecurv.checkpoints.data import load_data
 from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
 
 X = np.linspace(-1, 1, 120, dtype=np.float32).reshape(40, 3)

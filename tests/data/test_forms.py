@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.checkpoints import hdf5_data, stored
-from scalecurv.checkpoints.data import Data, load_data
 from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.data import hdf5, stored
+from scalecurv.data.load import Data, load_data
 from scalecurv.errors import Misuse
-from tests.checkpoints.data_writers import FORMS, save_h5
+from tests.data.writers import FORMS, save_h5
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 5)).astype(np.float32)
@@ -128,7 +128,7 @@ def test_a_shape_that_asks_for_all_memory_is_not_believed(
 
 def test_blocks_of_hdf5_without_a_wanted_row_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged chunk is found out by its checksum, where it is read."""
-    monkeypatch.setattr(hdf5_data, "BLOCK", 1)  # one chunk
+    monkeypatch.setattr(hdf5, "BLOCK", 1)  # one chunk
     x = np.arange(80.0).reshape(40, 2)
     save_h5(tmp_path / "data.h5", chunks=True, x=x, y=Y)  # chunks of 13 rows, the last one begins at 39
     damaged = bytearray((tmp_path / "data.h5").read_bytes())
