@@ -32,6 +32,8 @@ def plot_run(store: Store, picture: Path) -> None:
     if results.empty:
         raise Misuse(f"{store.path} holds no checkpoint with a step to draw over; see `scalecurv show {store.path}`")
     drawn = {name: how for name, how in PANELS.items() if results[name].notna().any()}
+    if not drawn:
+        raise Misuse(f"{store.path} holds no {', '.join(PANELS)} of a whole model to draw; blocks rest in estimates")
     figure = Figure(figsize=(7, 2.0 * len(drawn)), layout="constrained")
     panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
     lines = _lines(results)

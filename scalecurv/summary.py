@@ -32,6 +32,8 @@ def summary(store: Store) -> str:
         lines += ["", table.to_string(index=False)]
         if table.apply(lambda column: column.str.endswith(MARK)).any(axis=None):
             lines.append(f"{MARK} {Status.BUDGET.advice}")
+    if blocks := sorted({c.partition(" ")[0] for c in store.chosen()["component"] if c.startswith("params=")}):
+        lines.append(f"in estimates, by component: {', '.join(blocks)}")
     for row in results[results["status"] == "failed"].itertuples():
         lines.append(f"failed: {row.error if row.checkpoint in row.error else f'{row.checkpoint}: {row.error}'}")
     lines += [f"broken file of the store: {reason}" for reason in store.broken.values()]

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad_and_value, hessian
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import build_mlp
 from scalecurv.query import open_store
-from tests.commands import analyze
+from tests.commands import analyze, invoke
 from tests.runs import write_run
 from tests.user_losses import smoothed
 
@@ -120,6 +120,15 @@ def test_the_file_may_say_what_decays_and_the_loss_only_with_leave(run: Path, tm
     assert analyze(run, tmp_path / "store", "--measure", "gradient", *COMMON, "--loss", spec["loss"]).exit_code == 0
     value, *_ = truth(run, surprise, W)
     assert found(tmp_path / "store")["loss"][0] == pytest.approx(value, rel=1e-12)
+
+
+def test_a_store_of_blocks_alone(run: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert analyze(run, store, "--measure", "gradient", *COMMON, "--params", BLOCK).exit_code == 0
+    assert f"in estimates, by component: params={BLOCK}\n" in invoke("show", store).output
+    drawn = invoke("plot", store, tmp_path / "x.png")
+    assert drawn.exit_code == 2
+    assert drawn.output.endswith("of a whole model to draw; blocks rest in estimates\n")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import click
 import pytest
 import torch
 
+import scalecurv
 from scalecurv.cli import main
 from scalecurv.estimate import Status
 from scalecurv.measures import MEASURES
@@ -58,7 +59,7 @@ def test_the_programs_on_geometry_print_what_is_said(capsys: pytest.CaptureFixtu
 
 def test_the_loss_that_is_shown_is_a_loss() -> None:
     """And differs from torch's own mean by what is said: the weights of the classes."""
-    (program,) = blocks(CHECKPOINTS, "python")
+    (program,) = (block for block in blocks(CHECKPOINTS, "python") if "def weighted" in block)
     names: dict[str, Any] = {}
     exec(program, names)
     y, w = torch.tensor([0, 1, 2, 2, 1, 1]), torch.tensor([1.0, 3.0, 0.5])
@@ -66,6 +67,18 @@ def test_the_loss_that_is_shown_is_a_loss() -> None:
         assert names["weighted"](f, y).shape == (6,)
         own = torch.nn.functional.cross_entropy(f, y, weight=w.to(f.dtype), label_smoothing=0.1)
         torch.testing.assert_close(names["weighted"](f, y).sum() / w.to(f.dtype)[y].sum(), own)
+
+
+def test_operators_go_out_and_come_in_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    out, back = (block for block in blocks(CHECKPOINTS, "python") if "linalg" in block)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    x = torch.randn(9, 3, dtype=torch.float64)
+    names: dict[str, Any] = {"problem": scalecurv.Problem(model, (x, x[:, :2].sign()), loss="mse")}
+    exec(out, names)
+    assert names["values"].shape == (3,)
+    exec(back, names | {"theirs": names["H"]})
+    largest = capsys.readouterr().out.split()[0]
+    assert float(largest) == pytest.approx(names["values"][-1], rel=0.01)
 
 
 @pytest.mark.parametrize("line", commands())

@@ -1,12 +1,13 @@
 """The one task of all checkpoints of a sweep, however many directories they lie in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.checkpoints.discover import discover
 from scalecurv.checkpoints.load import is_directory_checkpoint
-from scalecurv.checkpoints.problem_file import FILE_NAME, read_spec
+from scalecurv.checkpoints.problem_file import FILE_NAME, ProblemSpec, read_spec
 from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
 
@@ -18,7 +19,7 @@ def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -
     Misuse where two of them describe different problems: data counts by content, not by where it lies.
     """
     folders = {_describing(file, paths): file for file in discover(paths)}
-    tasks = {folder: Task.read(read_spec(folder, said), seed) for folder in folders}
+    tasks = _tasks({folder: read_spec(folder, said) for folder in folders}, seed)
     first, *others = tasks
     for folder in others:
         if tasks[folder].id != tasks[first].id:
@@ -28,6 +29,16 @@ def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -
             )
     data = {source for folder in folders for source in [tasks[folder].spec.data] if isinstance(source, Path)}
     return tasks[first], discover(paths, exclude=sorted(data))
+
+
+def _tasks(specs: Mapping[Path, ProblemSpec], seed: int) -> dict[Path, Task]:
+    """A task for each folder; what several of them take their loss over is read once."""
+    read: dict[Any, Task] = {}
+    for spec in specs.values():
+        source = (spec.data, spec.split, spec.max_samples)
+        if source not in read:
+            read[source] = Task.read(spec, seed)
+    return {f: replace(read[spec.data, spec.split, spec.max_samples], spec=spec) for f, spec in specs.items()}
 
 
 def _describing(file: Path, paths: Sequence[Path]) -> Path:

@@ -21,7 +21,7 @@ _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of 
 
 
 def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
-    """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data files) left out.
+    """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data, what lies in it) left out.
 
     A checkpoint is a file, or a directory that is one; a sharded one may have others in folders below it, as a Trainer
     leaves them. A file named outright is taken whatever it is called; symbolic links to directories below are not
@@ -41,7 +41,7 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
         listed = [_named(path)] if path.is_file() or is_directory_checkpoint(path) else []
         if path.is_dir() and not is_distributed(path):
             listed += sorted(_below(path.resolve()), key=_natural)
-        found.update(dict.fromkeys(file for file in listed if _real(file) not in barred))
+        found.update(dict.fromkeys(file for file in listed if not barred & {_real(file), *_real(file).parents}))
     if not found:
         where = ", ".join(str(path) for path in paths)
         raise NothingFound(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")

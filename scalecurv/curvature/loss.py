@@ -14,7 +14,7 @@ class Loss:
     `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
     known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: where p is near 1, p - p^2 cancels and these do not.
     `second(f)`, of classifiers, is the probability of the second class of each sample, (B,). `float_targets` says that
-    integers among the targets are quantities, not indices.
+    integers among the targets are quantities, not indices; `foreign` that nothing is known but what autograd says.
     """
 
     name: str
@@ -24,3 +24,4 @@ class Loss:
     bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     second: Callable[[Tensor], Tensor] | None = None
     float_targets: bool = False
+    foreign: bool = False

@@ -18,7 +18,7 @@ def per_sample_loss(name: str, function: PerSample) -> Loss:
     A mean or a sum would hide by what the samples are weighed: `reduction` says that, for every loss alike. Targets are
     taken as they are. Nothing is known of the second derivative, so that measures take the generic route.
     """
-    return Loss(name, _Total(name, function), lambda y, num_outputs: y)
+    return Loss(name, _Total(name, function), lambda y, num_outputs: y, foreign=True)
 
 
 def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:

@@ -16,6 +16,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import homogeneous_mlp
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.measure import Findings
+from scalecurv.measures.noise import Rounding, rounding_in_double
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.planned import PlannedMeasure
 from scalecurv.measures.residual_share import residual_share
@@ -39,7 +40,9 @@ class GaussNewton(PlannedMeasure):
 
     def ask(self, evaluation: Evaluation) -> Findings:
         run = _run(evaluation, self.plan)
-        largest, below = ends_of(run, self.rtol).largest, _euler_bound(evaluation)
+        noise = _noise(evaluation)
+        largest = ends_of(run, self.rtol, noise.norm).charged(noise.num_matvecs).largest
+        below = _euler_bound(evaluation)
         if largest.upper < below.value * (1 - SLACK):
             method = f"{largest.method}; euler_bound {below.value:.6g} lies above it"
             largest = replace(largest, status=Status.INCONSISTENT, method=method)
@@ -75,7 +78,13 @@ def _trace(evaluation: Evaluation, plan: Plan, run: Lanczos) -> Estimate:
         {"trace": Tolerance(plan.rtol)},
         plan.budget.ggn_probes,
     )["trace"]
-    return replace(found, num_matvecs=found.num_matvecs + run.num_matvecs)
+    noise = _noise(evaluation)
+    return replace(found, num_matvecs=found.num_matvecs + run.num_matvecs + noise.num_matvecs).widened(noise.trace)
+
+
+def _noise(evaluation: Evaluation) -> Rounding:
+    """What rounding does to G: nothing to speak of by factors that do not cancel, and who knows by autograd alone."""
+    return rounding_in_double(evaluation) if evaluation.problem.loss.foreign else Rounding()
 
 
 def _euler_bound(evaluation: Evaluation) -> Estimate:

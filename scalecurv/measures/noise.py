@@ -42,7 +42,7 @@ def rounding(evaluation: Evaluation) -> Rounding:
     nothing to check against: ulps of |H| are taken for granted, but where every softmax is saturated.
     """
     if evaluation.problem.dtype == torch.float64:
-        return evaluation.once("rounding in double", lambda: _saturated(evaluation))
+        return rounding_in_double(evaluation)
 
     def compute() -> Rounding:
         problem = evaluation.problem
@@ -60,13 +60,20 @@ def rounding(evaluation: Evaluation) -> Rounding:
     return evaluation.once("rounding", compute)
 
 
+def rounding_in_double(evaluation: Evaluation) -> Rounding:
+    """What float64 itself adds to products, where that can be more than ulps of |H|; remembered."""
+    return evaluation.once("rounding in double", lambda: _saturated(evaluation))
+
+
 def _saturated(evaluation: Evaluation) -> Rounding:
     """Where no sample leaves a second class more than 1e-6, p - p^2 is off by ulps of 1, and H by c |J|_F^2 times that.
 
+    Of a loss of the user's own nobody knows whether it saturates: it may.
     |J|_F^2 = E |J's|^2 over random signs s, one an output.
     """
     problem = evaluation.problem
-    if problem.loss.second is None or runner_up(problem) > SATURATED:
+    sure = problem.loss.foreign or (problem.loss.second is not None and runner_up(problem) <= SATURATED)
+    if not sure:
         return Rounding()
     rows = problem.num_data * problem.num_outputs
     signs = probes(rows, evaluation.seed, STREAM, range(VECTORS), device=problem.device)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scalecurv.checkpoints import task as task_module
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.errors import Misuse
 from tests.runs import write_checkpoint, write_run
@@ -51,3 +52,16 @@ def test_the_nearest_file_describes_and_none_above_what_was_given(tmp_path: Path
     (tmp_path / "problem.json").write_text(json.dumps({"loss": "mse"}))
     with pytest.raises(Misuse, match=r"^data is said neither by an option nor by .*checkpoint-5/problem\.json"):
         common_task([inner], {})
+
+
+def test_data_of_several_runs_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = write_run(tmp_path / "a", [0]), write_run(tmp_path / "b", [1], loss="mse")
+    read: list[Path] = []
+    load = task_module.load_data
+    monkeypatch.setattr(task_module, "load_data", lambda path, *rest: read.append(path) or load(path, *rest))
+    with pytest.raises(Misuse, match="describe different problems"):  # each keeps its own loss
+        common_task([a, b], {"data": a / "data.npz"})
+    assert read == [a.resolve() / "data.npz"]
+    read.clear()
+    common_task([a, b], {"loss": "mse"})
+    assert sorted(read) == [a.resolve() / "data.npz", b.resolve() / "data.npz"]

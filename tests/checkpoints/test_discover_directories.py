@@ -96,3 +96,10 @@ def test_metadata_without_parts_is_that_of_something_else(tmp_path: Path) -> Non
     (tmp_path / ".metadata").write_text("project")
     READABLE["safetensors"](tmp_path, STATE, 1)
     assert [path.name for path in discover([tmp_path])] == ["step_1.safetensors"]
+
+
+def test_shards_of_data_are_no_checkpoints(tmp_path: Path) -> None:
+    for name in ("data/shard_0.safetensors", "data/train/shard_1.pt", "step_1.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in discover([tmp_path], exclude=[tmp_path / "data"])] == ["step_1.pt"]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.saturation import runner_up
@@ -48,6 +49,25 @@ def test_no_certificate_is_wrong(margin: float) -> None:
     ggn = GaussNewton().ask(evaluation).estimates["lambda_max_ggn"]
     assert holds(ggn, truth)
     assert ggn.status is Status.CERTIFIED  # its factors do not cancel
+
+
+def by_hand(f: Tensor, y: Tensor) -> Tensor:
+    return functional.cross_entropy(f, y, reduction="none")
+
+
+@pytest.mark.parametrize("margin", [5.0, 20.0, 36.0, 40.0])
+def test_a_loss_of_ones_own_may_saturate_too(margin: float) -> None:
+    """Nothing is known of it: the intervals are wide at all margins, which beside an ordinary H does not show."""
+    named = sure(margin)
+    evaluation = Evaluation(Problem(named.model, (X, np.array([0, 1])), by_hand))
+    truth, wide = largest(margin), rounding(evaluation).norm
+    assert 0 < wide < 1e-12
+    found = Extremes().ask(evaluation).estimates | GaussNewton().ask(evaluation).estimates
+    for name in ("lambda_max", "lambda_max_ggn"):
+        assert holds(found[name], truth)
+        assert (found[name].status is Status.CERTIFIED) is (margin <= 20)
+    e = np.exp(-margin * np.abs(X))
+    assert holds(found["trace_ggn"], float((e / (1 + e) ** 2 * (X**2 + 1)).sum()))
 
 
 @pytest.mark.parametrize(("margin", "noise"), [(5.0, False), (12.0, False), (20.0, True), (40.0, True)])
