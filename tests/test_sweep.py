@@ -122,9 +122,9 @@ def test_rehash_trusts_no_stamp(sweep: Sweep) -> None:
 def test_a_renamed_file_keeps_its_numbers_and_a_new_one_is_work(sweep: Sweep) -> None:
     carry_out(sweep)
     run = sweep.checkpoints[0]
-    (run / "step_1.pt").rename(run / "final.pt")
+    (run / "step_1.pt").rename(run / "moved.pt")
     write_checkpoint(run / "step_3.pt", seed=3, step=3)
-    assert names(plan(sweep)) == ["final.pt", "step_3.pt"]
+    assert names(plan(sweep)) == ["moved.pt", "step_3.pt"]
     renamed, new = carry_out(sweep)
     assert (renamed.step, computed([renamed]), computed([new])) == (1, [], ["gradient"])
     assert plan(sweep).todo == ()

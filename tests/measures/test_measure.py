@@ -21,6 +21,7 @@ from tests.networks import problem
 IDENTITY = Identity("fingerprint", "task", "float64")
 # a value for every option there is
 ANOTHER = {
+    "params": "weight$",
     "rtol": 0.5,
     "max_matvecs": 40,
     "memory": 1 << 14,
@@ -86,7 +87,12 @@ class TestEveryMeasure:
         assert type(measure)(**options) == measure
         names = {f.name for f in fields(measure)}
         unset = {name for name in names if getattr(measure, name) is None}
-        assert unset <= {"route", "output", "functional_dimension"}  # takes no part in the key until it is set
+        assert unset <= {
+            "route",
+            "output",
+            "functional_dimension",
+            "params",
+        }  # takes no part in the key until it is set
         assert set(options) == names - unset
         assert names <= set(ANOTHER)
         assert set(replace(measure, **{name: ANOTHER[name] for name in names}).options) == names
