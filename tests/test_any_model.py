@@ -17,6 +17,7 @@ from scalecurv.query import Store, open_store
 from tests.commands import ROOT, analyze
 from tests.jobs.test_train import train
 
+pytestmark = pytest.mark.xdist_group("any model")  # what is set up is for all of them
 STEP = 60
 COARSE = ("--dtype", "float64", "--rtol", 0.1, "--max-matvecs", 400)
 EXACT = ("loss", "grad_norm", "beta", "ghg", "gh2g", "rank")

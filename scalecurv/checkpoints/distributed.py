@@ -5,8 +5,9 @@ import math
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -71,12 +72,29 @@ class _Entry:
     dtype: torch.dtype
 
 
-class _Unpickler(pickle.Unpickler):
+_Python: Any = pickle._Unpickler  # the one that is open to a look at every step
+
+
+class _Unpickler(_Python):
     """Knows the classes that metadata is made of, and what the user allows; names everything else, and stops."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
 
     def __init__(self, file: io.BytesIO, path: Path, allow: Sequence[str]):
         super().__init__(file)
         self._path, self._known = path, _known() | {name: found for found, name in allowed_globals(allow)}
+
+    def _build(self) -> None:
+        """Give a state to an instance: a class, an enumerator or a function would keep it after this file is read."""
+        made = self.stack[-2]
+        if type(made) not in self._known.values() or isinstance(made, type | Enum):
+            raise CheckpointError(
+                f"{self._path} changes {getattr(made, '__name__', type(made).__name__)}, which is no part of a "
+                f"checkpoint; the file is damaged, or made to harm"
+            )
+        self.load_build()
+
+    dispatch[pickle.BUILD[0]] = _build
 
     def find_class(self, module: str, name: str) -> Any:
         found = self._known.get(f"{module}.{name}")

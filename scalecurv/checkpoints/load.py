@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from scalecurv.checkpoints.torch_file import read_torch
 from scalecurv.errors import CheckpointError
 from scalecurv.record import FileStamp
 
+_NARROW = re.compile("float[2-8]_")  # formats that nothing is computed in
 TRAINER = "trainer_state.json"  # what a Trainer leaves beside the weights; step and epoch are in it
 
 
@@ -82,7 +84,7 @@ def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
     if stamp_of(path) != before:
         raise CheckpointError(f"{path} changed while it was read; run again once it is written")
     renamed = canonical_names(content.weights)
-    tensors = {renamed[name]: tensor.detach().resolve_conj() for name, tensor in content.weights.items()}
+    tensors = {renamed[name]: tensor.detach().resolve_conj().resolve_neg() for name, tensor in content.weights.items()}
     _check(path, tensors)
     facts = {**beside, **{str(name): fact for name, fact in content.facts.items()}}
     step, epoch = step_and_epoch(facts, path.name if path.is_dir() else path.stem, path.parent.name)
@@ -114,7 +116,7 @@ def _files_of(folder: Path) -> list[Path]:
 def _trainer_state(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / TRAINER).read_text())
-    except (OSError, ValueError):  # its loss costs a step, which the name may tell
+    except (OSError, ValueError, RecursionError):  # its loss costs a step, which the name may tell
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -122,13 +124,18 @@ def _trainer_state(folder: Path) -> dict[str, Any]:
 def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError for tensors that no product can be taken with."""
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or "float8" in str(tensor.dtype):
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or _NARROW.search(str(tensor.dtype)):
             raise CheckpointError(
                 f"{path}: {name} ({tensor.dtype}, {tensor.layout}, on {tensor.device}) is no dense tensor of plain "
                 f"numbers; save it as one"
             )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise CheckpointError(
+                f"{path}: {name} has {tensor.numel()} numbers and not as many in the file; save a copy"
+            )
+        plain = tensor.is_floating_point() or tensor.is_complex()
+        if plain and not bool(torch.isfinite(tensor).all()):
             count = int((~torch.isfinite(tensor)).sum())
             raise CheckpointError(f"{path}: {name} holds {count} NaN or infinite value(s); the run diverged before it")
     if not any(t.is_floating_point() for t in tensors.values()):
-        raise CheckpointError(f"{path} holds no weights; save model.state_dict()")
+        raise CheckpointError(f"{path} holds no weights, no tensor of floating-point numbers; save model.state_dict()")

@@ -33,9 +33,9 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
         if i > 0:
             modules.append(ACTIVATIONS[activation]())
         linear = nn.Linear(layers.widths[i], layers.widths[i + 1], bias=bias, device="meta")
-        linear.weight = nn.Parameter(_floating(checkpoint.tensors[f"{name}.weight"]))
+        linear.weight = nn.Parameter(_floating(checkpoint, f"{name}.weight"))
         if bias:
-            linear.bias = nn.Parameter(_floating(checkpoint.tensors[f"{name}.bias"]))
+            linear.bias = nn.Parameter(_floating(checkpoint, f"{name}.bias"))
         modules.append(linear)
     described = {"kind": "mlp", "widths": list(layers.widths), "biases": all(layers.biases), "activation": activation}
     return nn.Sequential(*modules).eval(), json.dumps(described)
@@ -67,7 +67,7 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
             raise CheckpointError(
                 f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
             )
-        found[name] = _floating(tensor) if state[name].is_floating_point() else tensor
+        found[name] = _floating(checkpoint, wanted[twin]) if state[name].is_floating_point() else tensor
     if unused := set(checkpoint.tensors) - set(wanted.values()):
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
     model.load_state_dict(found, assign=True)
@@ -96,5 +96,8 @@ def _tie(model: nn.Module, twins: dict[str, tuple[str, ...]]) -> None:
             setattr(model.get_submodule(module), leaf, shared)
 
 
-def _floating(tensor: torch.Tensor) -> torch.Tensor:
+def _floating(checkpoint: Checkpoint, name: str) -> torch.Tensor:
+    tensor = checkpoint.tensors[name]
+    if tensor.is_complex():
+        raise CheckpointError(f"{checkpoint.path}: {name} is complex; a model of real weights has no place for it")
     return tensor if tensor.is_floating_point() else tensor.float()

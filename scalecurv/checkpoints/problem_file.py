@@ -83,7 +83,7 @@ def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
 def _read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Misuse(f"{file} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise Misuse(f"{file} holds a {type(content).__name__}; it must be an object with {', '.join(KINDS)}")

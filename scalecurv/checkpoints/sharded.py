@@ -46,7 +46,7 @@ def read_sharded(index: Path, allow: Sequence[str] = ()) -> Content:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         content = json.loads(index.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{index} cannot be read as JSON: {error}") from error
     named = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(named, dict) or not named or not all(isinstance(file, str) for file in named.values()):

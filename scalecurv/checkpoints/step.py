@@ -63,7 +63,7 @@ def _storable(step: int | None) -> int | None:
 def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
     for key in keys:
         value = content.get(key)
-        if isinstance(value, Tensor) and value.numel() == 1:
+        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
             value = value.item()
         if isinstance(value, str):  # safetensors metadata holds strings alone
             try:

@@ -31,10 +31,15 @@ def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
     content = loaded(path, path, allow, mapped)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")
-    weights = weights_of(path, content, Tensor)
+    try:
+        weights, facts = weights_of(path, content, Tensor), dict(content)
+    except (TypeError, AttributeError) as error:  # a dict in the file that carries attributes over its own methods
+        raise CheckpointError(
+            f"{path} holds a dict that is none ({line_of(error)}); save model.state_dict()"
+        ) from error
     if mapped:  # overwriting a file under a map changes the weights, or kills the process: not for longer than need be
         weights = {name: tensor.clone() for name, tensor in weights.items()}
-    return Content(weights, content, list(weights) != sorted(weights))
+    return Content(weights, facts, list(weights) != sorted(weights))
 
 
 def loaded(path: Path, file: Path | IO[bytes], allow: Sequence[str] = (), mapped: bool = False) -> Any:

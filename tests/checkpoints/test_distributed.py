@@ -116,7 +116,7 @@ def test_parts_that_are_packed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", " is no readable metadata: EOFError: Ran out of input; it may be cut short"),
+        (b"", " is no readable metadata: EOFError; it may be cut short"),
         (pickle.dumps({"a": 1}), " holds a dict, no metadata of a distributed checkpoint"),
         (
             b"cbuiltins\neval\n(S'1'\ntR.",
@@ -150,3 +150,22 @@ def test_other_dtypes_and_a_state_of_one_number(tmp_path: Path) -> None:
         name: (t.dtype, t.shape) for name, t in model.state_dict().items()
     }
     assert (checkpoint.step, checkpoint.epoch) == (None, 2.5)
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["pathlib PosixPath", "torch Size", "torch.distributed.checkpoint.metadata MetadataIndex",
+     "torch.serialization _get_layout", "torch.distributed.checkpoint.metadata Metadata"],
+)  # fmt: skip
+def test_nothing_outlives_the_reading(folder: Path, named: str) -> None:
+    """A state given to a class would change it for the whole process: paths, and every other checkpoint."""
+    module, name = named.split()
+    evil = f"c{module}\n{name}\n".encode() + b"(N}S'gone'\nI1\nstb0"  # BUILD with (None, {'gone': 1}), then POP
+    honest = (folder / ".metadata").read_bytes()
+    (folder / ".metadata").write_bytes(evil + honest[2:])  # the header of the protocol comes first
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    assert "; the file is damaged, or made to harm" in str(caught.value)
+    assert not any(hasattr(known, "gone") for known in distributed._known().values())
+    (folder / ".metadata").write_bytes(honest)
+    assert load(folder).tensors.keys() == STATE.keys()

@@ -112,7 +112,7 @@ def test_a_tied_tensor_that_safetensors_left_out_is_put_back(tmp_path: Path) -> 
         ({}, " holds no tensors (its keys: ); save model.state_dict()"),
         ({"model": {"width": 4}, "step": 3}, " holds no tensors (its keys: model, step); save model.state_dict()"),
         (dict.fromkeys("abcdefgh", 1), " holds no tensors (its keys: a, b, c, d, e, f); save model.state_dict()"),
-        ({"count": torch.arange(3)}, " holds no weights; save model.state_dict()"),
+        ({"count": torch.arange(3)}, " holds no weights, no tensor of floating-point numbers; save model.state_dict()"),
     ],
 )
 def test_what_holds_no_weights(tmp_path: Path, content: Any, message: str) -> None:
