@@ -12,7 +12,7 @@ import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.metadata import Metadata
 
-from scalecurv.checkpoints import distributed
+from scalecurv.checkpoints import distributed, restricted
 from scalecurv.checkpoints.load import load
 from scalecurv.errors import CheckpointError
 from tests.checkpoints.formats import READABLE
@@ -135,9 +135,9 @@ def test_metadata_that_is_none(folder: Path, content: bytes, said: str) -> None:
 
 def test_only_what_metadata_is_made_of_is_known() -> None:
     """Nothing that runs: classes of data, dtypes, one function from a name to a layout."""
-    functions = {name for name, known in distributed._known().items() if not isinstance(known, type | torch.dtype)}
+    functions = {name for name, known in restricted.known().items() if not isinstance(known, type | torch.dtype)}
     assert functions == {"torch.serialization._get_layout"}
-    assert distributed._known()["collections.OrderedDict"] is dict
+    assert restricted.known()["collections.OrderedDict"] is dict
 
 
 def test_other_dtypes_and_a_state_of_one_number(tmp_path: Path) -> None:
@@ -166,6 +166,30 @@ def test_nothing_outlives_the_reading(folder: Path, named: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         load(folder)
     assert "; the file is damaged, or made to harm" in str(caught.value)
-    assert not any(hasattr(known, "gone") for known in distributed._known().values())
+    assert not any(hasattr(known, "gone") for known in restricted.known().values())
     (folder / ".metadata").write_bytes(honest)
     assert load(folder).tensors.keys() == STATE.keys()
+
+
+def test_tuples_without_end(folder: Path) -> None:
+    """As a key they would be hashed, recursively and in C: the end of the process."""
+    for content in (b"\x80\x04})" + b"\x85" * 100_000 + b"Ns.", b"\x80\x04})" + b"N\x86" * 100_000 + b"Ns."):
+        (folder / ".metadata").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"nests more than 32 tuples; the file is damaged, or made to harm$"):
+            load(folder)
+
+
+@pytest.mark.parametrize("length", [10**6, 10**15, 10**30, -1])
+def test_bytes_that_are_not_there(folder: Path, length: int) -> None:
+    def stretch(metadata: Metadata) -> None:
+        metadata.storage_data[first(metadata)].length = length
+
+    assert altered(folder, stretch).startswith(f"{folder} is no readable distributed checkpoint: ValueError: ")
+
+
+def test_a_size_that_no_chunk_could_fill(folder: Path) -> None:
+    def declare(metadata: Metadata) -> None:
+        metadata.state_dict_metadata["model.0.weight"].size = torch.Size([20_000, 200_000])
+
+    said = "ValueError: model.0.weight of shape (20000, 200000) has more numbers than its chunks have bytes"
+    assert altered(folder, declare) == f"{folder} is no readable distributed checkpoint: {said}"

@@ -1,0 +1,106 @@
+"""Metadata of torch.distributed.checkpoint, a pickle that torch itself would run: read with nothing run."""
+
+import io
+import pickle
+from collections.abc import Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import torch
+
+from scalecurv.checkpoints.allowed import allowed_globals
+from scalecurv.checkpoints.content import line_of
+from scalecurv.checkpoints.torch_file import UNREADABLE
+from scalecurv.errors import CheckpointError
+
+DEEPEST = 32  # tuples within tuples: metadata has two or three
+# where it was saved: nothing is done with it, so that a path of any system will do
+_PATHS = [f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")]
+_METADATA_CLASSES = (
+    "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "TensorProperties",
+    "MetadataIndex", "StorageMeta", "_MEM_FORMAT_ENCODING",
+)  # fmt: skip
+
+
+def _counted(load: Any, unpickler: "_Unpickler") -> None:
+    load(unpickler)
+    unpickler.nested()
+
+
+_Python: Any = pickle._Unpickler  # the one that is open to a look at every step
+
+
+class _Unpickler(_Python):
+    """Knows the classes that metadata is made of, and what the user allows; names everything else, and stops."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
+
+    def __init__(self, file: io.BytesIO, path: Path, allow: Sequence[str]):
+        super().__init__(file)
+        self._depths: dict[int, tuple[int, Any]] = {}
+        self._path, self._known = path, known() | {name: found for found, name in allowed_globals(allow)}
+
+    def _build(self) -> None:
+        """Give a state to an instance: a class, an enumerator or a function would keep it after this file is read."""
+        made = self.stack[-2]
+        if type(made) not in self._known.values() or isinstance(made, type | Enum):
+            raise CheckpointError(
+                f"{self._path} changes {getattr(made, '__name__', type(made).__name__)}, which is no part of a "
+                f"checkpoint; the file is damaged, or made to harm"
+            )
+        self.load_build()
+
+    def nested(self) -> None:
+        """Count how deep the last tuple is nested: to hash one that never ends takes the process with it."""
+        held = self.stack[-1]
+        depth = 1 + max((self._depths.get(id(item), (0, None))[0] for item in held), default=0)
+        if depth > DEEPEST:
+            raise CheckpointError(
+                f"{self._path} nests more than {DEEPEST} tuples; the file is damaged, or made to harm"
+            )
+        self._depths[id(held)] = depth, held  # held, so that no other object goes by its id
+
+    dispatch[pickle.BUILD[0]] = _build
+    for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+        dispatch[_code[0]] = partial(_counted, _Python.dispatch[_code[0]])
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = self._known.get(f"{module}.{name}")
+        if found is None:
+            raise CheckpointError(
+                f"{self._path} names {module}.{name}, which is no part of a checkpoint and is never run; the file is "
+                f"damaged, or made to harm"
+            )
+        return found
+
+
+def known() -> dict[str, Any]:
+    """What metadata may name, by its full name."""
+    from torch.distributed.checkpoint import filesystem, metadata  # half a second that other formats need not pay
+
+    classes = {f"{metadata.__name__}.{name}": getattr(metadata, name) for name in _METADATA_CLASSES}
+    dtypes = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
+    return {
+        **classes,
+        **dtypes,
+        "torch.distributed.checkpoint.filesystem._StorageInfo": filesystem._StorageInfo,
+        "torch.Size": torch.Size,
+        "torch.serialization._get_layout": torch.serialization._get_layout,
+        "collections.OrderedDict": dict,
+        **dict.fromkeys(_PATHS, PurePosixPath),
+    }
+
+
+def read_metadata(file: Path, allow: Sequence[str] = ()) -> Any:
+    """The Metadata in a file; raises CheckpointError where it names, or does, anything that metadata does not."""
+    try:
+        found = _Unpickler(io.BytesIO(file.read_bytes()), file, allow).load()
+    except CheckpointError:
+        raise
+    except (*UNREADABLE, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{file} is no readable metadata: {line_of(error)}; it may be cut short") from error
+    if not hasattr(found, "state_dict_metadata"):
+        raise CheckpointError(f"{file} holds a {type(found).__name__}, no metadata of a distributed checkpoint")
+    return found
