@@ -162,7 +162,7 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
     for path in todo[:PREFLIGHT_FILES]:
         try:
             problem, _ = task.at(task.load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
-        except CheckpointError:
+        except (CheckpointError, MemoryError):
             continue
         except Misuse as error:
             complaint = complaint or (None if worked else error)

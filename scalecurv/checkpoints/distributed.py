@@ -95,6 +95,8 @@ def _bytes_of(folder: Path, info: Any) -> bytes:
     if getattr(info, "transform_descriptors", None):
         kinds = ", ".join(map(str, info.transform_descriptors))
         raise ValueError(f"its parts are stored as {kinds}; save them as they are")
+    if not (folder / info.relative_path).is_file():
+        raise FileNotFoundError(f"{info.relative_path} is not there, or no regular file")
     there = (folder / info.relative_path).stat().st_size
     if not 0 <= info.offset <= info.offset + info.length <= there:
         raise ValueError(f"{info.relative_path} has {there} bytes, and the metadata wants some beyond")

@@ -98,6 +98,8 @@ def _content(path: Path, allow: Sequence[str]) -> Content:
         if index := index_of(path):
             return read_sharded(index, allow)
         raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
+    if not path.is_file():  # a pipe would keep us waiting
+        raise CheckpointError(f"{path} is no regular file; give one, or a directory that is a checkpoint")
     if is_shard(path):
         raise CheckpointError(
             f"{path} is one shard of several; give the directory, with the index (*.index.json) that names them all"
@@ -114,6 +116,8 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _trainer_state(folder: Path) -> dict[str, Any]:
+    if not (folder / TRAINER).is_file():
+        return {}
     try:
         content = json.loads((folder / TRAINER).read_text())
     except (OSError, ValueError, RecursionError):  # its loss costs a step, which the name may tell

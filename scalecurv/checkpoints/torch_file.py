@@ -21,7 +21,7 @@ LARGE = 1 << 30  # bytes from which on a file is mapped, so that optimizer state
 # what parsers of foreign files raise on garbage, as seen on truncated, flipped and random files
 UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError,
-    AssertionError, struct.error, ImportError,
+    AssertionError, struct.error, ImportError, OverflowError,
 )  # fmt: skip
 
 
@@ -33,7 +33,11 @@ def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
         raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")
     try:
         weights, facts = weights_of(path, content, Tensor), dict(content)
-    except (TypeError, AttributeError) as error:  # a dict in the file that carries attributes over its own methods
+    except (
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # attributes over its methods, endless keys
         raise CheckpointError(
             f"{path} holds a dict that is none ({line_of(error)}); save model.state_dict()"
         ) from error

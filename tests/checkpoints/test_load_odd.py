@@ -1,5 +1,7 @@
 """Files that torch reads and nothing can be computed of, or that trip whoever trusts them: one line each."""
 
+import os
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -80,3 +82,22 @@ def test_complex_weights_are_no_weights_of_a_real_model(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: 0.weight is complex; a model of real weights has no place for it"
     state["0.weight"][0, 0] = complex(0, float("nan"))
     assert refusal(saved(path, state)).startswith(f"{path}: 0.weight holds 1 NaN or infinite value(s)")
+
+
+def test_pipes_keep_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "step_1.pt")
+    assert refusal(tmp_path / "step_1.pt").startswith(f"{tmp_path / 'step_1.pt'} is no regular file; ")
+    os.mkfifo(tmp_path / "trainer_state.json")
+    assert load(saved(tmp_path / "step_2.pt", STATE)).step == 2
+    folder = READABLE["distributed"](tmp_path, STATE, STEP)
+    (folder / "__0_0.distcp").unlink()
+    os.mkfifo(folder / "__0_0.distcp")
+    assert "__0_0.distcp is not there, or no regular file" in refusal(folder)
+
+
+def test_keys_that_are_nested_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02})" + b"\x85" * 20_000 + b"Ns.")
+        archive.writestr("x/version", b"3\n")
+    assert refusal(path).startswith(str(path))
