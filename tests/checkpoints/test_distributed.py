@@ -155,12 +155,16 @@ def test_other_dtypes_and_a_state_of_one_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "named",
     ["pathlib PosixPath", "torch Size", "torch.distributed.checkpoint.metadata MetadataIndex",
-     "torch.serialization _get_layout", "torch.distributed.checkpoint.metadata Metadata"],
+     "torch.serialization _get_layout", "torch.distributed.checkpoint.metadata Metadata",
+     "torch.distributed.checkpoint.metadata _MEM_FORMAT_ENCODING 0"],
 )  # fmt: skip
 def test_nothing_outlives_the_reading(folder: Path, named: str) -> None:
     """A state given to a class would change it for the whole process: paths, and every other checkpoint."""
-    module, name = named.split()
-    evil = f"c{module}\n{name}\n".encode() + b"(N}S'gone'\nI1\nstb0"  # BUILD with (None, {'gone': 1}), then POP
+    module, name, *member = named.split()
+    called = b"(I0\ntR" if member else b""  # one of an enumeration, which everybody shares
+    evil = (
+        f"c{module}\n{name}\n".encode() + called + b"(N}S'gone'\nI1\nstb0"
+    )  # BUILD with (None, {'gone': 1}), then POP
     honest = (folder / ".metadata").read_bytes()
     (folder / ".metadata").write_bytes(evil + honest[2:])  # the header of the protocol comes first
     with pytest.raises(CheckpointError) as caught:
