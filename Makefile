@@ -1,9 +1,9 @@
-# Seven commands: demo, test, check, bench, chaos, calibrate, clean. Each makes what it needs.
+# Eight commands: demo, test, processors, check, bench, chaos, calibrate, clean. Each makes what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test check bench chaos calibrate clean
+.PHONY: demo test processors check bench chaos calibrate clean
 
 $(BIN)/installed: pyproject.toml constraints.txt peers.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,22 @@ demo: $(BIN)/installed
 # Three processes on two cores: one of them has all tests with Ray, and mostly waits.
 test: $(BIN)/installed
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
+
+# The suite along the code paths of other processors, a line of settings each: half an hour on two cores.
+define PROCESSORS
+MKL_ENABLE_INSTRUCTIONS=SSE4_2 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem
+MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
+MKL_ENABLE_INSTRUCTIONS=AVX512 ATEN_CPU_CAPABILITY=avx512 OPENBLAS_CORETYPE=SkylakeX
+MKL_CBWR=COMPATIBLE
+OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+endef
+export PROCESSORS
+
+processors: $(BIN)/installed
+	@failed=0; echo "$$PROCESSORS" | { while read -r settings; do \
+		echo "== $$settings"; \
+		env $$settings $(BIN)/python -m pytest -q -n 2 -m "not ray and not fault" $(TESTS) </dev/null || failed=1; \
+	done; exit $$failed; }
 
 check: $(BIN)/installed
 	$(BIN)/ruff check .

@@ -67,6 +67,7 @@ def main() -> None:
             run, store = Path(name) / model, Path(name) / f"{model}-store"
             command("train.py", run, "--model", model, "--analysis-samples", 40, "--checkpoints", 3)
             words = ("--model", f"models:{model}", "--dtype", "float64", "--rtol", 0.05, "--measure", MEASURES)
+            words = (*words, "--route", "generic")  # so few parameters would be written out
             command("-m", "scalecurv", "analyze", run, store, *words, "--engine", "serial", "--threads", 1)
             opened = sc.open_store(store)
             rows = opened.chosen().merge(opened.results()[["fingerprint", "step", "num_params"]], on="fingerprint")

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from scalecurv.curvature.graphs import road_of
 from scalecurv.curvature.problem import Problem
+from scalecurv.curvature.roads import TORCH_FUNC
 from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.measures.check import check_point
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
@@ -73,9 +75,20 @@ def analyze(
             findings = _failed(measure, str(error))
         seconds = time.perf_counter() - began
         name = " ".join(filter(None, (measure.name, measure.block)))
-        estimates = findings.of_block(measure.block)
+        estimates = _by_road(problem, findings.of_block(measure.block))
         records.append(Record(key, name, estimates, findings.arrays, seconds, measure.version, measure.block))
     return tuple(records), sum(evaluation.total_matvecs for evaluation in evaluations.values())
+
+
+def _by_road(problem: Problem, estimates: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], Estimate]:
+    """The same, whose methods say where products were taken by plain autograd."""
+    road = road_of(problem)
+    if road is TORCH_FUNC:
+        return estimates
+    return {
+        name: replace(e, method=f"by plain {road.name}: {e.method}") if e.num_matvecs else e
+        for name, e in estimates.items()
+    }
 
 
 def _failed(measure: Measure, reason: str) -> Findings:

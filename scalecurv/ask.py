@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from scalecurv.curvature.consistency import check_derivatives
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.preflight import preflight
 from scalecurv.curvature.problem import Problem
@@ -60,6 +61,10 @@ def ricci_curvature(
 
 
 def hessian(problem: Problem) -> HessianOperator:
-    """The Hessian as an operator: `hessian(problem) @ V` for V of shape (P,) or (P, k)."""
+    """The Hessian as an operator, checked: `hessian(problem) @ V` for V of shape (P,) or (P, k).
+
+    Raises Misuse where the loss is no function of theta, CheckpointError where H is not what it claims.
+    """
     preflight(problem)
+    check_derivatives(problem)
     return HessianOperator(problem)

@@ -12,6 +12,7 @@ WIDENED = 0.05  # of the nodes' range, at either end, where the interval of the 
 RESOLVED = 0.01  # of the peak: the truncation error that the default width puts up with
 ROUNDING = 1e-3  # of a given interval's length, by which nodes may lie outside it
 DISTINCT = 1e-6  # of the largest node: nodes closer than this may be one eigenvalue and rounding
+EVERY = -1  # the start of nodes that are the spectrum itself
 WIDTHS = (1e-15, 1e15)  # of the interval's length: outside of them there is but rounding
 
 
@@ -20,7 +21,8 @@ class SpectralRule:
     """Gauss rules of several random starts, pooled: sum_j weights[j] f(nodes[j]) ~ tr f(A) / n.
 
     `nodes`, `weights` and `starts` have shape (m,); starts[j] numbers the start that node j came from. Every start
-    weighs the same, and all weights sum to 1; raises Misuse where they do not. (Ubaru, Chen and Saad 2017)
+    weighs the same, and all weights sum to 1; raises Misuse where they do not. Where starts[j] is EVERY for all j the
+    nodes are all n eigenvalues, and nothing is estimated. (Ubaru, Chen and Saad 2017)
     """
 
     nodes: np.ndarray
@@ -38,6 +40,11 @@ class SpectralRule:
             raise Misuse(f"the weights of the starts sum to {sums}; they must sum to {1 / len(sums):g} each")
 
     @property
+    def exact(self) -> bool:
+        """Whether the nodes are all eigenvalues."""
+        return bool((self.starts == EVERY).all())
+
+    @property
     def num_starts(self) -> int:
         return len(np.unique(self.starts))
 
@@ -51,7 +58,12 @@ class SpectralRule:
         return [(self.nodes[self.starts == i], self.weights[self.starts == i]) for i in np.unique(self.starts)]
 
     def merge(self, *rules: "SpectralRule") -> "SpectralRule":
-        """This rule and others of independent starts as one: every start weighs the same, renumbered from 0."""
+        """This rule and others of independent starts as one: every start weighs the same, renumbered from 0.
+
+        One that is exact stands for all of them.
+        """
+        if exact := next((rule for rule in (self, *rules) if rule.exact), None):
+            return exact
         pool = [(nodes, w * rule.num_starts) for rule in (self, *rules) for nodes, w in rule.by_start()]
         nodes, weights = (np.concatenate(parts) for parts in zip(*pool, strict=True))
         return SpectralRule(nodes, weights / len(pool), np.repeat(np.arange(len(pool)), [len(w) for _, w in pool]))
@@ -81,11 +93,12 @@ def density(
 ) -> Density:
     """phi(t) = sum_j weights[j] N(t; nodes[j], width^2) on `grid`, else on `points` over the nodes +- 4 widths.
 
-    stderr is sd over the starts / sqrt(num_starts), NaN for one start. `truncation` holds if the spectrum lies in
-    `interval`, up to the rounding of the Lanczos run; where none is given, this is assumed of the nodes' range widened
-    by 5 % of it at either end. Without `width` it is the interval's length, halved for as long as `truncation` is at
-    most 1 % of the peak and the default grid no coarser than the width. Raises Misuse on a width, grid, number of
-    points or interval that is none, where nodes lie outside the interval, and where no width resolves anything.
+    stderr is sd over the starts / sqrt(num_starts), NaN for one start; it is 0, and `truncation` too, where the rule is
+    exact. `truncation` holds if the spectrum lies in `interval`, up to the rounding of the Lanczos run; where none is
+    given, this is assumed of the nodes' range widened by 5 % of it at either end. Without `width` it is the interval's
+    length, halved for as long as `truncation` is at most 1 % of the peak and the default grid no coarser than the
+    width. Raises Misuse on a width, grid, number of points or interval that is none, where nodes lie outside the
+    interval, and where no width resolves anything.
     (Lin, Saad and Yang 2016)
     """
     if points < 2 or (grid is not None and (np.ndim(grid) != 1 or np.size(grid) == 0 or not np.isfinite(grid).all())):
@@ -99,6 +112,8 @@ def density(
     sigma = _default_width(rule, interval, points) if width is None else width
     t = _default_grid(rule, sigma, points) if grid is None else np.asarray(grid, dtype=np.float64)
     curves = _curves(rule, sigma, t)
+    if rule.exact:
+        return Density(t, curves[0], np.zeros(len(t)), 0.0, sigma)
     scatter = curves.std(axis=0, ddof=1) if len(curves) > 1 else np.full(len(t), math.nan)
     truncation = truncation_bound(rule.num_nodes, sigma, t, interval)
     return Density(t, curves.mean(axis=0), scatter / math.sqrt(len(curves)), truncation, sigma)
@@ -125,7 +140,8 @@ def _default_width(rule: SpectralRule, interval: tuple[float, float], points: in
     while True:
         grid = _default_grid(rule, width, points)
         peak = _curves(rule, width, grid).mean(axis=0).max()
-        if grid[1] - grid[0] > width or truncation_bound(rule.num_nodes, width, grid, interval) > RESOLVED * peak:
+        truncation = 0.0 if rule.exact else truncation_bound(rule.num_nodes, width, grid, interval)
+        if grid[1] - grid[0] > width or truncation > RESOLVED * peak:
             break
         found, width = width, width / 2
     if not found:

@@ -88,8 +88,9 @@ _OPTIONS = (
     PARAMS,
     click.option(
         "--route",
-        type=click.Choice(["exact", "sampled", "generic"]),
-        help="Of trace, trace_h2 and curvature. Default: the cheapest that structure allows; generic assumes nothing.",
+        type=click.Choice(["exact", "sampled", "generic", "dense"]),
+        help="Of trace, trace_h2, curvature and the spectrum. Default: exact by structure, else dense (H written out) "
+        "for no more parameters than --max-matvecs, else sampled; generic assumes nothing.",
     ),
     click.option(
         "--output",

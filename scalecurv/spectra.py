@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scalecurv.density import SpectralRule
+from scalecurv.density import EVERY, SpectralRule
 from scalecurv.errors import Misuse
 
 PARTS = ("ritz_nodes", "ritz_weights", "ritz_starts")
@@ -18,8 +18,9 @@ def spectral_rule(
 ) -> SpectralRule:
     """The rule of one checkpoint from the table `arrays`, of one seed or merged over all of them.
 
-    Of each seed that of the measure's latest version, from the most products, and then the newest. Raises Misuse
-    where there is none, and where several tasks or dtypes have one and the choice between them is not made.
+    Of each seed that of the measure's latest version, all eigenvalues before any estimate, from the most products, and
+    then the newest. Raises Misuse where there is none, and where several tasks or dtypes have one and the choice
+    between them is not made.
     """
     rows = arrays[(arrays["measure"] == "spectrum") & (arrays["fingerprint"] == fingerprint)]
     for column, wanted in {"task_id": task_id, "dtype": dtype, "seed": seed}.items():
@@ -37,7 +38,10 @@ def spectral_rule(
             f"{fingerprint} has spectra of several (task_id, dtype): {several}; choose with task_id= or dtype="
         )
     nodes = rows[rows["name"] == PARTS[0]]
-    order = nodes.assign(products=nodes["values"].map(len)).sort_values(["version", "products", "created"])
+    starts = rows[rows["name"] == PARTS[2]]
+    whole = set(starts["key"][[bool((np.asarray(values) == EVERY).all()) for values in starts["values"]]])
+    order = nodes.assign(whole=nodes["key"].isin(whole), products=nodes["values"].map(len))
+    order = order.sort_values(["version", "whole", "products", "created"])
     keys = order.drop_duplicates("seed", keep="last").sort_values("seed")["key"]
     first, *others = (_rule_of(rows[rows["key"] == key]) for key in keys)
     return first.merge(*others)

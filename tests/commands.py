@@ -16,6 +16,7 @@ from scalecurv.cli import main
 ROOT = Path(__file__).parents[1]
 SERIAL = ("--engine", "serial", "--threads", "1")
 CHEAP = ("--measure", "gradient")
+HANG = 1800  # seconds, beyond what any machine takes: it only ends what would never end
 
 
 def invoke(*arguments: object) -> Result:
@@ -61,8 +62,8 @@ def read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
     raise AssertionError(f"it ended before it said {word!r}: {lines}")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether it comes true in time."""
+def wait_for(condition: Callable[[], bool], seconds: float = HANG) -> bool:
+    """Whether it comes true before nobody would wait any more."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -72,7 +73,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 @contextlib.contextmanager
-def deadline(seconds: int) -> Iterator[None]:
+def deadline(seconds: int = HANG) -> Iterator[None]:
     """TimeoutError instead of a test that never ends."""
 
     def ring(number: int, frame: object) -> None:

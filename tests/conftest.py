@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # a suite started in the background ignores Ctrl-C, and would hand that on to every process it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

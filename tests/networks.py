@@ -95,6 +95,11 @@ def network(name: str, seed: int = 0) -> nn.Module:
         return NETWORKS[name]().double()
 
 
+def by_products(name: str) -> str:
+    """The route of a named network that does not write H out: exact sums where structure has them, else sampled."""
+    return "exact" if name in ("relu", "one output") else "generic"
+
+
 def data(loss: str, num_outputs: int = NUM_OUTPUTS, num_data: int = NUM_DATA, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Gaussian inputs; Gaussian targets for mse, classes for cross_entropy."""
     rng = torch.Generator().manual_seed(seed)

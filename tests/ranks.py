@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from scalecurv.curvature.shard import Shard
 from scalecurv.errors import CheckpointError, Misuse
+from tests.commands import HANG
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -27,7 +28,6 @@ MODULES = (
     "tests.engine.test_same_weights",
 )
 SIZE = 2
-PATIENCE = 20  # seconds that a rank waits for another
 Question = Callable[[Shard | None], Any]
 
 
@@ -50,7 +50,7 @@ def ask_ranks() -> list[dict[str, dict[str, Any]]]:
         command = [sys.executable, "-m", "tests.ranks", folder]
         ranks = [subprocess.Popen([*command, str(rank)], cwd=ROOT, env=environment) for rank in range(SIZE)]
         try:
-            assert [rank.wait(5 * PATIENCE) for rank in ranks] == [0] * SIZE
+            assert [rank.wait(HANG) for rank in ranks] == [0] * SIZE
         finally:
             for rank in ranks:
                 rank.kill()
@@ -67,7 +67,7 @@ def same(found: Any, wanted: Any) -> bool:
 
 def main(folder: str, rank: int) -> None:
     torch.set_num_threads(1)
-    patience = timedelta(seconds=PATIENCE)
+    patience = timedelta(seconds=HANG)
     dist.init_process_group("gloo", f"file://{folder}/meet", patience, rank=rank, world_size=SIZE)
     found = {name: answers(importlib.import_module(name).QUESTIONS, Shard(rank, SIZE)) for name in MODULES}
     Path(folder, f"{rank}.pkl").write_bytes(pickle.dumps(found))

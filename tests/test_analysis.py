@@ -109,7 +109,7 @@ def test_an_overflow_later_is_a_failed_record_and_not_the_end(dtype: torch.dtype
         "rank": False,  # in double
         "spectrum": False,
         "principal": dtype == torch.float64,  # likewise
-        "gauss_newton": dtype == torch.float64,  # whose share needs tr H^2
+        "gauss_newton": False,  # which looks along no slope
     }
     gradient, curvature = (next(r for r in records if r.measure == name) for name in ("gradient", "curvature"))
     if dtype == torch.float64:

@@ -44,7 +44,7 @@ def test_the_ten_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> 
     exec(program, {})
     trace, extreme, both, shape = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"[\d.]+", trace)  # exact
-    assert re.fullmatch(r"[\d.]+( in \[[\d.]+, [\d.]+\]| \+- [\d.]+)? \(99\.9 %\)", extreme)
+    assert re.fullmatch(r"[\d.]+", extreme)  # of 195 parameters
     assert re.fullmatch(r"-?[\d.]+ \d+", both)  # both exact
     assert shape == "torch.Size([195, 4])"
 

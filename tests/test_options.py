@@ -62,7 +62,7 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
     asked = {measure.name: measure.options for measure in found.request.measures}
     assert asked == {
         "gradient": {},
-        "extremes": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000},
+        "extremes": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
         "moments": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
         "curvature": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
     }
@@ -87,10 +87,14 @@ def test_one_path_is_too_few(folder: Path) -> None:
     assert str(caught.value) == "one path was given, run; give CHECKPOINTS (one or more) and then STORE"
 
 
-@pytest.mark.parametrize("route", ["exact", "sampled", "generic"])
+@pytest.mark.parametrize("route", ["exact", "sampled", "generic", "dense"])
 def test_a_route_is_for_the_measures_that_choose_one(folder: Path, route: str) -> None:
     found = {m.name: m.options for m in sweep(f"run store --route {route}").request.measures}
-    assert {name for name, options in found.items() if options.get("route") == route} == {"moments", "curvature"}
+    assert {name for name, options in found.items() if options.get("route") == route} == {
+        "extremes",
+        "moments",
+        "curvature",
+    }
     assert all("route" not in m.options for m in sweep("run store").request.measures)  # old keys stay what they are
 
 

@@ -5,13 +5,12 @@ import pty
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.commands import CHEAP, SERIAL, environment, start_scalecurv
+from tests.commands import CHEAP, HANG, SERIAL, environment, start_scalecurv
 from tests.runs import write_run, write_truncated
 
 
@@ -55,15 +54,14 @@ def test_a_terminal_shows_a_bar_and_then_what_failed(tmp_path: Path) -> None:
 def test_an_address_where_nothing_answers_is_said_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    run, began = write_run(tmp_path / "run", steps=[0, 1]), time.monotonic()
+    run = write_run(tmp_path / "run", steps=[0, 1])
     process = start_scalecurv("analyze", run, tmp_path / "store", "--address", address, home=tmp_path / "home")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=HANG)
     assert (process.returncode, stdout) == (2, "")
     assert stderr == (
         f"scalecurv: no Ray cluster answers at {address} ([Errno 111] Connection refused); start one with "
         f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out\n"
     )
-    assert time.monotonic() - began < 30  # Ray itself would wait for 14 minutes
     assert list((tmp_path / "store").rglob("*.h5")) == []
 
 
@@ -71,7 +69,7 @@ def test_submit_where_nothing_answers_is_misuse(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
     process = start_scalecurv("submit", "run", "store", "--address", address, home=tmp_path / "home")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=HANG)
     assert (process.returncode, stdout) == (2, "")
     assert stderr == (
         f"scalecurv: no Ray job server takes jobs at {address} ([Errno 111] Connection refused); start one with "

@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.names import canonical_names
+from scalecurv.curvature.user_model import quoted
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.named import called
 
@@ -33,9 +35,9 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
         if i > 0:
             modules.append(ACTIVATIONS[activation]())
         linear = nn.Linear(layers.widths[i], layers.widths[i + 1], bias=bias, device="meta")
-        linear.weight = nn.Parameter(_floating(checkpoint, f"{name}.weight"))
+        linear.weight = nn.Parameter(_finite(checkpoint, f"{name}.weight"))
         if bias:
-            linear.bias = nn.Parameter(_floating(checkpoint, f"{name}.bias"))
+            linear.bias = nn.Parameter(_finite(checkpoint, f"{name}.bias"))
         modules.append(linear)
     described = {"kind": "mlp", "widths": list(layers.widths), "biases": all(layers.biases), "activation": activation}
     return nn.Sequential(*modules).eval(), json.dumps(described)
@@ -50,7 +52,9 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
     model = called("--model", factory, "factory")
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
-    state = model.state_dict()
+    with quoted(model, f"the names in --model {factory}"):
+        state = model.state_dict()
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     wanted, twins = canonical_names(state), _tied(model)
     found: dict[str, torch.Tensor] = {}
     for name, canonical in wanted.items():
@@ -62,16 +66,19 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
             raise CheckpointError(
                 f"{checkpoint.path}: {wanted[other]} differs from {wanted[twin]}, --model {factory} ties them"
             )
-        here, there = tensor.shape, state[name].shape
+        here = tensor.shape
+        there = here if is_lazy(state[name]) else state[name].shape  # what is lazy takes the shape that it finds
         if here != there:
             raise CheckpointError(
                 f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
             )
-        found[name] = _floating(checkpoint, wanted[twin]) if state[name].is_floating_point() else tensor
+        read = _finite if name in parameters else _floating
+        found[name] = read(checkpoint, wanted[twin]) if state[name].is_floating_point() else tensor
     if unused := set(checkpoint.tensors) - set(wanted.values()):
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
-    model.load_state_dict(found, assign=True)
-    _tie(model, twins)
+    with quoted(model, f"{checkpoint.path} into --model {factory}"):
+        model.load_state_dict(found, assign=True)
+        _tie(model, twins)
     return model.eval(), json.dumps({"kind": factory})
 
 
@@ -94,6 +101,14 @@ def _tie(model: nn.Module, twins: dict[str, tuple[str, ...]]) -> None:
         for other in others:
             module, _, leaf = other.rpartition(".")
             setattr(model.get_submodule(module), leaf, shared)
+
+
+def _finite(checkpoint: Checkpoint, name: str) -> torch.Tensor:
+    """A parameter; raises CheckpointError where it holds infinities, which a buffer may."""
+    tensor = _floating(checkpoint, name)
+    if bad := int(tensor.isinf().sum()):
+        raise CheckpointError(f"{checkpoint.path}: {name} holds {bad} infinite value(s); the run diverged before it")
+    return tensor
 
 
 def _floating(checkpoint: Checkpoint, name: str) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """The generalized Gauss-Newton matrix: the part of the Hessian that bends with the loss, not with the model."""
 
+import torch
 from torch import Tensor
-from torch.func import grad, jvp, vjp, vmap
 
+from scalecurv.curvature.graphs import linearized, road_of
 from scalecurv.curvature.problem import Batch
 from scalecurv.curvature.summed import SummedOperator
+from scalecurv.curvature.user_model import quoted
 
 
 class GaussNewtonOperator(SummedOperator):
@@ -14,28 +16,18 @@ class GaussNewtonOperator(SummedOperator):
     """
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
-        problem = self.problem
+        side = linearized(self.problem, batch)
+        return side.pull(self._bent(side.f, batch, side.push(V)))
 
-        def outputs(theta: Tensor) -> Tensor:
-            return problem.outputs(theta, batch.x)
-
-        def loss(f: Tensor) -> Tensor:
-            return problem.scale * problem.loss.total(f, batch.y)
-
-        f, pull = vjp(outputs, problem.theta)  # type: ignore[misc]
-        known = problem.loss.bend
+    def _bent(self, f: Tensor, batch: Batch, changes: Tensor) -> Tensor:
+        """M times each column of `changes`, (B D, k)."""
+        problem, known = self.problem, self.problem.loss.bend
         if known is not None:
+            columns = [problem.scale * known(f, batch.y, v.reshape(f.shape)).flatten() for v in changes.T]
+            return torch.stack(columns, dim=1)
 
-            def bend(v: Tensor) -> Tensor:
-                return problem.scale * known(f, batch.y, v)
-        else:
-            _, back = vjp(grad(loss), f)  # type: ignore[misc]  # M is symmetric: its pull-back is the product
+        def loss(flat: Tensor) -> Tensor:
+            return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
 
-            def bend(v: Tensor) -> Tensor:
-                return back(v)[0]
-
-        def product(v: Tensor) -> Tensor:
-            _, change = jvp(outputs, (problem.theta,), (v,))  # type: ignore[misc]
-            return pull(bend(change))[0]
-
-        return vmap(product, in_dims=1)(V).T
+        with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"):
+            return road_of(problem).hessian(loss, f.flatten())(changes)  # M is symmetric: its pull-back is the product

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
 
 from scalecurv.curvature.blocks import by_columns
+from scalecurv.curvature.graphs import linearized
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.risk import sum_over_data
 from scalecurv.linalg.operator import LinearOperator
@@ -25,25 +25,13 @@ class JacobianOperator(LinearOperator):
         return by_columns(U, self.shape[1], self.problem.columns, self._pull_all)
 
     def _push_all(self, V: Tensor) -> Tensor:
-        return torch.cat([self._push(batch, V) for batch in self.problem.batches()])
+        return torch.cat([linearized(self.problem, batch, self.prob).push(V) for batch in self.problem.batches()])
 
     def _pull_all(self, U: Tensor) -> Tensor:
-        return sum_over_data(self.problem, lambda batch: self._pull(batch, U[self._rows(batch)]))
+        return sum_over_data(
+            self.problem, lambda batch: linearized(self.problem, batch, self.prob).pull(U[self._rows(batch)])
+        )
 
     def _rows(self, batch: Batch) -> slice:
         width = self.problem.num_outputs
         return slice(batch.start * width, (batch.start + len(batch.x)) * width)
-
-    def _outputs(self, theta: Tensor, batch: Batch) -> Tensor:
-        f = self.problem.outputs(theta, batch.x)
-        return f.softmax(1) if self.prob else f
-
-    def _push(self, batch: Batch, V: Tensor) -> Tensor:
-        def push(v: Tensor) -> Tensor:
-            return jvp(lambda theta: self._outputs(theta, batch), (self.problem.theta,), (v,))[1]
-
-        return vmap(push, in_dims=1)(V).flatten(1).T
-
-    def _pull(self, batch: Batch, U: Tensor) -> Tensor:
-        f, pull = vjp(lambda theta: self._outputs(theta, batch), self.problem.theta)  # type: ignore[misc]
-        return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1)(U).T

@@ -21,8 +21,11 @@ def _squared_error_factor(f: Tensor, y: Tensor) -> Tensor:
 
 
 def _float_targets(y: Tensor, num_outputs: int) -> Tensor:
-    """(N, D) floats as they are, (N,) floats as one column, (N,) classes as one-hot rows."""
-    if not y.is_floating_point():
+    """(N, D) numbers as they are, (N,) as one column where there is one output, else (N,) classes as one-hot rows.
+
+    Whole numbers are quantities where they have as many columns as there are outputs, or where there is one output.
+    """
+    if not y.is_floating_point() and y.ndim == 1 and num_outputs > 1:
         return functional.one_hot(_classes(y, num_outputs), num_outputs)
     y = y[:, None] if y.ndim == 1 else y
     if y.ndim != 2 or y.shape[1] != num_outputs:

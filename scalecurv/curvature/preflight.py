@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from scalecurv.curvature.problem import Problem
-from scalecurv.errors import Misuse
+from scalecurv.errors import CheckpointError, Misuse
 
 SAMPLES = 8  # evaluated in another order, and one by one
-REDRAWS = 64  # for a model that draws: a block dropped in one pass of ten is then missed once in a thousand
+REDRAWS = 64  # for a model that draws: a block dropped in one pass of ten is then missed less than once in a thousand
 # threads and atomics add up in any order, and no noise that means anything is so small
 REPEATABLE = {torch.float32: 1e-4, torch.float64: 1e-10}
 MARGIN = 100  # over the response to one rounding: batches of other sizes are multiplied by other kernels
@@ -84,7 +84,13 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
         "each is evaluated alone": lambda: torch.cat([_outputs(problem, row) for row in x.split(1)]),
     }
     for way, evaluate in others.items():
-        change = _change(f, evaluate())
+        g = evaluate()
+        if problem.shard.largest(float(bool((f.isfinite() != g.isfinite()).any())), problem.device):
+            raise CheckpointError(
+                f"the outputs of {len(x)} samples overflow or not as rounding will have it, {way}: the weights are too "
+                f"large for {problem.dtype}; try --dtype float64, or look at the weights"
+            )
+        change = _change(f, g)
         telling = change > torch.finfo(problem.dtype).eps ** 0.5 and change > MARGIN * _rounding(problem, x, f)
         if change := problem.shard.largest(change if telling else 0.0, problem.device):
             raise Misuse(
@@ -108,7 +114,7 @@ def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
 
 
 def _outputs(problem: Problem, x: Tensor) -> Tensor:
-    f, wanted = problem.outputs(problem.theta, x), (len(x), problem.num_outputs)
+    f, wanted = problem.outputs(problem.theta, x).detach(), (len(x), problem.num_outputs)
     if f.shape != wanted:
         raise Misuse(
             f"the model's outputs for {len(x)} samples have shape {tuple(f.shape)}, wanted {wanted}; return one row a "
@@ -129,7 +135,7 @@ def _rounding(problem: Problem, x: Tensor, f: Tensor) -> float:
     """The change when every parameter moves by its last digit: large where the outputs are what cancellation left."""
     digits = torch.randint(2, problem.theta.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     moved = problem.theta * (1 + torch.finfo(problem.dtype).eps * digits.to(problem.device, problem.dtype))
-    return _change(f, problem.outputs(moved, x))
+    return _change(f, problem.outputs(moved, x).detach())
 
 
 @contextmanager

@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from scalecurv.curvature.attention import twice_differentiable
 from scalecurv.curvature.footprint import Footprint, count_activations
 from scalecurv.curvature.loss import Loss
 from scalecurv.curvature.losses import loss_of
 from scalecurv.curvature.params import ParameterSpace
 from scalecurv.curvature.per_sample import PerSample, try_loss
-from scalecurv.curvature.readiness import check_finite, check_model
+from scalecurv.curvature.readiness import check_buffers, check_finite, check_model
+from scalecurv.curvature.samples import take
+from scalecurv.curvature.second_order import twice_differentiable
 from scalecurv.curvature.shard import Shard
-from scalecurv.errors import Misuse
+from scalecurv.curvature.user_model import first_line, quoted
+from scalecurv.errors import CheckpointError, Misuse
 
 Reduction = Literal["mean", "sum"]
 MEMORY = 2 << 30  # bytes that the temporaries of one product may take
-FEW = 4  # samples by which the model is known
 WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 
 
@@ -58,7 +58,7 @@ class Problem:
     def __init__(
         self,
         model: nn.Module,
-        data: tuple[Any, Any],
+        data: Any,
         loss: str | Loss | PerSample = "cross_entropy",
         *,
         reduction: Reduction = "mean",
@@ -70,6 +70,7 @@ class Problem:
         weight_decay: float = 0.0,
         params: str | None = None,
     ):
+        check_model(model)
         self.model = model
         self.loss = loss_of(loss)
         if reduction not in ("mean", "sum"):
@@ -86,7 +87,6 @@ class Problem:
         self.space, self.params = everything if params is None else everything.restricted(params), params
         if self.space.size == 0:
             raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
-        check_model(model)
         parameters = {name: p.detach() for name, p in model.named_parameters()}
         check_finite({f"parameter {name!r}": p for name, p in parameters.items()})
         flat = self.space.flatten(parameters)
@@ -95,42 +95,35 @@ class Problem:
         self.theta = flat.to(self.device, self.dtype, copy=True)
         frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
         self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
-        self._constants = {name: self._cast(t.detach()) for name, t in (frozen | dict(model.named_buffers())).items()}
-        self.x, self.y = self._take(*data)
+        check_buffers(dict(model.named_buffers()))
+        fixed = frozen | dict(model.named_buffers())  # copies: what a forward writes to them stays here
+        self._constants = {name: self._cast(t.detach()).clone() for name, t in fixed.items()}
+        samples = take(data, self.loss, self.shard, self._cast, self._width)
+        self.x, self.y, (self.few, self.few_targets) = samples.x, samples.y, samples.few
+        self.num_data, self.num_outputs, self._most = samples.num_data, samples.num_outputs, samples.most
         if self.loss.factor is None:
             with torch.no_grad():
-                try_loss(self.loss, self.outputs(self.theta, self.x[:FEW]), self.y[:FEW])
+                try_loss(self.loss, self.outputs(self.theta, self.few), self.few_targets)
         self._batch_size = batch_size
         self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
 
-    def _take(self, x: Any, y: Any) -> tuple[Tensor, Tensor]:
-        """This rank's samples. Every rank looks at those of all, a shard at a time: what one refuses, all refuse."""
-        shape = tuple(np.shape(x))
-        if len(shape) < 2 or shape[0] == 0:
-            raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
-        if len(x) != len(y):
-            raise Misuse(f"x has {len(x)} samples and y has {len(y)}; give one target a sample")
-        self.num_data, parts = len(x), self.shard.parts(len(x))
-        self._most = max(rows.stop - rows.start for rows in parts)
-        for rank, rows in enumerate(parts):
-            some, targets = _tensor(x[rows]), _tensor(y[rows])
-            check_finite({"x": some, "y": targets}, rows.start)
-            if rank == 0:
-                self.few = self._cast(some[:FEW])
-                self.num_outputs = self._width(shape)
-            targets = self.loss.targets(targets, self.num_outputs)
-            if rank == self.shard.rank:
-                kept = some, targets
-        return self._cast(kept[0]), self._cast(kept[1], floats=self.loss.float_targets)
-
-    def _width(self, shape: tuple[int, ...]) -> int:
-        """The number of outputs that the model has for x of this shape."""
+    def _width(self, few: Tensor, shape: tuple[int, ...]) -> int:
+        """The number of outputs that the model has for x of this shape, by two samples where there are two."""
+        before = self.theta.clone()
         try:
             with torch.no_grad():
-                return self.outputs(self.theta, self.few[:1]).shape[1]
-        except RuntimeError as error:
-            hint = "" if self.few.is_floating_point() else f"; {WHOLE}"
-            raise Misuse(f"the model does not take x of shape {shape}: {str(error).splitlines()[0]}{hint}") from error
+                width = self.outputs(self.theta, few[:2]).shape[1]
+        except CheckpointError as error:
+            if (cause := error.__cause__) is None:
+                raise
+            hint = "" if few.is_floating_point() else f"; {WHOLE}"
+            raise Misuse(f"the model does not take x of shape {shape}: {first_line(cause)}{hint}") from error
+        if not torch.equal(before, self.theta):
+            raise Misuse(
+                "the model writes to its parameters when it is called, so that no point theta stands still; take that "
+                "out of forward"
+            )
+        return width
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
@@ -166,11 +159,17 @@ class Problem:
         return self.footprint.columns(self.memory, self.batch_size)
 
     def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """f_theta(x) of shape (B, D), for flat theta (P,)."""
-        with twice_differentiable():
-            f = functional_call(self.model, {**self.space.unflatten(theta), **self._constants}, (x,))
+        """f_theta(x) of shape (B, D), for flat theta (P,); the model is handed a copy of x, which it may write to.
+
+        Raises CheckpointError that quotes the model where it raises, Misuse where it returns no tensor.
+        """
+        given = {**self.space.unflatten(theta), **self._constants}
+        with twice_differentiable(), quoted(self.model, f"outputs for x of shape {tuple(x.shape)}, {x.dtype}"):
+            f = functional_call(self.model, given, (x.clone(),))
         if not isinstance(f, Tensor):
             raise Misuse(f"the model returns a {type(f).__name__}; wrap it so that it returns one tensor, (N, D)")
+        if len(x) == 1 or f.ndim == 0:  # whatever shape is left, it is that sample's: .squeeze() takes rows away too
+            return f.reshape(1, -1)
         return f[:, None] if f.ndim == 1 else f.flatten(1)
 
     def batches(self) -> Iterator[Batch]:
@@ -195,7 +194,7 @@ class Problem:
         twin.dtype = dtype
         twin.theta = self.theta.to(dtype)
         twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
-        twin.x, twin.y, twin.few = (twin._cast(t) for t in (self.x, self.y, self.few))
+        twin.x, twin.y, twin.few, twin.few_targets = map(twin._cast, (self.x, self.y, self.few, self.few_targets))
         return twin
 
     def restricted(self, params: str | None) -> "Problem":
@@ -223,6 +222,13 @@ class Problem:
         twin.weight_decay = 0.0
         return twin
 
+    def of_some(self, rows: Tensor) -> "Problem":
+        """The loss over these samples of this rank alone, without ranks and weight decay."""
+        twin = self._twin()
+        twin.x, twin.y, twin.num_data, twin._most = self.x[rows], self.y[rows], len(rows), len(rows)
+        twin.shard, twin.weight_decay, twin._batch_size = Shard(), 0.0, None
+        return twin
+
     def penalty(self) -> tuple[float, Tensor]:
         """What weight decay adds to L, w |theta|^2 / 2 over parameters held fixed too, and to its gradient, w theta."""
         square = _square([self.theta]) + self._fixed_square
@@ -234,16 +240,10 @@ class Problem:
         twin.__dict__.update(
             {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
         )
-        twin.kept = {}
+        twin.kept = {name: self.kept[name] for name in ("road",) if name in self.kept}
         return twin
 
 
 def _square(tensors: Iterable[Tensor]) -> float:
     """|theta|^2 of parameters in float64: of those that decay and are held fixed, too."""
     return sum(float((tensor.double() ** 2).sum()) for tensor in tensors)
-
-
-def _tensor(data: Any) -> Tensor:
-    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64."""
-    tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
-    return tensor if tensor.is_floating_point() else tensor.long()

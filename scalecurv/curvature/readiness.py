@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from scalecurv.errors import Misuse
 
@@ -9,7 +10,14 @@ _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 
 def check_model(model: nn.Module) -> None:
-    """Raise Misuse for a module whose output would be random, or would depend on the rest of its batch."""
+    """Raise Misuse for what cannot be differentiated as it is, is random, or depends on the rest of its batch."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise Misuse("the model is TorchScript, which is not differentiated twice; give the nn.Module it was made of")
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise Misuse(f"parameter {name!r} has no shape yet (a lazy module); call the model once on some x first")
+        if parameter.is_complex():
+            raise Misuse(f"parameter {name!r} is complex; hold its real and imaginary parts as two real parameters")
     for name, module in model.named_modules():
         if isinstance(module, _BATCHED) and module.running_mean is None:
             raise Misuse(
@@ -50,6 +58,13 @@ def check_finite(tensors: dict[str, Tensor], start: int = 0) -> None:
             place = f", the first {_place(name, finite, start)}"
             where = "" if bad == tensor.numel() else place  # everywhere is no place
             raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}{where}; remove them first")
+
+
+def check_buffers(buffers: dict[str, Tensor]) -> None:
+    """Raise Misuse for NaN in a buffer; infinity may be a mask, and what it does to the loss is seen there."""
+    for name, buffer in buffers.items():
+        if buffer.is_floating_point() and bool(buffer.isnan().any()):
+            raise Misuse(f"buffer {name!r} holds {int(buffer.isnan().sum())} NaN(s) of {buffer.numel()}; remove them")
 
 
 def _place(name: str, finite: Tensor, start: int) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
+from scalecurv.curvature.graphs import batch_loss, road_of
 from scalecurv.curvature.problem import Batch, Problem
+from scalecurv.curvature.user_model import quoted
 
 
 def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
@@ -18,20 +19,12 @@ def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> 
     return problem.shard.add(total)
 
 
-def batch_loss(problem: Problem, batch: Batch) -> Callable[[Tensor], Tensor]:
-    """theta -> c sum of the loss over the samples of one batch, weight decay left out."""
-
-    def loss(theta: Tensor) -> Tensor:
-        return problem.scale * problem.loss.total(problem.outputs(theta, batch.x), batch.y)
-
-    return loss
-
-
 def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
     """L and g = grad L, g of shape (P,) in the problem's dtype; weight decay is added once, not by every batch."""
 
     def contribution(batch: Batch) -> Tensor:
-        gradient, value = grad_and_value(batch_loss(problem, batch))(problem.theta)
+        with quoted(problem.model, "the gradient"):
+            gradient, value = road_of(problem).gradient(batch_loss(problem, batch), problem.theta)
         return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
 
     total = sum_over_data(problem, contribution)

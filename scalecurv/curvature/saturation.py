@@ -16,5 +16,5 @@ def runner_up(problem: Problem) -> float:
     most = 0.0
     with torch.no_grad():
         for batch in problem.own_batches():
-            most = max(most, float(second(problem.outputs(problem.theta, batch.x)).max()))
+            most = max(most, float(second(problem.outputs(problem.theta, batch.x)).detach().max()))
     return problem.shard.largest(most, problem.device)

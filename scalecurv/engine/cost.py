@@ -10,9 +10,13 @@ from scalecurv.analysis import Request
 from scalecurv.curvature.hessian import HessianOperator
 from scalecurv.curvature.problem import Problem
 from scalecurv.measures.budget import MAX_LANCZOS
+from scalecurv.measures.measure import Measure
+from scalecurv.measures.plan import dense_bytes
 from scalecurv.measures.planned import PlannedMeasure
 
 APART = ("spectrum", "principal", "gauss_newton")  # measures with a budget of their own
+OF_EIGENVALUES = ("curvature", "principal")  # planned measures that ask for the ends of the spectrum too
+SLOPE = 1  # product along the unit gradient
 POINT = 8  # products along the gradient, and of the spot check
 FEW = POINT + MAX_LANCZOS  # products of measures that draw no probes
 START = 3.0  # seconds until a Ray worker has imported torch and read the data
@@ -41,11 +45,14 @@ class Cost:
 
 def cost_of(problem: Problem, request: Request) -> Cost:
     """What `request` may cost at a checkpoint like this one; takes a few products, to time one."""
-    apart, shared, probes = Counter[str](), POINT, 0
+    apart, shared, probes, written = Counter[str](), POINT, 0, 0
     problem = problem.restricted(request.measures[0].params)
     for measure in request.measures:
         most = getattr(measure, "max_matvecs", 0)
-        if measure.name in APART:
+        if _writes_out(measure, problem):
+            written = max(written, 0 if _of_structure(measure, problem) else problem.num_params)
+            apart["matvecs"] += {"principal": SLOPE, "gauss_newton": problem.num_params}.get(measure.name, 0)
+        elif measure.name in APART:
             apart["matvecs"] += most
             apart["probes"] += most // 2 if isinstance(measure, PlannedMeasure) else 0
         elif isinstance(measure, PlannedMeasure):
@@ -53,9 +60,25 @@ def cost_of(problem: Problem, request: Request) -> Cost:
             exact = mlp is not None and measure.plan.square_is_exact(problem, mlp)
             drawn = 0 if exact else measure.plan.budget.probes
             shared, probes = max(shared, most - measure.plan.budget.probes + drawn), max(probes, drawn)
-        else:
+        elif hasattr(measure, "plan"):
             shared = max(shared, min(most, FEW))
-    return Cost(apart["matvecs"] + shared, apart["probes"] + probes, _seconds(problem), _bytes(problem, request))
+    matvecs = apart["matvecs"] + shared + written
+    return Cost(matvecs, apart["probes"] + probes, _seconds(problem), _bytes(problem, request))
+
+
+def _writes_out(measure: Measure, problem: Problem) -> bool:
+    """Whether this measure is one that writes H out at a problem like this."""
+    plan = getattr(measure, "plan", None)
+    return plan is not None and plan.dense_is_taken(problem)
+
+
+def _of_structure(measure: Measure, problem: Problem) -> bool:
+    """Whether nothing of H is left to be written out: tr H and tr H^2 are sums, and no eigenvalue of H is asked for."""
+    if not isinstance(measure, PlannedMeasure) or measure.name in OF_EIGENVALUES:
+        return False
+    mlp = measure.plan.structure(problem)
+    known = mlp is not None and measure.plan.trace_is_exact(problem)
+    return known and mlp is not None and measure.plan.square_is_exact(problem, mlp)
 
 
 def _seconds(problem: Problem) -> float:
@@ -71,9 +94,12 @@ def _seconds(problem: Problem) -> float:
 
 
 def _bytes(problem: Problem, request: Request) -> int:
-    """Data in the dtype of the products and in float64, temporaries, and bases; all of them within `memory` each."""
+    """Data in the dtype of the products and in float64, temporaries, and bases or matrices; each within its memory."""
     itemsize = problem.dtype.itemsize
     data = problem.x.numel() * (itemsize + 8) + problem.y.numel() * 16
     memory = max((getattr(measure, "memory", 0) for measure in request.measures), default=0)
     vector = problem.num_params * itemsize
-    return SERVICE + data + min(memory, 2 * MAX_LANCZOS * vector) + min(problem.memory, 2 * problem.columns * vector)
+    bases = min(memory, 2 * MAX_LANCZOS * vector)
+    if any(_writes_out(measure, problem) for measure in request.measures):
+        bases = max(bases, dense_bytes(problem.num_params))
+    return SERVICE + data + bases + min(problem.memory, 2 * problem.columns * vector)

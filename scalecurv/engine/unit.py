@@ -14,6 +14,7 @@ from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
+from scalecurv.curvature.graphs import road_of
 from scalecurv.curvature.problem import Problem
 from scalecurv.curvature.shard import Shard
 from scalecurv.engine.cost import Cost, cost_of
@@ -74,7 +75,7 @@ class Analyst:
             seed=self.request.seed,
             total_matvecs=total_matvecs,
             records=records,
-            provenance=self._provenance(),
+            provenance={**self._provenance(), "differentiation": road_of(problem).name},
             created=time.time(),
         )
 
@@ -190,4 +191,5 @@ def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
 @cache
 def _surroundings(device: str) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-    return {**versions(), "torch": torch.__version__, "device": name}
+    path = torch.backends.cpu.get_cpu_capability()  # bitwise equality holds on equal ones only
+    return {**versions(), "torch": torch.__version__, "device": name, "cpu_capability": path}

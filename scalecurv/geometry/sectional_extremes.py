@@ -5,7 +5,7 @@ from itertools import combinations, product
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.bounds import Interval
-from scalecurv.geometry.ratios import interval_of
+from scalecurv.geometry.ratios import interval_of, joint_status
 from scalecurv.linalg.sequential import Tolerance
 
 NEAR_ZERO = 0.1  # of the largest |kappa|^2: below this share a product is asked for to rtol of the share
@@ -27,6 +27,8 @@ def sectional_extremes(principal: Sequence[Estimate], rtol: float, confidence: f
     tolerance = Tolerance(rtol, NEAR_ZERO * norm**2)
 
     def extreme(choose: Callable[[Iterable[float]], float], method: str) -> Estimate:
+        if joint_status(*principal) is Status.EXACT:
+            return Estimate.exact(choose(values), method, cost)
         lower, upper = (choose(ends) for ends in zip(*bounds, strict=True))
         found = Estimate.enclosed(
             choose(values), lower, upper, method, Status.BUDGET, confidence=confidence, num_matvecs=cost

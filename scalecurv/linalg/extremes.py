@@ -14,7 +14,11 @@ from scalecurv.linalg.probes import probes
 from scalecurv.linalg.sequential import Tolerance
 
 STREAM = "lanczos start"
-DELTA = 1e-3  # each end's bound fails with at most this probability
+DELTA = 1e-3  # an end lies outside its interval with at most this probability, for one of three reasons:
+NOISE = 1e-4  # the arithmetic adds more to A than its bound says
+FRESH = 5e-4  # the fresh start that follows upon restarts has next to nothing of the end's eigenvector
+START = DELTA - NOISE - FRESH  # the first start has not
+EIGHTH = 8  # products a further ulp
 ROUNDING = 32  # ulps of |H| by which a Ritz value may be off; 12 were seen in float64
 UNDERFLOW = 1e-150  # what a norm cannot tell from 0, as its squares vanish
 EVERY = 5  # steps between two looks at the certificate
@@ -30,7 +34,7 @@ class Ends:
 
     @property
     def norm(self) -> float:
-        """A bound on |A|_2 that fails with probability at most 2 DELTA."""
+        """A bound on |A|_2 that fails with probability at most 2 DELTA, noise included."""
         return max(abs(self.largest.upper), abs(self.smallest.lower))
 
     def charged(self, num_matvecs: int) -> "Ends":
@@ -69,12 +73,13 @@ def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_m
     return run
 
 
-def ends_of(run: Lanczos, rtol: float, noise: float = 0.0) -> Ends:
+def ends_of(run: Lanczos, rtol: float, noise: float = 0.0, delta: float = START) -> Ends:
     """Both ends from one run with a Gaussian start.
 
-    A Ritz value is a bound from the inside; from the outside the Lanczos polynomial bounds each end with
-    probability 1 - 10^-3. The tolerance of an end is rtol |its value|, or rtol |A| / 10 where it is closer to zero
-    than that. `noise` bounds what the arithmetic adds to A in norm, beyond a few ulps.
+    A Ritz value is a bound from the inside; from the outside the Lanczos polynomial bounds each end but for a chance of
+    `delta`: one, however many steps are looked at, as all share the start. The tolerance of an end is rtol |its value|,
+    or rtol |A| / 10 where it is closer to zero than that. `noise` bounds what the arithmetic adds to A in norm, beyond
+    a few ulps, but for a chance of NOISE. What is quoted, 1 - DELTA, leaves room for both.
     """
     n = run.basis.shape[0]
     betas = run.betas.copy()
@@ -84,8 +89,8 @@ def ends_of(run: Lanczos, rtol: float, noise: float = 0.0) -> Ends:
         betas[-1] = 0.0
     ritz = eigvalsh_tridiagonal(run.alphas, betas[:-1])
     top, bottom = float(ritz[-1]), float(ritz[0])
-    above = largest_eigenvalue_bound(run.alphas, betas, n, DELTA)
-    below = -largest_eigenvalue_bound(-run.alphas, betas, n, DELTA)
+    above = largest_eigenvalue_bound(run.alphas, betas, n, delta)
+    below = -largest_eigenvalue_bound(-run.alphas, betas, n, delta)
     return certified_ends(bottom, top, below, above, rtol, run.basis.dtype, run.num_matvecs, noise)
 
 
@@ -101,7 +106,7 @@ def certified_ends(
 ) -> Ends:
     """Ritz values bottom..top with the bounds below..above around them, rounding added, as estimates."""
     norm = max(abs(top), abs(bottom))
-    slack = max(rounding_of(norm, dtype), noise)
+    slack = max(rounding_of(norm, dtype, num_matvecs), noise)
     tolerance = Tolerance(rtol, NEAR_ZERO * norm)
 
     def end(value: float, lower: float, upper: float) -> Estimate:
@@ -111,14 +116,20 @@ def certified_ends(
     return Ends(end(top, top, above), end(bottom, below, bottom))
 
 
-def rounding_of(norm: float, dtype: torch.dtype) -> float:
-    """By how much a Ritz value of an operator of this norm may be off; 0 where the operator is."""
-    return max(ROUNDING * torch.finfo(dtype).eps * norm, UNDERFLOW) if norm else 0.0
+def rounding_of(norm: float, dtype: torch.dtype, num_matvecs: int = 0) -> float:
+    """The error that rounding may leave in a Ritz value of an operator of this norm; 0 where the operator is 0.
+
+    Restarts add up what each product leaves: 188 ulps were seen after 2,000 products.
+    """
+    ulps = ROUNDING + num_matvecs / EIGHTH
+    return max(ulps * torch.finfo(dtype).eps * norm, UNDERFLOW) if norm else 0.0
 
 
-def extreme_eigenvalues(operator: Operand, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM) -> Extremes:
+def extreme_eigenvalues(
+    operator: Operand, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM, delta: float = START
+) -> Extremes:
     """Lanczos from a Gaussian start until both ends are known to `rtol`, in at most `num_matvecs` products."""
     process = started(operator, seed, num_matvecs, stream)
-    run = first_look(process, lambda run: ends_of(run, rtol).known, num_matvecs)
-    ends = ends_of(run, rtol)
+    run = first_look(process, lambda run: ends_of(run, rtol, delta=delta).known, num_matvecs)
+    ends = ends_of(run, rtol, delta=delta)
     return Extremes(ends.largest, ends.smallest, run)

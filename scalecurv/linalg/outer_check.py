@@ -78,9 +78,10 @@ class Sought:
             )
         high, low = largest_bounds(space, above, n, tops), smallest_bounds(space, below, n, bottoms)
         norm = max(abs(float(inner[0])), abs(float(inner[-1])))
-        slack = max(rounding_of(norm, self.operator.dtype), self.noise)
+        slack = max(rounding_of(norm, self.operator.dtype, spent), self.noise)
         tolerance = Tolerance(self.rtol, NEAR_ZERO * norm)
-        method, doubt = "lanczos, checked by a second run", (1 + self.checks) * DELTA  # an end's
+        # an end's: that of the first run and of each check, more than START each, so that the noise's is in it
+        method, doubt = "lanczos, checked by a second run", (1 + self.checks) * DELTA
 
         def settled(value: float, lower: float, upper: float) -> Estimate:
             low = float(max(min(lower, value), self.first.smallest.lower) - slack)
@@ -99,8 +100,8 @@ def checked(sought: Sought, seed: int, num_matvecs: int, patient: bool) -> Outer
     """One check of at most `num_matvecs` steps; unless `patient` it ends once no more of it could close every interval.
 
     It runs on R A R, R = I - QQ', from a fresh Gaussian start in the complement of the first space Q. Its polynomial
-    bounds R A R from both sides (probability 1 - 10^-3 each), and its Ritz values find copies of eigenvalues that the
-    first run could not see. The first run's own polynomial bounds the very ends too.
+    bounds R A R from both sides (each fails with a chance of START at most), and its Ritz values find copies of
+    eigenvalues that the first run could not see. The first run's own polynomial bounds the very ends too.
     """
     operator, Q = sought.operator, sought.space.basis
     n, k = Q.shape

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.linalg.caution import caution
 from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.inner import norms
 from scalecurv.linalg.operator import LinearOperator
@@ -15,7 +16,8 @@ from scalecurv.linalg.probes import probes
 
 STREAM = "range finder"
 FIRST_SKETCH = 64
-NUM_TESTS = 10  # fresh vectors that test a range: the error bound fails with probability 10^-NUM_TESTS
+NUM_TESTS = 10  # fresh vectors that test a range
+CHANCE = 1e-10  # of a sketch whose tests show too little of what it missed
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class SingularValues:
     """Leading singular values of an m x n operator: values[i] <= sigma_i <= values[i] + error.
 
     `values` is descending, shape (k,), float64; those past k are at most `error`, which may differ from value to
-    value. `complete` says that none is missing (k = min(m, n)); otherwise the upper side holds with probability
-    1 - 10^-10. `num_matvecs` counts the products with A and with A' together.
+    value. `complete` says that none is missing (k = min(m, n)); otherwise the upper side holds but for a chance of
+    10^-10 a sketch. `num_matvecs` counts the products with A and with A' together.
     """
 
     values: np.ndarray
@@ -36,16 +38,20 @@ class SingularValues:
     @property
     def confidence(self) -> float:
         """That the values and their errors hold all that there is."""
-        return 1.0 if self.complete else 1 - 10.0**-NUM_TESTS
+        if self.complete:
+            return 1.0
+        sketches = 1 + math.ceil(math.log2(max(len(self.values) / FIRST_SKETCH, 1)))  # any of them may have ended it
+        return 1 - sketches * CHANCE
 
 
 def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues:
     """Sketch A (m, n) with 64, 128, ... Gaussian vectors until their range holds A to working precision.
 
     Y = A Omega, Q = orth(Y), B = Q'A: the singular values of B lie below those of A by at most |(I - QQ')A|,
-    itself <= 10 sqrt(2/pi) max_j |(I - QQ')A w_j| over ten fresh Gaussian w_j (Halko, Martinsson and Tropp
-    2011, lemma 4.1). A sketch that would pass half of the smaller side is replaced by the whole side, which
-    leaves no error. The sketch stops growing where Q, Y and B together would outgrow `memory` bytes.
+    itself <= 10 sqrt(2/pi) max_j |(I - QQ')A w_j| over ten fresh Gaussian w_j but for a chance of 10^-10 (Halko,
+    Martinsson and Tropp 2011, lemma 4.1; see `caution`). A sketch that would pass half of the smaller side is
+    replaced by the whole side, which leaves no error. The sketch stops growing where Q, Y and B together would
+    outgrow `memory` bytes.
     """
     operator = aslinearoperator(operator)
     m, n = operator.shape
@@ -62,7 +68,7 @@ def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues
         Y = torch.cat([Y, operator.matmat(_gaussian(operator, seed, fresh))], dim=1)
         Q, R = torch.linalg.qr(Y[:, :size])
         missed, _ = project_out(Y[:, size:], Q)
-        error = 10 * math.sqrt(2 / math.pi) * float(norms(missed).max())
+        error = caution(CHANCE, NUM_TESTS) * float(norms(missed).max())
         largest = float(torch.linalg.matrix_norm(R, 2)) / (math.sqrt(n) + math.sqrt(size))  # not above sigma_1
         if error <= tolerance * largest or size == affordable:
             break

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scalecurv.linalg.extremes import NEAR_ZERO, Ends, certified_ends, extreme_eigenvalues
+from scalecurv.linalg.extremes import FRESH, NEAR_ZERO, Ends, certified_ends, extreme_eigenvalues
 from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.remainder import Remainder
 from scalecurv.linalg.restart import thick_restart
@@ -28,7 +28,8 @@ def restarted_extremes(
 
     Half of `size` Ritz vectors Y from both ends are kept, with AY = Y Theta + r c'. A fresh Gaussian start bounds the
     remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]), which
-    is above the Ritz value by about |c|^2 / (theta - mu) only. Nothing that the first start missed can hide.
+    is above the Ritz value by about |c|^2 / (theta - mu) only. Nothing that the first start missed can hide. Whoever
+    goes on because the first run was not enough takes two chances to fail: this start has a smaller one of its own.
     """
     operator = aslinearoperator(operator)
     check = min(size // 2, max(num_matvecs // 4, 2))
@@ -40,7 +41,7 @@ def restarted_extremes(
 
     space = thick_restart(operator, space, size, num_matvecs - check, converged)
     kept = space.narrowed(space.outermost(size // 2))
-    rest = extreme_eigenvalues(Remainder(operator, kept.basis), seed, 0.0, check, STREAM)
+    rest = extreme_eigenvalues(Remainder(operator, kept.basis), seed, 0.0, check, STREAM, FRESH)
     spent = space.num_matvecs + rest.factorization.num_matvecs
     above = np.linalg.eigvalsh(_bordered(kept, rest.largest.upper))[-1]
     below = np.linalg.eigvalsh(_bordered(kept, rest.smallest.lower))[0]

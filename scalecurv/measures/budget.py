@@ -17,6 +17,9 @@ class Budget:
     At an exact fit the bounds take six more. `spectrum`, `principal` and `gauss_newton` have budgets of their own, of
     the same size: 1 + `lanczos` + `outer_check` + `check_probes` + 2 `planes`, and `ggn_steps` + `ggn_probes` +
     2 (`residual_steps` + `residual_probes`). The Jacobian's products are bounded by memory.
+
+    Where H is written out its P products, no more than max_matvecs, stand for `lanczos`, `check` and `probes`, and for
+    all that `spectrum` and `principal` have of their own but one product; `gauss_newton` takes P of G as well.
     """
 
     max_matvecs: int

@@ -6,21 +6,24 @@ import numpy as np
 import torch
 
 from scalecurv.estimate import Estimate, Status
+from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.linalg.extremes import UNDERFLOW
 from scalecurv.linalg.ritz import RitzSpace
-from scalecurv.linalg.sequential import FIRST_LOOK, looks
+from scalecurv.linalg.sequential import FIRST_LOOK, Tolerance, looks
+from scalecurv.measures.cancelled import cancelled
 from scalecurv.measures.convex_form import TangentTerms, convex_form
+from scalecurv.measures.dense import dense_hessian, dense_shape_operator, noise_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.planes import PlaneTerms
 from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 from scalecurv.measures.scales import difference_floor
-from scalecurv.measures.slope import slope
+from scalecurv.measures.slope import Slope, slope
 from scalecurv.student import at_confidence, mean_estimate
 
-CONFIDENCE = 1 - 1e-6  # of the verdict: wide, so that an interval which misses means that something is wrong
+# of each Student's interval of the verdict: wide, so that a miss means that something is wrong; proven ones stay
+CONFIDENCE = 1 - 1e-6
 COARSE = 0.1  # of K: as well as a check need know it
 ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two roads may differ
 
@@ -28,10 +31,13 @@ ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two roads may differ
 def curvature_check(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Estimate:
     """K by the convex form, from probes and a Krylov space that no other number rests on; beside scalar_curvature.
 
-    Drawn until the 95 % interval is within a tenth of K, or of what cancels in it, or all of its share is spent.
+    Drawn until the 95 % interval is within a tenth of K, or of what cancels in it, or all of its share is spent. Where
+    H is written out `space` is everything, and nothing is left to be drawn.
     """
-    found, noise, along = scalar_curvature(evaluation, plan), rounding(evaluation), slope(evaluation)
-    terms, slack = TangentTerms(space, along), _slack(evaluation, found)
+    found, noise, along = scalar_curvature(evaluation, plan), noise_of(evaluation, plan), slope(evaluation)
+    terms, slack = TangentTerms(space, along), _slack(evaluation, plan, found)
+    if plan.dense_is_taken(evaluation.problem):
+        return _dense_check(evaluation, plan, terms, slack)
 
     def curvature(rows: np.ndarray, confidence: float) -> Estimate:
         return convex_form(rows, along, confidence).widened(slack)
@@ -46,30 +52,55 @@ def curvature_check(evaluation: Evaluation, plan: Plan, space: RitzSpace) -> Est
     return compared(K, curvature(rows, CONFIDENCE), found.K)
 
 
-def _slack(evaluation: Evaluation, found: ScalarCurvature) -> float:
+def _dense_check(evaluation: Evaluation, plan: Plan, terms: TangentTerms, slack: float) -> Estimate:
+    """The convex form itself, from the trace and the square of H on the level set."""
+    found, along, A = scalar_curvature(evaluation, plan), terms.slope, dense_shape_operator(evaluation)
+    T, F = (float(known) for known in terms.known)
+    value = scalar_curvature_of(T, T * T, F, along.beta, -along.uhu, -along.across)
+    size = along.beta * _cancelling(found, along)
+    tolerance = Tolerance(plan.rtol, along.beta * difference_floor(T * T, F))
+    K = cancelled(A.estimate(value, slack if A.noise.norm else 0.0, tolerance), size)
+    K = replace(K, num_matvecs=K.num_matvecs + 1, method="tangent hessian, written out")
+    return compared(K, K.widened(slack), found.K)
+
+
+def _slack(evaluation: Evaluation, plan: Plan, found: ScalarCurvature) -> float:
     """By how much rounding may set two roads to K apart: that of the products, and of what cancels in K."""
-    noise, along, eps = rounding(evaluation), slope(evaluation), torch.finfo(evaluation.problem.dtype).eps
+    dtype = torch.float64 if plan.dense_is_taken(evaluation.problem) else evaluation.problem.dtype
+    noise, along, eps = noise_of(evaluation, plan), slope(evaluation), torch.finfo(dtype).eps
     T, F = found.trace.value, found.trace_h2.value
     of_products = 2 * (abs(T) + along.beta * abs(along.uhu)) * noise.trace + noise.of_square(F)
-    cancelling = T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
+    cancelling = _cancelling(found, along)
     return along.beta * (of_products + ROUNDING * eps * cancelling) + (UNDERFLOW if cancelling else 0.0)
 
 
+def _cancelling(found: ScalarCurvature, along: Slope) -> float:
+    """The size of what K / beta is a difference of."""
+    T, F = found.trace.value, found.trace_h2.value
+    return T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
+
+
 def planes_at_random(evaluation: Evaluation, plan: Plan) -> np.ndarray:
-    """Sectional curvatures of independent uniform planes, remembered."""
+    """Sectional curvatures of independent uniform planes, remembered; without products where H is written out."""
     terms = PlaneTerms(gradient_facts(evaluation, double=True).gradient)
+    if plan.dense_is_taken(evaluation.problem):
+        return terms(dense_hessian(evaluation).operator, evaluation.seed, range(plan.budget.planes))[:, 0]
     return evaluation.terms(plan.budget.planes, terms, "random planes")[:, 0]
 
 
 def mean_of_planes(evaluation: Evaluation, plan: Plan) -> Estimate:
     """The mean sectional curvature of planes at random; beside K / (P (P - 1)), which it should be.
 
-    The spread among planes is stderr sqrt(num_samples).
+    The spread among planes is stderr sqrt(num_samples). Where H is written out it is the mean of all planes: that of
+    the products of two principal curvatures.
     """
-    found, noise = scalar_curvature(evaluation, plan), rounding(evaluation)
-    rows, P = planes_at_random(evaluation, plan), evaluation.problem.num_params
+    found, noise, P = scalar_curvature(evaluation, plan), noise_of(evaluation, plan), evaluation.problem.num_params
+    pairs = P * (P - 1)
+    if plan.dense_is_taken(evaluation.problem):
+        return _dense_mean(evaluation, plan)
+    rows = planes_at_random(evaluation, plan)
     # what rounding does to K itself: the planes average the curvature of the H that products multiply by
-    slack = _slack(evaluation, found) / (P * (P - 1))
+    slack = _slack(evaluation, plan, found) / pairs
 
     def mean(confidence: float) -> Estimate:
         return mean_estimate(rows, f"{len(rows)} random planes", confidence).widened(slack)
@@ -77,19 +108,32 @@ def mean_of_planes(evaluation: Evaluation, plan: Plan) -> Estimate:
     quoted = replace(mean(0.95), num_matvecs=2 * len(rows) + noise.num_matvecs)
     if len(rows) < FIRST_LOOK:  # so few terms, so skewed, have no interval to quote
         quoted = replace(quoted, lower=-np.inf, upper=np.inf)
-    return compared(quoted, mean(CONFIDENCE), found.K.affine(1 / (P * (P - 1)), 0.0))
+    return compared(quoted, mean(CONFIDENCE), found.K.affine(1 / pairs, 0.0))
+
+
+def _dense_mean(evaluation: Evaluation, plan: Plan) -> Estimate:
+    """((tr A)^2 - tr A^2) / (P (P - 1)), A the shape operator."""
+    found, along, A = scalar_curvature(evaluation, plan), slope(evaluation), dense_shape_operator(evaluation)
+    P, t, f = len(A.matrix), float(A.matrix.trace()), float((A.matrix**2).sum())
+    pairs = P * (P - 1)
+    slack, tolerance = _slack(evaluation, plan, found) / pairs, Tolerance(plan.rtol, difference_floor(t * t, f) / pairs)
+    mean = A.estimate((t * t - f) / pairs, slack if A.noise.norm else 0.0, tolerance)
+    mean = cancelled(mean, along.beta * _cancelling(found, along) / pairs)
+    mean = replace(mean, method="all planes of two principal directions")
+    return compared(mean, mean.widened(slack), found.K.affine(1 / pairs, 0.0))
 
 
 def compared(quoted: Estimate, wide: Estimate, other: Estimate) -> Estimate:
     """`quoted`, as `inconsistent` where its interval and that of `other` at 99.9999 % do not meet; `wide` is the first.
 
     Fewer than 32 terms decide nothing: planes of a Hessian of low rank are so skewed that their interval is a guess.
+    What no term was drawn for decides.
     """
     if Status.FAILED in (quoted.status, other.status):
         return quoted
     method = f"{quoted.method}; beside {other.value:.6g} in [{other.lower:.6g}, {other.upper:.6g}]"
     beside = replace(quoted, method=method)
-    if quoted.num_samples < FIRST_LOOK:
+    if 0 < quoted.num_samples < FIRST_LOOK:
         return beside
     other = at_confidence(other, CONFIDENCE)
     apart = wide.lower > other.upper or wide.upper < other.lower

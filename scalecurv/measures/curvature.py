@@ -29,7 +29,7 @@ class Curvature(PlannedMeasure):
     """
 
     name: ClassVar[str] = "curvature"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     quantities: ClassVar[tuple[str, ...]] = (
         "scalar_curvature",
         "t2_minus_f",
@@ -77,11 +77,16 @@ def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> 
         method = "any signs: T, F and the ends of the spectrum"
         spectrum = (ends.smallest.lower, ends.largest.upper)
         bracket = general_bracket(interval_of(found.trace), interval_of(found.trace_h2), spectrum, beta)
-    confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
+    confidence = _joint(used, near)
     lower, upper = (
         Estimate(bound, NAN, bound, bound, confidence, 0, cost, method, joint_status(*used)) for bound in bracket
     )
     return lower, upper
+
+
+def _joint(used: tuple[Estimate, ...], near: Definite | None) -> float:
+    """What is left once each part has taken its chance to be wrong, and the bound on R too."""
+    return max(0.0, 1 - sum(1 - part.confidence for part in used) - (near.chance if near else 0.0))
 
 
 def _of_semidefinite_part(
@@ -109,7 +114,7 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
         return dict.fromkeys(CHAIN, Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest
     used = (found.trace, found.trace_h2, largest, rank)
-    confidence = max(0.0, 1 - sum(1 - part.confidence for part in used))
+    confidence = _joint(used, near)
     cost = found.matvecs_with(largest.num_matvecs) + rank.num_matvecs + near.num_matvecs
     links = chain(*_of_semidefinite_part(found, krylov, near), interval_of(rank))
     status = joint_status(*used)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from scalecurv.curvature.layers import structure_of
+from scalecurv.linalg.caution import caution
 from scalecurv.linalg.inner import norms
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
@@ -13,15 +14,17 @@ from scalecurv.measures.interpolation import interpolates
 
 STREAM = "residual part"
 VECTORS = 3
-CAUTION = 4.0  # |R|_F beyond this times the largest of three |Rv|: about once in 1e5 for R of rank 2
+CHANCE = 1e-4  # that |R|_F is beyond CAUTION times the largest |Rv|: at rank 1; 4e-8 where two eigenvalues are equal
+CAUTION = caution(CHANCE, VECTORS)
 
 
 @dataclass(frozen=True)
 class Definite:
-    """H = G + R with G positive semidefinite and |R|_F <= `norm`, |tr R| <= `trace`: known up to these."""
+    """H = G + R with G positive semidefinite and |R|_F <= `norm`, |tr R| <= `trace`, but for a `chance`."""
 
     norm: float = 0.0
     trace: float = 0.0
+    chance: float = 0.0
     num_matvecs: int = 0
 
     def of_square(self, trace_h2: float) -> float:
@@ -49,6 +52,6 @@ def nearly_semidefinite(evaluation: Evaluation) -> Definite | None:
         V = V.to(problem.device)
         norm = CAUTION * float(norms(evaluation.double_hessian.matmat(V) - G.matmat(V)).max())
         trace = 0.0 if mlp is not None else math.sqrt(problem.num_params) * norm
-        return Definite(norm, trace, 2 * VECTORS)
+        return Definite(norm, trace, CHANCE, 2 * VECTORS)
 
     return evaluation.once("definite", compute)

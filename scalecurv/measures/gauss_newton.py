@@ -12,6 +12,7 @@ from scalecurv.linalg.hutchinson import trace_estimate
 from scalecurv.linalg.lanczos import Lanczos
 from scalecurv.linalg.ritz import RitzSpace
 from scalecurv.linalg.sequential import Tolerance, estimate_until
+from scalecurv.measures.dense import dense_gauss_newton
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_rank import homogeneous_mlp
 from scalecurv.measures.known_trace import known_trace
@@ -31,29 +32,42 @@ class GaussNewton(PlannedMeasure):
 
     All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many
     as `max_matvecs` again at most. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where euler_bound,
-    which holds for MLPs of homogeneous activations, lies above its interval.
+    which holds for MLPs of homogeneous activations, lies above its interval. Where H is written out so is G.
     """
 
     name: ClassVar[str] = "gauss_newton"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
 
     def ask(self, evaluation: Evaluation) -> Findings:
-        run = _run(evaluation, self.plan)
-        noise = _noise(evaluation)
-        largest = ends_of(run, self.rtol, noise.norm).charged(noise.num_matvecs).largest
+        trace, largest = _dense(evaluation, self.plan) or _sampled(evaluation, self.plan)
         below = _euler_bound(evaluation)
         if largest.upper < below.value * (1 - SLACK):
             method = f"{largest.method}; euler_bound {below.value:.6g} lies above it"
             largest = replace(largest, status=Status.INCONSISTENT, method=method)
         return Findings(
             {
-                "trace_ggn": _trace(evaluation, self.plan, run),
+                "trace_ggn": trace,
                 "lambda_max_ggn": largest,
                 "euler_bound": below,
                 "residual_share": residual_share(evaluation, self.plan),
             }
         )
+
+
+def _dense(evaluation: Evaluation, plan: Plan) -> tuple[Estimate, Estimate] | None:
+    """tr G and its largest eigenvalue from G written out, where H may be; the trace from structure as ever."""
+    if not plan.dense_is_taken(evaluation.problem):
+        return None
+    G, known = dense_gauss_newton(evaluation), known_trace(evaluation, plan)
+    return G.trace(plan.rtol) if known is None else known.whole, G.ends(plan.rtol).largest
+
+
+def _sampled(evaluation: Evaluation, plan: Plan) -> tuple[Estimate, Estimate]:
+    """The same from a Lanczos run, and from probes outside its space."""
+    run, noise = _run(evaluation, plan), _noise(evaluation)
+    largest = ends_of(run, plan.rtol, noise.norm).charged(noise.num_matvecs).largest
+    return _trace(evaluation, plan, run), largest
 
 
 def _run(evaluation: Evaluation, plan: Plan) -> Lanczos:

@@ -30,12 +30,17 @@ class KnownTrace:
 
 
 def known_trace(evaluation: Evaluation, plan: Plan) -> KnownTrace | None:
-    """The trace without a Hessian product, remembered; None where the structure does not give it."""
+    """The trace without a Hessian product, remembered; None where the structure does not give it.
+
+    Nor is it given where it would be sampled while H is written out anyway.
+    """
     mlp = plan.structure(evaluation.problem)
     if mlp is None:
         return None
     if plan.trace_is_exact(evaluation.problem):
         return evaluation.once("exact trace", lambda: _exact(evaluation, mlp))
+    if plan.dense_is_taken(evaluation.problem):
+        return None
     return evaluation.once(("probed trace", plan.rtol, plan.max_matvecs), lambda: probed_trace(evaluation, mlp, plan))
 
 

@@ -7,6 +7,7 @@ from scalecurv.linalg.extremes import Ends, ends_of, first_look, started
 from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
 from scalecurv.linalg.restarted_extremes import restarted_extremes
 from scalecurv.linalg.ritz import RitzSpace
+from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
@@ -17,6 +18,8 @@ DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest
 @dataclass(frozen=True)
 class Krylov:
     """Both ends of H's spectrum with the space that they were read from; `run` is None after a restart.
+
+    So it is where H was written out, and the space is all of R^P.
 
     `name` is what it is remembered under: whatever is computed from it is filed under that name too.
     """
@@ -29,6 +32,9 @@ class Krylov:
 
 def krylov_run(evaluation: Evaluation, plan: Plan) -> Krylov:
     """Both ends to the tolerance of `plan`, remembered; in as many vectors as its memory holds."""
+    if plan.dense_is_taken(evaluation.problem):
+        dense = dense_hessian(evaluation)
+        return Krylov("dense", dense.ends(plan.rtol), dense.space, None)
     name = ("krylov", replace(plan, route=None))
     return evaluation.once(name, lambda: _both_ends(evaluation, plan, name))
 

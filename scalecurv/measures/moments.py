@@ -1,5 +1,6 @@
 """The first two spectral moments of the Hessian, tr H and tr H^2, of the model and of each layer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -9,6 +10,7 @@ import numpy as np
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.deflation import METHOD, Deflation, deflation, sampled_moment, sampled_trace
+from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.known_trace import known_trace
@@ -23,32 +25,50 @@ from scalecurv.student import mean_estimate
 
 @dataclass(frozen=True)
 class Moments(PlannedMeasure):
-    """trace T = tr H and trace_h2 F = tr H^2: exact where structure allows, else until inside `rtol` or spent.
+    """trace T = tr H and trace_h2 F = tr H^2: exact where structure or few parameters allow, else until inside `rtol`.
 
     Components are the layers: `trace` the trace of a layer's own block, `trace_h2` the squared norm of its rows of H,
     which sum to T and F; sampled ones come from the products that the whole took, with their own standard errors.
     """
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def ask(self, evaluation: Evaluation) -> Findings:
         plan = self.plan
         trace = known_trace(evaluation, plan)
+        dense = plan.dense_is_taken(evaluation.problem)
         if trace is None:
-            return _generic(evaluation, plan)
+            return _dense(evaluation, plan) if dense else _generic(evaluation, plan)
         layers = {("trace", name): estimate for name, estimate in trace.layers.items()}
         squares = exact_square(evaluation, plan)
         if squares is not None:
             layers |= {("trace_h2", name): estimate for name, estimate in squares.items() if name}
             return Findings({"trace": trace.whole, "trace_h2": squares[""]}, parts=layers)
+        if dense:
+            H = dense_hessian(evaluation)
+            layers |= {("trace_h2", name): H.square(self.rtol, rows) for name, rows in _rows(evaluation)}
+            return Findings({"trace": trace.whole, "trace_h2": H.square(self.rtol)}, parts=layers)
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
         F = sampled_square(evaluation, plan, control, lambda found: found.halfwidth <= tolerance.at(found.value))
         taken = deflation(evaluation, plan)
         layers |= _layers(evaluation, taken, F.num_samples, "trace_h2")
         return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)
+
+
+def _dense(evaluation: Evaluation, plan: Plan) -> Findings:
+    """Both from H written out."""
+    H = dense_hessian(evaluation)
+    parts = {("trace", name): H.trace(plan.rtol, rows) for name, rows in _rows(evaluation)}
+    parts |= {("trace_h2", name): H.square(plan.rtol, rows) for name, rows in _rows(evaluation)}
+    return Findings({"trace": H.trace(plan.rtol), "trace_h2": H.square(plan.rtol)}, parts=parts)
+
+
+def _rows(evaluation: Evaluation) -> Iterable[tuple[str, slice]]:
+    """Each layer with its rows of H."""
+    return evaluation.problem.space.layers.items()
 
 
 def _generic(evaluation: Evaluation, plan: Plan) -> Findings:

@@ -7,6 +7,8 @@ import torch
 
 from scalecurv.curvature.saturation import runner_up
 from scalecurv.estimate import Estimate
+from scalecurv.linalg.caution import caution
+from scalecurv.linalg.extremes import NOISE
 from scalecurv.linalg.inner import dots, norms
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
@@ -14,15 +16,17 @@ from scalecurv.measures.evaluation import Evaluation
 STREAM = "spot check"
 VECTORS = 3
 SATURATED = 1e-6  # below this p - p^2 keeps less than ten digits
-CAUTION = 4.0  # |E|_F beyond this times the largest of three |Ev|: 0.8 % of the time for E of rank 1, else less
+CAUTION = caution(NOISE, VECTORS)
+SWEEPS = 8  # products with J' that tell its norm
+ULPS = 4  # of 1, by which p - p^2 may be off
 
 
 @dataclass(frozen=True)
 class Rounding:
     """What the arithmetic adds to H, as far as random vectors tell: H64 + E is what products multiply by.
 
-    `norm` bounds |E|_F and with it every eigenvalue's shift, `trace` |tr E|; both are 0 where products are in float64,
-    whose rounding is counted in ulps. `share` is |EV|_F / |H64 V|_F over the vectors.
+    `norm` bounds |E|_F and with it every eigenvalue's shift, `trace` |tr E|, both but for a chance of NOISE; they are 0
+    where products are in float64, whose rounding is counted in ulps. `share` is |EV|_F / |H64 V|_F over the vectors.
     """
 
     norm: float = 0.0
@@ -40,6 +44,9 @@ def rounding(evaluation: Evaluation) -> Rounding:
 
     In float32 the error can be large beside H itself: where a softmax saturates, p - p^2 cancels. In float64 there is
     nothing to check against: ulps of |H| are taken for granted, but where every softmax is saturated.
+
+    |tr E| is as far from the mean of three v'Ev as CAUTION times the largest |Ev| only where that is as small as it has
+    to be for the norm to fail: v'Ev is small there too, and |tr E| hardly above |E|_F where few eigenvalues matter.
     """
     if evaluation.problem.dtype == torch.float64:
         return rounding_in_double(evaluation)
@@ -69,17 +76,17 @@ def _saturated(evaluation: Evaluation) -> Rounding:
     """Where no sample leaves a second class more than 1e-6, p - p^2 is off by ulps of 1, and H by c |J|_F^2 times that.
 
     Of a loss of the user's own nobody knows whether it saturates: it may.
-    |J|_F^2 = E |J's|^2 over random signs s, one an output.
+    |J|_F is known from a few |J'v|, v Gaussian: signs would cancel where two samples are alike.
     """
     problem = evaluation.problem
     sure = problem.loss.foreign or (problem.loss.second is not None and runner_up(problem) <= SATURATED)
     if not sure:
         return Rounding()
     rows = problem.num_data * problem.num_outputs
-    signs = probes(rows, evaluation.seed, STREAM, range(VECTORS), device=problem.device)
-    size = problem.scale * float((norms(evaluation.jacobian.rmatmat(signs)) ** 2).max())
-    norm = CAUTION**2 * torch.finfo(torch.float64).eps * size
-    return Rounding(norm, norm, num_matvecs=VECTORS)
+    V = probes(rows, evaluation.seed, STREAM, range(SWEEPS), "gaussian", device=problem.device)
+    largest = caution(NOISE, SWEEPS) * float(norms(evaluation.jacobian.rmatmat(V)).max())
+    norm = ULPS * torch.finfo(torch.float64).eps * problem.scale * largest**2
+    return Rounding(norm, norm, num_matvecs=SWEEPS)
 
 
 def noise_floor(evaluation: Evaluation) -> Estimate:

@@ -10,8 +10,9 @@ from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 from scalecurv.measures.budget import Budget
 
-Route = Literal["exact", "sampled", "generic"]
+Route = Literal["exact", "sampled", "generic", "dense"]
 PRODUCT = 6  # multiplications of a Hessian product, a sample and a weight: forward, backward, and both derived
+MATRICES = 8  # P x P in float64: H, its eigenvectors and those of the shape operator, and what LAPACK needs beside them
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Plan:
     """The options that trace, square and curvature share; equal plans share every intermediate.
 
     `route` None picks by cost. "exact" insists on exact sums over the structure of a piecewise-linear MLP, "sampled"
-    takes its exact trace and samples tr H^2, "generic" assumes nothing about the model.
+    takes its exact trace and samples tr H^2, "generic" assumes nothing about the model, "dense" writes H out.
     """
 
     rtol: float
@@ -41,14 +42,37 @@ class Plan:
         Raises Misuse where `exact` asks for what is not there, and where the road that costs least, or was asked for,
         needs samples in one place that are spread over ranks: another one would file another number under its key.
         """
-        mlp = None if self.route == "generic" or problem.loss.factor is None else structure_of(problem)
+        dense = self.dense_is_taken(problem)
+        told = self.route in ("generic", "dense")
+        mlp = None if told or problem.loss.factor is None else structure_of(problem)
         if mlp is None and self.route == "exact":
             raise Misuse("route 'exact' needs an MLP of piecewise-linear activations; leave the route out")
-        if mlp is not None and not self.trace_is_exact(problem):
+        if mlp is not None and not self.trace_is_exact(problem) and not dense:
             problem.shard.refuse("tr H from output probes", "give --route generic, or --plan checkpoints")
         if mlp is not None and self.square_is_exact(problem, mlp):
             problem.shard.refuse("tr H^2 by pairs of samples", "give --route sampled, or --plan checkpoints")
         return mlp
+
+    def dense_is_taken(self, problem: Problem) -> bool:
+        """Whether H is written out: in P products, where these and its matrices are inside what may be spent.
+
+        Raises Misuse where `dense` asks for more than that.
+        """
+        if self.route not in (None, "dense"):
+            return False
+        P = problem.num_params
+        size = dense_bytes(P)
+        if self.route == "dense" and self.max_matvecs < P:
+            raise Misuse(
+                f"route 'dense' takes {P} products, one a parameter, and max_matvecs is {self.max_matvecs}; "
+                f"give --max-matvecs {P}, or leave the route out"
+            )
+        if self.route == "dense" and self.memory < size:
+            raise Misuse(
+                f"route 'dense' needs {size} bytes for matrices of {P} x {P}, and memory is {self.memory}; "
+                f"give --memory {size}, or leave the route out"
+            )
+        return self.max_matvecs >= P and self.memory >= size
 
     def trace_is_exact(self, problem: Problem) -> bool:
         """Whether one backward pass an output is worth it: as many as half of all products are."""
@@ -62,3 +86,8 @@ class Plan:
         weights = sum(a * b for a, b in zip(mlp.widths, mlp.widths[1:], strict=False))
         product = float(PRODUCT * problem.num_data * weights)
         return flops <= self.max_matvecs / 4 * product and size <= self.memory / 2
+
+
+def dense_bytes(num_params: int) -> int:
+    """What a Hessian that is written out takes, with its eigenvectors and all that is made of it."""
+    return MATRICES * 8 * num_params**2

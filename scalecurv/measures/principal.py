@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from scalecurv.curvature.shape_operator import ShapeOperator
-from scalecurv.estimate import Estimate, Status
+from scalecurv.estimate import Estimate
 from scalecurv.geometry.sectional_extremes import sectional_extremes
 from scalecurv.linalg.extremes import ROUNDING
 from scalecurv.linalg.outer import Effort, outer_eigenvalues
-from scalecurv.linalg.outer_check import Outer
+from scalecurv.linalg.outer_check import COUNT, Outer
+from scalecurv.measures.cancelled import cancelled
 from scalecurv.measures.cross_check import curvature_check, mean_of_planes, planes_at_random
+from scalecurv.measures.dense import dense_hessian, dense_shape_operator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.measure import Findings
@@ -23,8 +25,6 @@ from scalecurv.measures.ritz_planes import ritz_planes
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from scalecurv.measures.slope import slope
 
-CANCELLING = 16 * 2.0**-52  # of what cancels: what rounding may leave of it
-VISIBLE = 1e-9  # of a number: below this nobody sees it
 PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_min")
 
 
@@ -36,11 +36,12 @@ class Principal(PlannedMeasure):
     one Hessian product a step), and sectional_max and sectional_min products of two of them. mean_curvature is their
     sum, sqrt(beta) (T - beta g'Hg), ricci_gradient the Ricci curvature along g, beta^2 (T u'Hu - |Hu|^2), u = g/|g|.
     sectional_mean averages planes at random, sectional_ritz are planes of Ritz vectors of H. Its products are counted
-    apart from those of the measures before it: as many as `max_matvecs` again at most.
+    apart from those of the measures before it: as many as `max_matvecs` again at most. Where H is written out, nothing
+    is left to be found: all of them are eigenvalues of a matrix, and take one product beside H's own.
     """
 
     name: ClassVar[str] = "principal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = (
         *PRINCIPAL,
         "sectional_max",
@@ -72,7 +73,7 @@ class Principal(PlannedMeasure):
             {
                 "principal_values": outer.space.values,
                 "principal_residuals": outer.space.residuals,
-                "principal_shares": _shares(evaluation, outer),
+                "principal_shares": _shares(evaluation, outer, plan),
                 "sectional_planes": planes_at_random(evaluation, plan),
             },
             {("sectional_ritz", name): plane for name, plane in planes.items()},
@@ -84,6 +85,8 @@ def _outer(evaluation: Evaluation, plan: Plan) -> Outer:
 
     In half of the memory, as the Krylov space of H is there too.
     """
+    if plan.dense_is_taken(evaluation.problem):
+        return _dense_outer(evaluation, plan)
     problem, facts, noise = evaluation.problem, gradient_facts(evaluation, double=True), rounding(evaluation)
     A = ShapeOperator(evaluation.hessian, facts.gradient)
     vectors = plan.budget.vectors(plan.memory // 2, problem.num_params * problem.dtype.itemsize)
@@ -92,6 +95,16 @@ def _outer(evaluation: Evaluation, plan: Plan) -> Outer:
     found = outer_eigenvalues(A, evaluation.seed, plan.rtol / 2, effort, A.root * (noise.norm + steep))
     values = tuple(replace(v, num_matvecs=v.num_matvecs + noise.num_matvecs) for v in found.values)
     return replace(found, values=values)
+
+
+def _dense_outer(evaluation: Evaluation, plan: Plan) -> Outer:
+    """From all eigenvalues of the shape operator."""
+    A = dense_shape_operator(evaluation)
+    P = len(A.values)
+    tops = min(COUNT, P)
+    chosen = [*range(P - 1, P - 1 - tops, -1), *reversed(range(min(COUNT, P - tops)))]
+    values = tuple(A.eigenvalue(i, plan.rtol) for i in chosen)
+    return Outer(values, A.space, None, min(value.confidence for value in values))
 
 
 def _of_trace(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
@@ -112,20 +125,13 @@ def _of_trace(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     return {**found, "ricci_gradient": replace(ricci, num_matvecs=ricci.num_matvecs + 1)}
 
 
-def cancelled(estimate: Estimate, size: float) -> Estimate:
-    """A difference of numbers of this size: exact no longer where their rounding shows in it."""
-    slack = CANCELLING * size
-    if estimate.status is not Status.EXACT or slack <= VISIBLE * abs(estimate.value):
-        return estimate
-    return replace(estimate, status=Status.CERTIFIED).widened(slack)
-
-
-def _shares(evaluation: Evaluation, outer: Outer) -> np.ndarray:
+def _shares(evaluation: Evaluation, outer: Outer, plan: Plan) -> np.ndarray:
     """Of the squared length of each outer principal direction, in the coordinates of theta, what lies in each layer.
 
     The directions from the largest curvature to the smallest, layer by layer, flat; each sums to 1.
     """
-    A = ShapeOperator(evaluation.hessian, gradient_facts(evaluation, double=True).gradient)
+    hessian = dense_hessian(evaluation).operator if plan.dense_is_taken(evaluation.problem) else evaluation.hessian
+    A = ShapeOperator(hessian, gradient_facts(evaluation, double=True).gradient)
     squares = A.tangent(outer.vectors).double() ** 2
     shares = torch.stack([squares[part].sum(0) for part in evaluation.problem.space.layers.values()], dim=1)
     return (shares / shares.sum(1, keepdim=True)).cpu().numpy().ravel()

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import torch
 
 from scalecurv.estimate import Estimate, Status
+from scalecurv.linalg.extremes import rounding_of
 from scalecurv.linalg.inner import gram
 from scalecurv.linalg.sequential import Tolerance
+from scalecurv.measures.cancelled import VISIBLE
+from scalecurv.measures.dense import noise_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
-from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 
 TOPS = 3
@@ -23,9 +26,9 @@ def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     u_i'Hu_j = theta_i if i = j, else 0, so that the plane has beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), and
     takes no further product. The interval says where the plane of the eigenvectors lies: theta within its residual r, u
     within the angle r / gap, the gap being that to the next Ritz value (Davis and Kahan 1970); wide where H has a
-    multiple eigenvalue.
+    multiple eigenvalue. Of H written out r is LAPACK's: ulps of |H|.
     """
-    facts, noise = gradient_facts(evaluation, double=True), rounding(evaluation)
+    facts, noise = gradient_facts(evaluation, double=True), noise_of(evaluation, plan)
     space = krylov_run(evaluation, plan).space
     k = len(space.values)
     ranks = list(range(1, min(TOPS, k) + 1)) + ([-1] if k > TOPS else [])
@@ -33,6 +36,9 @@ def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     order = np.array(sorted(chosen))
     along = gram(space.narrowed(order).basis.double(), facts.gradient.double()[:, None])[:, 0].tolist()
     off = space.residuals[order] + noise.norm
+    dense = plan.dense_is_taken(evaluation.problem)
+    if dense:
+        off += rounding_of(float(np.abs(space.values).max()), torch.float64)
     angles = np.minimum(off / np.maximum(_gaps(space.values)[order], 1e-300), 1.0)
     outer = {
         i: _Ritz(float(space.values[i]), float(r), float(a), float(angle) * facts.grad_norm)
@@ -43,7 +49,10 @@ def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
         value, lower, upper = _enclosed(outer[i], outer[j], facts.beta)
         method = f"plane of Ritz vectors {a} and {b} of H"
         enclosed = Estimate.enclosed(value, lower, upper, method, Status.BUDGET, confidence=0.99, num_matvecs=cost)
-        found[f"{a} {b}"] = Tolerance(plan.rtol).settle(enclosed, Status.CONVERGED)
+        if dense and not noise.norm and enclosed.within(VISIBLE):
+            found[f"{a} {b}"] = Estimate.exact(value, method, cost)
+        else:
+            found[f"{a} {b}"] = Tolerance(plan.rtol).settle(enclosed, Status.CONVERGED)
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.controlled import controlled_square_estimate
-from scalecurv.linalg.extremes import extreme_eigenvalues
+from scalecurv.linalg.extremes import DELTA, extreme_eigenvalues
 from scalecurv.linalg.hutchinson import trace_square_estimate
 from scalecurv.linalg.remainder import Remainder
 from scalecurv.linalg.restarted_extremes import STREAM
@@ -17,7 +17,7 @@ from scalecurv.measures.noise import rounding
 from scalecurv.measures.plan import Plan
 
 EARLY_LOOKS = (4, 8, 16)  # at these the interval is proven
-CERTIFICATES = 4e-3  # the four bounds on eigenvalues that a proven interval may rest on, 1e-3 each
+CERTIFICATES = 4 * DELTA  # of the four bounds on eigenvalues that a proven interval may rest on, noise included
 Content = Callable[[Estimate], bool]
 
 

@@ -8,8 +8,11 @@ import numpy as np
 
 from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
+from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.linalg.sequential import FIRST_LOOK, Tolerance, estimate_until
+from scalecurv.measures.cancelled import cancelled
 from scalecurv.measures.deflation import METHOD, deflation, sampled_moment, sampled_trace
+from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.exact_square import exact_square
 from scalecurv.measures.gradient import gradient_facts
@@ -22,7 +25,10 @@ from scalecurv.measures.scales import difference_floor, settled, trace_floor
 
 @dataclass(frozen=True)
 class ScalarCurvature:
-    """K, T^2 - F, the T and F that they were computed from, and the steps of the Lanczos run behind these."""
+    """K, T^2 - F, the T and F that they were computed from, and the steps of the Lanczos run behind these.
+
+    Where H was written out the steps are its products.
+    """
 
     K: Estimate
     difference: Estimate
@@ -42,7 +48,26 @@ def scalar_curvature(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
 
 def _compute(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
     trace = known_trace(evaluation, plan)
+    if plan.dense_is_taken(evaluation.problem) and (trace is None or exact_square(evaluation, plan) is None):
+        return _dense(evaluation, plan, trace.whole if trace else dense_hessian(evaluation).trace(plan.rtol))
     return _generic(evaluation, plan) if trace is None else _structured(evaluation, plan, trace.whole)
+
+
+def _dense(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+    """From H written out; T from there too, or from the structure."""
+    facts, H = gradient_facts(evaluation, double=True), dense_hessian(evaluation)
+    F, beta, t = H.square(plan.rtol), facts.beta, T.value
+    of_trace, of_square = T.halfwidth, H.noise.of_square(F.value)
+    floor = difference_floor(t * t, F.value)
+    value = scalar_curvature_of(t, t * t, F.value, beta, facts.ghg, facts.gh2g)
+    slack = (2 * beta * abs(t) + 2 * beta**2 * abs(facts.ghg)) * of_trace + beta * of_square
+    K = cancelled(
+        H.estimate(value, slack, Tolerance(plan.rtol, beta * floor)),
+        beta * (t * t + F.value) + 2 * beta**2 * (facts.gh2g + abs(t * facts.ghg)),
+    )
+    difference = H.estimate(t * t - F.value, 2 * abs(t) * of_trace + of_square, Tolerance(plan.rtol, floor))
+    K = replace(K, num_matvecs=K.num_matvecs + 1)  # the gradient's
+    return ScalarCurvature(K, cancelled(difference, t * t + F.value), T, F, H.num_matvecs)
 
 
 def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:

@@ -6,13 +6,18 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from scalecurv.curvature.problem import Problem
+from scalecurv.errors import Misuse
 from scalecurv.linalg.lanczos import lanczos
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.budget import Budget
+from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.plan import Plan
 
 STREAM = "spectrum start"
+EVERY = -1.0  # the start of nodes that come from no run: they are the spectrum itself
 
 
 @dataclass(frozen=True)
@@ -20,18 +25,32 @@ class Spectrum(Measure):
     """The density phi(t) = (1/P) sum_i delta(t - lambda_i), sampled by `num_starts` Lanczos runs of one length.
 
     The weights of all runs together sum to 1, so that sum_j weights[j] f(nodes[j]) estimates tr f(H) / P;
-    `ritz_starts` tells which run a node came from. (Ubaru, Chen and Saad 2017)
+    `ritz_starts` tells which run a node came from; it is EVERY throughout where H is written out (`route` None or
+    "dense", see `Plan`), so that the nodes are all eigenvalues, each of weight 1/P. (Ubaru, Chen and Saad 2017)
     """
 
     num_starts: int = 4
     max_matvecs: int = 1000
     memory: int = 2 << 30
+    route: str | None = None
 
     name: ClassVar[str] = "spectrum"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def plan(self) -> Plan:
+        return Plan(0.0, self.max_matvecs, self.memory, self.route)
+
+    def check(self, problem: Problem) -> None:
+        try:
+            self.plan.dense_is_taken(problem)
+        except Misuse as error:
+            raise Misuse(f"measure {self.name}: {error}") from error
+
     def ask(self, evaluation: Evaluation) -> Findings:
+        if self.plan.dense_is_taken(evaluation.problem):
+            return _every(dense_hessian(evaluation).values)
         H, problem = evaluation.hessian, evaluation.problem
         vector_bytes = problem.num_params * problem.dtype.itemsize
         steps = min(
@@ -52,3 +71,9 @@ class Spectrum(Measure):
             "ritz_starts": np.concatenate(starts).astype(np.float64),
         }
         return Findings(arrays=arrays)
+
+
+def _every(values: np.ndarray) -> Findings:
+    """The rule that is the spectrum: each eigenvalue as often as it is one."""
+    weights, starts = np.full(len(values), 1 / len(values)), np.full(len(values), EVERY)
+    return Findings(arrays={"ritz_nodes": values, "ritz_weights": weights, "ritz_starts": starts})

@@ -6,6 +6,7 @@ from functools import partial
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.sequential import Tolerance, estimate_until
 from scalecurv.measures.deflation import deflation, sampled_trace
+from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.known_trace import known_trace
 from scalecurv.measures.noise import rounding
@@ -14,10 +15,15 @@ from scalecurv.measures.scales import trace_floor
 
 
 def trace_of(evaluation: Evaluation, plan: Plan) -> Estimate:
-    """T by structure, else from deflated terms until it is inside the tolerance of `plan`, or all is spent."""
+    """T by structure, else from H written out where that is taken, else from deflated terms.
+
+    Of these as many as the tolerance of `plan` takes, until all is spent.
+    """
     known = known_trace(evaluation, plan)
     if known is not None:
         return known.whole
+    if plan.dense_is_taken(evaluation.problem):
+        return dense_hessian(evaluation).trace(plan.rtol)
     taken, noise = deflation(evaluation, plan), rounding(evaluation)
     found = estimate_until(
         lambda m: taken.rows(evaluation, m),

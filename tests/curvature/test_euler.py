@@ -77,5 +77,5 @@ def test_i11_is_tight_for_one_sample_along_itself() -> None:
     for c, E in directions(problem):
         w = E * problem.theta
         half, _ = root_times_outputs(problem)
-        assert float(c**2 * (half**2).sum() / (w @ w)) == pytest.approx(9, rel=1e-14)
+        assert float(c**2 * (half**2).sum() / (w @ w)) == pytest.approx(9, rel=1e-12)
     close(top, 9.0)

@@ -15,14 +15,14 @@ from tests.networks import CASES, network, oracle, problem
 def test_against_the_dense_matrix(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
     G = GaussNewtonOperator(problem(name, loss, reduction, batch_size=batch_size))
     truth = oracle(name, loss, reduction).gauss_newton
-    torch.testing.assert_close(G.matmat(torch.eye(len(truth))), truth, rtol=0, atol=1e-14 * float(truth.norm()))
+    torch.testing.assert_close(G.matmat(torch.eye(len(truth))), truth, rtol=0, atol=1e-12 * float(truth.norm()))
 
 
 @pytest.mark.parametrize(("reduction", "factor"), [("mean", 1 / 7), ("sum", 1.0)])
 def test_for_mse_it_is_the_square_of_the_jacobian(reduction: str, factor: float) -> None:
     point, eye = problem("tied", "mse", reduction), torch.eye(69)
     J = JacobianOperator(point).matmat(eye)
-    torch.testing.assert_close(GaussNewtonOperator(point).matmat(eye), factor * J.T @ J, rtol=0, atol=1e-13)
+    torch.testing.assert_close(GaussNewtonOperator(point).matmat(eye), factor * J.T @ J, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["tanh", "conv", "partly"])
@@ -32,7 +32,7 @@ def test_at_interpolation_it_is_the_hessian(name: str) -> None:
     point = Problem(model, (x, model(x).detach()), "mse")
     eye = torch.eye(point.num_params)
     H, G = HessianOperator(point).matmat(eye), GaussNewtonOperator(point).matmat(eye)
-    torch.testing.assert_close(H, G, rtol=0, atol=1e-13)
+    torch.testing.assert_close(H, G, rtol=0, atol=1e-12)
     off, eye = problem(name), torch.eye(point.num_params)
     apart = HessianOperator(off).matmat(eye) - GaussNewtonOperator(off).matmat(eye)
     assert apart.norm() > 0.1  # and elsewhere it is not

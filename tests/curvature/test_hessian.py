@@ -14,7 +14,7 @@ from tests.networks import CASES, data, network, oracle, problem
 def test_against_the_dense_hessian(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
     H = HessianOperator(problem(name, loss, reduction, batch_size=batch_size))
     truth = oracle(name, loss, reduction).hessian
-    torch.testing.assert_close(H.matmat(torch.eye(len(truth))), truth, rtol=0, atol=1e-14 * float(truth.norm()))
+    torch.testing.assert_close(H.matmat(torch.eye(len(truth))), truth, rtol=0, atol=1e-12 * float(truth.norm()))
 
 
 @pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::3])
@@ -46,14 +46,14 @@ def test_memory_and_batches_change_the_cost_only(memory: int, batch_size: int | 
     assert chunked.columns < plain.columns or chunked.batch_size < plain.batch_size
     V = torch.eye(36)[:, :21]
     torch.testing.assert_close(
-        HessianOperator(chunked).matmat(V), HessianOperator(plain).matmat(V), rtol=0, atol=1e-14 * 6
+        HessianOperator(chunked).matmat(V), HessianOperator(plain).matmat(V), rtol=0, atol=1e-12 * 6
     )
 
 
 def test_sum_is_num_data_times_mean() -> None:
     V = torch.ones(74, 1)
     mean, total = (HessianOperator(problem("tanh", "cross_entropy", r)).matmat(V) for r in ("mean", "sum"))
-    torch.testing.assert_close(total, 7 * mean, rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(total, 7 * mean, rtol=1e-12, atol=1e-12)
 
 
 def test_single_precision_sums_batches_in_double() -> None:

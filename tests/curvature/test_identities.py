@@ -74,10 +74,10 @@ def test_rescaling_a_neuron(l: int, j: int, loss: str) -> None:
     v, S = neuron(point, l, j, 1, -1), torch.sign(neuron(point, l, j, 1, 1)) * torch.sign(neuron(point, l, j, 1, -1))
     _, g = loss_and_gradient(point)
     scale = float(HessianOperator(point).matvec(point.theta).norm())
-    assert JacobianOperator(point).matvec(v).abs().max() < 1e-14 * scale * 10
-    assert abs(float(g @ v)) < 1e-14
+    assert JacobianOperator(point).matvec(v).abs().max() < 1e-12 * scale
+    assert abs(float(g @ v)) < 1e-12
     Hv = HessianOperator(point).matvec(v)
-    torch.testing.assert_close(Hv, -S * g, rtol=0, atol=1e-14)
+    torch.testing.assert_close(Hv, -S * g, rtol=0, atol=1e-12)
     assert Hv.norm() > 1e-2  # null vectors of J, not of H
 
 
@@ -90,9 +90,9 @@ def test_euler_for_the_whole_network(loss: str) -> None:
     )
     w, g = E * point.theta, loss_and_gradient(point)[1]
     f = point.outputs(point.theta, point.x).flatten()
-    torch.testing.assert_close(JacobianOperator(point).matvec(w), L * f, rtol=0, atol=1e-13)
+    torch.testing.assert_close(JacobianOperator(point).matvec(w), L * f, rtol=0, atol=1e-12)
     expected = GaussNewtonOperator(point).matvec(w) + (L - E) * g
-    torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-13)
+    torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -104,9 +104,9 @@ def test_euler_for_a_layer(layer: int, loss: str) -> None:
     E = vector(point, **ones, **{f"W{layer}": torch.ones_like(theta[f"W{layer}"])})
     w, g = E * point.theta, loss_and_gradient(point)[1]
     f = point.outputs(point.theta, point.x).flatten()
-    torch.testing.assert_close(JacobianOperator(point).matvec(w), f, rtol=0, atol=1e-13)
+    torch.testing.assert_close(JacobianOperator(point).matvec(w), f, rtol=0, atol=1e-12)
     expected = GaussNewtonOperator(point).matvec(w) + (1 - E) * g
-    torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-13)
+    torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -116,8 +116,8 @@ def test_hessian_and_gauss_newton_share_their_diagonal(name: str, holds: bool, l
     point = problem(name, loss)
     eye = torch.eye(point.num_params)
     gap = torch.diag(HessianOperator(point).matmat(eye) - GaussNewtonOperator(point).matmat(eye))
-    assert (gap.abs().max() < 1e-14) == holds
-    assert (abs(float(gap.sum())) < 1e-13) == holds
+    assert (gap.abs().max() < 1e-12) == holds
+    assert (abs(float(gap.sum())) < 1e-12) == holds
     if not holds:
         assert abs(float(gap.sum())) > 1e-2
 

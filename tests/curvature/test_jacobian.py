@@ -18,8 +18,8 @@ def test_against_the_dense_jacobian(name: str, batch_size: int | None, memory: i
     truth = oracle(name).jacobian
     J = JacobianOperator(problem(name, batch_size=batch_size, memory=memory))
     assert J.shape == truth.shape
-    torch.testing.assert_close(J.matmat(torch.eye(truth.shape[1])), truth, rtol=0, atol=1e-13)
-    torch.testing.assert_close(J.rmatmat(torch.eye(truth.shape[0])), truth.T, rtol=0, atol=1e-13)
+    torch.testing.assert_close(J.matmat(torch.eye(truth.shape[1])), truth, rtol=0, atol=1e-12)
+    torch.testing.assert_close(J.rmatmat(torch.eye(truth.shape[0])), truth.T, rtol=0, atol=1e-12)
 
 
 def test_loss_and_reduction_leave_it_alone() -> None:
@@ -44,8 +44,8 @@ def test_of_probabilities(name: str, batch_size: int | None, memory: int) -> Non
     truth = jacrev(lambda theta: point.outputs(theta, point.x).softmax(1).flatten())(point.theta)
     J = JacobianOperator(point, prob=True)
     assert J.shape == truth.shape
-    torch.testing.assert_close(J.matmat(torch.eye(truth.shape[1])), truth, rtol=0, atol=1e-13)
-    torch.testing.assert_close(J.rmatmat(torch.eye(truth.shape[0])), truth.T, rtol=0, atol=1e-13)
+    torch.testing.assert_close(J.matmat(torch.eye(truth.shape[1])), truth, rtol=0, atol=1e-12)
+    torch.testing.assert_close(J.rmatmat(torch.eye(truth.shape[0])), truth.T, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -55,8 +55,8 @@ def test_probabilities_have_an_output_less(name: str) -> None:
     of_prob = JacobianOperator(point, prob=True).rmatmat(torch.eye(21)).T
     p = point.outputs(point.theta, point.x).softmax(1)
     middle = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
-    torch.testing.assert_close(of_prob.view(7, 3, -1), middle @ J.view(7, 3, -1), rtol=0, atol=1e-13)
-    assert float(of_prob.view(7, 3, -1).sum(1).abs().max()) < 1e-14
+    torch.testing.assert_close(of_prob.view(7, 3, -1), middle @ J.view(7, 3, -1), rtol=0, atol=1e-12)
+    assert float(of_prob.view(7, 3, -1).sum(1).abs().max()) < 1e-12
     differences = (J.view(7, 3, -1)[:, :2] - J.view(7, 3, -1)[:, 2:]).flatten(0, 1)
     rank = int(torch.linalg.matrix_rank(of_prob, rtol=1e-11))
     assert rank == int(torch.linalg.matrix_rank(differences, rtol=1e-11)) <= 7 * 2

@@ -56,11 +56,11 @@ def test_s15_one_function_has_one_smallest_trace(alpha: float) -> None:
     H, K = hessian_and_curvature(point)
     assert pytest.approx(2 * alpha**-4 + 16 * alpha**-2 + 2 + 12 * alpha**2, rel=1e-12) == K
     assert ranks(point, H) == (3, 3)
-    assert float(H.trace()) == pytest.approx(7 / alpha**2 + 3 + 5 * alpha**2, rel=1e-13)
+    assert float(H.trace()) == pytest.approx(7 / alpha**2 + 3 + 5 * alpha**2, rel=1e-12)
     found = rescaled_trace(*laid_open(point))
-    assert found.value == pytest.approx(3 + 2 * 35**0.5, rel=1e-14)
-    assert found.lower == pytest.approx(found.value, rel=1e-13)
-    assert found.factors.tolist() == pytest.approx([(7 / 5) ** 0.25 / alpha], rel=1e-14)
+    assert found.value == pytest.approx(3 + 2 * 35**0.5, rel=1e-12)
+    assert found.lower == pytest.approx(found.value, rel=1e-12)
+    assert found.factors.tolist() == pytest.approx([(7 / 5) ** 0.25 / alpha], rel=1e-12)
 
 
 @BY_CASE
@@ -68,7 +68,7 @@ def test_rebuilt_with_its_factors(case: Case) -> None:
     """The same outputs; tr H is the value, where no neuron costs on one side only."""
     problem, mlp = opened(case)
     found = rescaled_trace(problem, mlp)
-    assert found.value <= trace(problem) * (1 + 1e-13)
+    assert found.value <= trace(problem) * (1 + 1e-12)
     assert found.lower <= found.value <= found.lower * (1 + 1e-12)
     assert found.factors.shape == (mlp.num_hidden,)
     best = rebuilt(problem, torch.from_numpy(found.factors).nan_to_num(nan=1.0))

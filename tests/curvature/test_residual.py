@@ -20,9 +20,9 @@ def test_against_the_dense_difference(name: str, loss: str, reduction: str) -> N
     exact = oracle(name, loss, reduction)
     size = float(exact.hessian.abs().max())
     torch.testing.assert_close(R, exact.hessian - exact.gauss_newton, rtol=0, atol=1e-12 * size)
-    torch.testing.assert_close(R, R.T, rtol=0, atol=1e-13 * size)
+    torch.testing.assert_close(R, R.T, rtol=0, atol=1e-12 * size)
     if name in ("relu", "one output"):
-        torch.testing.assert_close(R.diag(), torch.zeros(len(R)).double(), rtol=0, atol=1e-13 * size)
+        torch.testing.assert_close(R.diag(), torch.zeros(len(R)).double(), rtol=0, atol=1e-12 * size)
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh"])
@@ -33,15 +33,15 @@ def test_it_is_the_residuals_times_second_derivatives(name: str) -> None:
     there = type(here)(here.model, (here.x, 2 * f - here.y), "mse")
     R = whole(ResidualOperator(here))
     assert float(R.abs().max()) > 0.1
-    torch.testing.assert_close(whole(ResidualOperator(there)), -R, rtol=0, atol=1e-13 * float(R.abs().max()))
+    torch.testing.assert_close(whole(ResidualOperator(there)), -R, rtol=0, atol=1e-12 * float(R.abs().max()))
 
 
 def test_nothing_is_left_at_an_exact_fit() -> None:
     """0 at a student that is its teacher, and in proportion to one residual beside it."""
     exact, off = whole(ResidualOperator(fitted())), whole(ResidualOperator(fitted(1e-3)))
-    assert float(exact.abs().max()) < 1e-13
+    assert float(exact.abs().max()) < 1e-12
     assert float(off.abs().max()) > 1e-5
-    torch.testing.assert_close(whole(ResidualOperator(fitted(-3e-3))), -3 * off, rtol=0, atol=1e-13)
+    torch.testing.assert_close(whole(ResidualOperator(fitted(-3e-3))), -3 * off, rtol=0, atol=1e-12)
 
 
 def test_two_products_each() -> None:

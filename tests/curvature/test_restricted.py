@@ -59,7 +59,7 @@ def test_products_are_those_of_the_block(name: str, pattern: str, w: float, how:
     theta = problem(name).theta
     value, gradient = loss_and_gradient(at)
     torch.testing.assert_close(gradient, (truth.gradient + w * theta)[rows], rtol=0, atol=1e-12)
-    assert value == pytest.approx(truth.loss + w * float((theta**2).sum()) / 2, rel=1e-13)  # of all parameters
+    assert value == pytest.approx(truth.loss + w * float((theta**2).sum()) / 2, rel=1e-12)  # of all parameters
 
 
 def test_in_another_dtype_and_of_a_block_of_a_block() -> None:
@@ -71,7 +71,7 @@ def test_in_another_dtype_and_of_a_block_of_a_block() -> None:
     assert torch.equal(HessianOperator(there) @ v, HessianOperator(back) @ v)
     twice, once = at.restricted("weight$").restricted("^0[.]"), at.restricted("^0[.]weight")
     assert torch.equal(twice.theta, once.theta)
-    assert loss_and_gradient(twice)[0] == pytest.approx(loss_and_gradient(once)[0], rel=1e-14)
+    assert loss_and_gradient(twice)[0] == pytest.approx(loss_and_gradient(once)[0], rel=1e-12)
     assert at.restricted(None) is at
 
 

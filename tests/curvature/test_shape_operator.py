@@ -43,7 +43,7 @@ def test_products_of_networks(name: str, loss: str) -> None:
     expected = defined(exact.hessian, exact.gradient)
     size = float(expected.abs().max())
     torch.testing.assert_close(A, expected, rtol=0, atol=1e-12 * size)
-    torch.testing.assert_close(A, A.T, rtol=0, atol=1e-13 * size)
+    torch.testing.assert_close(A, A.T, rtol=0, atol=1e-12 * size)
     S = exact.beta**0.5 * torch.linalg.solve(
         torch.eye(len(A), dtype=A.dtype) + torch.outer(exact.gradient, exact.gradient), exact.hessian
     )
@@ -67,10 +67,10 @@ def test_tangent_vectors_are_orthonormal_in_the_metric(length: float) -> None:
     V = ShapeOperator(DenseOperator(H), g).tangent(EYE)
     G = EYE + torch.outer(g, g)
     size = float(G.abs().max())
-    torch.testing.assert_close(V.T @ G @ V, EYE, rtol=0, atol=1e-14 * (1 + size))
-    torch.testing.assert_close(V @ V, torch.linalg.inv(G), rtol=0, atol=1e-14 * (1 + size))
+    torch.testing.assert_close(V.T @ G @ V, EYE, rtol=0, atol=1e-12 * (1 + size))
+    torch.testing.assert_close(V @ V, torch.linalg.inv(G), rtol=0, atol=1e-12 * (1 + size))
     some = ShapeOperator(DenseOperator(H), g).tangent(EYE[:, :2])
-    torch.testing.assert_close(some, V[:, :2], rtol=0, atol=1e-15)
+    torch.testing.assert_close(some, V[:, :2], rtol=0, atol=1e-12)
 
 
 def test_at_a_critical_point_it_is_the_hessian() -> None:
@@ -84,7 +84,7 @@ def test_at_a_critical_point_it_is_the_hessian() -> None:
 @pytest.mark.parametrize("length", [1e-200, 1e-9])
 def test_next_to_a_critical_point(length: float) -> None:
     H, g = surface(length)
-    torch.testing.assert_close(whole(ShapeOperator(DenseOperator(H), g)), H, rtol=0, atol=1e-14)
+    torch.testing.assert_close(whole(ShapeOperator(DenseOperator(H), g)), H, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("length", [1.0, 1e3, 1e8, 1e12])
@@ -93,7 +93,7 @@ def test_a_steep_slope_keeps_accuracy(length: float, dtype: torch.dtype) -> None
     """A = s (Pi H Pi + s (Pi H u u' + u u'H Pi) + s^2 (u'Hu) u u'), s = sqrt(beta): what is along u is all but lost."""
     H, g = surface(length)
     s, u = 1 / (1 + length**2) ** 0.5, (g / length)[:, None]
-    Pi, tol = EYE - u @ u.T, 1e-14 if dtype == torch.float64 else 3e-6
+    Pi, tol = EYE - u @ u.T, 1e-12 if dtype == torch.float64 else 3e-6
     across = Pi @ H @ u @ u.T
     expected = s * (Pi @ H @ Pi + s * (across + across.T) + s**2 * (u.T @ H @ u) * (u @ u.T))
     A = whole(ShapeOperator(DenseOperator(H.to(dtype), symmetric=True), g.to(dtype))).double()
@@ -113,9 +113,9 @@ def test_its_trace_is_the_mean_curvature(length: float) -> None:
     """tr A = sqrt(beta) (T - beta g'Hg), and |A|_F^2 = (tr A)^2 - K."""
     H, g = surface(length)
     A, beta, T = whole(ShapeOperator(DenseOperator(H), g)), 1 / (1 + length**2), H.trace()
-    torch.testing.assert_close(A.trace(), beta**0.5 * (T - beta * g @ H @ g), rtol=0, atol=1e-14)
+    torch.testing.assert_close(A.trace(), beta**0.5 * (T - beta * g @ H @ g), rtol=0, atol=1e-12)
     K = beta * (T**2 - (H**2).sum()) + 2 * beta**2 * ((H @ g) @ (H @ g) - T * (g @ H @ g))
-    torch.testing.assert_close(A.trace() ** 2 - (A**2).sum(), K, rtol=0, atol=1e-13)
+    torch.testing.assert_close(A.trace() ** 2 - (A**2).sum(), K, rtol=0, atol=1e-12)
 
 
 def test_one_hessian_product_a_column() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from scalecurv.engine.unit import Analyst
 
+HEARD = "heard"  # no unit, but waited for as one
+
 
 @dataclass(frozen=True)
 class Scripted:
@@ -41,17 +43,20 @@ class Scripted:
                 self._await("slow")
                 raise ZeroDivisionError("the bug itself")
             case "slow":
-                self._await("bug")
-                time.sleep(0.7)
+                self._await(HEARD)
             case "crash":
                 raise ZeroDivisionError("the bug itself")
             case "endless":
-                time.sleep(600)
+                time.sleep(7200)
         return f"{unit} analysed"
 
     def _await(self, unit: str) -> None:
         while not attempts(self.folder, unit):
             time.sleep(0.02)
+
+    def hear(self) -> None:
+        """Let `slow` go on: whoever runs the units knows of the bug."""
+        _count(self.folder, HEARD)
 
     @property
     def pids(self) -> list[int]:

@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stored(run: Path, store: Path, resources: Resources) -> dict[str, Outcome]:
-    request = Request(measures_named(tuple(MEASURES), max_matvecs=64), seed=1)
+    request = Request(measures_named(tuple(MEASURES), max_matvecs=50), seed=1)
     outcomes = carry_out(Sweep((run,), store, {}, request, resources=resources))
     return {Path(outcome.path).stem: outcome for outcome in outcomes}
 

@@ -32,7 +32,7 @@ from tests.engine.fake_ray import Actor, Death, FakeRay, MemoryKill, ObjectGone
 from tests.engine.fakes import HelperDies
 from tests.runs import assert_same_store, carry_out, write_checkpoint, write_run
 
-REQUEST = Request(measures_named(("extremes", "moments"), max_matvecs=200, rtol=1e-4), seed=3)
+REQUEST = Request(measures_named(("extremes", "moments"), max_matvecs=200, rtol=1e-4, route="generic"), seed=3)
 COUNT = 100
 STEP = "step_1.pt"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from scalecurv.engine.daemons import Daemons, family_of
-from tests.commands import end_processes_of, processes_of, start, wait_for
+from tests.commands import HANG, end_processes_of, processes_of, start, wait_for
 
 pytestmark = pytest.mark.fault
 
-CHILD = "open('/proc/self/comm', 'w').write({name!r}); print('up', flush=True); import time; time.sleep(60)"
+CHILD = "open('/proc/self/comm', 'w').write({name!r}); print('up', flush=True); import time; time.sleep(7200)"
 DRIVER = """
 import subprocess, sys, time
 from scalecurv.engine.daemons import Daemons
@@ -23,7 +23,7 @@ with Daemons() as daemons:
         subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE).stdout.readline()
     daemons.watch()
     print("watched", flush=True)
-    time.sleep(60)
+    time.sleep(7200)
 """
 
 
@@ -45,11 +45,11 @@ def test_agents_end_with_a_driver_that_was_killed_and_nothing_else_does(home: Pa
     assert {"ray::AnAgent", "somebody"} < {command_of(pid) for pid in family_of(driver.pid)}
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    assert wait_for(lambda: [command_of(pid) for pid in processes_of(home)] == ["somebody"], 5)
+    assert wait_for(lambda: [command_of(pid) for pid in processes_of(home)] == ["somebody"])
 
 
 def test_leaving_ends_the_watch_and_only_what_came_since_counts() -> None:
-    with subprocess.Popen(["sleep", "60"]) as before, Daemons() as daemons:
+    with subprocess.Popen(["sleep", "7200"]) as before, Daemons() as daemons:
         daemons.watch()
         assert daemons.reaper is None  # there is nobody to watch
         with subprocess.Popen(
@@ -58,7 +58,7 @@ def test_leaving_ends_the_watch_and_only_what_came_since_counts() -> None:
             daemons.watch()
             assert daemons.reaper is not None
             daemons.hurry()
-            assert late.wait(5) == -signal.SIGKILL
+            assert late.wait(HANG) == -signal.SIGKILL
         assert before.poll() is None
         before.kill()
     assert daemons.reaper.poll() == 0

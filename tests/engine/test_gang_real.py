@@ -23,7 +23,7 @@ from tests.engine.fakes import DiesOnce, attempts
 from tests.engine.test_session import listening
 from tests.runs import write_run
 
-REQUEST = Request(measures_named(("gradient", "extremes", "moments"), max_matvecs=64), seed=2)
+REQUEST = Request(measures_named(("gradient", "extremes", "moments"), max_matvecs=64, route="generic"), seed=2)
 
 
 def numbers(outcome: Outcome) -> dict[str, list[float]]:
@@ -44,7 +44,7 @@ def test_two_processes_find_what_one_finds_though_a_rank_is_killed(cluster: Any,
     units = [str(run / f"step_{i}.pt") for i in range(2)]
     dying: Any = DiesOnce(analyst, tmp_path, "step_0.pt", rank=1, bug="step_1.pt")
     running = Gang(cluster, dying, Workers(2), 2).run(units)
-    with deadline(120):
+    with deadline():
         done = next(running)
         addresses = {ipaddress.ip_address(host) for host, _ in listening(family_of(os.getpid()))}
         assert all((getattr(one, "ipv4_mapped", None) or one).is_loopback for one in addresses), addresses

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from scalecurv.engine.session import LOOPBACK_ONLY
-from tests.commands import end_processes_of, start
+from tests.commands import HANG, end_processes_of, start
 from tests.runs import checkpoints_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -108,7 +108,7 @@ def main(folder: Path) -> None:
 
 
 PRIVATE = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0", LOOPBACK_ONLY: "0"}
-SOON = {"period_ms": "200", "timeout_ms": "1000", "failure_threshold": "2"}  # a node that says nothing is dead by then
+SOON = {"period_ms": "200", "timeout_ms": "60000", "failure_threshold": "2"}  # the dead refuse; the slow may wait
 HEALTH = {f"RAY_health_check_{name}": value for name, value in SOON.items()}
 
 
@@ -123,7 +123,7 @@ def test_a_sweep_outlives_its_nodes_until_none_is_left(home: Path, tmp_path: Pat
     words = [sys.executable, "-c", f"from tests.engine.test_nodes import *; main(Path({str(tmp_path)!r}))"]
     with TemporaryDirectory() as short:  # names of sockets have at most 107 bytes
         process = start(words, home, RAY_TMPDIR=short, **PRIVATE, **HEALTH)
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=HANG)
         end_processes_of(home)
     assert process.returncode == 0, stderr
     said = json.loads(stdout.splitlines()[-1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scalecurv.engine import pool
 from scalecurv.engine.attempts import Done, Lost, UnitError
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.workers import Workers
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def news(cluster: Any, folder: Path) -> list[Done | Lost]:
     """One pool of two workers, and every misfortune at once: the first worker dies while it starts."""
     running = Pool(cluster, Scripted(folder, stillborn=1), Workers(2)).run([*UNITS, ENDLESS])
-    with deadline(120):
+    with deadline():
         news = [next(running) for _ in UNITS]
         assert wait_for(lambda: attempts(folder, ENDLESS) == 1)
         running.close()
@@ -87,7 +88,17 @@ def test_the_dead_are_replaced_and_closing_leaves_no_worker_at_work(news: list[D
     assert wait_for(lambda: all(map(gone, pids)))
 
 
-def test_a_bug_stops_new_work_and_is_raised_once_all_in_flight_is_home(cluster: Any, tmp_path: Path) -> None:
+def test_a_bug_stops_new_work_and_is_raised_once_all_in_flight_is_home(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in flight ends only when the pool has heard of the bug."""
+
+    class Heard(UnitError):
+        def __init__(self, unit: str, traceback: str):
+            super().__init__(unit, traceback)
+            Scripted(tmp_path).hear()
+
+    monkeypatch.setattr(pool, "UnitError", Heard)
     news: list[Done | Lost] = []
     running = Pool(cluster, Scripted(tmp_path), Workers(2)).run(["bug", "slow", "never-1", "never-2"])
     with pytest.raises(UnitError) as caught:

@@ -12,6 +12,7 @@ import pytest
 
 from scalecurv.engine.daemons import family_of
 from scalecurv.engine.session import inside_job, ray_session, reach, use_token
+from tests.commands import HANG
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_job_is_known_by_its_environment(clean: pytest.MonkeyPatch) -> None:
 def test_a_port_is_tried_before_ray_is(form: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        server.settimeout(10)
+        server.settimeout(HANG)
         reach(form.format(port))
         connection, _ = server.accept()
         connection.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scalecurv.engine.session import LOOPBACK_ONLY
-from tests.commands import CHEAP, ROOT, end_processes_of, environment, processes_of, start, wait_for
+from tests.commands import CHEAP, HANG, ROOT, end_processes_of, environment, processes_of, start, wait_for
 from tests.runs import checkpoints_of, write_run, write_truncated
 
 pytestmark = pytest.mark.ray
@@ -32,7 +32,7 @@ class Head:
 
 
 def finished(words: Sequence[object], env: dict[str, str], cwd: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([str(w) for w in words], env=env, cwd=cwd, capture_output=True, text=True, timeout=120)
+    return subprocess.run([str(w) for w in words], env=env, cwd=cwd, capture_output=True, text=True, timeout=HANG)
 
 
 def free_ports(count: int) -> list[int]:
@@ -61,7 +61,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         yield Head(home, f"http://127.0.0.1:{dashboard}")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=HANG)
         if not wait_for(lambda: not processes_of(home), 10):
             end_processes_of(home)
         shutil.rmtree(temporary)

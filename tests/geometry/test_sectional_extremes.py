@@ -143,3 +143,15 @@ def test_near_zero_the_tolerance_is_absolute(width: float, status: Status, sign:
         assert found.halfwidth == pytest.approx(5 * width, rel=1e-3)  # one of the products is not below -width^2
         assert found.status is status
         assert found.method.endswith("absolute tolerance 0.001") == (status is Status.CERTIFIED)
+
+
+@by_spectrum
+def test_products_of_exact_curvatures_are_exact(name: str) -> None:
+    """One that is not is enough to make the interval one."""
+    kappa = outermost(SPECTRA[name])
+    exact = [Estimate.exact(value, "by hand", 7 + i) for i, value in enumerate(kappa)]
+    products = [a * b for a, b in combinations(kappa, 2)]
+    for found, value in zip(sectional_extremes(exact, 0.01, 1.0), (max(products), min(products)), strict=True):
+        assert (found.status, found.value, found.num_matvecs) == (Status.EXACT, value, 6 + len(kappa))
+    for found in sectional_extremes([*exact[:-1], *enclosed(kappa[-1:], 0.1)], 1e9, 1.0):
+        assert found.status is not Status.EXACT

@@ -1,6 +1,7 @@
 """The bound on the largest eigenvalue fails no more often than it says, and is not loose."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, symmetric
 
 STARTS = 300
-ROUNDING = 1e-13
+ROUNDING = 1e-12
 
 
 @cache
@@ -54,10 +55,10 @@ def test_two_levels_fail_exactly_as_often_as_theory_says(delta: float) -> None:
 def test_it_closes_in_on_an_outlier() -> None:
     A = symmetric(SPECTRA["outliers"])
     found = lanczos(DenseOperator(A), probes(80, 0, "test", [0], "gaussian")[:, 0], 20)
-    gaps = [largest_eigenvalue_bound(found.alphas[:k], found.betas[:k], 80, 1e-3) / 50 - 1 for k in (5, 10, 15, 20)]
-    assert gaps == sorted(gaps, reverse=True)
-    assert gaps[1] < 1e-3
-    assert gaps[3] < 1e-10
+    gaps = [largest_eigenvalue_bound(found.alphas[:k], found.betas[:k], 80, 1e-3) / 50 - 1 for k in (3, 5, 7, 9, 20)]
+    assert all(later < sooner / 2 for sooner, later in pairwise(gaps))
+    assert gaps[3] < 1e-5
+    assert gaps[4] < 1e-10
 
 
 def test_it_moves_with_the_matrix() -> None:
@@ -79,7 +80,7 @@ def test_more_confidence_is_a_higher_bound() -> None:
 def test_an_invariant_space_leaves_nothing_open(alphas: list[float], betas: list[float], n: int) -> None:
     top = np.linalg.eigvalsh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))[-1]
     bound = largest_eigenvalue_bound(np.array(alphas), np.array(betas), n, 1e-3)
-    assert bound == pytest.approx(top, rel=1e-14)
+    assert bound == pytest.approx(top, rel=1e-12)
 
 
 @pytest.mark.parametrize("beta", [1e-3, 1e-9, 1e-15])

@@ -9,7 +9,7 @@ from torch import Tensor
 from scalecurv.estimate import Status
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.extremes import extreme_eigenvalues
+from scalecurv.linalg.extremes import START, extreme_eigenvalues
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, symmetric
@@ -77,8 +77,8 @@ def test_it_moves_with_the_matrix(c: float, s: float) -> None:
 
 
 def reach(n: int) -> float:
-    """1 / d: a start has less than d in a given direction with probability 1e-3."""
-    return float(1 / np.sqrt(betaincinv(0.5, (n - 1) / 2, 1e-3)))
+    """1 / d: a start has less than d in a given direction with probability START."""
+    return float(1 / np.sqrt(betaincinv(0.5, (n - 1) / 2, START)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -118,7 +118,7 @@ def test_an_exhausted_space_leaves_ten_ulps_of_residual_open(dtype: torch.dtype)
         assert end.lower <= truth <= end.upper
         outer = end.upper - end.value if truth > 0 else end.value - end.lower
         inner = end.value - end.lower if truth > 0 else end.upper - end.value
-        assert outer == pytest.approx(slack + height / slope, rel=0.02, abs=4e-12)  # where bisection ends
+        assert outer == pytest.approx(slack + height / slope, rel=0.04, abs=4e-12)  # to first order in outer / gap
         assert inner == pytest.approx(slack, rel=0.02, abs=0)
 
 

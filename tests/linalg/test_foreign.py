@@ -84,8 +84,8 @@ DTYPES = {"vectors only": np.float64, "skerch": torch.float64}  # of those that 
 def test_every_algorithm_takes_them(name: str) -> None:
     operator = aslinearoperator(SYMMETRIC[name](), symmetric=True, dtype=DTYPES.get(name))
     eye = torch.eye(12, dtype=torch.float64)
-    torch.testing.assert_close(operator @ eye, torch.from_numpy(S), rtol=0, atol=1e-14)
-    torch.testing.assert_close(operator.rmatmat(eye), torch.from_numpy(S), rtol=0, atol=1e-14)
+    torch.testing.assert_close(operator @ eye, torch.from_numpy(S), rtol=0, atol=1e-12)
+    torch.testing.assert_close(operator.rmatmat(eye), torch.from_numpy(S), rtol=0, atol=1e-12)
     assert (operator.shape, operator.dtype, operator.symmetric) == ((12, 12), torch.float64, True)
     values = np.linalg.eigvalsh(S)
     ends = extreme_eigenvalues(operator, 0, 1e-8, 12)
@@ -127,8 +127,8 @@ def test_no_door_need_be_opened_by_hand(name: str) -> None:
 def test_rectangular_ones_and_their_adjoints(make: Any) -> None:
     operator = aslinearoperator(make(R), dtype=torch.float64)
     U, V = torch.from_numpy(RNG.standard_normal((5, 3))), torch.from_numpy(RNG.standard_normal((12, 2)))
-    torch.testing.assert_close(operator @ V, torch.from_numpy(R) @ V, rtol=0, atol=1e-13)
-    torch.testing.assert_close(operator.rmatmat(U), torch.from_numpy(R.T) @ U, rtol=0, atol=1e-13)
+    torch.testing.assert_close(operator @ V, torch.from_numpy(R) @ V, rtol=0, atol=1e-12)
+    torch.testing.assert_close(operator.rmatmat(U), torch.from_numpy(R.T) @ U, rtol=0, atol=1e-12)
     assert not operator.symmetric
     assert singular_values(operator, 0, 1 << 20).values == pytest.approx(np.linalg.svd(R, compute_uv=False), rel=1e-10)
 

@@ -32,7 +32,7 @@ def test_the_two_sided_bound(steps: str, shape: tuple[int, int]) -> None:
     truth = np.concatenate([STEPS[steps], np.zeros(min(shape) - len(STEPS[steps]))])
     for seed in range(3):
         values = found(rectangular(*shape, STEPS[steps], seed))
-        rounding = 1e-13 * truth[0]  # of the product that made the matrix
+        rounding = 1e-12 * truth[0]  # of the product that made the matrix
         assert values.values.shape == values.error.shape == (min(shape),)
         assert values.values.dtype == np.float64
         assert bool((values.values <= truth + rounding).all())
@@ -42,14 +42,14 @@ def test_the_two_sided_bound(steps: str, shape: tuple[int, int]) -> None:
         assert (values.complete, values.shape, values.num_matvecs) == (True, shape, 0)
 
 
-@pytest.mark.parametrize(("terms", "m"), [(7, 3), (1000, 3), (7, 30)])
+@pytest.mark.parametrize(("terms", "m"), [(10**6, 3), (7, 400)])
 def test_the_error_is_that_of_the_squares(terms: int, m: int) -> None:
     """Both ends, squared, are the eigenvalue moved by (terms + m) eps tr; below zero there is nothing."""
     squares = np.concatenate([np.linspace(5, 4, m - 1), [0]])
     values = gram_values(torch.diag(torch.from_numpy(squares)), terms, (m, terms * 100))
     slack = (terms + m) * EPS * squares.sum()
-    np.testing.assert_allclose(values.values**2, np.maximum(squares - slack, 0), rtol=1e-15)
-    np.testing.assert_allclose((values.values + values.error) ** 2, squares + slack, rtol=1e-14)
+    np.testing.assert_allclose(values.values**2, np.maximum(squares - slack, 0), rtol=1e-12)
+    np.testing.assert_allclose((values.values + values.error) ** 2, squares + slack, rtol=1e-12)
     assert np.all(values.values[:-1] ** 2 < squares[:-1])
     assert values.values[-1] == 0
 

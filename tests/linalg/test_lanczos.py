@@ -41,7 +41,7 @@ def assert_factorizes(A: torch.Tensor, found: Lanczos, tolerance: float) -> None
 @pytest.mark.parametrize("steps", [1, 10, 40, 1000])
 def test_the_defining_identities(spectrum: str, steps: int) -> None:
     A = symmetric(HARD[spectrum])
-    assert_factorizes(A, lanczos(DenseOperator(A), start(len(A)), steps), 2e-14)
+    assert_factorizes(A, lanczos(DenseOperator(A), start(len(A)), steps), 1e-12)
 
 
 @pytest.mark.parametrize("spectrum", HARD)
@@ -57,16 +57,16 @@ def test_at_full_dimension_ritz_values_are_eigenvalues(spectrum: str) -> None:
     found = lanczos(DenseOperator(symmetric(SPECTRA[spectrum])), start(80), 1000)
     assert found.invariant
     assert found.num_matvecs == 80  # more steps than dimensions are not taken
-    np.testing.assert_allclose(found.quadrature.nodes, np.sort(SPECTRA[spectrum]), atol=1e-13 * 50)
+    np.testing.assert_allclose(found.quadrature.nodes, np.sort(SPECTRA[spectrum]), atol=1e-12 * 50)
 
 
 def test_repeated_eigenvalues_are_found_once_each() -> None:
     found = lanczos(DenseOperator(symmetric(HARD["repeated"])), start(80), 4)
-    np.testing.assert_allclose(found.quadrature.nodes, [-2, 0, 1, 3], atol=1e-13)
-    assert found.betas[-1] < 1e-13
+    np.testing.assert_allclose(found.quadrature.nodes, [-2, 0, 1, 3], atol=1e-12)
+    assert found.betas[-1] < 1e-12
     diagonal = lanczos(DenseOperator(torch.diag(torch.tensor([0.0, 0.0, 2.0, 2.0], dtype=torch.float64))), start(4), 4)
     assert diagonal.invariant
-    np.testing.assert_allclose(diagonal.quadrature.nodes, [0, 2], atol=1e-15)
+    np.testing.assert_allclose(diagonal.quadrature.nodes, [0, 2], atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -14,9 +14,9 @@ SINGULAR = {
     "rank 20": np.linspace(3, 1, 20),
     "rank 75": np.linspace(3, 1, 75),
     "steps": np.repeat([1.0, 1e-3, 1e-6, 1e-9], 10),
-    "decay": 0.7 ** np.arange(120),
-    "full": np.linspace(2, 1, 160),
-}
+    "decay": 0.6 ** np.arange(120),
+    "full": np.linspace(2, 1.05, 160),
+}  # no value within rounding of a threshold below
 ROUNDOFF = 300 * np.finfo(np.float64).eps
 
 

@@ -34,7 +34,7 @@ def test_linear_regression_has_each_eigenvalue_as_often_as_outputs(seed: int, dt
     X = torch.cat([point.x.double(), torch.ones(26, 1, dtype=torch.float64)], dim=1)
     truth = torch.linalg.eigvalsh(torch.kron(torch.eye(D, dtype=torch.float64), X.T @ X / 26)).flip(0)
     found = Principal().ask(Evaluation(point)).estimates
-    slack = 1e-13 * float(truth[0])
+    slack = 1e-12 * float(truth[0])
     for name, i in (("principal_max", 0), ("principal_max_2", 1), ("principal_min_2", -2), ("principal_min", -1)):
         assert found[name].status is Status.CERTIFIED
         assert found[name].lower - slack <= float(truth[i]) <= found[name].upper + slack
@@ -59,7 +59,7 @@ def test_a_run_stays_out_of_what_it_is_told(twice: Tensor) -> None:
     run = rest.first(rest.steps)
     assert run.invariant
     assert len(run.alphas) == 3
-    assert float(gram(space.basis, run.basis).abs().max()) < 1e-14
+    assert float(gram(space.basis, run.basis).abs().max()) < 1e-12
     assert run.scale == 3.0
     assert ends_of(run, 0.1).smallest.lower == pytest.approx(1, abs=1e-6)
 

@@ -20,10 +20,10 @@ def test_it_is_the_dense_one(spectrum: str, k: int) -> None:
     rest = Remainder(operator, Q) @ EYE
     R = EYE - Q @ Q.T
     scale = abs(SPECTRA[spectrum]).max()
-    torch.testing.assert_close(rest, R @ A @ R, rtol=0, atol=1e-14 * scale)
+    torch.testing.assert_close(rest, R @ A @ R, rtol=0, atol=1e-12 * scale)
     assert operator.num_matvecs == 80  # one product of A each
     assert (rest @ Q).abs().sum() <= 1e-12 * scale
-    assert (rest - rest.T).abs().max() <= 1e-14 * scale
+    assert (rest - rest.T).abs().max() <= 1e-12 * scale
 
 
 @pytest.mark.parametrize("spectrum", ["outliers", "indefinite", "negative"])

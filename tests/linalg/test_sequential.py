@@ -62,7 +62,7 @@ def test_it_stops_at_the_first_look_inside_every_tolerance(
     ("value", "expected"), [(10.0, 0.1), (-10.0, 0.1), (4.0, 0.04), (3.0, 0.04), (0.0, 0.04), (-1.0, 0.04)]
 )
 def test_a_tolerance_is_relative_down_to_its_floor(value: float, expected: float) -> None:
-    assert Tolerance(0.01, 4.0).at(value) == pytest.approx(expected, rel=1e-15)
+    assert Tolerance(0.01, 4.0).at(value) == pytest.approx(expected, rel=1e-12)
     assert Tolerance(0.01).at(value) == 0.01 * abs(value)
 
 

@@ -86,12 +86,12 @@ def test_what_is_off_is_off_the_slope_and_the_space_within_the_level_set(steepne
     space = space_of(H, slope, kind)
     eye = torch.eye(len(H), dtype=torch.float64)
     R = TangentTerms(space, slope).off(eye)
-    torch.testing.assert_close(R, R.T, rtol=0, atol=1e-14)
-    torch.testing.assert_close(R @ R, R, rtol=0, atol=1e-14)
+    torch.testing.assert_close(R, R.T, rtol=0, atol=1e-12)
+    torch.testing.assert_close(R @ R, R, rtol=0, atol=1e-12)
     assert float(R.trace()) == pytest.approx(len(H) - space.basis.shape[1], abs=1e-12)
     V, u = space.basis, slope.direction
     within = V - V @ (V.T @ u) @ (u.T @ V) / max(float((V.T @ u).square().sum()), 1e-300) if slope.beta < 1 else V
-    assert float((R @ torch.cat([u, within], 1)).abs().max()) <= 1e-14
+    assert float((R @ torch.cat([u, within], 1)).abs().max()) <= 1e-12
 
 
 @pytest.mark.parametrize("steepness", SLOPES)

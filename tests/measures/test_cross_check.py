@@ -15,7 +15,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.plan import Plan
 from scalecurv.measures.scalar_curvature import ScalarCurvature, scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import oracle, problem
+from tests.networks import by_products, oracle, problem
 
 ROADS = ("scalar_curvature_convex", "sectional_mean")
 
@@ -69,14 +69,15 @@ def shifted(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
 def test_a_wrong_k_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
     """Far away: inconsistent; by a little, inside what the road leaves open: not."""
     shifted(monkeypatch, shift)
-    found = Principal(0.05, 600).ask(Evaluation(problem(name))).estimates
+    found = Principal(0.05, 600, route=by_products(name)).ask(Evaluation(problem(name))).estimates
     wrong = abs(shift) > 1
     assert [(found[road].status is Status.INCONSISTENT) for road in ROADS] == [wrong, wrong]
     for road in ROADS:
         assert "; beside " in found[road].method
 
 
-def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("route", ["exact", "dense"])
+def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch, route: str) -> None:
     """K is linear in the sign of T where the slope is steep: the five-number formula on a wrong T."""
     truth = oracle("relu")
     T, F, b = truth.trace(), truth.trace_h2(), truth.beta
@@ -88,7 +89,7 @@ def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch)
         return replace(scalar_curvature(evaluation, plan), K=Estimate.exact(K, "wrong"))
 
     monkeypatch.setattr("scalecurv.measures.cross_check.scalar_curvature", wrong)
-    found = Principal(0.05, 1000).ask(Evaluation(problem("relu"))).estimates
+    found = Principal(0.05, 1000, route=route).ask(Evaluation(problem("relu"))).estimates
     assert found["scalar_curvature_convex"].status is Status.INCONSISTENT
 
 
@@ -104,7 +105,11 @@ def test_no_alarm_without_a_cause(matvecs: int) -> None:
     for i, level in enumerate(levels):
         A = symmetric(level, i)
         for seed in range(5):
-            found = Principal(0.1, matvecs).ask(Evaluation(quadratic(A, A[0] * (seed % 3)), seed)).estimates
+            found = (
+                Principal(0.1, matvecs, route="generic")
+                .ask(Evaluation(quadratic(A, A[0] * (seed % 3)), seed))
+                .estimates
+            )
             alarms += sum(found[road].status is Status.INCONSISTENT for road in ROADS)
     assert alarms == 0
 
@@ -120,13 +125,13 @@ def test_the_verdict_is_at_six_nines_the_quote_at_95(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("scalecurv.measures.cross_check.compared", spy)
     A = symmetric(np.linspace(-1, 2, 40))
-    Principal(0.1, 600).ask(Evaluation(quadratic(A, A[0])))
+    Principal(0.1, 600, route="generic").ask(Evaluation(quadratic(A, A[0])))
     assert seen == [(0.95, 1 - 1e-6)] * 2
 
 
 def test_planes_are_remembered_and_their_mean_is_theirs() -> None:
     A = symmetric(np.linspace(-1, 2, 12))
-    evaluation, plan = Evaluation(quadratic(A, A[0])), Plan(0.1, 200, 2 << 30)
+    evaluation, plan = Evaluation(quadratic(A, A[0])), Plan(0.1, 200, 2 << 30, "generic")
     planes = planes_at_random(evaluation, plan)
     spent = evaluation.total_matvecs
     found = mean_of_planes(evaluation, plan)
@@ -144,7 +149,9 @@ def test_planes_are_remembered_and_their_mean_is_theirs() -> None:
 def test_converged_is_a_tenth_of_k_or_of_what_cancels() -> None:
     """Looked at after 32 probes, and no more are drawn once that is known."""
     A = symmetric(np.concatenate([[20.0, 15, 10], np.linspace(-0.1, 0.3, 27)]))
-    sure = Principal(0.1, 1000).ask(Evaluation(quadratic(A, A[0]))).estimates["scalar_curvature_convex"]
+    sure = (
+        Principal(0.1, 1000, route="generic").ask(Evaluation(quadratic(A, A[0]))).estimates["scalar_curvature_convex"]
+    )
     assert (sure.status, sure.num_samples) == (Status.CONVERGED, 32)
     assert sure.halfwidth <= 0.1 * sure.value
     few = Principal(0.1, 24).ask(Evaluation(quadratic(symmetric(np.linspace(-3, 3, 60)), A[0].repeat(2)))).estimates

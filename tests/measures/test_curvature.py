@@ -16,7 +16,7 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.scalar_curvature import scalar_curvature
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, data, dense_at, fitted, oracle, problem
+from tests.networks import CASES, Dense, by_products, data, dense_at, fitted, oracle, problem
 
 PSD, GENERAL = "positive semidefinite: T and lambda_max", "any signs: T, F and the ends of the spectrum"
 
@@ -33,7 +33,7 @@ def ends(truth: Dense) -> tuple[float, float]:
 def test_the_bracket_holds_k(name: str, loss: str, reduction: str, dtype: torch.dtype) -> None:
     point = problem(name, loss, reduction, dtype=dtype)
     truth = dense_at(point)
-    found = Curvature(0.05, 400).ask(Evaluation(point)).estimates
+    found = Curvature(0.05, 400, route=by_products(name)).ask(Evaluation(point)).estimates
     lower, upper = found["curvature_lower"], found["curvature_upper"]
     assert lower.value <= truth.curvature <= upper.value
     for end in (lower, upper):
@@ -70,13 +70,13 @@ def test_the_bracket_is_that_of_the_dense_numbers(name: str, loss: str, reductio
 def test_at_an_exact_fit_the_bracket_is_that_of_a_positive_semidefinite_hessian() -> None:
     point = fitted()
     truth = dense_at(point)
-    found = Curvature(1e-9).ask(Evaluation(point)).estimates
+    found = Curvature(1e-9, route="exact").ask(Evaluation(point)).estimates
     (_, high), T = ends(truth), truth.trace()
     wanted = psd_bracket((T, T), (high, high), truth.beta)
     assert (found["curvature_lower"].value, found["curvature_upper"].value) == pytest.approx(wanted, rel=1e-8)
     assert found["curvature_lower"].value <= truth.curvature <= found["curvature_upper"].value
     assert {found[f"curvature_{end}"].method for end in ("lower", "upper")} == {PSD}
-    assert found["curvature_upper"].confidence == pytest.approx(0.999)
+    assert found["curvature_upper"].confidence == pytest.approx(0.999 - 1e-4)  # the bound on R has its own chance
     assert found["scalar_curvature"].value == pytest.approx(truth.trace() ** 2 - truth.trace_h2(), rel=1e-10)
 
 
@@ -93,14 +93,14 @@ def test_one_affine_layer_is_positive_semidefinite_on_any_slope() -> None:
     assert wanted[0] <= truth.curvature <= wanted[1]
 
 
-@pytest.mark.parametrize("route", [None, "sampled", "generic"])
-def test_parts_and_prices(route: str | None) -> None:
+@pytest.mark.parametrize("route", ["exact", "sampled", "generic"])
+def test_parts_and_prices(route: str) -> None:
     """Each number rests on estimates that the other measures give, to the bit."""
     measure = Curvature(0.1, 300, route=route)
     found = measure.ask(Evaluation(problem("relu"), 2)).estimates
-    ends = Extremes(0.1, 300).ask(Evaluation(problem("relu"), 2)).estimates
-    if route is None:
-        moments = Moments(0.1, 300).ask(Evaluation(problem("relu"), 2)).estimates
+    ends = Extremes(0.1, 300, route="generic").ask(Evaluation(problem("relu"), 2)).estimates
+    if route == "exact":
+        moments = Moments(0.1, 300, route=route).ask(Evaluation(problem("relu"), 2)).estimates
         T, F = moments["trace"], moments["trace_h2"]
         spectrum = (ends["lambda_min"].lower, ends["lambda_max"].upper)  # the outer ends
         bracket = general_bracket(
@@ -114,14 +114,14 @@ def test_parts_and_prices(route: str | None) -> None:
     cost = found["scalar_curvature"].num_matvecs - 1
     bracket = found["curvature_lower"].num_matvecs
     assert max(cost, steps) + 1 <= bracket == found["curvature_upper"].num_matvecs <= cost + steps + 1
-    if route is not None:
+    if route != "exact":
         assert found["participation_ratio"].num_matvecs == cost
 
 
 def test_no_effective_rank_where_the_largest_eigenvalue_may_be_zero() -> None:
     """A negative definite quadratic: T / lambda_max means nothing, T^2 / F does."""
     A = symmetric(-np.linspace(1, 2, 30))
-    found = Curvature(0.2, 1000).ask(Evaluation(quadratic(A, A[0]))).estimates
+    found = Curvature(0.2, 1000, route="generic").ask(Evaluation(quadratic(A, A[0]))).estimates
     assert found["effective_rank"].status is Status.NOT_APPLICABLE
     assert found["effective_rank"].method == "T / lambda_max: the denominator may be zero"
     truth = float(A.trace()) ** 2 / float((A**2).sum())
@@ -142,8 +142,10 @@ def test_a_sampled_bracket_is_wider_than_the_exact_one(seed: int) -> None:
 
 
 @pytest.mark.parametrize("rtol", [0.3, 0.1, 1e-3])
-@pytest.mark.parametrize(("name", "route"), [("relu", None), ("relu", "sampled"), ("relu", "generic"), ("tanh", None)])
-def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route: str | None, rtol: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "route"), [("relu", "exact"), ("relu", "sampled"), ("relu", "generic"), ("tanh", "generic")]
+)
+def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route: str, rtol: float) -> None:
     """Of what T, F and the ends of the spectrum share, the Lanczos run, every product is counted once."""
     seen = set()
     for seed in range(3):
@@ -159,8 +161,6 @@ def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route:
             assert part.status is Status.EXACT or (part.status is not Status.BUDGET) == inside
         seen.add(found["curvature_lower"].status)
     if rtol == 1e-3:
-        assert seen == {Status.BUDGET if route or name == "tanh" else Status.CERTIFIED}
+        assert seen == {Status.CERTIFIED if route == "exact" else Status.BUDGET}
     else:
-        assert seen - {Status.BUDGET} == {
-            Status.CONVERGED if route == "generic" or name == "tanh" else Status.CERTIFIED
-        }
+        assert seen - {Status.BUDGET} == {Status.CONVERGED if route == "generic" else Status.CERTIFIED}

@@ -65,7 +65,7 @@ def test_what_cancels_is_known_to_a_share_of_its_parts() -> None:
     A = symmetric([1.0] * 10 + [-1.0] * 6)
     vectors = torch.linalg.eigh(A)[1]
     g = 10 * (0.625**0.5 * vectors[:, -1] + 0.375**0.5 * vectors[:, 0])  # u'Hu = 1/4: u'H^2 u - T u'Hu = 0
-    point, rtol, plan = quadratic(A, g), 2.0, Plan(2.0, 2000, MEMORY)
+    point, rtol, plan = quadratic(A, g), 2.0, Plan(2.0, 2000, MEMORY, "generic")
     absolutely = 0
     for seed in range(12):
         evaluation = Evaluation(point, seed)

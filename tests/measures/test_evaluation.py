@@ -83,7 +83,7 @@ def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
     found = curvature.ask(evaluation).estimates
     assert repr(found) == repr(curvature.ask(Evaluation(problem("relu"), 4)).estimates)
     assert found["scalar_curvature"].num_matvecs == cost + 1
-    ends = Extremes(0.0, 200).ask(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
+    ends = Extremes(0.0, 200, route="generic").ask(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
     steps = cost - 134 - (8 if route == "sampled" else 0)
     assert steps < ends
     assert evaluation.total_matvecs == cost + 1 + ends - steps  # the run goes on for the bracket
@@ -92,7 +92,7 @@ def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
 def test_a_later_look_pays_for_its_own_probes_alone() -> None:
     evaluation, costs = Evaluation(problem("tanh"), 4), []
     for rtol in (1e9, 0.1, 1e9, 0.0):
-        found = Moments(rtol, 400).ask(evaluation).estimates["trace"]
+        found = Moments(rtol, 400, route="generic").ask(evaluation).estimates["trace"]
         costs.append(found.num_matvecs)
         assert evaluation.total_matvecs == max(costs)
     assert costs[0] == costs[2] < costs[1] < costs[3]
@@ -103,7 +103,7 @@ def test_the_jacobian_is_in_double_whatever_the_problem() -> None:
     point = problem("relu", dtype=torch.float32)
     jacobian = Evaluation(point).jacobian
     assert jacobian.dtype == torch.float64
-    torch.testing.assert_close(jacobian.matmat(torch.eye(74)), dense_at(point).jacobian, rtol=0, atol=1e-13)
+    torch.testing.assert_close(jacobian.matmat(torch.eye(74)), dense_at(point).jacobian, rtol=0, atol=1e-12)
 
 
 def test_a_failed_computation_is_not_remembered() -> None:

@@ -15,15 +15,15 @@ from scalecurv.linalg.dense import DenseOperator
 from scalecurv.measures import Curvature, GaussNewton, Moments
 from scalecurv.measures import gauss_newton as module
 from scalecurv.measures.evaluation import Evaluation
-from tests.networks import oracle, problem
+from tests.networks import by_products, oracle, problem
 
 NAMES, KINDS = ("relu", "one output", "tanh", "conv", "tied"), ("mse", "cross_entropy")
 CASES = [(name, loss) for name in NAMES for loss in KINDS if (name, loss) != ("one output", "cross_entropy")]
 EXACT = ("relu", "one output")
 
 
-def ask(point: Problem, rtol: float = 0.05, max_matvecs: int = 200, seed: int = 0, **options: str) -> dict:
-    return dict(GaussNewton(rtol, max_matvecs, **options).ask(Evaluation(point, seed)).estimates)
+def ask(point: Problem, rtol: float = 0.05, max_matvecs: int = 200, seed: int = 0, route: str | None = None) -> dict:
+    return dict(GaussNewton(rtol, max_matvecs, route=route).ask(Evaluation(point, seed)).estimates)
 
 
 def truth_of(name: str, loss: str) -> dict[str, float]:
@@ -43,7 +43,10 @@ def holds(estimate: Estimate, truth: float) -> bool:
 @pytest.mark.parametrize(("name", "loss"), CASES)
 def test_intervals_hold_the_truth(name: str, loss: str) -> None:
     """Of five seeds proven ones always, sampled ones in all but at most two."""
-    truth, found = truth_of(name, loss), [ask(problem(name, loss), seed=seed) for seed in range(5)]
+    truth, found = (
+        truth_of(name, loss),
+        [ask(problem(name, loss), seed=seed, route=by_products(name)) for seed in range(5)],
+    )
     for quantity, number in truth.items():
         held = sum(holds(estimates[quantity], number) for estimates in found)
         assert held == 5 or (held >= 3 and np.isfinite(found[0][quantity].stderr)), quantity
@@ -87,10 +90,10 @@ def test_outputs_that_do_not_grow_in_proportion_give_no_bound(name: str) -> None
 def test_a_bound_above_the_interval_is_inconsistent(
     monkeypatch: pytest.MonkeyPatch, above: float, status: Status
 ) -> None:
-    plain = ask(problem("relu"))
+    plain = ask(problem("relu"), route="exact")
     bound = plain["lambda_max_ggn"].upper * (1 + above)
     monkeypatch.setattr(module, "euler_bounds", lambda *_: torch.tensor([0.0, bound, 0.0], dtype=torch.float64))
-    found = ask(problem("relu"))
+    found = ask(problem("relu"), route="exact")
     assert (found["lambda_max_ggn"].status, found["euler_bound"].value) == (status, bound)
     said = f"; euler_bound {bound:.6g} lies above it" if status is Status.INCONSISTENT else ""
     assert found["lambda_max_ggn"].method == plain["lambda_max_ggn"].method + said
@@ -100,10 +103,10 @@ def test_a_bound_above_the_interval_is_inconsistent(
         assert repr(found[name]) == repr(plain[name])
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh"])
-def test_single_precision_is_computed_in_double(name: str) -> None:
+@pytest.mark.parametrize(("name", "route"), [("relu", "exact"), ("tanh", "generic"), ("tanh", "dense")])
+def test_single_precision_is_computed_in_double(name: str, route: str) -> None:
     single = problem(name, "cross_entropy", dtype=torch.float32)
-    found, wanted = ask(single), ask(single.astype(torch.float64))
+    found, wanted = ask(single, route=route), ask(single.astype(torch.float64), route=route)
     for quantity in ("trace_ggn", "lambda_max_ggn", "euler_bound"):
         assert repr(found[quantity]) == repr(wanted[quantity])
     assert found["residual_share"].value == pytest.approx(wanted["residual_share"].value, rel=1e-6)
@@ -164,7 +167,7 @@ def test_calibration() -> None:
     """Over seeds that nobody chose, with seven probes of G and three of R."""
     point = problem("tanh")
     truth = truth_of("tanh", "mse")
-    measure = GaussNewton(0.05, 24)
+    measure = GaussNewton(0.05, 24, route="generic")
     found = [measure.ask(densely(point, seed)).estimates for seed in range(300)]
     for name in ("trace_ggn", "residual_share"):
         held = np.mean([holds(estimates[name], truth[name]) for estimates in found])

@@ -52,7 +52,7 @@ def test_the_methods_say_what_was_summed() -> None:
 @pytest.mark.parametrize(("name", "loss", "reduction"), GENERIC)
 def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
-    found = Moments(0.0, 100).ask(Evaluation(problem(name, loss, reduction), 4)).by_component
+    found = Moments(0.0, 100, route="generic").ask(Evaluation(problem(name, loss, reduction), 4)).by_component
     assert {e.status for e in found.values()} == {Status.BUDGET}
     assert {component for _, component in found} == {"", *layer_slices(name)}
     for (quantity, component), estimate in found.items():

@@ -27,7 +27,7 @@ STRUCTURED = [("relu", "mse", "mean"), ("relu", "cross_entropy", "sum"), ("one o
 @pytest.mark.parametrize("column", [0, 1])
 def test_neither_stops_without_the_other(column: int) -> None:
     """Terms of exactly 10, but for noise of size 4 in those of one of the two."""
-    point, measure = problem("tanh"), Moments(0.05, 1000)
+    point, measure = problem("tanh"), Moments(0.05, 1000, route="generic")
     rows = (
         np.full((1000, 2 + 2 * len(point.space.layers)), 10.0) - deflation(Evaluation(point), plan(measure)).terms.known
     )
@@ -77,7 +77,7 @@ def test_layers_of_a_sampled_square(name: str, loss: str, reduction: str, seed: 
 @pytest.mark.parametrize("name", ["tanh", "partly"])
 def test_layers_of_the_generic_route_sum_to_the_whole(name: str) -> None:
     """tr H_ll sum to tr H term by term: |ARz|^2 by layer holds also what of ARz falls into the space."""
-    findings = Moments(0.0, 100).ask(Evaluation(problem(name), 2))
+    findings = Moments(0.0, 100, route="generic").ask(Evaluation(problem(name), 2))
     layers = layer_slices(name)
     whole = findings.estimates["trace"]
     assert sum(findings.parts["trace", layer].value for layer in layers) == pytest.approx(whole.value, rel=1e-10)
@@ -114,11 +114,11 @@ def test_a_flat_loss_has_moments_three() -> None:
     point = problem("partly", "mse")
     with torch.no_grad():
         point.theta.zero_()  # f = 0 and every ReLU is off: only the last bias bends
-    found = Moments(0.05).ask(Evaluation(point)).estimates
+    found = Moments(0.05, route="generic").ask(Evaluation(point)).estimates
     assert found["trace"].value == pytest.approx(3, rel=0.1)
     assert found["trace_h2"].value == pytest.approx(3, rel=0.1)
     assert {e.status for e in found.values()} == {Status.CONVERGED}
-    K = Curvature(0.1).ask(Evaluation(point)).estimates["t2_minus_f"]
+    K = Curvature(0.1, route="generic").ask(Evaluation(point)).estimates["t2_minus_f"]
     assert abs(K.value - (9 - 3)) <= 2 * K.halfwidth < 1.5
 
 
@@ -128,7 +128,7 @@ def signs(*eigenvalues: np.ndarray) -> Problem:
 
 
 def trace_of(point: Problem, rtol: float) -> Estimate:
-    return Moments(rtol, 4000).ask(Evaluation(point)).estimates["trace"]
+    return Moments(rtol, 4000, route="generic").ask(Evaluation(point)).estimates["trace"]
 
 
 def test_a_trace_of_about_zero_is_known_absolutely_and_says_so() -> None:

@@ -20,10 +20,13 @@ SMALL = 12 * 74 * 8  # four vectors of the network, and room to restart
 ASKED: tuple[Measure, ...] = (
     Gradient(),
     Extremes(0.01, 80),
+    Extremes(0.01, 80, route="generic"),
     Moments(0.2, 300, route="sampled"),
     Curvature(0.2, 200, route="generic"),
     Rank(),
     Spectrum(2, 60),
+    Curvature(0.2, 200),
+    Moments(0.05, 100, route="dense"),
     Extremes(0.5, 80),
     Moments(0.05, 100, route="generic"),
     Curvature(0.05, 100),
@@ -101,7 +104,12 @@ def _taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_every_product_is_counted_once(taken: dict[str, int], dtype: torch.dtype) -> None:
     evaluation = Evaluation(problem("relu", dtype=dtype), 3)
-    asked = (Gradient(), Extremes(0.01, 200), Moments(0.2, 200, route="sampled"), Curvature(0.2, 200, route="sampled"))
+    asked = (
+        Gradient(),
+        Extremes(0.01, 200, route="sampled"),
+        Moments(0.2, 200, route="sampled"),
+        Curvature(0.2, 200, route="sampled"),
+    )
     found = {m.name: m.ask(evaluation) for m in (*asked, Rank(), Rank(memory=3000), Spectrum(2, 60))}
     cost = {name: e.num_matvecs for findings in found.values() for name, e in findings.estimates.items()}
     assert cost["ghg"] == cost["gh2g"] == 1
@@ -119,7 +127,7 @@ def fitted_tanh() -> Problem:
         return Problem(model, (x, model(x)), "mse")
 
 
-@pytest.mark.parametrize("route", [None, "sampled", "generic"])
+@pytest.mark.parametrize("route", [None, "sampled", "generic", "dense"])
 @pytest.mark.parametrize(("at", "products"), [(fitted, 0), (fitted_tanh, 21)])  # min(N D, P): the whole side
 def test_every_product_is_counted_once_at_a_fit(
     taken: dict[str, int], at: Callable[[], Problem], products: int, route: str | None

@@ -30,7 +30,7 @@ def one_layer(num_data: int) -> Problem:
 
 @pytest.mark.parametrize("measure", [Moments, Curvature])
 def test_an_unknown_route_is_answered_with_the_known_ones(measure: type) -> None:
-    wanted = "unknown route 'fast'; choose from exact, sampled, generic, or leave it out"
+    wanted = "unknown route 'fast'; choose from exact, sampled, generic, dense, or leave it out"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
         measure(route="fast").ask(Evaluation(problem("relu")))
 

@@ -20,11 +20,12 @@ def shape_of(H: Tensor, g: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
     return kappa.numpy()[::-1].copy(), directions.flip(1), half
 
 
-def test_shares_are_of_the_directions_in_the_coordinates_of_theta() -> None:
+@pytest.mark.parametrize("route", ["exact", "dense"])
+def test_shares_are_of_the_directions_in_the_coordinates_of_theta(route: str) -> None:
     """|(G^(-1/2) u)_layer|^2 of each dense eigenvector u of A, largest curvature first, layer by layer."""
     truth = oracle("relu", "mse", "sum")
     kappa, directions, half = shape_of(truth.hessian, truth.gradient)
-    found = Principal(1e-4).ask(Evaluation(problem("relu", "mse", "sum")))
+    found = Principal(1e-4, route=route).ask(Evaluation(problem("relu", "mse", "sum")))
     shares = found.arrays["principal_shares"].reshape(4, 3)
     assert shares.sum(1) == pytest.approx(np.ones(4), rel=1e-12)
     squares = ((half @ directions) ** 2)[:, [0, 1, -2, -1]]
@@ -37,16 +38,18 @@ def test_shares_are_of_the_directions_in_the_coordinates_of_theta() -> None:
     assert (np.abs(values[:, None] - kappa).min(1) <= residuals + 1e-12).all()
 
 
+@pytest.mark.parametrize("route", ["generic", "dense"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_direction_has_a_share_in_every_layer(name: str) -> None:
-    shares = Principal(0.1, 100).ask(Evaluation(problem(name))).arrays["principal_shares"]
+def test_every_direction_has_a_share_in_every_layer(name: str, route: str) -> None:
+    shares = Principal(0.1, 100, route=route).ask(Evaluation(problem(name))).arrays["principal_shares"]
     rows = shares.reshape(4, -1)
     assert rows.shape[1] >= len(layer_slices(name))
     assert rows.sum(1) == pytest.approx(np.ones(4), rel=1e-5)
     assert (rows >= 0).all()
 
 
-def test_three_parameters_have_three_directions() -> None:
+@pytest.mark.parametrize("route", ["generic", "dense"])
+def test_three_parameters_have_three_directions(route: str) -> None:
     class Three(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -61,5 +64,5 @@ def test_three_parameters_have_three_directions() -> None:
     for p in model.parameters():
         torch.nn.init.zeros_(p)
     point = type(point)(model, (point.x, point.y), point.loss)
-    shares = Principal().ask(Evaluation(point)).arrays["principal_shares"].reshape(3, 3)
+    shares = Principal(route=route).ask(Evaluation(point)).arrays["principal_shares"].reshape(3, 3)
     assert shares == pytest.approx(np.eye(3), abs=1e-9)

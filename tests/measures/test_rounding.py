@@ -15,13 +15,13 @@ from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.noise import Rounding, noise_floor, rounding
+from scalecurv.measures.noise import CAUTION, Rounding, noise_floor, rounding
 from tests.networks import Dense, dense_at, problem
 
 STEPS = {"early": 700, "late": 2500, "saturated": 6000}
 LOSSES = {"early": 6e-4, "late": 5e-5, "saturated": 4e-6}
 MEASURES: dict[str, Measure] = {
-    "ends": Extremes(0.05, 300),
+    "ends": Extremes(0.05, 300, route="generic"),
     "sampled": Moments(0.05, 300, route="sampled"),
     "generic": Moments(0.05, 300, route="generic"),
     "curvature": Curvature(0.05, 300, route="generic"),
@@ -143,9 +143,8 @@ def test_the_norm_is_no_less_than_the_dense_error(name: str, loss: str) -> None:
     E = error_of(point, dense_at(point))
     for seed in range(4):
         found = rounding(Evaluation(point, seed))
-        assert (
-            float(E.norm()) <= found.norm <= 16 * float(E.norm()) + 8 * 1.2e-7 * float(dense_at(point).hessian.norm())
-        )
+        most = 4 * float(E.norm()) + 2 * 1.2e-7 * float(dense_at(point).hessian.norm())
+        assert float(E.norm()) <= found.norm <= CAUTION * most
         assert abs(float(E.trace())) <= found.trace
         assert found.num_matvecs == 6
 
@@ -188,12 +187,13 @@ def test_a_dead_network_has_products_to_compare(seed: int) -> None:
     point = Problem(model, (x, y))
     exact = dense_at(point).hessian
     assert exact[:-3].abs().max() == 0 < exact.norm()
-    assert float((exact @ torch.ones(point.num_params, dtype=torch.float64)).norm()) < 1e-15
+    assert float((exact @ torch.ones(point.num_params, dtype=torch.float64)).norm()) < 1e-12
     assert noise_floor(Evaluation(point, seed)).value < 1e-5
 
 
+@pytest.mark.parametrize("route", [None, "exact"])
 @pytest.mark.parametrize("seed", range(5))
-def test_one_weight_has_no_curvature(seed: int) -> None:
+def test_one_weight_has_no_curvature(seed: int, route: str | None) -> None:
     """T^2 = F in one dimension."""
     rng = torch.Generator().manual_seed(seed)
     model = nn.Sequential(nn.Linear(1, 1, bias=False))
@@ -201,7 +201,7 @@ def test_one_weight_has_no_curvature(seed: int) -> None:
         model[0].weight.fill_(float(torch.randn((), generator=rng)))
     point = Problem(model, tuple(torch.randn(2, 20, 1, generator=rng)), "mse")
     assert dense_at(point).trace() > 0.1
-    found = Curvature().ask(Evaluation(point)).estimates
+    found = Curvature(route=route).ask(Evaluation(point)).estimates
     assert abs(found["scalar_curvature"].value) < 1e-12
     assert abs(found["t2_minus_f"].value) < 1e-12
 

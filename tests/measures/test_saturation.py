@@ -11,7 +11,7 @@ from scalecurv.curvature.saturation import runner_up
 from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Extremes, GaussNewton, Principal
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.noise import rounding
+from scalecurv.measures.noise import SWEEPS, rounding
 
 X = np.array([[1.0], [-1.3]])
 
@@ -34,35 +34,40 @@ def largest(margin: float) -> float:
 
 
 def holds(found: Estimate, truth: float) -> bool:
-    return found.lower <= truth * (1 + 1e-12) and truth * (1 - 1e-12) <= found.upper
+    of_softmax = 4 * 2.0**-52 / truth if truth > 1e-6 else 0.0  # p (1 - p) to ulps of 1; else the interval has them
+    seen = 1e-10 if found.status is Status.EXACT else 1e-12 + of_softmax  # ten digits are left where nothing saturates
+    return found.lower <= truth * (1 + seen) and truth * (1 - seen) <= found.upper
 
 
+@pytest.mark.parametrize("route", ["sampled", "dense"])
 @pytest.mark.parametrize("margin", [5.0, 12.0, 20.0, 30.0, 36.0, 40.0, 100.0])
-def test_no_certificate_is_wrong(margin: float) -> None:
+def test_no_certificate_is_wrong(margin: float, route: str) -> None:
     truth, evaluation = largest(margin), Evaluation(sure(margin))
-    found = Principal().ask(evaluation).estimates | Extremes().ask(evaluation).estimates
+    found = Principal(route=route).ask(evaluation).estimates | Extremes(route=route).ask(evaluation).estimates
+    surely = Status.EXACT if route == "dense" and margin < 20 else Status.CERTIFIED
     slope = 1e-9 + 2 * np.exp(-2 * margin)  # beta is 1 but for the square of the slope
     assert holds(found["lambda_max"], truth)
     assert holds(found["principal_max"].widened(slope * truth), truth)
     for name in ("lambda_max", "principal_max"):
-        assert (found[name].status is Status.CERTIFIED) is (margin <= 20)
-    ggn = GaussNewton().ask(evaluation).estimates["lambda_max_ggn"]
+        assert (found[name].status is surely) is (margin <= 20)
+    ggn = GaussNewton(route=route).ask(evaluation).estimates["lambda_max_ggn"]
     assert holds(ggn, truth)
-    assert ggn.status is Status.CERTIFIED  # its factors do not cancel
+    assert ggn.status is (Status.EXACT if route == "dense" else Status.CERTIFIED)  # its factors do not cancel
 
 
 def by_hand(f: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(f, y, reduction="none")
 
 
+@pytest.mark.parametrize("route", ["generic", "dense"])
 @pytest.mark.parametrize("margin", [5.0, 20.0, 36.0, 40.0])
-def test_a_loss_of_ones_own_may_saturate_too(margin: float) -> None:
+def test_a_loss_of_ones_own_may_saturate_too(margin: float, route: str) -> None:
     """Nothing is known of it: the intervals are wide at all margins, which beside an ordinary H does not show."""
     named = sure(margin)
     evaluation = Evaluation(Problem(named.model, (X, np.array([0, 1])), by_hand))
     truth, wide = largest(margin), rounding(evaluation).norm
     assert 0 < wide < 1e-12
-    found = Extremes().ask(evaluation).estimates | GaussNewton().ask(evaluation).estimates
+    found = Extremes(route=route).ask(evaluation).estimates | GaussNewton(route=route).ask(evaluation).estimates
     for name in ("lambda_max", "lambda_max_ggn"):
         assert holds(found[name], truth)
         assert (found[name].status is Status.CERTIFIED) is (margin <= 20)
@@ -75,8 +80,9 @@ def test_only_what_is_saturated_pays(margin: float, noise: bool) -> None:
     evaluation = Evaluation(sure(margin))
     found = rounding(evaluation)
     assert (found.norm > 0) is noise
-    assert found.num_matvecs == evaluation.total_matvecs == (3 if noise else 0)
+    assert found.num_matvecs == evaluation.total_matvecs == (SWEEPS if noise else 0)
     q = 1 / (1 + np.exp(margin))
     assert runner_up(sure(margin)) == pytest.approx(q, rel=1e-12)
-    if noise:  # 16 ulps of the mean of |J_i|_F^2 = 2 (x_i^2 + 1), up to chance
-        assert found.norm == pytest.approx(16 * 2.0**-52 * np.mean(2 * (X**2 + 1)), rel=0.9)
+    if noise:  # at least 4 ulps of the mean of |J_i|_F^2 = 2 (x_i^2 + 1), and no more than caution makes of them
+        least = 4 * 2.0**-52 * np.mean(2 * (X**2 + 1))
+        assert least <= found.norm <= 6.4 * 6 * least

@@ -31,6 +31,10 @@ BUDGET = {"rtol": 0.05, "max_matvecs": 64}
 CASES: dict[str, tuple[Measure, str, str, dict[str, Any]]] = {
     "gradient": (Gradient(), "relu", "mse", {"batch_size": 4}),
     "extremes": (Extremes(**BUDGET), "relu", "cross_entropy", {}),
+    "extremes dense": (Extremes(), "relu", "cross_entropy", {"batch_size": 4}),
+    "moments dense": (Moments(), "tanh", "mse", {"reduction": "sum"}),
+    "principal dense": (Principal(route="dense"), "relu", "cross_entropy", {}),
+    "gauss_newton dense": (GaussNewton(), "tanh", "cross_entropy", {"dtype": torch.float32}),
     "extremes restarted": (Extremes(**BUDGET, memory=74 * 8 * 12), "tanh", "mse", {"batch_size": 4}),
     "moments sampled": (Moments(**BUDGET, route="sampled"), "relu", "cross_entropy", {}),
     "moments generic": (Moments(**BUDGET, route="generic"), "relu", "mse", {"batch_size": 4}),

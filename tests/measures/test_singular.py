@@ -41,7 +41,7 @@ def net(shape: Shape, num_data: int) -> Problem:
 
 def assert_brackets(found: SingularValues, sigma: np.ndarray) -> None:
     """Every value below its singular value, by no more than its error."""
-    rounding = 1e-13 * sigma[0]
+    rounding = 1e-12 * sigma[0]
     leading = sigma[: len(found.values)]
     assert (found.values <= leading + rounding).all()
     assert (leading <= found.values + found.error + rounding).all()
@@ -57,7 +57,7 @@ def test_three_roads_to_the_same(name: str, num_data: int, output: str) -> None:
     rows, columns = dense_at(point).jacobian.shape
     dense = jacobian_values(Evaluation(point), 4 * 8 * rows * columns, output)
     assert dense.error == 0
-    np.testing.assert_allclose(dense.values, sigma, rtol=1e-10, atol=1e-14 * sigma[0])
+    np.testing.assert_allclose(dense.values, sigma, rtol=1e-10, atol=1e-12 * sigma[0])
     gram = jacobian_values(Evaluation(point), max(16 * rows**2, 4 * 8 * rows * columns - 1), output)
     if 16 * rows**2 < 4 * 8 * rows * columns:
         assert isinstance(gram.error, np.ndarray)
@@ -99,7 +99,7 @@ def test_other_models_take_products(name: str, output: str) -> None:
     point = problem(name, batch_size=3)
     sigma, evaluation = dense_values(point, output), Evaluation(point)
     found = jacobian_values(evaluation, 1 << 30, output)
-    np.testing.assert_allclose(found.values, sigma, rtol=1e-10, atol=1e-14 * sigma[0])
+    np.testing.assert_allclose(found.values, sigma, rtol=1e-10, atol=1e-12 * sigma[0])
     assert found.num_matvecs == len(sigma)
     assert evaluation.total_matvecs == len(sigma)
 
@@ -108,7 +108,7 @@ def test_it_is_remembered_and_in_double() -> None:
     point = problem("relu", dtype=torch.float32)
     evaluation = Evaluation(point)
     found = jacobian_values(evaluation, 1 << 30, "logits")
-    np.testing.assert_allclose(found.values, dense_values(point), rtol=1e-10, atol=1e-14 * found.values[0])
+    np.testing.assert_allclose(found.values, dense_values(point), rtol=1e-10, atol=1e-12 * found.values[0])
     assert jacobian_values(evaluation, 1 << 30, "logits") is found
     assert not np.allclose(jacobian_values(evaluation, 1 << 30, "prob").values, found.values)
     assert not jacobian_values(evaluation, 5000, "logits").complete

@@ -66,8 +66,9 @@ def together(store: Path, seconds: float) -> dict[str, object]:
     found: list[str] = []
     reads, merges, index = 0, 0, 0
     start = time.monotonic()
+    before: set[str] = set()
     # on a busy machine for longer, until enough has happened
-    while (spent := time.monotonic() - start) < seconds or (min(reads, merges) < 3 and spent < 20 * seconds):
+    while time.monotonic() - start < seconds or min(reads, merges) < 3 or len(before) < 6:
         before = acknowledged(said)
         found += complaints(store, before)
         reads += 1

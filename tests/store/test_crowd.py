@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import environment
+from tests.commands import HANG, environment
 from tests.outcomes import store_of
 
 
@@ -19,7 +19,7 @@ def crowd(folder: Path, *arguments: object) -> dict[str, Any]:
         env=environment(folder / "home"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

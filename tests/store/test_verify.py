@@ -18,6 +18,7 @@ from scalecurv.store.reader import FORMER, INDEX
 from scalecurv.store.rows import rows_of
 from scalecurv.store.verify import Verdict, set_aside_files, verify
 from scalecurv.store.writer import PARTS
+from tests.commands import HANG
 from tests.outcomes import exactly, outcome, record, sampled, store_of
 from tests.store.forging import doubled, forged, sealed
 
@@ -138,9 +139,9 @@ echo $$ >> "$0.pids"
 echo "[]"
 while read -r line; do
   case "$line" in
-    *hang*) exec sleep 60 ;;
+    *hang*) exec sleep 7200 ;;
     *crash*) kill -9 $$ ;;
-    *closes*) exec 0<&- ; echo '["it said so"]' ; exec sleep 60 ;;
+    *leaves*) echo '["it said so"]' ; exit ;;
     *) echo '[]' ;;
   esac
 done
@@ -165,19 +166,33 @@ def alive(script: Path) -> list[str]:
 @pytest.mark.fault
 def test_a_file_that_takes_the_child_down_is_a_verdict_and_the_rest_is_checked(tmp_path: Path, child: Path) -> None:
     store = store_of(tmp_path / "store")
-    names = ["0.h5", "1-hang.h5", "2.h5", "3-crash.h5", "4-crash.h5", "5-closes.h5", "6.h5"]
+    names = ["0.h5", "1-crash.h5", "2-crash.h5", "3.h5", "4-leaves.h5", "5.h5"]
     paths = [*(store / PARTS / name for name in names), store / INDEX, store / FORMER]
     for path in paths:
         path.touch()
-    start = time.monotonic()
-    verdicts = {verdict.path: verdict.problems for verdict in verify(store, seconds=0.4)}
-    assert 0.4 < time.monotonic() - start < 10
+    verdicts = {verdict.path: verdict.problems for verdict in verify(store, seconds=HANG)}
     assert list(verdicts) == paths  # in this order: what was written before the store was merged first
-    gone = "cannot be opened: HDF5 crashed on it, or took longer than 0.4 s"
-    hung = (f"{paths[1]} {gone}",)
-    crashed = [(f"{path} {gone}",) for path in paths[3:5]]
+    gone = f"cannot be opened: HDF5 crashed on it, or took longer than {HANG} s"
+    crashed = [(f"{path} {gone}",) for path in paths[1:3]]
     # the one that answered and then went away is found out at the next
-    assert list(verdicts.values()) == [(), hung, (), *crashed, ("it said so",), (f"{paths[6]} {gone}",), (), ()]
+    assert list(verdicts.values()) == [(), *crashed, (), ("it said so",), (f"{paths[5]} {gone}",), (), ()]
+    assert alive(child) == []
+
+
+@pytest.mark.fault
+def test_a_file_that_takes_too_long_is_a_verdict_and_the_next_one_is_asked_of_another_child(
+    tmp_path: Path, child: Path
+) -> None:
+    store = store_of(tmp_path / "store")
+    paths = [store / PARTS / name for name in ("0-hang.h5", "1-hang.h5")]
+    for path in paths:
+        path.touch()
+    start = time.monotonic()
+    verdicts = list(verify(store, seconds=0.4))
+    assert 0.8 < time.monotonic() - start < HANG  # the child would take longer still
+    gone = "cannot be opened: HDF5 crashed on it, or took longer than 0.4 s"
+    assert verdicts == [Verdict(path, (f"{path} {gone}",)) for path in paths]
+    assert len(set(Path(f"{child}.pids").read_text().split())) == 2
     assert alive(child) == []
 
 

@@ -1,0 +1,107 @@
+"""Rows of a table looked up, alone or in bags, in a form that can be differentiated twice.
+
+Sparse gradients and gradients scaled by frequency are matters of the optimizer: here the derivative is the loss's own.
+A padding row keeps gradient zero, as in torch: it is held fixed.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scalecurv.errors import CheckpointError
+
+ROUNDING = 1e-6  # rows that float32 shortened to max_norm are longer by this much, relative
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows `input` of `weight`. Raises CheckpointError where max_norm would write to the weights."""
+    if max_norm is not None:
+        _check_lengths(input, weight, max_norm, norm_type)
+    return F.embedding(input, weight, padding_idx)
+
+
+def _table_first(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """torch.embedding."""
+    return torch.embedding(weight, indices, padding_idx)
+
+
+def _check_lengths(input: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    """Raise CheckpointError where a row that is looked up is longer than max_norm: torch would shorten it in place."""
+    fits = weight.detach().norm(norm_type, dim=1) <= max_norm * (1 + ROUNDING)
+    if not fits.all() and not fits[input].all():
+        raise CheckpointError(
+            f"an embedding with max_norm={max_norm:g} looks up rows that are longer, and shortens them in its weights: "
+            f"{int((~fits).sum())} of {len(fits)} rows are; shorten them before the checkpoint is saved, "
+            "by one forward pass over the data"
+        )
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sums, means or maxima (B, E) over bags of rows, by lookups whose unused places are masked; an empty bag is 0."""
+    strange = mode not in ("sum", "mean", "max") or input.is_nested or (offsets is None) != (input.ndim == 2)
+    if strange or (per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != input.shape)):
+        options = max_norm, norm_type, scale_grad_by_freq, mode, sparse  # torch says what is wrong with them
+        return F.embedding_bag(input, weight, offsets, *options, per_sample_weights, include_last_offset, padding_idx)
+    if max_norm is not None:
+        _check_lengths(input, weight, max_norm, norm_type)
+    if offsets is None:
+        used, factors = torch.ones_like(input, dtype=torch.bool), per_sample_weights
+    else:
+        ends = torch.cat([offsets[1:], offsets.new_tensor([len(input)])])
+        starts, ends = (offsets[:-1], offsets[1:]) if include_last_offset else (offsets, ends)
+        places, used = _places(starts, ends)
+        input = torch.cat([input, input.new_zeros(1)])[places.where(used, len(input))]
+        factors = None if per_sample_weights is None else per_sample_weights[places.where(used, 0)]
+    if padding_idx is not None:
+        used = used & (input != padding_idx % len(weight))
+    rows = F.embedding(input, weight)
+    if factors is not None:
+        rows = rows * factors[..., None]
+    if mode == "max":
+        rows = rows.masked_fill(~used[..., None], -torch.inf)
+        empty = ~used.any(1, keepdim=True)
+        return rows.masked_fill(empty[..., None], 0.0).amax(1)
+    total = rows.masked_fill(~used[..., None], 0.0).sum(1)
+    return total if mode == "sum" else total / used.sum(1, keepdim=True).clamp(min=1)
+
+
+def _places(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of each bag, padded to the longest of them, and which of these are its own."""
+    longest = int((ends - starts).max()) if len(starts) else 0
+    places = starts[:, None] + torch.arange(longest, device=starts.device)
+    return places, places < ends[:, None]
+
+
+REPLACEMENTS: dict[Callable, Callable] = {
+    F.embedding: embedding,
+    torch.embedding: _table_first,
+    F.embedding_bag: embedding_bag,
+}

@@ -1,0 +1,97 @@
+"""The samples of a problem: what comes as (x, y), what is taken for granted about it, and this rank's part of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalecurv.curvature.loss import Loss
+from scalecurv.curvature.readiness import check_finite
+from scalecurv.curvature.shard import Shard
+from scalecurv.errors import Misuse
+
+FEW = 4  # samples by which the model is known
+
+
+@dataclass(frozen=True)
+class Samples:
+    """This rank's inputs x (n, ...) and targets y (n, ...), `few` of all on every rank, and how many there are in all.
+
+    `most` is the number of samples on the rank that holds most of them.
+    """
+
+    x: Tensor
+    y: Tensor
+    few: tuple[Tensor, Tensor]
+    num_data: int
+    num_outputs: int
+    most: int
+
+
+def pair(data: Any) -> tuple[Any, Any]:
+    """x and y, if that is what `data` is; raises Misuse for loaders, data sets, batches and inputs of several parts."""
+    if isinstance(data, tuple | list) and len(data) == 2 and all(map(_array, data)):
+        return data[0], data[1]
+    advice = "give (x, y), one array each, one sample a row: torch.cat of what a loader yields makes them"
+    if isinstance(data, tuple | list) and len(data) == 2 and _array(data[1]):
+        raise Misuse(
+            f"the inputs come as a {type(data[0]).__name__} of several parts; a model is handed one array: put them "
+            f"side by side in it and let a module of yours take them apart"
+        )
+    raise Misuse(f"data is a {type(data).__name__}{_contents(data)}; {advice}")
+
+
+def _array(data: Any) -> bool:
+    """Whether it is one array, or a table of plain numbers; what holds tensors is several of them."""
+    if isinstance(data, tuple | list):
+        return len(data) == 0 or not any(hasattr(part, "shape") or isinstance(part, str | dict) for part in data)
+    return hasattr(data, "shape") and hasattr(data, "__getitem__")
+
+
+def _contents(data: Any) -> str:
+    if isinstance(data, tuple | list):
+        return f" of {len(data)} {', '.join(sorted({type(part).__name__ for part in data}))}"
+    return ""
+
+
+def take(
+    data: Any,
+    loss: Loss,
+    shard: Shard,
+    cast: Callable[[Tensor, bool], Tensor],
+    width: Callable[[Tensor, tuple[int, ...]], int],
+) -> Samples:
+    """This rank's samples. Every rank looks at those of all, a shard at a time: what one refuses, all refuse.
+
+    `cast` brings a tensor, and whether its integers are quantities, to the problem's dtype and device; `width` tells
+    the number of outputs from the first samples and the shape of x. Raises Misuse.
+    """
+    x, y = pair(data)
+    shape = tuple(np.shape(x))
+    if len(shape) < 2 or shape[0] == 0:
+        raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
+    if not np.shape(y) or len(x) != len(y):
+        raise Misuse(f"x has {len(x)} samples and y has {len(y) if np.shape(y) else 'one'}; give one target a sample")
+    parts, num_outputs = shard.parts(len(x)), 0
+    for rank, rows in enumerate(parts):
+        some, targets = tensor_of(x[rows]), tensor_of(y[rows])
+        check_finite({"x": some, "y": targets}, rows.start)
+        if rank == 0:
+            few = cast(some[:FEW], False)
+            num_outputs = width(few, shape)
+        targets = loss.targets(targets, num_outputs)
+        if rank == 0:
+            first = few, cast(targets[:FEW], loss.float_targets)
+        if rank == shard.rank:
+            kept = cast(some, False), cast(targets, loss.float_targets)
+    most = max(rows.stop - rows.start for rows in parts)
+    return Samples(*kept, first, len(x), num_outputs, most)
+
+
+def tensor_of(data: Any) -> Tensor:
+    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64."""
+    tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+    return tensor if tensor.is_floating_point() else tensor.long()
