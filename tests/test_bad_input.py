@@ -184,7 +184,7 @@ FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: write_malicious(path, path.with_name("code was run")),
         "{path} holds pickled code (posix.mkdir), which is never run; save model.state_dict() instead",
     ),
-    "not finite": (write_not_finite, "{path}: 0.weight holds 2 NaN or infinite value(s); the run diverged before it"),
+    "not finite": (write_not_finite, "{path}: 0.weight holds 2 NaN(s); the run diverged before it"),
     "no tensors": (
         lambda path: torch.save({"step": 3}, path),
         "{path} holds no tensors (its keys: step); save model.state_dict()",

@@ -15,6 +15,9 @@ import pytest
 import torch
 
 from scalecurv.cli import main
+from scalecurv.measures import Gradient
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.measure import Findings
 from scalecurv.query import open_store
 from tests.commands import analyze, invoke
 from tests.runs import rows_of, write_checkpoint, write_malicious, write_run, write_truncated
@@ -128,8 +131,19 @@ def test_a_measure_that_breaks_down_makes_a_partial_checkpoint(run: Path, tmp_pa
     assert list(results["ghg"].isna()) == [False, True, False]
 
 
-def test_a_bug_exits_with_3_names_the_checkpoint_and_keeps_the_rest(run: Path, tmp_path: Path) -> None:
-    result = analyze(run, tmp_path / "store", "--model", "tests.engine.models:BrokenAtStepOne")
+def test_a_bug_exits_with_3_names_the_checkpoint_and_keeps_the_rest(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, asked = Gradient.ask, []
+
+    def breaks(self: Gradient, evaluation: Evaluation) -> Findings:
+        asked.append(evaluation)
+        if len(asked) == 2:
+            raise ZeroDivisionError("the model's own bug")
+        return ask(self, evaluation)
+
+    monkeypatch.setattr(Gradient, "ask", breaks)
+    result = analyze(run, tmp_path / "store")
     assert result.exit_code == 3
     lines = [line for line in result.stderr.splitlines() if line]
     assert lines[0] == f"1/3 ok {run}/step_0.pt"

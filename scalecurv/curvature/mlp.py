@@ -67,7 +67,8 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
 
 
 def _altered(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(hooks or "forward" in vars(module))
 
 
 def _elementwise(module: nn.Module) -> bool:

@@ -93,7 +93,7 @@ def test_overlapping_chunks_leave_a_hole_that_shows(folder: Path) -> None:
         metadata.storage_data[again] = metadata.storage_data[place]
         metadata.state_dict_metadata[place.fqn].size = torch.Size([10, 6])
 
-    assert altered(folder, twice).endswith("0.weight holds 6 NaN or infinite value(s); the run diverged before it")
+    assert altered(folder, twice).endswith("0.weight holds 6 NaN(s); the run diverged before it")
 
 
 @pytest.mark.parametrize("path", ["../elsewhere.distcp", "/etc/passwd"])

@@ -81,7 +81,7 @@ def test_complex_weights_are_no_weights_of_a_real_model(tmp_path: Path) -> None:
         build_mlp(load(path), "relu", flatten=False)
     assert str(caught.value) == f"{path}: 0.weight is complex; a model of real weights has no place for it"
     state["0.weight"][0, 0] = complex(0, float("nan"))
-    assert refusal(saved(path, state)).startswith(f"{path}: 0.weight holds 1 NaN or infinite value(s)")
+    assert refusal(saved(path, state)).startswith(f"{path}: 0.weight holds 1 NaN(s)")
 
 
 def test_pipes_keep_nobody_waiting(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class Pair(nn.Linear):
             None,
             (X[:, :4], Y),
             {},
-            "the model does not take x of shape (7, 4): mat1 and mat2 shapes cannot be multiplied (1x4 and 6x5)",
+            "the model does not take x of shape (7, 4): mat1 and mat2 shapes cannot be multiplied (2x4 and 6x5)",
         ),
         (
             Pair(6, 3).double(),

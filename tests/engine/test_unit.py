@@ -12,7 +12,7 @@ from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.provenance import versions
 from scalecurv.engine.unit import Analyst, failure
-from scalecurv.measures import measures_named
+from scalecurv.measures import Gradient, measures_named
 from scalecurv.record import FileStamp
 from tests.runs import write_checkpoint, write_run
 
@@ -73,6 +73,8 @@ def test_provenance_says_with_what(run: Path) -> None:
         "git": outcome.provenance["git"],  # may move under a long run of tests
         "torch": torch.__version__,
         "device": "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "differentiation": "torch.func",
         "threads": 2,
         "config": {
             "batch_size": 4,
@@ -117,10 +119,19 @@ def test_no_room_is_memory_error(run: Path, model: str, message: str) -> None:
         analyse(str(run / "step_7.pt"))
 
 
-def test_any_other_exception_is_a_bug(run: Path) -> None:
-    analyse = analyst_of(run, "tests.engine.models:broken").on("cpu", 1)
+def test_an_exception_of_the_model_is_a_failed_checkpoint(run: Path) -> None:
+    outcome = analyst_of(run, "tests.engine.models:broken").on("cpu", 1)(str(run / "step_7.pt"))
+    assert outcome.status == "failed"
+    assert outcome.error.endswith(": a shape went wrong")
+
+
+def test_any_other_exception_is_a_bug(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object) -> None:
+        raise RuntimeError("a shape went wrong")
+
+    monkeypatch.setattr(Gradient, "ask", ask)
     with pytest.raises(RuntimeError, match=r"^a shape went wrong$"):
-        analyse(str(run / "step_7.pt"))
+        analyst_of(run).on("cpu", 1)(str(run / "step_7.pt"))
 
 
 @pytest.mark.parametrize(("asked", "coarse"), [("tf32", True), (None, False), ("float32", False), ("float64", False)])
