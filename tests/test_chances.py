@@ -13,6 +13,7 @@ import torch
 from scipy.special import betaincinv
 from scipy.stats import binom
 
+from scalecurv.curvature.consistency import TOLERANCE
 from scalecurv.curvature.preflight import REDRAWS
 from scalecurv.data.dataset import FETCHED_TWICE
 from scalecurv.linalg.caution import caution
@@ -32,6 +33,7 @@ DOCS = Path(__file__).parents[1] / "docs" / "quantities.md"
 RISK = 1e-6  # with which a right formula falls out of its band
 Rng = np.random.Generator
 LOOK = (0.05 - CERTIFICATES) / len(EARLY_LOOKS)
+SHARE = 0.1  # of a tensor's rows that a fault spoils
 FEW = 3  # the prime of a small field, in which what is rare modulo a large one is seen
 
 
@@ -164,6 +166,9 @@ CLAIMS = {
     "a coin in a dataset": Claim(0.5**FETCHED_TWICE, 4e-3, flips, 10**5),
     "a block dropped in one pass of ten": Claim(
         (0.9**2 + 0.1**2) * (0.9 ** (1 + REDRAWS) + 0.1 ** (1 + REDRAWS)), 1e-3, drops, 10**5
+    ),
+    "a fault of rank one in a tenth of H": Claim(
+        below(SHARE / TOLERANCE, 1), 1e-3, lambda r, m: shown(r, m, [1], 1, SHARE / TOLERANCE), 10**5
     ),
     "two intervals that do not meet": Claim(1e-2, 2e-2, apart, 10**5),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scalecurv.curvature.graphs import batch_loss, hessian_product, linearized, road_of
+from scalecurv.curvature.graphs import hessian_product, linearized, road_of
 from scalecurv.curvature.lookups import any_length
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.user_model import quoted
@@ -94,11 +94,13 @@ class _Check:
         return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust)
 
     def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """L, g (P,) and f (B D,) at theta."""
-        with quoted(self.problem.model, "the gradient near these weights"):
-            gradient, loss = road_of(self.problem).gradient(batch_loss(self.problem, self.batch), theta)
-        with torch.no_grad():
-            return loss, gradient, self.problem.outputs(theta, self.batch.x).detach().flatten()
+        """L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
+        problem, y = self.problem, self.batch.y
+        road = road_of(problem)
+        with quoted(problem.model, "the gradient near these weights"):
+            side = road.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
+            slope, loss = road.gradient(lambda f: problem.scale * problem.loss.total(f, y), side.f)
+            return loss, side.pull(slope.reshape(-1, 1))[:, 0], side.f.flatten()
 
     def _against_differences(
         self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float

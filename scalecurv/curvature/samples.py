@@ -11,6 +11,7 @@ from torch import Tensor
 from scalecurv.curvature.loss import Loss
 from scalecurv.curvature.readiness import check_finite
 from scalecurv.curvature.shard import Shard
+from scalecurv.curvature.user_model import first_line
 from scalecurv.errors import Misuse
 
 FEW = 4  # samples by which the model is known
@@ -70,14 +71,14 @@ def take(
     the number of outputs from the first samples and the shape of x. Raises Misuse.
     """
     x, y = pair(data)
-    shape = tuple(np.shape(x))
+    shape, targets_shape = _shape(x, "x"), _shape(y, "y")
     if len(shape) < 2 or shape[0] == 0:
         raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
-    if not np.shape(y) or len(x) != len(y):
-        raise Misuse(f"x has {len(x)} samples and y has {len(y) if np.shape(y) else 'one'}; give one target a sample")
+    if not targets_shape or len(x) != len(y):
+        raise Misuse(f"x has {len(x)} samples and y has {len(y) if targets_shape else 'one'}; give one target a sample")
     parts, num_outputs = shard.parts(len(x)), 0
     for rank, rows in enumerate(parts):
-        some, targets = tensor_of(x[rows]), tensor_of(y[rows])
+        some, targets = tensor_of(x[rows], "x"), tensor_of(y[rows], "y")
         check_finite({"x": some, "y": targets}, rows.start)
         if rank == 0:
             few = cast(some[:FEW], False)
@@ -91,7 +92,25 @@ def take(
     return Samples(*kept, first, len(x), num_outputs, most)
 
 
-def tensor_of(data: Any) -> Tensor:
-    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64."""
-    tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+def _shape(data: Any, name: str) -> tuple[int, ...]:
+    """The shape of what is an array of real numbers; raises Misuse."""
+    odd = isinstance(data, Tensor) and (data.layout != torch.strided or data.is_quantized or data.is_meta)
+    if odd or "complex" in str(getattr(data, "dtype", "")):
+        raise Misuse(f"{name} is of {data.dtype}, {getattr(data, 'layout', '')}; give a dense array of real numbers")
+    try:
+        return tuple(np.shape(data))
+    except (TypeError, ValueError) as error:  # lists of several lengths, of tensors
+        raise Misuse(
+            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
+        ) from error
+
+
+def tensor_of(data: Any, name: str) -> Tensor:
+    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64. Raises Misuse."""
+    try:
+        tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+    except (TypeError, ValueError) as error:
+        raise Misuse(
+            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
+        ) from error
     return tensor if tensor.is_floating_point() else tensor.long()

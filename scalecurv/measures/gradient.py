@@ -75,7 +75,7 @@ class Gradient(Measure):
     """
 
     name: ClassVar[str] = "gradient"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta", "noise_floor", "kinks")
 
     def ask(self, evaluation: Evaluation) -> Findings:

@@ -40,7 +40,7 @@ class Rank(Measure):
     functional_dimension: bool | None = None
 
     name: ClassVar[str] = "rank"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = (
         "rank",
         "rank_generic",

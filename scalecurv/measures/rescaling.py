@@ -36,7 +36,7 @@ class Rescaling(Measure):
     max_matvecs: int = 1000
 
     name: ClassVar[str] = "rescaling"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace_rescaled", "imbalance")
 
     def ask(self, evaluation: Evaluation) -> Findings:

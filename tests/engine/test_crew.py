@@ -28,6 +28,7 @@ from scalecurv.linalg import hutchinson
 from scalecurv.measures import measures_named
 from scalecurv.measures.evaluation import blocks_of, run_here
 from scalecurv.sweep import Sweep
+from tests.commands import HANG
 from tests.engine.fake_ray import Actor, Death, FakeRay, MemoryKill, ObjectGone
 from tests.engine.fakes import HelperDies
 from tests.runs import assert_same_store, carry_out, write_checkpoint, write_run
@@ -204,6 +205,7 @@ def test_two_processes_store_the_rows_of_the_loop_though_the_helper_is_killed(
     """The helper answers once, and is killed when it is asked again."""
     carry_out(sweep_of(run / STEP, tmp_path / "serial", Resources("serial", threads=1)))
     monkeypatch.setattr("scalecurv.sweep.Analyst", lambda *given: HelperDies(Analyst(*given), tmp_path))
+    monkeypatch.setattr(pool, "GATHER", HANG)  # a busy machine starts the helper late
     (outcome,) = carry_out(sweep_of(run / STEP, tmp_path / "store", Resources("ray", workers=2, plan="probes")))
     assert (outcome.attempt, outcome.provenance["threads"]) == (1, 1)
     helped = [path.read_text().split() for path in tmp_path.glob("blocks.*")]
