@@ -1,5 +1,22 @@
 """What can go wrong that is no bug: the request, one checkpoint, the disk under the store."""
 
+LONGEST = 240  # characters of somebody else's line
+
+
+def first_line(error: BaseException) -> str:
+    """The first line that says something, cut to a length that can be read."""
+    try:
+        text = str(error)
+    except Exception:  # an error of the user's own, whose words raise in turn
+        text = ""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in whatever way torch says so: an attempt, to be made again."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in first_line(error)
+
 
 class Misuse(ValueError):
     """The request cannot be carried out: one line that says what came, what was wanted and what to do.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, first_line, is_memory
 
 
 def is_named(text: str) -> bool:
@@ -29,8 +29,16 @@ def resolve(option: str, named: str, what: str) -> Callable[..., Any]:
         sys.path.append("")  # as `python -m` would: the user's own module beside the command
     try:
         found = getattr(importlib.import_module(module), name)
+    except KeyboardInterrupt:
+        raise
     except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: names that are no names
         raise Misuse(f"{option} {named} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
+    except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
+        if is_memory(error):
+            raise
+        raise Misuse(
+            f"{option} {named}: importing {module} raised {type(error).__name__}: {first_line(error)}"
+        ) from error
     if not callable(found):
         raise Misuse(f"{option} {named} is a {type(found).__name__}; name a function or class, a {what}")
     return found
@@ -41,11 +49,15 @@ def called(option: str, named: str, what: str, *arguments: Any) -> Any:
     make = resolve(option, named, what)
     try:
         return make(*arguments)
-    except MemoryError:  # says nothing of the code: an attempt, to be made again
+    except KeyboardInterrupt:
         raise
-    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
+    except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
+        if is_memory(error):  # says nothing of the code: an attempt, to be made again
+            raise
         given = f"with ({', '.join(map(repr, arguments))})" if arguments else "without arguments"
-        raise Misuse(f"{option} {named} raised {type(error).__name__}: {error}; it must work {given}") from error
+        raise Misuse(
+            f"{option} {named} raised {type(error).__name__}: {first_line(error)}; it must work {given}"
+        ) from error
 
 
 def source_of(option: str, named: str, what: str) -> str:

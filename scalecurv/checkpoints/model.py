@@ -52,8 +52,15 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
     model = called("--model", factory, "factory")
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
-    with quoted(model, f"the names in --model {factory}"):
-        state = model.state_dict()
+    with quoted(model, f"{checkpoint.path} into --model {factory}"):
+        _fill(model, checkpoint, factory)
+        model.eval()
+    return model, json.dumps({"kind": factory})
+
+
+def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> None:
+    """Put the checkpoint's tensors into the model, by name."""
+    state = model.state_dict()
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     wanted, twins = canonical_names(state), _tied(model)
     found: dict[str, torch.Tensor] = {}
@@ -76,10 +83,8 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
         found[name] = read(checkpoint, wanted[twin]) if state[name].is_floating_point() else tensor
     if unused := set(checkpoint.tensors) - set(wanted.values()):
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
-    with quoted(model, f"{checkpoint.path} into --model {factory}"):
-        model.load_state_dict(found, assign=True)
-        _tie(model, twins)
-    return model.eval(), json.dumps({"kind": factory})
+    model.load_state_dict(found, assign=True)
+    _tie(model, twins)
 
 
 def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:

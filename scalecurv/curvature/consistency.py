@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scalecurv.curvature.graphs import hessian_product, linearized, road_of
+from scalecurv.curvature.graphs import hessian_product, inner_eps, linearized, road_of
 from scalecurv.curvature.lookups import any_length
 from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.curvature.user_model import quoted
@@ -22,6 +22,8 @@ TOLERANCE = 1e-4  # of a tensor's rows
 ALIKE = 0.3  # what two differences may differ by, relative, and still tell the same
 COARSE = 1e-2  # of |Hv|, where the model computes in less than float64 and differences tell nothing
 DUST = 1e-9  # of products and gradient together: rows below it are rounding
+ULPS = 64  # of a difference's terms
+TINY = 1e-150  # whose square is no number
 NAMED = 6  # parameters in one line
 
 
@@ -41,10 +43,22 @@ def check_derivatives(problem: Problem) -> None:
         count = min(problem.num_local, SAMPLES, max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1))))
         rows = torch.arange(count, device=problem.device) * (problem.num_local - 1) // max(count - 1, 1)
         with any_length():
-            reason = _Check.near(problem.of_some(rows).astype(torch.float64)).fault()
+            reason = _found(problem, rows)
     if (reason := problem.shard.first(reason)) is not None:
         raise CheckpointError(reason)
     problem.kept["consistent"] = True
+
+
+def _found(problem: Problem, rows: Tensor) -> str | None:
+    """The fault near theta; at theta itself where the model does not stand a step aside."""
+    for apart in (APART, 0.0):
+        point = problem.of_some(rows).astype(torch.float64)
+        try:
+            return _Check.near(point, apart).fault()
+        except CheckpointError:
+            if not apart:
+                raise
+    return None
 
 
 @dataclass(frozen=True)
@@ -56,12 +70,12 @@ class _Check:
     sizes: Tensor
 
     @classmethod
-    def near(cls, problem: Problem) -> "_Check":
-        overall = float(problem.theta.square().mean().sqrt()) or 1.0
-        sizes = torch.empty_like(problem.theta)
-        for part in problem.space.slices.values():
-            sizes[part] = float(problem.theta[part].square().mean().sqrt()) or overall
-        problem.theta = problem.theta + APART * sizes * cls._drawn(problem, 0)
+    def near(cls, problem: Problem, apart: float) -> "_Check":
+        theta = problem.theta
+        overall, sizes = float(theta.square().mean().sqrt()) or 1.0, theta.abs()
+        for part in problem.space.slices.values():  # relative to each entry, so that none changes its sign
+            sizes[part] += (theta[part] == 0) * (float(theta[part].square().mean().sqrt()) or overall)
+        problem.theta = problem.theta + apart * sizes * cls._drawn(problem, 0)
         return cls(problem, problem.whole, sizes)
 
     @staticmethod
@@ -77,53 +91,63 @@ class _Check:
         HV = hessian_product(problem, self.batch)(V)
         side = linearized(problem, self.batch)
         signs = probes(side.f.numel(), 0, STREAM, (0,), device=problem.device)
-        Jv, Js = side.push(V[:, :1])[:, 0], side.pull(signs)[:, 0]
+        slope, _ = self._slope(side.f)
+        Jv = side.push(V[:, :1])[:, 0]
+        Js, terms = side.pull(
+            torch.cat([signs, signs * slope.reshape(-1, 1)], dim=1)
+        ).T  # g's own, which may cancel in it
         if not all(bool(part.isfinite().all()) for part in (g, HV, Jv, Js)):
             return None
         rows = HV * free[:, None]
         dust = DUST * float(rows.norm() + (g * free).norm()) + 1e-12 * problem.scale * float((Js * free).norm()) ** 2
+        dust = max(dust, TINY)
         gap, across = float(V[:, 1] @ HV[:, 0] - V[:, 0] @ HV[:, 1]), float(signs[:, 0] @ Jv - Js @ V[:, 0])
-        coarse = _is_coarse(problem, self.batch)
+        coarse = inner_eps(problem)
         size = float(rows.norm())
-        if abs(gap) > (COARSE if coarse else TOLERANCE) * size + dust:
-            return _line("H is not symmetric", abs(gap) / size, self._asymmetric(free, V, HV, dust))
+        if abs(gap) > (max(COARSE, 16 * coarse) if coarse else TOLERANCE) * size + dust:
+            return _line("H is not symmetric", abs(gap) / (size or 1.0), self._asymmetric(free, V, HV, dust))
         if coarse:
             return None
-        if abs(across) > TOLERANCE * float(Jv.norm()) + DUST * float((Js * free).norm()):
+        if abs(across) > TOLERANCE * float(Jv.norm()) + DUST * float((Js * free).norm()) + TINY:
             return _line("the products with J and J' are not each other's transposes", abs(across), ())
-        return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust)
+        return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust, (g.abs() + terms.abs()) * free)
+
+    def _slope(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """c dloss/df, of the shape of f, and the loss."""
+        problem, y = self.problem, self.batch.y
+        return road_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
 
     def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
-        problem, y = self.problem, self.batch.y
-        road = road_of(problem)
+        problem, road = self.problem, road_of(self.problem)
         with quoted(problem.model, "the gradient near these weights"):
             side = road.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
-            slope, loss = road.gradient(lambda f: problem.scale * problem.loss.total(f, y), side.f)
+            slope, loss = self._slope(side.f)
             return loss, side.pull(slope.reshape(-1, 1))[:, 0], side.f.flatten()
 
     def _against_differences(
-        self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float
+        self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float, terms: Tensor
     ) -> str | None:
         losses, slopes, outputs = [], [], []
+        L, _, f = map(torch.linalg.vector_norm, self._at(self.problem.theta))  # ulps of these are in the differences
         for step in STEPS:
             after, before = self._at(self.problem.theta + step * v), self._at(self.problem.theta - step * v)
             dL, dg, df = ((a - b) / (2 * step) for a, b in zip(after, before, strict=True))
             losses.append((dL - g @ v)[None])
             slopes.append((dg - Hv) * free)
             outputs.append(df - Jv)
-        share = _wrong(losses, float((g * free).norm()), dust)
+        share = _wrong(losses, float((g * free).norm()), dust, float(L))
         if share:
             names = [name for name, part in self.problem.space.slices.items() if self._bends_apart(g, v, part, dust)]
             return _line("the gradient is not that of the loss", share, names)
         parts = self.problem.space.slices
         found = {
-            name: _wrong([d[part] for d in slopes], float((Hv * free)[part].norm()), dust)
+            name: _wrong([d[part] for d in slopes], float((Hv * free)[part].norm()), dust, float(terms[part].norm()))
             for name, part in parts.items()
         }
         if any(found.values()):
             return _line("H is not the derivative of the gradient", max(found.values()), [n for n in found if found[n]])
-        share = _wrong(outputs, float(Jv.norm()), DUST * float(Jv.norm() + self._at(self.problem.theta)[2].norm()))
+        share = _wrong(outputs, float(Jv.norm()), DUST * float(Jv.norm() + f), float(f))
         return _line("J is not the derivative of the outputs", share, ()) if share else None
 
     def _bends_apart(self, g: Tensor, v: Tensor, part: slice, dust: float) -> bool:
@@ -134,7 +158,9 @@ class _Check:
         for step in STEPS:
             after, before = (self._at(self.problem.theta + sign * step * alone)[0] for sign in (1, -1))
             gaps.append(((after - before) / (2 * step) - g @ alone)[None])
-        return bool(_wrong(gaps, float((g * self.sizes)[part].norm()), dust))
+        return bool(
+            _wrong(gaps, float((g * self.sizes)[part].norm()), dust, float(self._at(self.problem.theta)[0].abs()))
+        )
 
     def _asymmetric(self, free: Tensor, V: Tensor, HV: Tensor, dust: float) -> list[str]:
         """The tensors between whose rows and columns u'Hv and v'Hu differ, one product each, the first of them."""
@@ -150,30 +176,18 @@ class _Check:
         return names
 
 
-def _wrong(gaps: Sequence[Tensor], size: float, dust: float) -> float:
-    """The share of `size` by which all differences miss, where the last two tell the same; else 0."""
+def _wrong(gaps: Sequence[Tensor], size: float, dust: float, whole: float) -> float:
+    """The share of `size` by which all differences miss, where the last two tell the same; else 0.
+
+    `whole` is the size of what was subtracted, whose ulps each difference holds.
+    """
     sizes = [float(gap.norm()) for gap in gaps]
-    bound = TOLERANCE * max(size, *(abs(s) for s in sizes)) + dust
-    if not all(bound < s < float("inf") for s in sizes):
+    bound = TOLERANCE * max(size, *sizes) + dust
+    ulps = ULPS * torch.finfo(torch.float64).eps * whole
+    if not all(bound + ulps / step < s < float("inf") for s, step in zip(sizes, STEPS, strict=True)):
         return 0.0
     alike = float((gaps[-1] - gaps[-2]).norm()) <= ALIKE * max(sizes[-2:])
     return sizes[-1] / max(size, sizes[-1]) if alike else 0.0
-
-
-def _is_coarse(problem: Problem, batch: Batch) -> bool:
-    """Whether some part of the model, in float64 outside, computes in a narrower type: its graph holds a cast."""
-    point = problem.theta.detach().requires_grad_()
-    with torch.enable_grad():
-        todo, seen = [problem.outputs(point, batch.x[:1]).grad_fn], set()
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name().startswith("ToCopyBackward"):
-            return True
-        todo += [parent for parent, _ in node.next_functions]
-    return False
 
 
 def _line(what: str, share: float, names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 
+from scalecurv.curvature.autograd_graph import nodes
 from scalecurv.curvature.footprint import COPIES
 from scalecurv.curvature.mlp import recognise_mlp
 from scalecurv.curvature.problem import Batch, Problem
@@ -15,6 +16,7 @@ from scalecurv.curvature.second_order import twice_differentiable
 from scalecurv.curvature.user_model import quoted
 
 T = TypeVar("T")
+APART = 1e-2  # of a product, by which roads that take the same derivative never differ
 SHARE = 4  # of `memory` that one kept graph may take: two are kept, and temporaries take half
 
 
@@ -39,7 +41,7 @@ def _takes(problem: Problem, road: Road) -> bool:
         try:
             loss = batch_loss(problem, few)
             road.gradient(loss, problem.theta)
-            road.hessian(loss, problem.theta)(V)
+            product = road.hessian(loss, problem.theta)(V)
             side = road.linearized(lambda theta: problem.outputs(theta, few.x), problem.theta)
             side.pull(side.push(V))
         except (MemoryError, torch.OutOfMemoryError):
@@ -48,7 +50,20 @@ def _takes(problem: Problem, road: Road) -> bool:
             if "can't allocate memory" in str(error):
                 raise
             return False
-    return not any("performance drop" in str(warning.message) for warning in said)
+        if any("performance drop" in str(warning.message) for warning in said):
+            return False
+        return _alike(product, loss, problem, V)
+
+
+def _alike(product: torch.Tensor, loss: Scalar, problem: Problem, V: torch.Tensor) -> bool:
+    """Whether plain autograd, where it takes the model, gives the same product: a scripted function may not."""
+    try:
+        other = AUTOGRAD.hessian(loss, problem.theta)(V)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception:  # then there is nothing to choose from
+        return True
+    return not float((product - other).norm()) > APART * float(other.norm())
 
 
 def batch_loss(problem: Problem, batch: Batch) -> Scalar:
@@ -106,3 +121,25 @@ def _asked(problem: Problem, product: Product, what: str) -> Product:
             return product(V)
 
     return quoting
+
+
+def inner_eps(problem: Problem) -> float:
+    """The eps of the narrowest floats that loss and model compute in on the way, 0 where none is below the problem's.
+
+    Seen on two samples, in the graph: what a Function of the user's own does within is not. Remembered.
+    """
+    if "inner eps" not in problem.kept:
+        problem.kept["inner eps"] = _narrowest(problem, Batch(problem.few[:2], problem.few_targets[:2], 0))
+    return problem.kept["inner eps"]
+
+
+def _narrowest(problem: Problem, few: Batch) -> float:
+    point = problem.theta.detach().requires_grad_()
+    with torch.enable_grad():
+        value = problem.loss.total(problem.outputs(point, few.x, cast=False), few.y)
+    own, widest = torch.finfo(problem.dtype).eps, 0.0
+    for node in nodes(value):
+        for made in getattr(node, "_input_metadata", ()):
+            if made.dtype.is_floating_point or made.dtype.is_complex:
+                widest = max(widest, torch.finfo(made.dtype).eps)
+    return widest if widest > own else 0.0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.curvature.loss import Loss
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, first_line, is_memory
 
 PerSample = Callable[[Tensor, Tensor], Tensor]
 
@@ -34,15 +34,14 @@ class _Total:
 
     def __call__(self, f: Tensor, y: Tensor) -> Tensor:
         try:
-            each = self.function(f, y)
-        except (MemoryError, torch.OutOfMemoryError):  # says nothing of the loss: an attempt, to be made again
+            each = self.function(f.clone(), y.clone())  # which it may write to
+        except (KeyboardInterrupt, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # the user's own code: whatever it raises, its line is what helps
-            if "can't allocate memory" in str(error):
+        except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
+            if is_memory(error):  # says nothing of the loss: an attempt, to be made again
                 raise
-            first = next(iter(str(error).splitlines()), "")
             raise Misuse(
-                f"loss {self.name} raised {type(error).__name__}: {first}; it is given outputs of shape "
+                f"loss {self.name} raised {type(error).__name__}: {first_line(error)}; it is given outputs of shape "
                 f"{tuple(f.shape)}, {f.dtype}, and targets of shape {tuple(y.shape)}, {y.dtype}, in float64 too: make "
                 f"constants like f, by f.new_tensor(...)"
             ) from error

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -16,15 +16,14 @@ from scalecurv.curvature.losses import loss_of
 from scalecurv.curvature.params import ParameterSpace
 from scalecurv.curvature.per_sample import PerSample, try_loss
 from scalecurv.curvature.readiness import check_buffers, check_finite, check_model
-from scalecurv.curvature.samples import take
+from scalecurv.curvature.samples import take, width_of
 from scalecurv.curvature.second_order import twice_differentiable
 from scalecurv.curvature.shard import Shard
-from scalecurv.curvature.user_model import first_line, quoted
-from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.curvature.user_model import quoted
+from scalecurv.errors import Misuse
 
 Reduction = Literal["mean", "sum"]
 MEMORY = 2 << 30  # bytes that the temporaries of one product may take
-WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Problem:
         check_buffers(dict(model.named_buffers()))
         fixed = frozen | dict(model.named_buffers())  # copies: what a forward writes to them stays here
         self._constants = {name: self._cast(t.detach()).clone() for name, t in fixed.items()}
-        samples = take(data, self.loss, self.shard, self._cast, self._width)
+        samples = take(data, self.loss, self.shard, self._cast, partial(width_of, self.outputs, self.theta))
         self.x, self.y, (self.few, self.few_targets) = samples.x, samples.y, samples.few
         self.num_data, self.num_outputs, self._most = samples.num_data, samples.num_outputs, samples.most
         if self.loss.factor is None:
@@ -106,24 +105,6 @@ class Problem:
                 try_loss(self.loss, self.outputs(self.theta, self.few), self.few_targets)
         self._batch_size = batch_size
         self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
-
-    def _width(self, few: Tensor, shape: tuple[int, ...]) -> int:
-        """The number of outputs that the model has for x of this shape, by two samples where there are two."""
-        before = self.theta.clone()
-        try:
-            with torch.no_grad():
-                width = self.outputs(self.theta, few[:2]).shape[1]
-        except CheckpointError as error:
-            if (cause := error.__cause__) is None:
-                raise
-            hint = "" if few.is_floating_point() else f"; {WHOLE}"
-            raise Misuse(f"the model does not take x of shape {shape}: {first_line(cause)}{hint}") from error
-        if not torch.equal(before, self.theta):
-            raise Misuse(
-                "the model writes to its parameters when it is called, so that no point theta stands still; take that "
-                "out of forward"
-            )
-        return width
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
@@ -158,16 +139,21 @@ class Problem:
         """Vectors of a block that one product takes together."""
         return self.footprint.columns(self.memory, self.batch_size)
 
-    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
-        """f_theta(x) of shape (B, D), for flat theta (P,); the model is handed a copy of x, which it may write to.
+    def outputs(self, theta: Tensor, x: Tensor, cast: bool = True) -> Tensor:
+        """f_theta(x) of shape (B, D), for flat theta (P,), in the problem's dtype unless `cast` is False.
+
+        The model is handed a copy of x, which it may write to.
 
         Raises CheckpointError that quotes the model where it raises, Misuse where it returns no tensor.
         """
         given = {**self.space.unflatten(theta), **self._constants}
         with twice_differentiable(), quoted(self.model, f"outputs for x of shape {tuple(x.shape)}, {x.dtype}"):
             f = functional_call(self.model, given, (x.clone(),))
-        if not isinstance(f, Tensor):
-            raise Misuse(f"the model returns a {type(f).__name__}; wrap it so that it returns one tensor, (N, D)")
+        if not isinstance(f, Tensor) or not f.is_floating_point():
+            kind = f.dtype if isinstance(f, Tensor) else type(f).__name__
+            raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
+        f = f if f.layout == torch.strided else f.to_dense()
+        f = f.to(self.dtype) if cast else f
         if len(x) == 1 or f.ndim == 0:  # whatever shape is left, it is that sample's: .squeeze() takes rows away too
             return f.reshape(1, -1)
         return f[:, None] if f.ndim == 1 else f.flatten(1)

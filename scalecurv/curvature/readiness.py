@@ -11,8 +11,10 @@ _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 def check_model(model: nn.Module) -> None:
     """Raise Misuse for what cannot be differentiated as it is, is random, or depends on the rest of its batch."""
-    if isinstance(model, torch.jit.ScriptModule):
-        raise Misuse("the model is TorchScript, which is not differentiated twice; give the nn.Module it was made of")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise Misuse(
+            "the model is TorchScript, or has such a part, and is not differentiated twice; give what it was made of"
+        )
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise Misuse(f"parameter {name!r} has no shape yet (a lazy module); call the model once on some x first")
@@ -63,6 +65,8 @@ def check_finite(tensors: dict[str, Tensor], start: int = 0) -> None:
 def check_buffers(buffers: dict[str, Tensor]) -> None:
     """Raise Misuse for NaN in a buffer; infinity may be a mask, and what it does to the loss is seen there."""
     for name, buffer in buffers.items():
+        if buffer.is_meta:
+            raise Misuse(f"buffer {name!r} is on the meta device and has no values; make it on the CPU, or save it too")
         if buffer.is_floating_point() and bool(buffer.isnan().any()):
             raise Misuse(f"buffer {name!r} holds {int(buffer.isnan().sum())} NaN(s) of {buffer.numel()}; remove them")
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.curvature.autograd_graph import stranger
 from scalecurv.curvature.loss import Loss
 from scalecurv.curvature.readiness import check_finite
 from scalecurv.curvature.shard import Shard
-from scalecurv.curvature.user_model import first_line
-from scalecurv.errors import Misuse
+from scalecurv.errors import CheckpointError, Misuse, first_line
 
+WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 FEW = 4  # samples by which the model is known
 
 
@@ -90,6 +91,33 @@ def take(
             kept = cast(some, False), cast(targets, loss.float_targets)
     most = max(rows.stop - rows.start for rows in parts)
     return Samples(*kept, first, len(x), num_outputs, most)
+
+
+def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, few: Tensor, shape: tuple[int, ...]) -> int:
+    """The number of outputs that the model has for x of this shape, by two samples where there are two.
+
+    Raises Misuse where the model does not take them, writes to theta, or holds parameters that theta does not reach.
+    """
+    before = theta.clone()
+    try:
+        f = outputs(theta, few[:2])
+    except CheckpointError as error:
+        if (cause := error.__cause__) is None:
+            raise
+        hint = "" if few.is_floating_point() else f"; {WHOLE}"
+        kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
+        raise Misuse(f"the model does not take x of shape {shape}: {kind}{first_line(cause)}{hint}") from error
+    if (held := stranger(f)) is not None:
+        raise Misuse(
+            f"forward uses a parameter of shape {tuple(held.shape)} that it holds by another way than by name (a "
+            f"list, a closure), so that theta does not reach it; use nn.ParameterList, or the module that has it"
+        )
+    if not torch.equal(before, theta):
+        raise Misuse(
+            "the model writes to its parameters when it is called, so that no point theta stands still; take that "
+            "out of forward"
+        )
+    return f.shape[1]
 
 
 def _shape(data: Any, name: str) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from scalecurv.errors import CheckpointError, ClusterError, Misuse
+from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
 
-LONGEST = 240  # characters of somebody else's line
+HINT = "; some products are taken in float64: make constants like x, by x.new_zeros(...) or .to(x.dtype)"
 
 
 @contextmanager
@@ -19,25 +19,24 @@ def quoted(model: nn.Module, asked: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Misuse, CheckpointError, ClusterError, FloatingPointError, MemoryError, torch.OutOfMemoryError):
+    except (Misuse, CheckpointError, KeyboardInterrupt, torch.OutOfMemoryError):
         raise
-    except (Exception, SystemExit) as error:  # the user's own code: whatever it raises, its line is what helps
-        if "can't allocate memory" in str(error):  # how torch's CPU allocator says it
+    except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
+        if is_memory(error):
             raise
+        line = first_line(error)
+        hint = HINT if "dtype" in line or "scalar type" in line else ""
         where = innermost_module(model, error)
-        raise CheckpointError(f"{asked}: {where} raised {type(error).__name__}: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line that says something, cut to a length that can be read."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
+        raise CheckpointError(f"{asked}: {where} raised {type(error).__name__}: {line}{hint}") from error
 
 
 def innermost_module(model: nn.Module, error: BaseException) -> str:
     """The module in whose own code the error rose last, by name and type; "torch" where it rose in none."""
-    names = {id(module): name for name, module in model.named_modules()}
     found, trace = "torch, in a pass through the model,", error.__traceback__
+    try:
+        names = {id(module): name for name, module in nn.Module.named_modules(model)}
+    except Exception:  # a model that is no module inside
+        return found
     while trace is not None:
         module = trace.tb_frame.f_locals.get("self")
         if isinstance(module, nn.Module) and id(module) in names:

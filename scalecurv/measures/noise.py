@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from scalecurv.curvature.graphs import inner_eps
 from scalecurv.curvature.saturation import runner_up
 from scalecurv.estimate import Estimate
 from scalecurv.linalg.caution import caution
@@ -59,7 +60,8 @@ def rounding(evaluation: Evaluation) -> Rounding:
         exact = evaluation.double_hessian.matmat(V.double())
         off = evaluation.hessian.matmat(V).double() - exact
         sizes, errors = norms(exact), norms(off)
-        norm = CAUTION * max(float(errors.max()), torch.finfo(problem.dtype).eps * float(sizes.max()))
+        eps = max(torch.finfo(problem.dtype).eps, ULPS * inner_eps(evaluation.double))
+        norm = CAUTION * max(float(errors.max()), eps * float(sizes.max()))
         trace = abs(float(dots(V, off).mean())) + norm
         size, error = float(sizes.norm()), float(errors.norm())
         return Rounding(norm, trace, error / size if size else 0.0, 2 * VECTORS)
@@ -69,7 +71,21 @@ def rounding(evaluation: Evaluation) -> Rounding:
 
 def rounding_in_double(evaluation: Evaluation) -> Rounding:
     """What float64 itself adds to products, where that can be more than ulps of |H|; remembered."""
-    return evaluation.once("rounding in double", lambda: _saturated(evaluation))
+    return evaluation.once("rounding in double", lambda: _narrow(evaluation) or _saturated(evaluation))
+
+
+def _narrow(evaluation: Evaluation) -> Rounding | None:
+    """Ulps of the narrowest floats that a float64 model computes in inside, of three products; None where none is.
+
+    The error of such a part cannot be seen in products that all have it: some ulps of |H| are taken for it.
+    """
+    eps, problem = inner_eps(evaluation.double), evaluation.double
+    if not eps:
+        return None
+    V = probes(problem.num_params, evaluation.seed, STREAM, range(VECTORS), "gaussian", device=problem.device)
+    norm = CAUTION * ULPS * eps * float(norms(evaluation.double_hessian.matmat(V)).max())
+    saturated = _saturated(evaluation)
+    return Rounding(norm + saturated.norm, norm + saturated.trace, num_matvecs=VECTORS + saturated.num_matvecs)
 
 
 def _saturated(evaluation: Evaluation) -> Rounding:

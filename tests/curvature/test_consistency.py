@@ -119,3 +119,46 @@ def test_a_block_is_checked_by_its_own_rows() -> None:
     make = FAULTS["norm detached"][0]
     assert fault(drawn(make).restricted("^head")) == ""
     assert fault(drawn(make).restricted("^first"))
+
+
+def test_where_differences_are_rounding_nothing_is_refused() -> None:
+    """Weights and gradients that are nothing beside the loss: deep, tiny, in blocks of the first layer."""
+    alarms = []
+    for phi in (nn.Sigmoid, nn.GELU, nn.ReLU, nn.Tanh):
+        for depth, scale in ((8, 1.0), (20, 1.0), (50, 1.0), (8, 1e-12), (20, 3.0)):
+
+            def make(phi=phi, depth: int = depth, scale: float = scale) -> nn.Module:  # type: ignore[no-untyped-def]
+                inner = [part for _ in range(depth) for part in (nn.Linear(8, 8), phi())]
+                model = nn.Sequential(nn.Linear(5, 8), phi(), *inner, nn.Linear(8, 3)).requires_grad_(False)
+                for parameter in model.parameters():
+                    parameter.mul_(scale)
+                return model.requires_grad_()
+
+            for block in (None, "^0[.]"):
+                if line := fault(drawn(make).restricted(block)):
+                    alarms.append((phi.__name__, depth, scale, block, line))
+    assert not alarms
+
+
+class Positive(nn.Module):
+    """A scale that has to be positive, one entry of it all but zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.scale = nn.Linear(5, 3), nn.Parameter(torch.tensor([1.0, 1e-5, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((self.scale < 0).any()):
+            raise ValueError("negative scale")
+        return self.first(x) * self.scale.sqrt()
+
+
+def test_no_parameter_changes_its_sign() -> None:
+    assert fault(drawn(Positive)) == ""
+
+
+def test_a_wider_type_inside_hides_no_fault() -> None:
+    model = FAULTS["gradient halved"][0]()
+    inner = model.act
+    model.act = lambda h: inner(h.to(torch.complex128).real)
+    assert fault(drawn(lambda: model)).startswith("the gradient is not that of the loss")

@@ -106,7 +106,7 @@ class Pair(nn.Linear):
             Pair(6, 3).double(),
             (X, Y),
             {},
-            "the model returns a tuple; wrap it so that it returns one tensor, (N, D)",
+            "the model returns a tuple; wrap it so that it returns one tensor of floats, (N, D)",
         ),
         (
             None,

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from scalecurv import Problem, hessian, trace
 from scalecurv.curvature.preflight import preflight
-from scalecurv.curvature.user_model import LONGEST
-from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.errors import LONGEST, CheckpointError, Misuse
+from scalecurv.estimate import Status
 from tests.networks import data
 
 
@@ -128,3 +128,43 @@ def test_buffers_and_parameters_are_the_callers_too() -> None:
     with pytest.raises(Misuse, match=r"^the model writes to its parameters when it is called"):
         Problem(model, data("cross_entropy"))
     assert torch.equal(model.weight, before)
+
+
+def test_a_parameter_that_theta_does_not_reach_is_refused() -> None:
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 3)
+            self.held = [self.linear.weight]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(x, self.held[0], self.linear.bias)
+
+    with pytest.raises(Misuse, match=r"^forward uses a parameter of shape \(3, 6\) that it holds by another way"):
+        Problem(Held().double().eval(), data("cross_entropy"))
+
+
+def test_narrower_floats_inside_and_at_the_end_widen_what_is_said() -> None:
+    """The number is that of the model without the cast, within an interval that says how far it may be off."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for cast in (Tensor.float, Tensor.bfloat16):
+            narrow, plain = at(lambda h, cast=cast: cast(torch.tanh(h)).to(h.dtype)), at(torch.tanh)
+            plain.theta = narrow.theta.clone()
+            found, truth = trace(narrow), trace(plain)
+            assert truth.status is Status.EXACT
+            assert found.lower < truth.value < found.upper
+            assert found.status is not Status.EXACT
+            ended = Problem(nn.Sequential(nn.Linear(6, 3), Act(cast)).double().eval(), data("cross_entropy"))
+            assert ended.outputs(ended.theta, ended.x).dtype is torch.float64
+
+
+def test_a_loss_may_write_to_what_it_is_given() -> None:
+    def loss(f: Tensor, y: Tensor) -> Tensor:
+        return f.sub_(y.mul_(0.5)[:, None]).square().sum(1)
+
+    x, y = data("mse")
+    target = torch.as_tensor(y)[:, 0].clone()
+    found = Problem(nn.Linear(6, 1).double(), (x, target.clone()), loss)
+    plain = Problem(found.model, (x, target), lambda f, y: (f - 0.5 * y[:, None]).square().sum(1))
+    assert torch.equal(hessian(found) @ torch.eye(7), hessian(plain) @ torch.eye(7))
