@@ -153,7 +153,7 @@ class Watched(DenseOperator):
 
     def columns(self) -> list[Tensor]:
         """All that is alive and as long as a vector."""
-        gc.collect(1)
+        gc.collect()  # a younger generation alone would miss what died old
         tensors = [t for t in gc.get_objects() if type(t) is Tensor and t.layout is torch.strided]
         return [t for t in tensors if t.device == self.device and t.ndim and t.shape[0] == self.shape[0]]
 
