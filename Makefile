@@ -57,6 +57,7 @@ bench: $(BIN)/installed
 	$(BIN)/python benchmarks/geometry.py
 	$(BIN)/python benchmarks/geometry_run.py
 	$(BIN)/python benchmarks/any_model.py
+	$(BIN)/python benchmarks/checks.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/sweep_scaling.py
 
