@@ -28,10 +28,13 @@ def analyze(*arguments: object) -> Result:
     return invoke("analyze", *arguments, *(() if "--measure" in arguments else CHEAP), *SERIAL)
 
 
+NICE = {"RAY_worker_niceness": "0"}
+
+
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Nothing of this process but the search path, so that no cluster or token of it is inherited."""
     home.mkdir(exist_ok=True)
-    own = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    own = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **NICE}
     return {"PATH": os.environ["PATH"], **own, **more}
 
 

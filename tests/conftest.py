@@ -1,5 +1,6 @@
 """What every test rests on: one thread, so that times and rounding repeat."""
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's 15 workers starve beside whatever else is running
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 # a suite started in the background ignores Ctrl-C, and would hand that on to every process it starts
