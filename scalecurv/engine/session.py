@@ -39,6 +39,7 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault(LOOPBACK_ONLY, "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's own 15 workers starve beside any busy process
     else:
         use_token()
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # else 20 times 40 s at an address gone stale
