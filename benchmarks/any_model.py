@@ -20,7 +20,7 @@ import torch
 from dense import dense, dense_values
 
 import scalecurv as sc
-from scalecurv.named import resolve
+from scalecurv.user_code import resolve
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from cells import answers, cells
 
-from scalecurv.estimate import Estimate, Status
+from scalecurv.statistics.estimate import Estimate, Status
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 1000

@@ -11,17 +11,17 @@ from quadratic import quadratic
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import GradientFacts, gradient_facts
-from scalecurv.measures.known_trace import probed_trace
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.moments.exact import probed_trace
+from scalecurv.measures.route import Plan
+from scalecurv.mlp.layers import structure_of
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate
 
 NUM_PARAMS = 120
 SPECTRA = {

@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from scalecurv.checkpoints.load import load
 from scalecurv.errors import CheckpointError
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from scalecurv.store.reader import read_store
 
 KINDS = ("parts", "index", ".pt", ".safetensors", "pickles")  # in turn, an equal share of each

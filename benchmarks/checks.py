@@ -28,10 +28,10 @@ from digits import digits  # noqa: E402
 from models import cnn  # noqa: E402
 
 from scalecurv import Problem  # noqa: E402
-from scalecurv.curvature.consistency import check_derivatives  # noqa: E402
-from scalecurv.curvature.preflight import preflight  # noqa: E402
-from scalecurv.curvature.risk import loss_and_gradient  # noqa: E402
 from scalecurv.errors import CheckpointError, Misuse  # noqa: E402
+from scalecurv.problem.consistency import check_derivatives  # noqa: E402
+from scalecurv.problem.preflight import preflight  # noqa: E402
+from scalecurv.problem.risk import loss_and_gradient  # noqa: E402
 from tests.zoo import REFUSED, SERVED  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"

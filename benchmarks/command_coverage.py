@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 import scalecurv as sc
-from scalecurv.cli import main as command
+from scalecurv.cli.main import main as command
 from scalecurv.data.load import load_data
 from scalecurv.geometry.scalar import scalar_curvature_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.query import Store
+from scalecurv.results.query import Store
 
 RESULTS = Path(__file__).parent / "results"
 TRAIN = Path(__file__).parents[1] / "jobs" / "train.py"

@@ -18,12 +18,12 @@ import torch
 from points import Point, points
 from scipy.stats import norm
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.estimate import Estimate
 from scalecurv.linalg import hutchinson
 from scalecurv.measures import Curvature
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.statistics.estimate import Estimate
 
 RESULTS = Path(__file__).parent / "results"
 NETS = ((64, 32, 32, 10), (64, 64, 10), (64, 128, 128, 10))

@@ -19,11 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 import scalecurv as sc
-from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
-from scalecurv.geometry.scalar import scalar_curvature_of
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.extremes import extreme_eigenvalues
+from scalecurv.geometry.scalar import scalar_curvature_estimate, scalar_curvature_of
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.hutchinson import terms, trace_estimate, trace_square_estimate
+from scalecurv.linalg.krylov.extremes import extreme_eigenvalues
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 

@@ -18,12 +18,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from scalecurv.curvature.cell import cell_factors
-from scalecurv.curvature.layers import open_batch, structure_of
-from scalecurv.curvature.problem import Batch, Problem
-from scalecurv.curvature.spread_inputs import gaussian_inputs, heavy_tailed_inputs
-from scalecurv.linalg.primes import random_primes
-from scalecurv.measures.modular import cheapest_side
+from scalecurv.linalg.residues import random_primes
+from scalecurv.measures.rank.elimination import cheapest_side
+from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.functional_dimension import gaussian_inputs, heavy_tailed_inputs
+from scalecurv.mlp.layers import open_batch, structure_of
+from scalecurv.problem.problem import Batch, Problem
 
 RESULTS = Path(__file__).parent / "results"
 NETS = {5: 400, 10: 60, 15: 12}  # nets a cell, by width

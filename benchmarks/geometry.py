@@ -19,11 +19,11 @@ from points import Point, points
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacrev
 
-from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature, GaussNewton, Moments, Principal, Rescaling
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.mlp.layers import structure_of
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 
 RESULTS = Path(__file__).parent / "results"
 NETS = ((64, 8, 10), (64, 8, 6, 10), (64, 16, 10))

@@ -8,7 +8,7 @@ from digits import digits
 from torch import nn
 from torch.nn import functional
 
-from scalecurv.curvature.problem import Problem
+from scalecurv.problem.problem import Problem
 
 STEPS, RATE = 500, 3e-3  # of Adam, all data at once
 

@@ -9,7 +9,7 @@ from digits import digits
 from torch import nn
 from torch.nn import functional
 
-from scalecurv.curvature.problem import Problem
+from scalecurv.problem.problem import Problem
 
 STEPS = {"init": 0, "early": 30, "trained": 1500}
 LOSSES = ("mse", "cross_entropy")

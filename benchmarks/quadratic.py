@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.losses import Loss
-from scalecurv.curvature.problem import Problem
+from scalecurv.problem.losses import Loss
+from scalecurv.problem.problem import Problem
 
 QUADRATIC = Loss("quadratic", lambda f, y: f.sum(), lambda y, num_outputs: y)
 

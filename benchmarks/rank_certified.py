@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 from nets import STEPS, digits_problem
 
-from scalecurv.estimate import Status
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import ExactRank, exact_rank
-from scalecurv.measures.singular import jacobian_values
+from scalecurv.measures.rank.exact import ExactRank, exact_rank
+from scalecurv.measures.rank.singular_values import jacobian_values
+from scalecurv.statistics.estimate import Status
 
 RESULTS = Path(__file__).parent / "results"
 FAMILIES = (

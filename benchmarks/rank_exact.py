@@ -23,14 +23,13 @@ import torch
 from digits import digits
 from nets import relu_net
 
-from scalecurv.curvature.cell import cell_factors
-from scalecurv.curvature.factors import factors_of
-from scalecurv.curvature.layers import open_batch, structure_of
-from scalecurv.curvature.problem import Batch, Problem
 from scalecurv.linalg.modular_rank import modular_rank
-from scalecurv.linalg.primes import random_primes
+from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import exact_rank
+from scalecurv.measures.rank.exact import exact_rank
+from scalecurv.measures.rank.factors import cell_factors, factors_of
+from scalecurv.mlp.layers import open_batch, structure_of
+from scalecurv.problem.problem import Batch, Problem
 
 RESULTS = Path(__file__).parent / "results"
 BY_PARAMETERS = tuple((width, 300) for width in (66, 280, 964, 3126, 9963))

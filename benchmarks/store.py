@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scalecurv.estimate import Estimate, Status
 from scalecurv.quantities import QUANTITIES
-from scalecurv.query import open_store
 from scalecurv.record import FileStamp, Outcome, Record, digest
+from scalecurv.results.query import open_store
+from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.store.compact import compact
 from scalecurv.store.frames import concatenated
 from scalecurv.store.image import encode

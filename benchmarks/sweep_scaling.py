@@ -23,7 +23,7 @@ from nets import relu_net
 from scalecurv.analysis import Request
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.session import ray_session
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 from scalecurv.engine.workers import Workers
 from scalecurv.measures import measures_named
 from scalecurv.store.writer import prepare_store, write_part

@@ -18,12 +18,11 @@ import torch
 from points import Point, points
 from torch import Tensor
 
-from scalecurv.curvature.exact_trace import layer_traces
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.output_probes import output_probe_terms
-from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.linalg.probes import probes
+from scalecurv.mlp.layers import structure_of
+from scalecurv.mlp.trace import layer_traces, output_probe_terms
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.risk import loss_and_gradient
 
 RESULTS = Path(__file__).parent / "results"
 WIDTHS = (64, 32, 32, 10)

@@ -7,16 +7,16 @@ __version__ = "0.1.0"
 
 # name -> where it lives; loaded when first asked for (PEP 562), so that reading a store loads no torch
 _HOMES = {
-    "Problem": "scalecurv.curvature.problem",
-    "Estimate": "scalecurv.estimate",
-    "trace": "scalecurv.ask",
-    "scalar_curvature": "scalecurv.ask",
-    "lambda_max": "scalecurv.ask",
-    "functional_rank": "scalecurv.ask",
-    "sectional_curvature": "scalecurv.ask",
-    "ricci_curvature": "scalecurv.ask",
-    "hessian": "scalecurv.ask",
-    "open_store": "scalecurv.query",
+    "Problem": "scalecurv.problem.problem",
+    "Estimate": "scalecurv.statistics.estimate",
+    "trace": "scalecurv.notebook",
+    "scalar_curvature": "scalecurv.notebook",
+    "lambda_max": "scalecurv.notebook",
+    "functional_rank": "scalecurv.notebook",
+    "sectional_curvature": "scalecurv.notebook",
+    "ricci_curvature": "scalecurv.notebook",
+    "hessian": "scalecurv.notebook",
+    "open_store": "scalecurv.results.query",
 }
 __all__ = sorted(_HOMES)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from scalecurv.cli import main
+from scalecurv.cli.main import main
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:

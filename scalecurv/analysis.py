@@ -1,17 +1,39 @@
 """One Problem and a request: its measures, their records."""
 
+import math
 import time
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from scalecurv.curvature.graphs import road_of
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.roads import TORCH_FUNC
-from scalecurv.estimate import NAN, Estimate, Status
-from scalecurv.measures.check import check_point
+from scalecurv.autodiff.backends import TORCH_FUNC
+from scalecurv.errors import CheckpointError
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
+from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.problem.consistency import check_derivatives
+from scalecurv.problem.graphs import road_of
+from scalecurv.problem.nonfinite import locate_nonfinite
+from scalecurv.problem.preflight import preflight
+from scalecurv.problem.problem import Problem
 from scalecurv.record import Record, measure_key
+from scalecurv.statistics.estimate import NAN, Estimate, Status
+
+
+def check_point(evaluation: Evaluation) -> None:
+    """Raise CheckpointError where loss or gradient is not finite, Misuse where the loss is no function of theta.
+
+    Numbers are asked for first: outputs that overflow are not the same twice either, and nothing is to be blamed on
+    the model then. At last H and J are checked against differences, for CheckpointError where they are not what they
+    claim. Everything is remembered: only the first measure pays.
+    """
+    loss, grad_norm, _ = loss_and_slope(evaluation)
+    for name, value in (("loss", loss), ("gradient norm", grad_norm)):
+        if not math.isfinite(value):
+            place = locate_nonfinite(evaluation.problem)
+            seen = f", first seen in {place}" if place else ""  # a norm can overflow where every entry is finite
+            raise CheckpointError(f"the {name} is {value} at these weights{seen}; there is no curvature to speak of")
+    preflight(evaluation.problem)
+    check_derivatives(evaluation.problem)
 
 
 @dataclass(frozen=True)

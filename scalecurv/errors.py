@@ -1,4 +1,6 @@
-"""What can go wrong that is no bug: the request, one checkpoint, the disk under the store."""
+"""Errors that are no bugs (the request, a checkpoint, the disk, the cluster), and the exit codes of commands."""
+
+FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130  # exit codes of every command; 0 is done
 
 LONGEST = 240  # characters of somebody else's line
 
@@ -21,8 +23,10 @@ def is_memory(error: BaseException) -> bool:
 class Misuse(ValueError):
     """The request cannot be carried out: one line that says what came, what was wanted and what to do.
 
-    Found before any checkpoint was analysed; the command line exits with 2.
+    Found before any checkpoint was analysed.
     """
+
+    exit_code = MISUSE
 
 
 class NothingFound(Misuse):
@@ -30,15 +34,21 @@ class NothingFound(Misuse):
 
 
 class StoreError(OSError):
-    """The store cannot be written (full disk, lost mount): what is in it stays, the command line exits with 1."""
+    """The store cannot be written (full disk, lost mount); what is in it stays."""
+
+    exit_code = FAILED
 
 
 class ClusterError(RuntimeError):
-    """The cluster lost what workers need, in the middle: what is stored stays, the command line exits with 1."""
+    """The cluster lost what workers need, in the middle; what is stored stays."""
+
+    exit_code = FAILED
 
 
 class CheckpointError(ValueError):
     """One checkpoint cannot be analysed; the others can.
 
-    Recorded as a failed checkpoint, never retried; the command line exits with 1 once the rest is done.
+    Recorded as a failed checkpoint and never retried; the rest is done before the command ends.
     """
+
+    exit_code = FAILED

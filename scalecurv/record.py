@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scalecurv.estimate import Estimate, Status
 from scalecurv.quantities import DERIVED
+from scalecurv.statistics.estimate import Estimate, Status
 
 
 @dataclass(frozen=True)

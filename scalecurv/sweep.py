@@ -1,20 +1,23 @@
 """The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
 
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.analysis import Identity, Request
-from scalecurv.checkpoints.alias import is_alias
 from scalecurv.checkpoints.common_task import common_task
+from scalecurv.checkpoints.discover import discover
 from scalecurv.checkpoints.load import stamp_of
+from scalecurv.checkpoints.step import is_alias
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.curvature.shard import Shard
 from scalecurv.engine.attempts import Done, Lost
 from scalecurv.engine.dispatch import Resources, check_device, run
-from scalecurv.engine.unit import Analyst, failure
-from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.engine.worker import Analyst, failure
+from scalecurv.errors import CheckpointError, Misuse, NothingFound
+from scalecurv.problem.shard import Shard
 from scalecurv.record import FileStamp, Outcome
 from scalecurv.store.compact import compact_if_many
 from scalecurv.store.reader import Contents, read_store, set_aside
@@ -175,3 +178,43 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
             complaint = complaint or error
     if complaint is not None:
         raise complaint
+
+
+POLL = 2.0  # seconds between two looks: a file that is the same in both is whole
+
+
+def plans_as_they_come(
+    sweep: Sweep, patience: float | None = None, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Plan]:
+    """A plan whenever there are new checkpoints, to be executed before the next is asked for; raises Misuse.
+
+    A file that grew since the last look is left until it is the same twice; one that failed is tried again when it
+    changes. Ends after `patience` seconds in which no file appeared or changed, never without one.
+    """
+    before: set[FileStamp] = set()
+    done: set[FileStamp] = set()
+    waited = -POLL  # it takes two looks to see that a file is whole
+    while patience is None or waited <= patience:
+        now = _stamps(sweep)
+        if now != before:
+            waited = -POLL
+        if fresh := (now & before) - done:
+            done |= fresh
+            with suppress(NothingFound):  # but the data, before the first checkpoint
+                yield plan(sweep, only={stamp.path for stamp in fresh})
+        before = now
+        sleep(POLL)
+        waited += POLL
+
+
+def _stamps(sweep: Sweep) -> set[FileStamp]:
+    stamps = set()
+    try:
+        for path in discover(sweep.checkpoints):
+            try:
+                stamps.add(stamp_of(path))
+            except CheckpointError:  # gone since it was listed
+                continue
+    except NothingFound:  # training has not come to its first
+        return set()
+    return stamps

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.problem import Problem
+from scalecurv.problem.problem import Problem
 from tests.networks import data
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom, chi2
 
-from scalecurv.estimate import Estimate
+from scalecurv.statistics.estimate import Estimate
 
 RISK = 1e-4  # with which an honest estimator falls out of any one band
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from scalecurv.cli import main
+from scalecurv.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 SERIAL = ("--engine", "serial", "--threads", "1")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, hessian, jacrev
 
-from scalecurv.curvature.problem import Problem
+from scalecurv.problem.problem import Problem
 
 NUM_DATA, NUM_INPUTS, NUM_OUTPUTS = 7, 6, 3
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.record import FileStamp, Outcome, Record, digest
+from scalecurv.statistics.estimate import NAN, Estimate, Status
 from scalecurv.store.frames import Tables
 from scalecurv.store.writer import prepare_store, write_part
 

@@ -8,9 +8,9 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.mlp import MLP
-from scalecurv.curvature.problem import Problem
+from scalecurv.mlp.layers import structure_of
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.structure import MLP
 from tests.networks import Dense, dense
 
 NUM_DATA, STEPS, RATE = 7, 8, 0.1

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from scalecurv.curvature.shard import Shard
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.problem.shard import Shard
 from tests.commands import HANG
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "tests.curvature.test_shard",
+    "tests.problem.test_shard",
     "tests.measures.test_shard",
     "tests.measures.test_check_shard",
     "tests.engine.test_same_weights",

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from scalecurv.analysis import Identity, Request, analyze
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError
-from scalecurv.estimate import Status
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
-from scalecurv.measures.deflation import deflation
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, run_here
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.moments.deflation import deflation
+from scalecurv.measures.route import Plan
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Status
 from tests.networks import data, dense_at, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")

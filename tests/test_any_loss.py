@@ -12,7 +12,7 @@ from torch.func import functional_call, grad_and_value, hessian
 
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import build_mlp
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.commands import analyze, invoke
 from tests.runs import write_run
 from tests.user_losses import smoothed

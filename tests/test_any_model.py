@@ -8,12 +8,12 @@ import torch
 from any_model import MEASURES, compared, point
 from dense import COUNTS, Dense, dense, dense_values
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.linalg.probes import probes
-from scalecurv.measures.account import ACCOUNT
-from scalecurv.measures.curvature import CHAIN
+from scalecurv.measures.curvature.curvature import CHAIN
+from scalecurv.measures.rank.rank import ACCOUNT
 from scalecurv.measures.spectrum import STREAM
-from scalecurv.query import Store, open_store
+from scalecurv.problem.problem import Problem
+from scalecurv.results.query import Store, open_store
 from tests.commands import ROOT, analyze
 from tests.jobs.test_train import train
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.models import CNN, SIDE, Transformer
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.risk import loss_and_gradient
+from scalecurv.operators.gauss_newton import GaussNewtonOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.risk import loss_and_gradient
 
 NUM_DATA, TOKENS, WORDS, WIDTH = 5, 4, 6, 4
 

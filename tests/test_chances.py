@@ -13,21 +13,22 @@ import torch
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from scalecurv.curvature.consistency import TOLERANCE
-from scalecurv.curvature.preflight import REDRAWS
 from scalecurv.data.dataset import FETCHED_TWICE
-from scalecurv.linalg.caution import caution
-from scalecurv.linalg.extremes import DELTA, FRESH, NOISE, START
+from scalecurv.linalg.hutchinson import squared_norm_estimate
+from scalecurv.linalg.krylov.extremes import DELTA, FRESH, NOISE, START
+from scalecurv.linalg.krylov.outermost import CHECKS
 from scalecurv.linalg.modular_rank import SPARE, modular_ranks
-from scalecurv.linalg.outer import CHECKS
-from scalecurv.linalg.primes import NUM_PRIMES, share_that_divides
-from scalecurv.linalg.range_finder import CHANCE as MISSED
-from scalecurv.linalg.range_finder import NUM_TESTS
-from scalecurv.linalg.squared_norm import squared_norm_estimate
-from scalecurv.measures import definite, exact_rank, noise
-from scalecurv.measures.known_trace import probed_estimate
-from scalecurv.measures.sampled_square import CERTIFICATES, EARLY_LOOKS
-from scalecurv.student import mean_estimate
+from scalecurv.linalg.residues import NUM_PRIMES, share_that_divides
+from scalecurv.linalg.singular_values import CHANCE as MISSED
+from scalecurv.linalg.singular_values import NUM_TESTS
+from scalecurv.measures import noise
+from scalecurv.measures.curvature import semidefinite as definite
+from scalecurv.measures.moments.exact import probed_estimate
+from scalecurv.measures.moments.sampled import CERTIFICATES, EARLY_LOOKS
+from scalecurv.measures.rank import exact as exact_rank
+from scalecurv.problem.consistency import TOLERANCE
+from scalecurv.problem.preflight import REDRAWS
+from scalecurv.statistics.intervals import caution, mean_estimate
 
 DOCS = Path(__file__).parents[1] / "docs" / "quantities.md"
 RISK = 1e-6  # with which a right formula falls out of its band

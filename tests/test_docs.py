@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import scalecurv
-from scalecurv.cli import main
-from scalecurv.estimate import Status
+from scalecurv.cli.main import main
 from scalecurv.measures import MEASURES
 from scalecurv.quantities import NAMES
+from scalecurv.statistics.estimate import Status
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.checkpoints.formats import READABLE, REFUSED
 from tests.checkpoints.test_format_table import STATE
 from tests.commands import analyze

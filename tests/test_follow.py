@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv import follow
+from scalecurv import sweep as follow
 from scalecurv.errors import Misuse, NothingFound
-from scalecurv.follow import POLL, plans_as_they_come
-from scalecurv.sweep import Sweep, execute, plan
+from scalecurv.sweep import POLL, Sweep, execute, plan, plans_as_they_come
 from tests.commands import SERIAL, invoke
 from tests.runs import checkpoints_of, gradient_sweep, stored_rows, write_checkpoint, write_truncated
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalecurv.estimate import Status
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
+from scalecurv.statistics.estimate import Status
 from tests.commands import analyze
 from tests.runs import write_run
 

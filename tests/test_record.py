@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature
 from scalecurv.quantities import DERIVED, NAMES, QUANTITIES
 from scalecurv.record import FileStamp, Outcome, Record, digest, inconsistent, measure_key, unmet
+from scalecurv.statistics.estimate import Estimate, Status
 
 KEY = {
     "fingerprint": "f",

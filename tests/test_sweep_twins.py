@@ -9,10 +9,10 @@ import torch
 
 from scalecurv import sweep as sweep_module
 from scalecurv.analysis import Request
-from scalecurv.checkpoints.alias import is_alias
+from scalecurv.checkpoints.step import is_alias
 from scalecurv.measures import measures_named
-from scalecurv.query import open_store
 from scalecurv.record import Outcome
+from scalecurv.results.query import open_store
 from scalecurv.sweep import Sweep, plan
 from tests.commands import analyze
 from tests.runs import carry_out, gradient_sweep, write_checkpoint

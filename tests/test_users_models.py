@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.commands import analyze, invoke
 from tests.runs import write_run
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from scalecurv import Problem
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.operators.gauss_newton import GaussNewtonOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
 from tests.zoo import FIXED, REFUSED, SERVED
 
 pytestmark = [

@@ -1,10 +1,13 @@
 """What readers of files agree on: weights by the names in the file, and what it says of itself."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from scalecurv.errors import CheckpointError
@@ -44,3 +47,35 @@ def line_of(error: BaseException) -> str:
     """The first line of what a library says, with the kind of the error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
+
+
+PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "net.")
+
+
+def canonical_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name as given -> its canonical name: wrappers' prefixes that every name carries are stripped."""
+    given = list(names)
+    stripped = given
+    while prefix := next((p for p in PREFIXES if stripped and all(n.startswith(p) for n in stripped)), None):
+        stripped = [name.removeprefix(prefix) for name in stripped]
+    return dict(zip(given, stripped, strict=True))
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over (name, dtype, shape, bytes) of every tensor, in the order of names."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def fingerprint_of_arrays(**arrays: np.ndarray) -> str:
+    """The same of NumPy arrays by name."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name}|{array.dtype}|{array.shape}|".encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()

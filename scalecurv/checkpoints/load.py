@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalecurv.checkpoints.content import Content
+from scalecurv.checkpoints.content import Content, canonical_names, fingerprint_of
 from scalecurv.checkpoints.distributed import METADATA, is_distributed, read_distributed
-from scalecurv.checkpoints.fingerprint import fingerprint_of
-from scalecurv.checkpoints.names import canonical_names
 from scalecurv.checkpoints.safetensors_file import read_safetensors
 from scalecurv.checkpoints.sharded import index_of, is_shard, read_sharded, shards_of
 from scalecurv.checkpoints.step import step_and_epoch

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from scalecurv.checkpoints.architecture import infer_layers
+from scalecurv.checkpoints.content import canonical_names
 from scalecurv.checkpoints.load import Checkpoint
-from scalecurv.checkpoints.names import canonical_names
-from scalecurv.curvature.user_model import quoted
 from scalecurv.errors import CheckpointError, Misuse
-from scalecurv.named import called
+from scalecurv.problem.user_model import quoted
+from scalecurv.user_code import called
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -9,9 +9,9 @@ from typing import Any
 
 from scalecurv.checkpoints.allowed import allowed_globals
 from scalecurv.checkpoints.model import ACTIVATIONS
-from scalecurv.curvature.losses import LOSSES
 from scalecurv.errors import Misuse
-from scalecurv.named import is_named
+from scalecurv.problem.losses import LOSSES
+from scalecurv.user_code import is_named
 
 FILE_NAME = "problem.json"
 REDUCTIONS = ("mean", "sum")

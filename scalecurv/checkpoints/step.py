@@ -73,3 +73,12 @@ def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | 
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:  # NaN is not
             return value
     return None
+
+
+_ALIAS_WORDS = re.compile(r"(?<![a-z])(last|latest|newest|best|final|current)(?![a-z])", re.IGNORECASE)
+_ALIAS_FOLDER = re.compile(r"((checkpoint|ckpt|model)[-_])?(last|latest|newest|best|final|current)", re.IGNORECASE)
+
+
+def is_alias(path: Path) -> bool:
+    """Whether a file or its folder is named for what it is, not for when it was written."""
+    return _ALIAS_WORDS.search(path.stem) is not None or _ALIAS_FOLDER.fullmatch(path.parent.name) is not None

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.checkpoints.content import fingerprint_of_arrays
 from scalecurv.checkpoints.load import Checkpoint, load
 from scalecurv.checkpoints.model import build_from_factory, build_mlp
 from scalecurv.checkpoints.problem_file import ProblemSpec
-from scalecurv.curvature.per_sample import per_sample_loss
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.shard import Shard
 from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
-from scalecurv.named import is_named, resolve, source_of
+from scalecurv.problem.loss import per_sample_loss
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.shard import Shard
 from scalecurv.record import digest
+from scalecurv.user_code import is_named, resolve, source_of
 
 NOT_SAMPLED = -1  # in the place of a seed: all samples were taken
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32}

@@ -8,12 +8,12 @@ import numpy as np
 
 from scalecurv.data.checks import check_finite
 from scalecurv.data.dataset import made
-from scalecurv.data.file import READERS
-from scalecurv.data.files import read_files
+from scalecurv.data.file import READERS, read_files
 from scalecurv.data.shards import shards_of
-from scalecurv.data.subset import chosen
+from scalecurv.data.stored import Rows
 from scalecurv.errors import Misuse
-from scalecurv.named import is_named
+from scalecurv.linalg.probes import generator
+from scalecurv.user_code import is_named
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,15 @@ def load_data(source: Path | str, split: str | None = None, max_samples: int | N
     x, y = (np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in (x, y))
     check_finite(source, x, y)
     return Data(x, y, available)
+
+
+def chosen(available: int, wanted: int | None, seed: int) -> Rows:
+    """Ascending numbers of `wanted` samples drawn without replacement, None for all where no fewer are wanted.
+
+    Every sample has a random 64-bit key and those with the least keys are taken: whoever wants more keeps the ones
+    that he had. The keys are the raw output of the generator, which is the same in every version of NumPy.
+    """
+    if wanted is None or wanted >= available:
+        return None
+    keys = generator(seed, "samples", 0).bit_generator.random_raw(available)
+    return np.sort(np.argpartition(keys, wanted)[:wanted])

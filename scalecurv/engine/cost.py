@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from scalecurv.analysis import Request
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.problem import Problem
-from scalecurv.measures.budget import MAX_LANCZOS
-from scalecurv.measures.measure import Measure
-from scalecurv.measures.plan import dense_bytes
-from scalecurv.measures.planned import PlannedMeasure
+from scalecurv.measures.measure import Measure, PlannedMeasure
+from scalecurv.measures.route import MAX_LANCZOS, dense_bytes
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.problem import Problem
 
 APART = ("spectrum", "principal", "gauss_newton")  # measures with a budget of their own
 OF_EIGENVALUES = ("curvature", "principal")  # planned measures that ask for the ends of the spectrum too

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from scalecurv.engine.attempts import Done, Lost
-from scalecurv.engine.gang import Gang
+from scalecurv.engine.data_parallel import Gang
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.serial import run_serial
 from scalecurv.engine.session import joining, ray_session
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 from scalecurv.engine.workers import UNLIMITED, Workers, nodes_of
 from scalecurv.errors import Misuse
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, Lost, UnitError, first_line
-from scalecurv.engine.crew import Crew
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.shared_probes import Crew
+from scalecurv.engine.worker import Analyst
 from scalecurv.engine.workers import Workers, nodes_of
 from scalecurv.errors import ClusterError, Misuse
 

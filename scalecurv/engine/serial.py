@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, Lost, UnitError
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 
 
 def run_serial(analyst: Analyst, units: Sequence[str], device: str, threads: int) -> Iterator[Done | Lost]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scalecurv.engine.daemons import Daemons
+from scalecurv.engine.embedded_cluster import Daemons
 from scalecurv.errors import Misuse
 
 CONNECT_SECONDS = 5.0

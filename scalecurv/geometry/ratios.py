@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from scalecurv.estimate import NAN, Estimate, Status
 from scalecurv.geometry.bounds import Interval
+from scalecurv.statistics.estimate import NAN, Estimate, Status
 
 PROVEN = (Status.EXACT, Status.CERTIFIED)
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from scalecurv.linalg.foreign import Operand, aslinearoperator
-from scalecurv.linalg.inner import dots
-from scalecurv.linalg.orthogonalize import project_out
+from scalecurv.linalg.inner import dots, project_out
+from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.linalg.probes import probes
-from scalecurv.linalg.ritz import RitzSpace
 
 STREAM = "deflated"
 

@@ -27,3 +27,15 @@ def dots(U: Tensor, V: Tensor) -> Tensor:
 def norms(V: Tensor) -> Tensor:
     """The k Euclidean norms of the columns of V (n, k), shape (k,) in float64."""
     return dots(V, V).sqrt()
+
+
+def project_out(V: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+    """Two passes of V <- V - Q Q'V, for V (n, k) and orthonormal Q (n, j).
+
+    Returns V with its component along Q removed, and the coefficients (j, k) in float64. Twice is enough:
+    what the second pass cannot remove is rounding (Kahan, in Parlett 1998, sec. 6.9).
+    """
+    coefficients = gram(Q, V)
+    V = V - Q @ coefficients.to(V.dtype)
+    correction = gram(Q, V)
+    return V - Q @ correction.to(V.dtype), coefficients + correction

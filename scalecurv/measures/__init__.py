@@ -3,14 +3,14 @@
 from typing import Any
 
 from scalecurv.errors import Misuse
-from scalecurv.measures.curvature import Curvature
+from scalecurv.measures.curvature.curvature import Curvature
 from scalecurv.measures.extremes import Extremes
 from scalecurv.measures.gauss_newton import GaussNewton
 from scalecurv.measures.gradient import Gradient
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.moments import Moments
-from scalecurv.measures.principal import Principal
-from scalecurv.measures.rank import Rank
+from scalecurv.measures.moments.moments import Moments
+from scalecurv.measures.principal.principal import Principal
+from scalecurv.measures.rank.rank import Rank
 from scalecurv.measures.rescaling import Rescaling
 from scalecurv.measures.spectrum import Spectrum
 

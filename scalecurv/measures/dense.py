@@ -7,22 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalecurv.curvature.shape_operator import ShapeOperator
 from scalecurv.errors import CheckpointError
-from scalecurv.estimate import Estimate, Status
-from scalecurv.linalg.caution import caution
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.extremes import NEAR_ZERO, NOISE, Ends
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.inner import norms
+from scalecurv.linalg.krylov.extremes import NEAR_ZERO, NOISE, Ends
+from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
-from scalecurv.linalg.ritz import RitzSpace
-from scalecurv.linalg.sequential import Tolerance
-from scalecurv.measures.cancelled import VISIBLE, cancelled
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.noise import STREAM, SWEEPS, ULPS, Rounding, rounding, rounding_in_double
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.noise import STREAM, SWEEPS, ULPS, VISIBLE, Rounding, cancelled, rounding, rounding_in_double
+from scalecurv.measures.route import Plan
+from scalecurv.operators.shape_operator import ShapeOperator
+from scalecurv.statistics.estimate import Estimate, Status
+from scalecurv.statistics.intervals import caution
+from scalecurv.statistics.stopping import Tolerance
 
 COLUMNS = 64  # unit vectors a block
 SYMMETRIC = 1e-8  # |A - A'|_F of |A|_F: ten thousand times what rounding leaves, a hundredth of what a mistake does

@@ -7,14 +7,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.residual import ResidualOperator
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.operator import LinearOperator
+from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
+from scalecurv.problem.problem import Problem
 
 # (operator, seed, probe ids) -> one row a probe; a pure function, so that rows can be computed anywhere
 Terms = Callable[[LinearOperator, int, Sequence[int]], np.ndarray]

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.route import Plan
+from scalecurv.problem.problem import Problem
 
 
 @dataclass(frozen=True)

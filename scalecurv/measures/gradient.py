@@ -6,17 +6,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from scalecurv.curvature.kinks import kinks
-from scalecurv.curvature.layers import structure_of
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.risk import loss_and_gradient
-from scalecurv.estimate import Estimate
 from scalecurv.geometry.scalar import beta_of
 from scalecurv.linalg.inner import dots, norms
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.noise import noise_floor
+from scalecurv.mlp.activation_pattern import kinks
+from scalecurv.mlp.layers import structure_of
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.risk import loss_and_gradient
+from scalecurv.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -103,3 +103,34 @@ def _kinks(problem: Problem) -> tuple[Estimate, dict[tuple[str, str], Estimate]]
     counts = kinks(problem, mlp).tolist()
     parts = {("kinks", name): Estimate.exact(n, "forward pass") for name, n in zip(mlp.layers, counts, strict=False)}
     return Estimate.exact(sum(counts), "forward pass"), parts
+
+
+@dataclass(frozen=True)
+class Slope:
+    """beta, and along u = g/|g| (P, 1): u'Hu and Hu (P, 1). At g = 0 u is 0, and so is all the rest."""
+
+    beta: float
+    direction: Tensor
+    uhu: float
+    bent: Tensor
+
+    @property
+    def across(self) -> float:
+        """|Hu|^2 - (u'Hu)^2: what H moves from the slope into the level set, squared."""
+        return max(float(dots(self.bent, self.bent)[0]) - self.uhu**2, 0.0)
+
+
+def slope(evaluation: Evaluation) -> Slope:
+    """One product in float64, remembered; none where the gradient is 0 beside 1."""
+
+    def compute() -> Slope:
+        facts = gradient_facts(evaluation, double=True)
+        g = facts.gradient[:, None]
+        if facts.beta == 1:
+            nothing = torch.zeros_like(g)
+            return Slope(1.0, nothing, 0.0, nothing)
+        u = g / facts.grad_norm
+        bent = evaluation.double_hessian.matmat(u)
+        return Slope(facts.beta, u, float(dots(u, bent)[0]), bent)
+
+    return evaluation.once("slope", compute)

@@ -3,14 +3,14 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
-from scalecurv.linalg.extremes import Ends, ends_of, first_look, started
-from scalecurv.linalg.lanczos import Lanczos, LanczosProcess
-from scalecurv.linalg.restarted_extremes import restarted_extremes
-from scalecurv.linalg.ritz import RitzSpace
+from scalecurv.linalg.krylov.extremes import Ends, ends_of, first_look, started
+from scalecurv.linalg.krylov.lanczos import Lanczos, LanczosProcess
+from scalecurv.linalg.krylov.restarted_extremes import restarted_extremes
+from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.route import Plan
 
 DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest size is known so well
 

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scalecurv.curvature.params import check_pattern
-from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
-from scalecurv.estimate import Estimate
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.route import Plan
+from scalecurv.problem.params import check_pattern
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,23 @@ class Measure(ABC):
     def options(self) -> dict[str, Any]:
         """The fields that are set, by name: what goes into the key. An option added later starts as None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class PlannedMeasure(Measure):
+    """`rtol` of half-widths, at most `max_matvecs` products and `memory` bytes, a `route` or None: the cheapest."""
+
+    rtol: float = 0.01
+    max_matvecs: int = 1000
+    memory: int = 2 << 30
+    route: str | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+
+    def check(self, problem: Problem) -> None:
+        try:
+            self.plan.structure(problem)
+        except Misuse as error:
+            raise Misuse(f"measure {self.name}: {error}") from error

@@ -1,18 +1,18 @@
 """How much of a product is rounding: a few in the problem's own dtype against the same in float64."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from scalecurv.curvature.graphs import inner_eps
-from scalecurv.curvature.saturation import runner_up
-from scalecurv.estimate import Estimate
-from scalecurv.linalg.caution import caution
-from scalecurv.linalg.extremes import NOISE
 from scalecurv.linalg.inner import dots, norms
+from scalecurv.linalg.krylov.extremes import NOISE
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.problem.graphs import inner_eps
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
+from scalecurv.statistics.intervals import caution
 
 STREAM = "spot check"
 VECTORS = 3
@@ -112,3 +112,30 @@ def noise_floor(evaluation: Evaluation) -> Estimate:
         return Estimate.not_applicable("products are in float64")
     dtype = str(evaluation.problem.dtype).removeprefix("torch.")
     return Estimate.exact(found.share, f"{VECTORS} products, {dtype} against float64", found.num_matvecs)
+
+
+def runner_up(problem: Problem) -> float:
+    """The largest probability, over all samples, of any class but a sample's first; in 0 .. 1/2.
+
+    Raises ValueError for a loss that knows no classes.
+    """
+    second = problem.loss.second
+    if second is None:
+        raise ValueError(f"{problem.loss.name} knows no classes")
+    most = 0.0
+    with torch.no_grad():
+        for batch in problem.own_batches():
+            most = max(most, float(second(problem.outputs(problem.theta, batch.x)).detach().max()))
+    return problem.shard.largest(most, problem.device)
+
+
+CANCELLING = 16 * 2.0**-52  # of what cancels: what rounding may leave of it
+VISIBLE = 1e-9  # of a number: below this nobody sees it
+
+
+def cancelled(estimate: Estimate, size: float) -> Estimate:
+    """A difference of numbers of this size: exact no longer where their rounding shows in it."""
+    slack = CANCELLING * size
+    if estimate.status is not Status.EXACT or slack <= VISIBLE * abs(estimate.value):
+        return estimate
+    return replace(estimate, status=Status.CERTIFIED).widened(slack)

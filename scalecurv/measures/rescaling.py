@@ -1,22 +1,44 @@
 """What of the trace belongs to the function, and what to the scale of its hidden neurons."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scalecurv.curvature.balance import in_and_out
-from scalecurv.curvature.exact_diagonal import exact_diagonal
-from scalecurv.curvature.mlp import MLP
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.risk import loss_and_gradient
-from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.rescaled import Rescaled, smallest_trace
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import homogeneous_mlp
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.rank.exact import homogeneous_mlp
+from scalecurv.mlp.trace import exact_diagonal
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.risk import loss_and_gradient
+from scalecurv.problem.structure import MLP
+from scalecurv.statistics.estimate import Estimate, Status
+
+
+def in_and_out(mlp: MLP, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Sums over the weights and the bias into each hidden neuron, and over the weights out of it, (h,) each.
+
+    `parts` holds a number for each parameter, by name: its square, its share of tr H, ... Of the squares of theta the
+    difference in - out is each neuron's balancedness, which gradient flow conserves and which one step of gradient
+    descent of size eta changes by eta^2 times that of the squares of the gradient, exactly, where activations are
+    homogeneous. (Du, Hu and Lee 2018, arXiv 1806.00900)
+    """
+    coming, going = [], []
+    for name, after in pairwise(mlp.layers):
+        arriving = parts[f"{name}.weight"].sum(1)
+        if f"{name}.bias" in parts:
+            arriving = arriving + parts[f"{name}.bias"]
+        coming.append(arriving)
+        going.append(parts[f"{after}.weight"].sum(0))
+    if not coming:
+        return torch.zeros(0), torch.zeros(0)
+    return torch.cat(coming), torch.cat(going)
+
 
 EXACT = 1e-9  # of the value: a gap to the proven lower bound that is rounding
 NARROW = 0.01

@@ -6,15 +6,14 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.errors import Misuse
-from scalecurv.linalg.lanczos import lanczos
+from scalecurv.linalg.krylov.lanczos import lanczos
 from scalecurv.linalg.probes import probes
-from scalecurv.measures.budget import Budget
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.route import Budget, Plan
+from scalecurv.problem.problem import Problem
 
 STREAM = "spectrum start"
 EVERY = -1.0  # the start of nodes that come from no run: they are the spectrum itself

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from scalecurv.errors import Misuse
-from scalecurv.estimate import Status
+from scalecurv.statistics.estimate import Status
 from scalecurv.store.frames import Tables
 from scalecurv.store.image import BrokenFile, decode
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scalecurv.checkpoints.fingerprint import fingerprint_of, fingerprint_of_arrays
+from scalecurv.checkpoints.content import fingerprint_of, fingerprint_of_arrays
 from scalecurv.checkpoints.load import load
 
 STATE = {

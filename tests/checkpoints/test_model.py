@@ -12,7 +12,7 @@ from torch import nn
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS, build_from_factory, build_mlp
 from scalecurv.errors import CheckpointError, Misuse
-from scalecurv.named import resolve
+from scalecurv.user_code import resolve
 
 NETS = """
 import torch

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalecurv.checkpoints.names import PREFIXES, canonical_names
+from scalecurv.checkpoints.content import PREFIXES, canonical_names
 
 NAMES = ["0.weight", "0.bias", "2.weight", "head.bias"]
 

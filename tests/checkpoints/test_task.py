@@ -14,8 +14,8 @@ from torch.nn import functional
 from scalecurv.checkpoints.load import Checkpoint, load
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
-from scalecurv.curvature.risk import loss_and_gradient
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.problem.risk import loss_and_gradient
 
 RNG = np.random.default_rng(0)
 X, TARGETS, CLASSES = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 3)), np.array([0, 1, 2, 0, 1, 2])

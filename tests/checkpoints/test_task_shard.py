@@ -10,7 +10,7 @@ from torch import nn
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.curvature.shard import Shard
+from scalecurv.problem.shard import Shard
 
 RNG = np.random.default_rng(0)
 PIXELS, CLASSES = RNG.integers(0, 256, (7, 2, 2), dtype=np.uint8), np.array([0, 1, 2, 0, 1, 2, 0])

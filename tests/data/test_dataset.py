@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.checkpoints.content import fingerprint_of_arrays
 from scalecurv.data.load import load_data
 from scalecurv.errors import Misuse
 

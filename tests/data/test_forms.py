@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.checkpoints.fingerprint import fingerprint_of_arrays
+from scalecurv.checkpoints.content import fingerprint_of_arrays
 from scalecurv.data import hdf5, stored
 from scalecurv.data.load import Data, load_data
 from scalecurv.errors import Misuse

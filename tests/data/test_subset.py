@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from scalecurv.data.subset import chosen
+from scalecurv.data.load import chosen
 
 
 def test_the_draw_depends_on_the_seed_and_the_numbers_alone() -> None:

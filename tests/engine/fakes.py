@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 
 HEARD = "heard"  # no unit, but waited for as one
 

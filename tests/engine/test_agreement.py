@@ -7,7 +7,7 @@ import pytest
 
 from scalecurv.analysis import Request
 from scalecurv.engine.dispatch import Resources
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 from scalecurv.measures import MEASURES, measures_named
 from scalecurv.record import Outcome
 from scalecurv.sweep import Sweep

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from scalecurv.analysis import Identity, Request, analyze
-from scalecurv.curvature.problem import Problem
 from scalecurv.engine.cost import SERVICE, START, Cost, cost_of
 from scalecurv.measures import DEFAULT, measures_named
-from scalecurv.measures.budget import Budget
 from scalecurv.measures.evaluation import run_here
+from scalecurv.measures.route import Budget
+from scalecurv.problem.problem import Problem
 from tests.networks import problem
 
 MOST = 1000

@@ -64,7 +64,7 @@ def main(folder: Path) -> None:
     from scalecurv.engine import pool
     from scalecurv.engine.dispatch import Resources, run
     from scalecurv.engine.session import ray_session
-    from scalecurv.engine.unit import Analyst
+    from scalecurv.engine.worker import Analyst
     from scalecurv.errors import ClusterError, Misuse
     from scalecurv.store.writer import prepare_store, write_part
     from scalecurv.sweep import plan

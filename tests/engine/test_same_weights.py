@@ -11,9 +11,9 @@ from scalecurv.analysis import Request
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.curvature.shard import TEXT, Shard
-from scalecurv.engine.unit import Analyst
+from scalecurv.engine.worker import Analyst
 from scalecurv.measures import measures_named
+from scalecurv.problem.shard import TEXT, Shard
 from tests.ranks import answers, ask_ranks
 from tests.runs import write_checkpoint, write_run
 

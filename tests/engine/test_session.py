@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scalecurv.engine.daemons import family_of
+from scalecurv.engine.embedded_cluster import family_of
 from scalecurv.engine.session import inside_job, ray_session, reach, use_token
 from tests.commands import HANG
 

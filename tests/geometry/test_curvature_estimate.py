@@ -5,11 +5,10 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Status
-from scalecurv.geometry.curvature_estimate import scalar_curvature_estimate
-from scalecurv.geometry.scalar import scalar_curvature_of
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.geometry.scalar import scalar_curvature_estimate, scalar_curvature_of
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.hutchinson import terms
+from scalecurv.statistics.estimate import Status
 from tests.calibration import assert_calibrated, bias
 from tests.matrices import SPECTRA, symmetric
 

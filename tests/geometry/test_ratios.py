@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Estimate, Status
 from scalecurv.geometry.ratios import PROVEN, effective_rank, interval_of, joint_status, participation_ratio
+from scalecurv.statistics.estimate import Estimate, Status
 
 RTOL = 0.1
 

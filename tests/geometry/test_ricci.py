@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scalecurv.geometry.ricci import ricci_curvature_of
 from scalecurv.geometry.scalar import beta_of
+from scalecurv.geometry.sectional import ricci_curvature_of
 from tests.geometry.test_scalar import curvature, drawn
 from tests.geometry.test_sectional import of_plane, tangents
 

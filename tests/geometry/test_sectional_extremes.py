@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Estimate, Status
-from scalecurv.geometry.sectional_extremes import sectional_extremes
+from scalecurv.geometry.sectional import sectional_extremes
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import symmetric
 
 SPECTRA = {  # descending: all sign patterns of six

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.commands import CHEAP, ROOT, SERIAL
 from tests.runs import write_run, write_truncated
 

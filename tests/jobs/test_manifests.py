@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from scalecurv.cli import main
+from scalecurv.cli.main import main
 from tests.commands import ROOT
 
 CLUSTER = yaml.safe_load((ROOT / "jobs" / "cluster.yaml").read_text())

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from jobs.models import cnn, transformer
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.commands import ROOT, analyze
 from tests.jobs.test_train import train
 

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from scalecurv.checkpoints.load import load
-from scalecurv.query import open_store
+from scalecurv.results.query import open_store
 from tests.commands import ROOT, analyze
 
 OPTIONS = ("--widths", "64,16,10", "--steps", "150", "--checkpoints", "6", "--analysis-samples", "50")

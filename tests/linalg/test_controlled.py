@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Status
-from scalecurv.linalg.controlled import controlled_square_estimate
+from scalecurv.linalg.hutchinson import controlled_square_estimate
+from scalecurv.statistics.estimate import Status
 from tests.calibration import bias
 
 SEEDS = 2000

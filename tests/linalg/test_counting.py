@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.operator import LinearOperator
 
 

@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalecurv.linalg import extremes, hutchinson, restarted_extremes
+from scalecurv.linalg import hutchinson
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.deflated import STREAM, DeflatedTerms
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.lanczos import lanczos
+from scalecurv.linalg.foreign import DenseOperator
+from scalecurv.linalg.krylov import extremes, restarted_extremes
+from scalecurv.linalg.krylov.lanczos import lanczos
+from scalecurv.linalg.krylov.restart import thick_restart
+from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.linalg.probes import probes
-from scalecurv.linalg.restart import thick_restart
-from scalecurv.linalg.ritz import RitzSpace
 from tests.matrices import SPECTRA, symmetric
 
 N = 80

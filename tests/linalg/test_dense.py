@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.foreign import aslinearoperator
+from scalecurv.linalg.foreign import DenseOperator, aslinearoperator
 
 
 def test_products_are_those_of_the_matrix() -> None:

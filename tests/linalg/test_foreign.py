@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.extremes import extreme_eigenvalues
-from scalecurv.linalg.foreign import aslinearoperator
+from scalecurv.linalg.foreign import DenseOperator, aslinearoperator
 from scalecurv.linalg.hutchinson import terms, trace_estimate
-from scalecurv.linalg.lanczos import lanczos, rayleigh_quotient
-from scalecurv.linalg.range_finder import singular_values
+from scalecurv.linalg.krylov.extremes import extreme_eigenvalues
+from scalecurv.linalg.krylov.lanczos import lanczos, rayleigh_quotient
+from scalecurv.linalg.singular_values import singular_values
 
 RNG = np.random.default_rng(0)
 S = (lambda A: (A + A.T) / 2)(RNG.standard_normal((12, 12)))

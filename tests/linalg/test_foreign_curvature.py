@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import scalecurv
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
-from scalecurv.linalg.extremes import extreme_eigenvalues
 from scalecurv.linalg.foreign import aslinearoperator
+from scalecurv.linalg.krylov.extremes import extreme_eigenvalues
+from scalecurv.operators.gauss_newton import GaussNewtonOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
 from tests.networks import data, network, oracle, problem
 
 

@@ -8,9 +8,9 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 
-from scalecurv.linalg.extremes import extreme_eigenvalues
 from scalecurv.linalg.foreign import aslinearoperator
-from scalecurv.linalg.remainder import Remainder
+from scalecurv.linalg.krylov.extremes import extreme_eigenvalues
+from scalecurv.linalg.krylov.ritz import Remainder
 
 S = np.diag([1.0, 2.0, 3.0])
 

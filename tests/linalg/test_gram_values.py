@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalecurv.linalg.gram_values import gram_values
-from scalecurv.linalg.numerical_rank import numerical_rank
-from scalecurv.linalg.range_finder import SingularValues
+from scalecurv.linalg.ranks import numerical_rank
+from scalecurv.linalg.singular_values import SingularValues, gram_values
 from tests.matrices import rectangular
 
 EPS = np.finfo(np.float64).eps

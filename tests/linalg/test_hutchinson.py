@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.estimate import Status
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.hutchinson import STREAM, terms, trace_estimate, trace_square_estimate
 from scalecurv.linalg.probes import probes
+from scalecurv.statistics.estimate import Status
 from tests.calibration import assert_calibrated
 from tests.matrices import SPECTRA, symmetric
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.estimate import Status
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.numerical_rank import numerical_rank
-from scalecurv.linalg.range_finder import SingularValues, singular_values
+from scalecurv.linalg.foreign import DenseOperator
+from scalecurv.linalg.ranks import numerical_rank
+from scalecurv.linalg.singular_values import SingularValues, singular_values
+from scalecurv.statistics.estimate import Status
 from tests.matrices import rectangular
 
 SINGULAR = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.operator import LinearOperator
+from scalecurv.operators.gauss_newton import GaussNewtonOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
 from tests.matrices import SPECTRA, symmetric
 from tests.networks import problem
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scalecurv.linalg.orthogonalize import project_out
+from scalecurv.linalg.inner import project_out
 from tests.matrices import orthogonal
 
 

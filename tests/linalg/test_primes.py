@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from scalecurv.linalg.primes import NUM_PRIMES, random_primes, share_that_divides
+from scalecurv.linalg.residues import NUM_PRIMES, random_primes, share_that_divides
 
 LEAST, MOST = 1 << 22, 1 << 23
 
@@ -45,7 +45,7 @@ def test_a_prime_that_comes_again_is_left_out(monkeypatch: pytest.MonkeyPatch) -
             assert (low, high) == (LEAST, MOST)
             return self.left.pop(0)
 
-    monkeypatch.setattr("scalecurv.linalg.primes.generator", lambda *_: FewNumbers())
+    monkeypatch.setattr("scalecurv.linalg.residues.generator", lambda *_: FewNumbers())
     assert random_primes(2, 0) == (p, q)
 
 
@@ -55,7 +55,7 @@ def test_the_square_of_a_prime_is_no_prime(square: int, monkeypatch: pytest.Monk
     p = int(sieved()[0])
     numbers = iter([square, p])
     source = type("Source", (), {"integers": lambda self, low, high: next(numbers)})
-    monkeypatch.setattr("scalecurv.linalg.primes.generator", lambda *_: source())
+    monkeypatch.setattr("scalecurv.linalg.residues.generator", lambda *_: source())
     assert LEAST < square < MOST
     assert random_primes(1, 0) == (p,)
 

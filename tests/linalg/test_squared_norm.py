@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from scalecurv.estimate import Status
-from scalecurv.linalg.squared_norm import squared_norm_estimate
+from scalecurv.linalg.hutchinson import squared_norm_estimate
+from scalecurv.statistics.estimate import Status
 
 DRAWS = 2000
 SQUARES = {  # eigenvalues of A^2, the largest 1

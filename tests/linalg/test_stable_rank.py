@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.estimate import Estimate, Status
-from scalecurv.linalg.dense import DenseOperator
-from scalecurv.linalg.gram_values import gram_values
-from scalecurv.linalg.range_finder import SingularValues, dense_values, singular_values
-from scalecurv.linalg.stable_rank import participation_ratio, stable_rank
+from scalecurv.linalg.foreign import DenseOperator
+from scalecurv.linalg.ranks import participation_ratio, stable_rank
+from scalecurv.linalg.singular_values import SingularValues, dense_values, gram_values, singular_values
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import rectangular
 
 Ratio = Callable[[SingularValues], Estimate]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from scalecurv.errors import Misuse
-from scalecurv.measures.budget import Budget
+from scalecurv.measures.route import Budget
 
 
 @pytest.mark.parametrize(

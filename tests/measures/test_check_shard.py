@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.risk import loss_and_gradient
-from scalecurv.curvature.shard import Shard
-from scalecurv.measures.check import check_point
+from scalecurv.analysis import check_point
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.risk import loss_and_gradient
+from scalecurv.problem.shard import Shard
 from tests.networks import data
 from tests.ranks import ask_ranks, same
 

@@ -9,7 +9,7 @@ from calibrate import BAND, TOLERANCES
 from cells import answers, cells
 from scipy.stats import binom
 
-from scalecurv.estimate import Estimate, Status
+from scalecurv.statistics.estimate import Estimate, Status
 
 SEEDS = 400
 

@@ -10,11 +10,11 @@ from torch.autograd import grad
 from torch.nn import functional
 
 import scalecurv as sc
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import MEASURES, Curvature, Extremes, GaussNewton, Moments, Principal, Spectrum
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding_in_double
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import data, dense_at, layer_slices, network, oracle, problem
 
 PLANNED = (Moments, Extremes, Curvature, Principal)

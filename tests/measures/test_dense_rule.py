@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.problem import Problem
 from scalecurv.errors import CheckpointError, Misuse
-from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.measures import Curvature, Extremes, GaussNewton, Moments, Principal, Spectrum
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.plan import Plan, dense_bytes
+from scalecurv.measures.route import Plan, dense_bytes
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import data, dense_at, network, oracle, problem
 
 OPTIONS = (Moments, Extremes, Curvature, Principal, Spectrum, GaussNewton)

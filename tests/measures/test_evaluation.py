@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.problem import Problem
 from scalecurv.linalg import hutchinson
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, blocks_of, run_here
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.problem import Problem
 from tests.networks import dense_at, oracle, problem
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from quadratic import quadratic
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Status
 from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Status
 from tests.matrices import symmetric
 from tests.networks import CASES, dense_at, problem
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.residual import ResidualOperator
-from scalecurv.estimate import Estimate, Status
 from scalecurv.linalg.counting import CountingOperator
-from scalecurv.linalg.dense import DenseOperator
+from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.measures import Curvature, GaussNewton, Moments
 from scalecurv.measures import gauss_newton as module
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import by_products, oracle, problem
 
 NAMES, KINDS = ("relu", "one output", "tanh", "conv", "tied"), ("mse", "cross_entropy")

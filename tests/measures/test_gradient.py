@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Gradient
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import CASES, data, dense_at, network, oracle, problem
 
 

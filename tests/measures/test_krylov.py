@@ -8,7 +8,7 @@ import torch
 from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov, deflated_space, krylov_run
-from scalecurv.measures.plan import Plan
+from scalecurv.measures.route import Plan
 from tests.networks import oracle, problem
 
 MEMORY = 1 << 30

@@ -11,11 +11,11 @@ import torch
 
 from scalecurv.analysis import Identity, Request
 from scalecurv.errors import Misuse
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import DEFAULT, MEASURES, measures_named
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.quantities import NAMES
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")

@@ -7,12 +7,12 @@ import torch
 from quadratic import quadratic
 from torch import Tensor
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.estimate import Status
 from scalecurv.linalg.probes import probes
 from scalecurv.measures import Gradient
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import noise_floor
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.statistics.estimate import Status
 from tests.networks import CASES, dense_at, problem
 
 

@@ -7,13 +7,13 @@ from functools import cache
 import pytest
 import torch
 
-from scalecurv.curvature.gauss_newton import GaussNewtonOperator
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.jacobian import JacobianOperator
-from scalecurv.curvature.problem import Problem
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import DEFAULT, Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum, measures_named
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.operators.gauss_newton import GaussNewtonOperator
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.jacobian import JacobianOperator
+from scalecurv.problem.problem import Problem
 from tests.networks import data, fitted, network, problem
 
 SMALL = 12 * 74 * 8  # four vectors of the network, and room to restart

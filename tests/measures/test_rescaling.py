@@ -9,15 +9,15 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.losses import LOSSES, Loss
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Status
 from scalecurv.geometry.rescaled import Rescaled
 from scalecurv.measures import Rescaling
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings
 from scalecurv.measures.rescaling import _estimate
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.losses import LOSSES, Loss
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Status
 from tests.networks import data, dense_at, fitted, network, problem
 from tests.piecewise import SHAPES
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.plan import Plan
-from scalecurv.measures.residual_share import residual_share, share_of
+from scalecurv.measures.gauss_newton import residual_share, share_of
+from scalecurv.measures.route import Plan
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import data, dense_at, fitted, mlp, oracle, problem
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.curvature.hessian import HessianOperator
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
 from scalecurv.measures.noise import CAUTION, Rounding, noise_floor, rounding
+from scalecurv.operators.hessian import HessianOperator
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import Dense, dense_at, problem
 
 STEPS = {"early": 700, "late": 2500, "saturated": 6000}

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.saturation import runner_up
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Extremes, GaussNewton, Principal
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.noise import SWEEPS, rounding
+from scalecurv.measures.noise import SWEEPS, rounding, runner_up
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 
 X = np.array([[1.0], [-1.3]])
 

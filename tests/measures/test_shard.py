@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.curvature.shard import Shard
 from scalecurv.errors import Misuse
-from scalecurv.estimate import Estimate
 from scalecurv.measures import Curvature, Extremes, GaussNewton, Gradient, Moments, Principal, Rank, Rescaling, Spectrum
-from scalecurv.measures.curvature import CHAIN
+from scalecurv.measures.curvature.curvature import CHAIN
+from scalecurv.measures.curvature.semidefinite import interpolates
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.exact_rank import exact_rank
-from scalecurv.measures.interpolation import interpolates
 from scalecurv.measures.measure import Measure
 from scalecurv.measures.noise import Rounding, rounding
+from scalecurv.measures.rank.exact import exact_rank
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.shard import Shard
+from scalecurv.statistics.estimate import Estimate
 from tests.networks import data, fitted, mlp, network
 from tests.ranks import SIZE, ask_ranks, same
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.curvature.problem import Problem
-from scalecurv.estimate import Estimate, Status
 from scalecurv.measures import Curvature, Extremes, GaussNewton, Gradient, Moments, Principal, Rank, Rescaling, Spectrum
-from scalecurv.measures.curvature import CHAIN
+from scalecurv.measures.curvature.curvature import CHAIN
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import Dense, fitted, oracle, problem
 
 W = 0.2

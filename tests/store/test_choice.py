@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalecurv import query
 from scalecurv.quantities import QUANTITIES
-from scalecurv.query import Store
+from scalecurv.results import query
+from scalecurv.results.query import Store
 from scalecurv.store.frames import concatenated, empty_tables, frame_of, plain
 from scalecurv.store.reader import Contents
 from scalecurv.store.schema import TABLES

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scalecurv.estimate import Estimate, Status
 from scalecurv.record import FileStamp, Record
+from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.store.rows import rows_of
 from scalecurv.store.schema import TABLES
 from tests.outcomes import PROVENANCE, TASK, exactly, failure, outcome, record

@@ -1,0 +1,1 @@
+"""First and second derivatives, by torch.func or by plain autograd."""

@@ -1,0 +1,150 @@
+"""Derivatives by two roads: torch.func, which takes blocks of vectors, and plain autograd, which takes any model.
+
+Both keep the graph of one pass, from which every product is one more pull-back. Second derivatives and the products
+with J come from reverse mode alone: torch's forward mode follows rules of its own in places (a padding row, no_grad),
+so that J and J' of two modes are not each other's transposes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.func import grad, grad_and_value, vjp, vmap
+
+Scalar = Callable[[Tensor], Tensor]  # theta (P,) -> L
+Outputs = Callable[[Tensor], Tensor]  # theta (P,) -> f (B, D)
+Product = Callable[[Tensor], Tensor]  # V (n, k) -> A V (m, k)
+
+
+@dataclass(frozen=True)
+class Linearized:
+    """f (B, D) at one theta, `push`: V (P, k) -> J V (B D, k), and `pull`: U (B D, k) -> J' U (P, k)."""
+
+    f: Tensor
+    push: Product
+    pull: Product
+
+
+class Road(Protocol):
+    """One way to differentiate; `name` is what provenance calls it."""
+
+    name: str
+
+    def gradient(self, loss: Scalar, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """grad L (P,) and L."""
+
+    def hessian(self, loss: Scalar, theta: Tensor) -> Product:
+        """V -> H V for V of shape (P, k), the graph of the gradient kept."""
+
+    def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
+        """f and the products with J and J', the graph of the outputs kept."""
+
+
+class TorchFunc:
+    """By torch.func: one pull-back of a whole block, vectorized."""
+
+    name = "torch.func"
+
+    def gradient(self, loss: Scalar, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return grad_and_value(loss)(theta)
+
+    def hessian(self, loss: Scalar, theta: Tensor) -> Product:
+        """H is symmetric, so the pull-back of the gradient is the product (Pearlmutter 1994 pushes forward instead)."""
+        _, pull = vjp(grad(loss), theta)  # type: ignore[misc]
+        return lambda V: vmap(lambda v: pull(v)[0], in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v
+
+    def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
+        """J v is the pull-back of u -> J'u, which is linear: the transpose of the very product that it belongs to."""
+        f, pull = vjp(outputs, theta)  # type: ignore[misc]
+        push: list[Callable[[Tensor], tuple[Tensor]]] = []  # made where it is first asked for
+
+        def pushed(V: Tensor) -> Tensor:
+            if not push:
+                push.append(vjp(lambda u: pull(u)[0], torch.ones_like(f))[1])
+            return vmap(lambda v: push[0](v)[0], in_dims=1)(V).flatten(1).T
+
+        def pulled(U: Tensor) -> Tensor:
+            return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1)(U).T
+
+        return Linearized(f, pushed, pulled)
+
+
+class Autograd:
+    """By plain torch.autograd, vector after vector: custom Functions, derivatives inside forward, packed sequences."""
+
+    name = "autograd"
+
+    def gradient(self, loss: Scalar, theta: Tensor) -> tuple[Tensor, Tensor]:
+        point = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            value = loss(point)
+        return _pulled(value, point, None), value.detach()
+
+    def hessian(self, loss: Scalar, theta: Tensor) -> Product:
+        point = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            slope = _pulled(loss(point), point, None, again=True)
+        return _by_columns(lambda v: _pulled(slope, point, v), len(theta))
+
+    def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
+        point = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            f = outputs(point)
+            seed = torch.ones_like(f, requires_grad=True)  # at 0 some second derivatives are NaN
+        size = f.numel()
+        turned: list[Tensor] = []  # J'u as a function of u, made where it is first asked for
+
+        def push(v: Tensor) -> Tensor:
+            if not turned:
+                with torch.enable_grad():
+                    turned.append(_pulled(f, point, seed, again=True))
+            return _pulled(turned[0], seed, v).reshape(size)
+
+        def pull(u: Tensor) -> Tensor:
+            return _pulled(f, point, u.reshape(f.shape))
+
+        return Linearized(f.detach(), _by_columns(push, size), _by_columns(pull, len(theta)))
+
+
+TORCH_FUNC, AUTOGRAD = TorchFunc(), Autograd()
+
+
+def _pulled(value: Tensor, point: Tensor, cotangent: Tensor | None, again: bool = False) -> Tensor:
+    """The pull-back of `cotangent` from value to point, its graph kept; 0 where value does not depend on point."""
+    if not value.requires_grad:
+        return torch.zeros_like(point)
+    (found,) = torch.autograd.grad(
+        value, point, cotangent, retain_graph=True, create_graph=again, materialize_grads=True
+    )
+    return found
+
+
+def _by_columns(product: Callable[[Tensor], Tensor], rows: int) -> Product:
+    def block(V: Tensor) -> Tensor:
+        out = V.new_empty(rows, V.shape[1])
+        for j in range(V.shape[1]):
+            out[:, j] = product(V[:, j].contiguous())
+        return out
+
+    return block
+
+
+def nodes(value: Tensor) -> Iterator[Node]:
+    """Every node that `value` was computed by, once each."""
+    todo, seen = [value.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        todo += [parent for parent, _ in node.next_functions]
+
+
+def stranger(value: Tensor) -> nn.Parameter | None:
+    """A parameter that `value` depends on by itself: forward reaches it by another way than the model's own names."""
+    variables = (getattr(node, "variable", None) for node in nodes(value))
+    return next((v for v in variables if isinstance(v, nn.Parameter)), None)

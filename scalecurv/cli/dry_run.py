@@ -1,0 +1,48 @@
+"""What a sweep would do, share out and cost: said before anything is done."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from scalecurv.engine.cost import Cost
+from scalecurv.engine.dispatch import Resources, chosen_engine, crew_size, num_cores, num_workers_here, serial_device
+from scalecurv.engine.worker import Analyst
+from scalecurv.sweep import Plan, Sweep
+
+
+def describe(sweep: Sweep, work: Plan) -> Iterator[str]:
+    """Lines: how many checkpoints, on which engine, how shared out, what they cost at most, and their paths."""
+    units, resources = len(work.todo), sweep.resources
+    engine = chosen_engine(resources, units)
+    names = ", ".join(measure.name for measure in sweep.request.measures)
+    yield f"{len(work.found)} checkpoint(s) found, {units} to do on engine {engine}: {names}"
+    if units:
+        analyst = Analyst(work.task, sweep.request, sweep.arithmetic, work.known)
+        device = serial_device(resources.device)
+        threads = resources.threads or (num_cores() if engine == "serial" else 1)
+        cost = analyst.cost(work.todo[0], device, threads)
+        yield from _shares_and_cost(cost, resources, engine, units, device)
+    yield from work.todo
+
+
+def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, units: int, device: str) -> Iterator[str]:
+    workers = num_workers_here(resources) if engine == "ray" else 1
+    if cost is None:
+        yield "cost: not known, the first of them cannot be analysed"
+        return
+    crew = crew_size(resources.plan, units, workers or 1)
+    if resources.plan == "auto" and device == "cpu" and not cost.worth_splitting(crew):
+        crew = 1
+    split = crew > 1 or (resources.plan in ("probes", "data") and not workers)
+    what = "data" if resources.plan == "data" else "probes"
+    over = f"{crew} workers" if workers else "all workers"
+    shared = f"the {what} of each checkpoint over {over}" if split else "one checkpoint a worker"
+    there = f"{workers} worker(s)" if workers else "as many workers as the cluster has room for"
+    yield f"plan: {shared}, {'one process' if engine == 'serial' else there}"
+    yield (
+        f"at most {cost.matvecs} Hessian products a checkpoint, {cost.probes} of them of probes, {cost.seconds:.3g} s "
+        f"each on {device} here; products with J apart"
+    )
+    yield f"at most {cost.bytes / 1e6:,.0f} MB a worker"
+    if workers:
+        shared_out = replace(cost, probes=cost.matvecs) if resources.plan == "data" else cost
+        yield f"at most {shared_out.eta(units, workers, crew):,.0f} s of Hessian products in all, at that speed"

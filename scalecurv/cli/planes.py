@@ -1,0 +1,51 @@
+"""The options of `scalecurv planes`, and the table that they ask for."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scalecurv.cli.options import CHECKPOINTS, DATA, LOSS, MODEL, check_memory, said_of, say, taking
+from scalecurv.errors import FAILED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OPTIONS = (
+    CHECKPOINTS,
+    *DATA,
+    *LOSS,
+    *MODEL,
+    click.option("--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes that temporaries may take."),
+    click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where it is computed."),
+    click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True),
+)
+
+
+@click.command()
+@taking(*_OPTIONS)
+def planes(**params: Any) -> None:
+    """Print the sectional curvature of the plane of every two consecutive steps of a run, at the weights between them.
+
+    CHECKPOINTS are directories, or files; three of a run make a plane. Nothing is stored.
+
+    Example: scalecurv planes runs/a --format csv
+    """
+    from scalecurv.results.formats import render
+
+    table, failures = planes_of(params)
+    click.echo(render(table, params["form"]), nl=False)
+    for reason in failures:
+        say(f"failed: {reason}")
+    if failures:
+        sys.exit(FAILED)
+
+
+def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
+    """One row for each three consecutive checkpoints, and what could not be read; raises Misuse."""
+    from scalecurv.checkpoints.task import Arithmetic
+    from scalecurv.planes import planes_of_steps
+
+    check_memory(params["memory"])
+    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
+    return planes_of_steps(params["checkpoints"], said_of(params), arithmetic)

@@ -1,1 +1,0 @@
-"""Networks as operators: a Problem is a model, data and a loss at one point theta."""

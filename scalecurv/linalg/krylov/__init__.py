@@ -1,0 +1,1 @@
+"""Lanczos runs of a symmetric operator, and what they certify."""

@@ -1,0 +1,174 @@
+"""The Lanczos factorization of a symmetric operator, with full reorthogonalization."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
+
+from scalecurv.linalg.foreign import Operand, aslinearoperator
+from scalecurv.linalg.inner import dots, norms, project_out
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Nodes and weights with sum_j weights[j] f(nodes[j]) ~ q'f(A)q for the unit start vector q.
+
+    Exact for polynomials f of degree 2k - 1 (Golub and Welsch 1969). The nodes are the Ritz values, ascending,
+    shape (k,); `residuals[j]` = |A u_j - nodes[j] u_j| is the distance within which an eigenvalue lies;
+    `small_vectors` (k, k) are the eigenvectors of the tridiagonal matrix, one a column.
+    """
+
+    nodes: np.ndarray
+    weights: np.ndarray
+    residuals: np.ndarray
+    small_vectors: np.ndarray
+
+    def integrate(self, f: "np.ufunc") -> float:
+        """sum_j weights[j] f(nodes[j])."""
+        return float(self.weights @ f(self.nodes))
+
+
+def gauss_quadrature(alphas: np.ndarray, betas: np.ndarray) -> Quadrature:
+    """The k-node rule of the tridiagonal matrix with diagonal `alphas` (k,) and off-diagonal betas[:-1].
+
+    `betas` has shape (k,): its last entry is the norm of the residual left after the last step.
+    """
+    nodes, vectors = eigh_tridiagonal(alphas, betas[:-1])
+    return Quadrature(nodes, vectors[0] ** 2, np.abs(betas[-1] * vectors[-1]), vectors)
+
+
+BREAKDOWN = 10  # ulps of |A|, as far as the run has seen it, below which a residual is taken for zero
+ADVICE = "where it is, say aslinearoperator(A, symmetric=True)"
+Stop = Callable[[np.ndarray, np.ndarray], bool]
+
+
+@dataclass(frozen=True)
+class Lanczos:
+    """A Q = Q T + r e_k', with Q'Q = I, Q'r = 0 and T tridiagonal (k steps, k products).
+
+    `basis` Q has shape (n, k) in the operator's dtype; `alphas` (k,) is T's diagonal, betas[:-1] its
+    off-diagonal and betas[-1] = |r|; `residual` r has shape (n,). `invariant` says that r vanished: the basis
+    spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision.
+    """
+
+    basis: Tensor
+    alphas: np.ndarray
+    betas: np.ndarray
+    residual: Tensor
+    invariant: bool
+    size: float = 0.0
+
+    @property
+    def num_matvecs(self) -> int:
+        return len(self.alphas)
+
+    @property
+    def projected(self) -> np.ndarray:
+        """T = Q'AQ of shape (k, k)."""
+        return np.diag(self.alphas) + np.diag(self.betas[:-1], 1) + np.diag(self.betas[:-1], -1)
+
+    @property
+    def scale(self) -> float:
+        """The size of A as far as the run has seen it, the largest coefficient, or `size` where that is larger."""
+        return float(max(np.abs(self.alphas).max(), self.betas.max(), self.size))
+
+    @property
+    def residual_norm(self) -> float:
+        """|r|, exactly 0 where the space is invariant."""
+        return 0.0 if self.invariant else float(self.betas[-1])
+
+    @property
+    def quadrature(self) -> Quadrature:
+        """Ritz values, their weights in the start vector and their residuals."""
+        return gauss_quadrature(self.alphas, self.betas)
+
+
+class LanczosProcess:
+    """A run that can be continued: what it has found so far never changes by going on.
+
+    Every new vector is orthogonalized twice against the whole basis, whose vectors stay in memory: at most
+    `capacity` + 1 of them. Stops by itself when the residual is rounding (breakdown): the Krylov space is then
+    invariant. Raises ValueError on a zero start vector, TypeError on an operator that is not declared symmetric,
+    FloatingPointError where a coefficient overflows. (Lanczos 1950; Paige 1971)
+
+    `outside` is an orthonormal basis (n, j) that the run stays out of: the operator takes nothing into its span but
+    rounding, which every new vector is freed of; the start vector must be outside already. `size` is what rounding is
+    measured by, where more of |A| is known than such a run can see.
+    """
+
+    def __init__(
+        self, operator: Operand, start: Tensor, capacity: int, outside: Tensor | None = None, size: float = 0.0
+    ):
+        operator = aslinearoperator(operator)
+        if not operator.symmetric:
+            raise TypeError(f"lanczos needs a symmetric operator, {operator.name} does not declare itself so; {ADVICE}")
+        if capacity < 1:
+            raise ValueError(f"num_matvecs={capacity}: at least one product is needed")
+        length = float(norms(start[:, None])[0])
+        if length == 0:
+            raise ValueError("the start vector is zero: draw it at random")
+        self.operator, self._outside, self._size = operator, outside, size
+        self.capacity = min(capacity, operator.shape[0])
+        # one basis vector a row, so that each is contiguous; seen from outside as columns
+        self._rows = torch.empty(self.capacity + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
+        self._rows[0] = (start / length).to(operator.dtype)
+        self._alphas, self._betas = np.zeros(self.capacity), np.zeros(self.capacity)
+        self.steps = 0
+        self.invariant = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to be had: the space is invariant, or the memory is full."""
+        return self.invariant or self.steps == self.capacity
+
+    def advance(self, num_matvecs: int, stop: Stop | None = None) -> None:
+        """Go on to `num_matvecs` steps in all, or until `stop(alphas, betas)` says so after a step."""
+        while self.steps < num_matvecs and not self.finished:
+            self._step()
+            if stop is not None and stop(self._alphas[: self.steps], self._betas[: self.steps]):
+                break
+
+    def first(self, k: int) -> Lanczos:
+        """The factorization after its first `k` steps."""
+        residual = self._rows[k] * self._betas[k - 1]
+        return Lanczos(
+            self._rows[:k].T,
+            self._alphas[:k],
+            self._betas[:k],
+            residual,
+            self.invariant and k == self.steps,
+            self._size,
+        )
+
+    def _step(self) -> None:
+        k = self.steps + 1
+        product = self.operator.matmat(self._rows[k - 1 : k].T)
+        residual, coefficients = project_out(product, self._rows[:k].T)
+        if self._outside is not None:
+            residual, _ = project_out(residual, self._outside)
+            residual, _ = project_out(residual, self._rows[:k].T)
+        self._alphas[k - 1] = float(coefficients[-1, 0])
+        self._betas[k - 1] = beta = float(norms(residual)[0])
+        scale = max(np.abs(self._alphas[:k]).max(), self._betas[:k].max(), float(norms(product)[0]), self._size)
+        if not np.isfinite(scale):
+            raise FloatingPointError(f"a Lanczos coefficient in {self.operator.dtype} is not finite: |Av|^2 overflows")
+        floor = BREAKDOWN * torch.finfo(self.operator.dtype).eps
+        self.invariant = bool(k == self.operator.shape[0] or beta <= floor * scale)
+        self._rows[k] = residual[:, 0] / (beta or 1.0)
+        self.steps = k
+
+
+def lanczos(operator: Operand, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
+    """Run at most `num_matvecs` steps from `start` (n,), fewer if `stop(alphas, betas)` says so; see the process."""
+    process = LanczosProcess(operator, start, num_matvecs)
+    process.advance(num_matvecs, stop)
+    return process.first(process.steps)
+
+
+def rayleigh_quotient(operator: Operand, v: Tensor) -> float:
+    """v'Av / v'v in one product, for v of shape (n,)."""
+    operator, block = aslinearoperator(operator), v[:, None]
+    return float(dots(block, operator.matmat(block))[0] / dots(block, block)[0])

@@ -1,0 +1,1 @@
+"""The scalar curvature of the graph of the loss, and the bounds on it."""

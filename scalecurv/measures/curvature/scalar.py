@@ -1,0 +1,150 @@
+"""K and T^2 - F by the road that the structure allows: from an exact trace, or from terms alone."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from scalecurv.geometry.scalar import scalar_curvature_estimate, scalar_curvature_of
+from scalecurv.measures.dense import dense_hessian
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.moments.deflation import (
+    METHOD,
+    deflation,
+    difference_floor,
+    sampled_moment,
+    sampled_trace,
+    settled,
+    trace_floor,
+)
+from scalecurv.measures.moments.exact import exact_square, known_trace
+from scalecurv.measures.moments.sampled import sampled_square
+from scalecurv.measures.noise import Rounding, cancelled, rounding
+from scalecurv.measures.route import Plan
+from scalecurv.statistics.estimate import Estimate, Status
+from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, estimate_until
+
+
+@dataclass(frozen=True)
+class ScalarCurvature:
+    """K, T^2 - F, the T and F that they were computed from, and the steps of the Lanczos run behind these.
+
+    Where H was written out the steps are its products.
+    """
+
+    K: Estimate
+    difference: Estimate
+    trace: Estimate
+    trace_h2: Estimate
+    steps: int = 0
+
+    def matvecs_with(self, steps: int) -> int:
+        """Products of T, F and the first `steps` of the same Lanczos run together, shared ones counted once."""
+        return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
+
+
+def scalar_curvature(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    """K until it is inside the tolerance of `plan`, remembered."""
+    return evaluation.once(("scalar curvature", plan), lambda: _compute(evaluation, plan))
+
+
+def _compute(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    trace = known_trace(evaluation, plan)
+    if plan.dense_is_taken(evaluation.problem) and (trace is None or exact_square(evaluation, plan) is None):
+        return _dense(evaluation, plan, trace.whole if trace else dense_hessian(evaluation).trace(plan.rtol))
+    return _generic(evaluation, plan) if trace is None else _structured(evaluation, plan, trace.whole)
+
+
+def _dense(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+    """From H written out; T from there too, or from the structure."""
+    facts, H = gradient_facts(evaluation, double=True), dense_hessian(evaluation)
+    F, beta, t = H.square(plan.rtol), facts.beta, T.value
+    of_trace, of_square = T.halfwidth, H.noise.of_square(F.value)
+    floor = difference_floor(t * t, F.value)
+    value = scalar_curvature_of(t, t * t, F.value, beta, facts.ghg, facts.gh2g)
+    slack = (2 * beta * abs(t) + 2 * beta**2 * abs(facts.ghg)) * of_trace + beta * of_square
+    K = cancelled(
+        H.estimate(value, slack, Tolerance(plan.rtol, beta * floor)),
+        beta * (t * t + F.value) + 2 * beta**2 * (facts.gh2g + abs(t * facts.ghg)),
+    )
+    difference = H.estimate(t * t - F.value, 2 * abs(t) * of_trace + of_square, Tolerance(plan.rtol, floor))
+    K = replace(K, num_matvecs=K.num_matvecs + 1)  # the gradient's
+    return ScalarCurvature(K, cancelled(difference, t * t + F.value), T, F, H.num_matvecs)
+
+
+def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+    """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F."""
+    facts = gradient_facts(evaluation, double=True)
+    beta = facts.beta
+    bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # of T^2 for T^2, where T was sampled
+    squared = T.value * T.value - bias
+    offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
+    slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
+
+    def curvature(F: Estimate) -> Estimate:
+        floor = beta * difference_floor(squared, F.value)
+        K = _with_error_of(F.affine(-beta, offset), slope, T)
+        return settled(replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(plan.rtol, floor))
+
+    def difference(F: Estimate) -> Estimate:
+        found = _with_error_of(F.affine(-1.0, squared), 2 * T.value, T)
+        return settled(found, Tolerance(plan.rtol, difference_floor(squared, F.value)))
+
+    squares = exact_square(evaluation, plan)
+    if squares is not None:
+        F = squares[""]
+        return ScalarCurvature(curvature(F), difference(F), T, F)
+    control = T.value if T.status is Status.EXACT else None
+    F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
+    steps = deflation(evaluation, plan).num_matvecs + rounding(evaluation).num_matvecs
+    return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(plan.rtol)), steps)
+
+
+def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
+    """Add what an error in T makes of it, independent of the rest; nothing where T is exact."""
+    if T.status is Status.EXACT:
+        return estimate
+    half = math.hypot(estimate.halfwidth, slope * T.halfwidth)
+    own = 0.0 if math.isnan(estimate.stderr) else estimate.stderr
+    stderr = math.hypot(own, slope * T.stderr)
+    status = Status.BUDGET if estimate.status is Status.EXACT else estimate.status
+    value = estimate.value
+    return replace(
+        estimate, stderr=stderr, lower=value - half, upper=value + half, confidence=T.confidence, status=status
+    )
+
+
+def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+    """U-statistic for T^2 and jackknife over deflated terms, which carries the covariance of both sums."""
+    facts, taken, limit = gradient_facts(evaluation, double=True), deflation(evaluation, plan), plan.budget.probes
+    noise = rounding(evaluation)
+    first = taken.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
+    floor = facts.beta * difference_floor(first[0] ** 2, first[1])
+    found = estimate_until(
+        lambda m: taken.rows(evaluation, m)[:, :2],
+        {
+            "K": partial(_sampled, noise=noise, beta=facts.beta, ghg=facts.ghg, gh2g=facts.gh2g),
+            "difference": partial(_sampled, noise=noise, beta=1.0, ghg=0.0, gh2g=0.0),
+            "trace": partial(sampled_trace, noise=noise),
+            "trace_h2": partial(sampled_moment, noise=noise),
+        },
+        {"K": Tolerance(plan.rtol, floor)},
+        limit,
+    )
+    steps = taken.num_matvecs + noise.num_matvecs
+    charged = {name: replace(e, num_matvecs=e.num_samples + steps) for name, e in found.items()}
+    K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
+    difference = Tolerance(plan.rtol, floor / facts.beta).settle(charged["difference"])
+    trace = Tolerance(plan.rtol, trace_floor(taken)).settle(charged["trace"])
+    square = Tolerance(plan.rtol).settle(charged["trace_h2"])
+    return ScalarCurvature(K, difference, trace, square, steps)
+
+
+def _sampled(rows: np.ndarray, noise: Rounding, beta: float, ghg: float, gh2g: float) -> Estimate:
+    """K from deflated terms, with what rounding may do to T and F in its interval."""
+    found = scalar_curvature_estimate(rows, beta, ghg, gh2g)
+    T, F = (float(mean) for mean in rows.mean(axis=0))
+    slack = (2 * beta * abs(T) + 2 * beta**2 * abs(ghg)) * noise.trace + beta * noise.of_square(F)
+    return replace(found, method=f"{METHOD}, {found.method}").widened(slack)

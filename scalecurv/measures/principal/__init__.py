@@ -1,0 +1,1 @@
+"""Principal and sectional curvatures of the graph of the loss."""

@@ -1,0 +1,1 @@
+"""The rank of the Jacobian: exact, certified or numerical."""

@@ -1,0 +1,1 @@
+"""What is exact because a network is an MLP of piecewise-linear activations."""

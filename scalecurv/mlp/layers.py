@@ -1,0 +1,111 @@
+"""A piecewise-linear MLP laid open: what each affine layer takes in, and how the outputs depend on what it puts out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vjp
+
+from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.structure import MLP, recognise_mlp
+
+
+@dataclass(frozen=True)
+class OpenBatch:
+    """One mini-batch, layer by layer l = 1 .. L, all in one dtype.
+
+    `inputs[l-1]` is a_(l-1) of shape (B, n_(l-1)), `pre[l-1]` z_l of shape (B, n_l), `slopes[l-1]` phi'(z_l) for
+    l < L, `weights[l-1]` W_l of shape (n_l, n_(l-1)), `biases[l-1]` b_l or None. `pre[-1]` are the outputs f.
+    """
+
+    inputs: tuple[Tensor, ...]
+    pre: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor | None, ...]
+
+    @property
+    def outputs(self) -> Tensor:
+        return self.pre[-1]
+
+    def pulled(self, seeds: Tensor) -> tuple[Tensor, ...]:
+        """s' B_l of shape (B, c, n_l) for each layer l, B_l = df/dz_l, from `seeds` s of shape (B, c, D)."""
+        rows = [seeds]
+        for weight, slope in zip(reversed(self.weights[1:]), reversed(self.slopes), strict=True):
+            rows.append((rows[-1] @ weight) * slope[:, None, :])
+        return tuple(reversed(rows))
+
+    def inner_inputs(self, layer: int, left: slice, right: slice) -> Tensor:
+        """The (b, b') inner products of the layer's inputs between two ranges of samples, plus 1 for a bias."""
+        a = self.inputs[layer]
+        return a[left] @ a[right].T + float(self.biases[layer] is not None)
+
+    def sizes(self, layer: int) -> Tensor:
+        """|W| |a| + |b| of shape (B, n_l): what the layer's pre-activations are made of, signs left out."""
+        bias = self.biases[layer]
+        return nn.functional.linear(
+            self.inputs[layer].abs(), self.weights[layer].abs(), None if bias is None else bias.abs()
+        )
+
+    def squared_inputs(self, layer: int) -> Tensor:
+        """|a|^2, plus 1 for a bias, of shape (B,)."""
+        return (self.inputs[layer] ** 2).sum(1) + float(self.biases[layer] is not None)
+
+
+def structure_of(problem: Problem) -> MLP | None:
+    """The MLP that this problem's model is, where its outputs are piecewise linear in each parameter; else None."""
+    mlp = recognise_mlp(problem.model)
+    if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:  # but a block of one
+        return None
+    if "computes as listed" not in problem.kept:
+        problem.kept["computes as listed"] = _computes_as_listed(problem, mlp)
+    if not problem.kept["computes as listed"]:
+        return None
+    first = next(iter(problem.model.children()))
+    flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))
+    return mlp if problem.x.ndim == 2 or flattened else None
+
+
+def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:
+    """Whether the layers, one after the other, give what the model gives: the last word on what was recognised."""
+    few = Batch(problem.few, problem.few, 0)  # the same on all ranks, which must agree
+    try:
+        ours = open_batch(problem, mlp, few).outputs
+    except RuntimeError:  # shapes that only the model itself can take
+        return False
+    theirs = problem.outputs(problem.theta, few.x)
+    if not bool(theirs.isfinite().all()):
+        return False
+    margin = torch.finfo(problem.dtype).eps ** 0.5
+    return ours.shape == theirs.shape and torch.allclose(
+        ours, theirs, rtol=margin, atol=margin * float(theirs.abs().max())
+    )
+
+
+def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
+    """One forward pass with everything kept; slopes are autograd's own, 0 at a kink of ReLU."""
+    parts = problem.space.unflatten(problem.theta)
+    a = batch.x.flatten(1)
+    inputs, pre, slopes, weights, biases = [], [], [], [], []
+    for l, name in enumerate(mlp.layers):
+        weight, bias = parts[f"{name}.weight"], parts.get(f"{name}.bias")
+        z = nn.functional.linear(a, weight, bias)
+        inputs.append(a)
+        pre.append(z)
+        weights.append(weight)
+        biases.append(bias)
+        if l < len(mlp.activations):
+            a, slope = bent(mlp.activations[l], z)
+            slopes.append(slope)
+    return OpenBatch(tuple(inputs), tuple(pre), tuple(slopes), tuple(weights), tuple(biases))
+
+
+def bent(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(z) and phi'(z) elementwise, z untouched by activations that work in place."""
+    a, pull = vjp(lambda t: phi(t.clone()), z)  # type: ignore[misc]
+    return a, pull(torch.ones_like(a))[0]
+
+
+def residuals(problem: Problem, batch: Batch, f: Tensor) -> Tensor:
+    """c dloss/df of shape (B, D), the factor in front of the sum included."""
+    return grad(lambda outputs: problem.scale * problem.loss.total(outputs, batch.y))(f)

@@ -1,0 +1,1 @@
+"""The Hessian and its relatives as linear operators, known by their products."""

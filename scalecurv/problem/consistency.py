@@ -1,0 +1,213 @@
+"""Whether products are those of the loss: H and J are checked against differences before anything rests on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scalecurv.autodiff.lookups import any_length
+from scalecurv.errors import CheckpointError
+from scalecurv.linalg.probes import probes
+from scalecurv.problem.graphs import hessian_product, inner_eps, linearized, road_of
+from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.user_model import quoted
+
+STREAM = "consistency"
+SAMPLES = 256  # at most, evenly spread over the data
+ACTIVATIONS = 2e5  # at most, of these samples together: the fewer kinks are near, the sooner a small step meets none
+APART = 1e-3  # the distance from theta, relative to a tensor's size: no tie of zeros survives there
+STEPS = (1e-5, 1e-6, 1e-7)  # of the differences, relative likewise
+TOLERANCE = 1e-4  # of a tensor's rows
+ALIKE = 0.3  # what two differences may differ by, relative, and still tell the same
+COARSE = 1e-2  # of |Hv|, where the model computes in less than float64 and differences tell nothing
+DUST = 1e-9  # of products and gradient together: rows below it are rounding
+ULPS = 64  # of a difference's terms
+TINY = 1e-150  # whose square is no number
+NAMED = 6  # parameters in one line
+
+
+def check_derivatives(problem: Problem) -> None:
+    """Check H, J and g near theta, in float64, on some of the samples; remembered.
+
+    For random u and v: u'Hv = v'Hu and <Jv, u> = <v, J'u>; g'v, Hv and Jv against central differences of L, g and f
+    at three step sizes. A kink crossed at one step is not crossed at all of them, so that only what disagrees at every
+    step, alike at the two smallest, and at a second point too, counts. What no gradient reaches is held fixed: a
+    padding row, a detached tensor. Costs about six gradients and four products on at most 256 samples. Where the model
+    computes in less than float64 only symmetry is checked, to a hundredth. Raises CheckpointError that names the
+    parameters.
+    """
+    if "consistent" in problem.kept:
+        return
+    reason = None
+    if problem.num_local:
+        count = min(problem.num_local, SAMPLES, max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1))))
+        rows = torch.arange(count, device=problem.device) * (problem.num_local - 1) // max(count - 1, 1)
+        try:
+            with any_length():
+                reason = _found(problem, rows)
+        except CheckpointError as error:  # of one rank: the others hear of it below
+            reason = str(error)
+    if (reason := problem.shard.first(reason)) is not None:
+        raise CheckpointError(reason)
+    problem.kept["consistent"] = True
+
+
+def _found(problem: Problem, rows: Tensor) -> str | None:
+    """The fault that shows at two points near theta: a kink closer than the smallest step is not close to both."""
+    for draw in (0, 3):
+        fault = _found_near(problem, rows, draw)
+        if fault is None:
+            return None
+    return fault
+
+
+def _found_near(problem: Problem, rows: Tensor, draw: int) -> str | None:
+    """The fault near theta; at theta itself where the model does not stand a step aside."""
+    for apart in (APART, 0.0):
+        try:
+            return _Check.near(problem.of_some(rows).astype(torch.float64), apart, draw).fault()
+        except CheckpointError:
+            if not apart:
+                raise
+    return None
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Few samples at a point off theta; `sizes` (P,) scales directions, each tensor by the size of its entries."""
+
+    problem: Problem
+    batch: Batch
+    sizes: Tensor
+
+    @classmethod
+    def near(cls, problem: Problem, apart: float, draw: int) -> "_Check":
+        theta = problem.theta
+        overall, sizes = float(theta.square().mean().sqrt()) or 1.0, theta.abs()
+        for part in problem.space.slices.values():  # relative to each entry, so that none changes its sign
+            sizes[part] += (theta[part] == 0) * (float(theta[part].square().mean().sqrt()) or overall)
+        problem.theta = problem.theta + apart * sizes * cls._drawn(problem, draw)
+        return cls(problem, problem.whole, sizes)
+
+    @staticmethod
+    def _drawn(problem: Problem, i: int) -> Tensor:
+        return probes(problem.num_params, 0, STREAM, (i,), "gaussian", torch.float64, problem.device)[:, 0]
+
+    def fault(self) -> str | None:
+        """Words for what is wrong; None where all agrees, or where an overflow hides it, as products will tell."""
+        problem = self.problem
+        _, g, _ = self._at(problem.theta)
+        free = self.sizes * (g != 0)
+        V = torch.stack([free * self._drawn(problem, i) for i in (1, 2)], dim=1)
+        HV = hessian_product(problem, self.batch)(V)
+        side = linearized(problem, self.batch)
+        signs = probes(side.f.numel(), 0, STREAM, (0,), device=problem.device)
+        slope, _ = self._slope(side.f)
+        Jv = side.push(V[:, :1])[:, 0]
+        Js, terms = side.pull(
+            torch.cat([signs, signs * slope.reshape(-1, 1)], dim=1)
+        ).T  # g's own, which may cancel in it
+        if not all(bool(part.isfinite().all()) for part in (g, HV, Jv, Js)):
+            return None
+        rows = HV * free[:, None]
+        dust = DUST * float(rows.norm() + (g * free).norm()) + 1e-12 * problem.scale * float((Js * free).norm()) ** 2
+        dust = max(dust, TINY)
+        gap, across = float(V[:, 1] @ HV[:, 0] - V[:, 0] @ HV[:, 1]), float(signs[:, 0] @ Jv - Js @ V[:, 0])
+        coarse = inner_eps(problem)
+        size = float(rows.norm())
+        if abs(gap) > (max(COARSE, 16 * coarse) if coarse else TOLERANCE) * size + dust:
+            return _line("H is not symmetric", abs(gap) / (size or 1.0), self._asymmetric(free, V, HV, dust))
+        if coarse:
+            return None
+        if abs(across) > TOLERANCE * float(Jv.norm()) + DUST * float((Js * free).norm()) + TINY:
+            return _line("the products with J and J' are not each other's transposes", abs(across), ())
+        return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust, (g.abs() + terms.abs()) * free)
+
+    def _slope(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """c dloss/df, of the shape of f, and the loss."""
+        problem, y = self.problem, self.batch.y
+        return road_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
+
+    def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
+        problem, road = self.problem, road_of(self.problem)
+        with quoted(problem.model, "the gradient near these weights"):
+            side = road.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
+            slope, loss = self._slope(side.f)
+            return loss, side.pull(slope.reshape(-1, 1))[:, 0], side.f.flatten()
+
+    def _against_differences(
+        self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float, terms: Tensor
+    ) -> str | None:
+        losses, slopes, outputs = [], [], []
+        L, _, f = map(torch.linalg.vector_norm, self._at(self.problem.theta))  # ulps of these are in the differences
+        for step in STEPS:
+            after, before = self._at(self.problem.theta + step * v), self._at(self.problem.theta - step * v)
+            dL, dg, df = ((a - b) / (2 * step) for a, b in zip(after, before, strict=True))
+            losses.append((dL - g @ v)[None])
+            slopes.append((dg - Hv) * free)
+            outputs.append(df - Jv)
+        share = _wrong(losses, float((g * free).norm()), dust, float(L))
+        if share:
+            names = [name for name, part in self.problem.space.slices.items() if self._bends_apart(g, v, part, dust)]
+            return _line("the gradient is not that of the loss", share, names)
+        parts = self.problem.space.slices
+        found = {
+            name: _wrong([d[part] for d in slopes], float((Hv * free)[part].norm()), dust, float(terms[part].norm()))
+            for name, part in parts.items()
+        }
+        if any(found.values()):
+            return _line("H is not the derivative of the gradient", max(found.values()), [n for n in found if found[n]])
+        share = _wrong(outputs, float(Jv.norm()), DUST * float(Jv.norm() + f), float(f))
+        return _line("J is not the derivative of the outputs", share, ()) if share else None
+
+    def _bends_apart(self, g: Tensor, v: Tensor, part: slice, dust: float) -> bool:
+        """Whether the loss changes otherwise than its gradient says along one tensor alone."""
+        alone = torch.zeros_like(v)
+        alone[part] = v[part]
+        gaps = []
+        for step in STEPS:
+            after, before = (self._at(self.problem.theta + sign * step * alone)[0] for sign in (1, -1))
+            gaps.append(((after - before) / (2 * step) - g @ alone)[None])
+        return bool(
+            _wrong(gaps, float((g * self.sizes)[part].norm()), dust, float(self._at(self.problem.theta)[0].abs()))
+        )
+
+    def _asymmetric(self, free: Tensor, V: Tensor, HV: Tensor, dust: float) -> list[str]:
+        """The tensors between whose rows and columns u'Hv and v'Hu differ, one product each, the first of them."""
+        slices = dict(list(self.problem.space.slices.items())[:64])
+        names = []
+        for name, part in slices.items():
+            alone = torch.zeros_like(V[:, :1])
+            alone[part] = V[part, 1:]
+            turned = hessian_product(self.problem, self.batch)(alone)[:, 0]
+            gap = float(alone[:, 0] @ HV[:, 0] - V[:, 0] @ turned)
+            if abs(gap) > TOLERANCE * float((turned * free).norm()) + dust:
+                names.append(name)
+        return names
+
+
+def _wrong(gaps: Sequence[Tensor], size: float, dust: float, whole: float) -> float:
+    """The share of `size` by which all differences miss, where the last two tell the same; else 0.
+
+    `whole` is the size of what was subtracted, whose ulps each difference holds.
+    """
+    sizes = [float(gap.norm()) for gap in gaps]
+    bound = TOLERANCE * max(size, *sizes) + dust
+    ulps = ULPS * torch.finfo(torch.float64).eps * whole
+    if not all(bound + ulps / step < s < float("inf") for s, step in zip(sizes, STEPS, strict=True)):
+        return 0.0
+    alike = float((gaps[-1] - gaps[-2]).norm()) <= ALIKE * max(sizes[-2:])
+    return sizes[-1] / max(size, sizes[-1]) if alike else 0.0
+
+
+def _line(what: str, share: float, names: Sequence[str]) -> str:
+    listed = ", ".join(map(repr, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    rows = f", in the rows of {listed}" if names else ""
+    return (
+        f"{what}: off by {share:.1e}{rows}, by products against differences at {len(STEPS)} step sizes; the model or "
+        f"loss has a backward of its own that is not its derivative (autograd.Function, hook, detach), or an operation "
+        f"that torch differentiates wrongly: write it in plain operations, or hold these parameters fixed by "
+        f"requires_grad_(False)"
+    )

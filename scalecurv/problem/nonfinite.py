@@ -1,0 +1,90 @@
+"""Where the first NaN or infinity comes up on the way from the data to the gradient."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from scalecurv.problem.graphs import batch_loss, road_of
+from scalecurv.problem.problem import Batch, Problem
+
+
+def locate_nonfinite(problem: Problem) -> str | None:
+    """Words for the place, such as "the output of module '2' (Linear) at sample 17 (batch 1)"; None: all is finite.
+
+    The first mini-batch whose L_b or grad L_b (P,) is not finite is searched in the order of evaluation: what
+    modules take and put out, the loss sample by sample, the gradient parameter by parameter. An infinity that
+    harms neither loss nor gradient (a mask) is none. Samples and mini-batches count from 0. Of several ranks the first
+    that finds one tells all.
+    """
+    return problem.shard.first(_first_place(problem))
+
+
+def _first_place(problem: Problem) -> str | None:
+    of = f" of rank {problem.shard.rank}" if problem.shard.size > 1 else ""
+    for number, batch in enumerate(problem.own_batches()):
+        gradient, loss = road_of(problem).gradient(batch_loss(problem, batch), problem.theta)
+        if not (_finite(loss) and _finite(gradient)):
+            place = _in_modules(problem, batch) or _in_loss(problem, batch, loss) or _in_gradient(problem, gradient)
+            return f"{place} (batch {number}{of})"
+    return None
+
+
+def _in_modules(problem: Problem, batch: Batch) -> str | None:
+    """The first tensor, in time, that a module takes or puts out and that is not finite."""
+    places: list[str] = []
+
+    def look(module: nn.Module, what: str, value: object) -> None:
+        for tensor in _tensors(value):
+            if not _finite(tensor):
+                places.append(f"the {what} of {names[module]} ({type(module).__name__}){_sample(tensor, batch)}")
+
+    def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        look(module, "input", inputs[:1])  # those behind it may be masks, which hold infinities on purpose
+
+    def after(module: nn.Module, inputs: object, output: object) -> None:
+        look(module, "output", output)
+
+    names = {module: f"module {name!r}" if name else "the model" for name, module in problem.model.named_modules()}
+    handles = [m.register_forward_pre_hook(before) for m in names]  # what the code between two modules made
+    handles += [m.register_forward_hook(after) for m in names]
+    try:
+        problem.outputs(problem.theta, batch.x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return places[0] if places else None
+
+
+def _in_loss(problem: Problem, batch: Batch, loss: Tensor) -> str | None:
+    if _finite(loss):
+        return None
+    f = problem.outputs(problem.theta, batch.x)
+    for i in range(len(f)):
+        if not _finite(problem.loss.total(f[i : i + 1], batch.y[i : i + 1])):
+            return f"the loss at sample {batch.start + i}"
+    return "the sum of the losses"
+
+
+def _in_gradient(problem: Problem, gradient: Tensor) -> str:
+    bad = (name for name, part in problem.space.unflatten(gradient).items() if not _finite(part))
+    return f"the gradient of parameter {next(bad)!r}"
+
+
+def _sample(tensor: Tensor, batch: Batch) -> str:
+    """Which sample, where the rows of `tensor` are the samples of the batch."""
+    if tensor.ndim == 0 or len(tensor) != len(batch.x):
+        return ""
+    finite = tensor.isfinite().reshape(len(tensor), -1).all(1)
+    return f" at sample {batch.start + int(finite.int().argmin())}"
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())

@@ -1,0 +1,34 @@
+"""The sum over data: the one place where contributions of mini-batches and of ranks are added."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scalecurv.problem.graphs import batch_loss, road_of
+from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.user_model import quoted
+
+
+def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
+    """sum_b contribution(b) over the mini-batches of all ranks, in float64 as soon as there are two of them."""
+    batches = problem.own_batches()
+    total = contribution(next(batches))
+    for batch in batches:
+        total = total.double() + contribution(batch)
+    return problem.shard.add(total)
+
+
+def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
+    """L and g = grad L, g of shape (P,) in the problem's dtype; weight decay is added once, not by every batch."""
+
+    def contribution(batch: Batch) -> Tensor:
+        with quoted(problem.model, "the gradient"):
+            gradient, value = road_of(problem).gradient(batch_loss(problem, batch), problem.theta)
+        return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
+
+    total = sum_over_data(problem, contribution)
+    if not problem.weight_decay:
+        return float(total[-1]), total[:-1].to(problem.dtype)
+    value, slope = problem.penalty()
+    return float(total[-1]) + value, (total[:-1] + slope).to(problem.dtype)

@@ -1,0 +1,144 @@
+"""The samples of a problem: what comes as (x, y), what is taken for granted about it, and this rank's part of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scalecurv.autodiff.backends import stranger
+from scalecurv.errors import CheckpointError, Misuse, first_line
+from scalecurv.problem.loss import Loss
+from scalecurv.problem.readiness import check_finite
+from scalecurv.problem.shard import Shard
+
+WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
+FEW = 4  # samples by which the model is known
+
+
+@dataclass(frozen=True)
+class Samples:
+    """This rank's inputs x (n, ...) and targets y (n, ...), `few` of all on every rank, and how many there are in all.
+
+    `most` is the number of samples on the rank that holds most of them.
+    """
+
+    x: Tensor
+    y: Tensor
+    few: tuple[Tensor, Tensor]
+    num_data: int
+    num_outputs: int
+    most: int
+
+
+def pair(data: Any) -> tuple[Any, Any]:
+    """x and y, if that is what `data` is; raises Misuse for loaders, data sets, batches and inputs of several parts."""
+    if isinstance(data, tuple | list) and len(data) == 2 and all(map(_array, data)):
+        return data[0], data[1]
+    advice = "give (x, y), one array each, one sample a row: torch.cat of what a loader yields makes them"
+    if isinstance(data, tuple | list) and len(data) == 2 and _array(data[1]):
+        raise Misuse(
+            f"the inputs come as a {type(data[0]).__name__} of several parts; a model is handed one array: put them "
+            f"side by side in it and let a module of yours take them apart"
+        )
+    raise Misuse(f"data is a {type(data).__name__}{_contents(data)}; {advice}")
+
+
+def _array(data: Any) -> bool:
+    """Whether it is one array, or a table of plain numbers; what holds tensors is several of them."""
+    if isinstance(data, tuple | list):
+        return len(data) == 0 or not any(hasattr(part, "shape") or isinstance(part, str | dict) for part in data)
+    return hasattr(data, "shape") and hasattr(data, "__getitem__")
+
+
+def _contents(data: Any) -> str:
+    if isinstance(data, tuple | list):
+        return f" of {len(data)} {', '.join(sorted({type(part).__name__ for part in data}))}"
+    return ""
+
+
+def take(
+    data: Any,
+    loss: Loss,
+    shard: Shard,
+    cast: Callable[[Tensor, bool], Tensor],
+    width: Callable[[Tensor, tuple[int, ...]], int],
+) -> Samples:
+    """This rank's samples. Every rank looks at those of all, a shard at a time: what one refuses, all refuse.
+
+    `cast` brings a tensor, and whether its integers are quantities, to the problem's dtype and device; `width` tells
+    the number of outputs from the first samples and the shape of x. Raises Misuse.
+    """
+    x, y = pair(data)
+    shape, targets_shape = _shape(x, "x"), _shape(y, "y")
+    if len(shape) < 2 or shape[0] == 0:
+        raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
+    if not targets_shape or len(x) != len(y):
+        raise Misuse(f"x has {len(x)} samples and y has {len(y) if targets_shape else 'one'}; give one target a sample")
+    parts, num_outputs = shard.parts(len(x)), 0
+    for rank, rows in enumerate(parts):
+        some, targets = tensor_of(x[rows], "x"), tensor_of(y[rows], "y")
+        check_finite({"x": some, "y": targets}, rows.start)
+        if rank == 0:
+            few = cast(some[:FEW], False)
+            num_outputs = width(few, shape)
+        targets = loss.targets(targets, num_outputs)
+        if rank == 0:
+            first = few, cast(targets[:FEW], loss.float_targets)
+        if rank == shard.rank:
+            kept = cast(some, False), cast(targets, loss.float_targets)
+    most = max(rows.stop - rows.start for rows in parts)
+    return Samples(*kept, first, len(x), num_outputs, most)
+
+
+def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, few: Tensor, shape: tuple[int, ...]) -> int:
+    """The number of outputs that the model has for x of this shape, by two samples where there are two.
+
+    Raises Misuse where the model does not take them, writes to theta, or holds parameters that theta does not reach.
+    """
+    before = theta.clone()
+    try:
+        f = outputs(theta, few[:2])
+    except CheckpointError as error:
+        if (cause := error.__cause__) is None:
+            raise
+        hint = "" if few.is_floating_point() else f"; {WHOLE}"
+        kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
+        raise Misuse(f"the model does not take x of shape {shape}: {kind}{first_line(cause)}{hint}") from error
+    if (held := stranger(f)) is not None:
+        raise Misuse(
+            f"forward uses a parameter of shape {tuple(held.shape)} that it holds by another way than by name (a "
+            f"list, a closure), so that theta does not reach it; use nn.ParameterList, or the module that has it"
+        )
+    if not torch.equal(before, theta):
+        raise Misuse(
+            "the model writes to its parameters when it is called, so that no point theta stands still; take that "
+            "out of forward"
+        )
+    return f.shape[1]
+
+
+def _shape(data: Any, name: str) -> tuple[int, ...]:
+    """The shape of what is an array of real numbers; raises Misuse."""
+    odd = isinstance(data, Tensor) and (data.layout != torch.strided or data.is_quantized or data.is_meta)
+    if odd or "complex" in str(getattr(data, "dtype", "")):
+        raise Misuse(f"{name} is of {data.dtype}, {getattr(data, 'layout', '')}; give a dense array of real numbers")
+    try:
+        return tuple(np.shape(data))
+    except (TypeError, ValueError) as error:  # lists of several lengths, of tensors
+        raise Misuse(
+            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
+        ) from error
+
+
+def tensor_of(data: Any, name: str) -> Tensor:
+    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64. Raises Misuse."""
+    try:
+        tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+    except (TypeError, ValueError) as error:
+        raise Misuse(
+            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
+        ) from error
+    return tensor if tensor.is_floating_point() else tensor.long()

@@ -1,0 +1,203 @@
+"""The spectral density from Gauss rules: smoothed on read, with its sampling error and its truncation error."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalecurv.errors import Misuse
+
+EPS = float(np.finfo(np.float64).eps)
+MOST_POINTS = 1 << 15  # of one Chebyshev expansion; what needs more gets the closed bound alone
+
+
+def truncation_bound(num_nodes: int, width: float, grid: np.ndarray, interval: tuple[float, float]) -> float:
+    """max over t in `grid` of a bound on |integral f dmu - Gauss rule of f|, f(x) = N(t; x, width^2).
+
+    For any probability measure mu on `interval`: k nodes are exact to degree 2k - 1, so that the error is at most
+    2 E_{2k-1}(f) <= 2 sum_{j >= 2k} |c_j|, c_j the Chebyshev coefficients of f there, and at most f's maximum.
+    (Golub and Meurant 2010; Trefethen 2013)
+    """
+    low, high = interval
+    peak, s = 1 / (math.sqrt(2 * math.pi) * width), 2 * width / (high - low)
+    num_points = 2
+    while (beyond := _tail(num_points, s)) > EPS and num_points < MOST_POINTS:
+        num_points *= 2
+    if 2 * num_nodes >= num_points or beyond > EPS:
+        return peak * min(1.0, 2 * _tail(2 * num_nodes, s))
+    from scipy.fft import dct  # here: whoever reads a store for its numbers need not wait for it
+
+    x = np.cos(np.pi * (np.arange(num_points) + 0.5) / num_points)
+    largest = 0.0
+    for centre in np.array_split((grid - (low + high) / 2) * 2 / (high - low), 1 + grid.size * num_points // (1 << 22)):
+        c = dct(np.exp(-(((x - centre[:, None]) / s) ** 2) / 2), axis=1) / num_points
+        largest = max(largest, float(np.abs(c[:, 2 * num_nodes :]).sum(axis=1).max(initial=0)))
+    # every coefficient past the last is missing once, and folded onto another at most once
+    return peak * min(1.0, 2 * (largest + 2 * beyond))
+
+
+def _tail(j: int, s: float) -> float:
+    """sum_{i >= j} |c_i| of exp(-(x - t)^2 / 2s^2) on [-1, 1] is at most this, whatever t.
+
+    |c_i| <= 2 M rho^-i, M = exp(b^2 / 2s^2) the maximum on the ellipse with half axis b = (rho - 1/rho) / 2, any
+    b > 0; here the one at which rho^-j M is least. (Bernstein 1912)
+    """
+    b = math.sqrt(2 * j**2 * s**4 / (1 + math.sqrt(1 + 4 * j**2 * s**4)))
+    log_rho = math.asinh(b)
+    return 2 * math.exp(b**2 / (2 * s**2) - j * log_rho) / -math.expm1(-log_rho)
+
+
+WIDENED = 0.05  # of the nodes' range, at either end, where the interval of the spectrum is not given
+RESOLVED = 0.01  # of the peak: the truncation error that the default width puts up with
+ROUNDING = 1e-3  # of a given interval's length, by which nodes may lie outside it
+DISTINCT = 1e-6  # of the largest node: nodes closer than this may be one eigenvalue and rounding
+EVERY = -1  # the start of nodes that are the spectrum itself
+WIDTHS = (1e-15, 1e15)  # of the interval's length: outside of them there is but rounding
+
+
+@dataclass(frozen=True)
+class SpectralRule:
+    """Gauss rules of several random starts, pooled: sum_j weights[j] f(nodes[j]) ~ tr f(A) / n.
+
+    `nodes`, `weights` and `starts` have shape (m,); starts[j] numbers the start that node j came from. Every start
+    weighs the same, and all weights sum to 1; raises Misuse where they do not. Where starts[j] is EVERY for all j the
+    nodes are all n eigenvalues, and nothing is estimated. (Ubaru, Chen and Saad 2017)
+    """
+
+    nodes: np.ndarray
+    weights: np.ndarray
+    starts: np.ndarray
+
+    def __post_init__(self) -> None:
+        shapes = {np.shape(part) for part in (self.nodes, self.weights, self.starts)}
+        if len(shapes) > 1 or np.ndim(self.nodes) != 1 or np.size(self.nodes) == 0:
+            raise Misuse(f"nodes, weights and starts have shapes {sorted(shapes)}; give three of one shape (m,)")
+        if not (np.isfinite(self.nodes).all() and np.isfinite(self.weights).all()):
+            raise Misuse("a node or a weight is not finite; give the Gauss rules of runs that did not overflow")
+        sums = np.array([weights.sum() for _, weights in self.by_start()])
+        if not np.allclose(sums * len(sums), 1, rtol=0, atol=1e-6):
+            raise Misuse(f"the weights of the starts sum to {sums}; they must sum to {1 / len(sums):g} each")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the nodes are all eigenvalues."""
+        return bool((self.starts == EVERY).all())
+
+    @property
+    def num_starts(self) -> int:
+        return len(np.unique(self.starts))
+
+    @property
+    def num_nodes(self) -> int:
+        """Of the shortest rule: every rule is exact to degree 2 num_nodes - 1."""
+        return min(len(nodes) for nodes, _ in self.by_start())
+
+    def by_start(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(nodes, weights) of each start, by its number."""
+        return [(self.nodes[self.starts == i], self.weights[self.starts == i]) for i in np.unique(self.starts)]
+
+    def merge(self, *rules: "SpectralRule") -> "SpectralRule":
+        """This rule and others of independent starts as one: every start weighs the same, renumbered from 0.
+
+        One that is exact stands for all of them.
+        """
+        if exact := next((rule for rule in (self, *rules) if rule.exact), None):
+            return exact
+        pool = [(nodes, w * rule.num_starts) for rule in (self, *rules) for nodes, w in rule.by_start()]
+        nodes, weights = (np.concatenate(parts) for parts in zip(*pool, strict=True))
+        return SpectralRule(nodes, weights / len(pool), np.repeat(np.arange(len(pool)), [len(w) for _, w in pool]))
+
+
+@dataclass(frozen=True)
+class Density:
+    """The smoothed density on `grid` (m,): `values` and their standard error over the starts, both (m,).
+
+    `truncation` bounds, at every point of the grid, how far the Gauss rules lie from the spectral measures of their
+    starts, both smoothed by `width`; it is beside the sampling error, not part of it.
+    """
+
+    grid: np.ndarray
+    values: np.ndarray
+    stderr: np.ndarray
+    truncation: float
+    width: float
+
+
+def density(
+    rule: SpectralRule,
+    width: float | None = None,
+    grid: np.ndarray | None = None,
+    points: int = 400,
+    interval: tuple[float, float] | None = None,
+) -> Density:
+    """phi(t) = sum_j weights[j] N(t; nodes[j], width^2) on `grid`, else on `points` over the nodes +- 4 widths.
+
+    stderr is sd over the starts / sqrt(num_starts), NaN for one start; it is 0, and `truncation` too, where the rule is
+    exact. `truncation` holds if the spectrum lies in `interval`, up to the rounding of the Lanczos run; where none is
+    given, this is assumed of the nodes' range widened by 5 % of it at either end. Without `width` it is the interval's
+    length, halved for as long as `truncation` is at most 1 % of the peak and the default grid no coarser than the
+    width. Raises Misuse on a width, grid, number of points or interval that is none, where nodes lie outside the
+    interval, and where no width resolves anything.
+    (Lin, Saad and Yang 2016)
+    """
+    if points < 2 or (grid is not None and (np.ndim(grid) != 1 or np.size(grid) == 0 or not np.isfinite(grid).all())):
+        raise Misuse("the grid is empty, not finite or of several axes; give numbers of shape (m,), or points >= 2")
+    interval = _interval(rule, interval)
+    length = interval[1] - interval[0]
+    if width is not None and not WIDTHS[0] * length <= width <= WIDTHS[1] * length:
+        raise Misuse(
+            f"width is {width}; give a positive number, of the order of the spectrum's length {length:g} or less"
+        )
+    sigma = _default_width(rule, interval, points) if width is None else width
+    t = _default_grid(rule, sigma, points) if grid is None else np.asarray(grid, dtype=np.float64)
+    curves = _curves(rule, sigma, t)
+    if rule.exact:
+        return Density(t, curves[0], np.zeros(len(t)), 0.0, sigma)
+    scatter = curves.std(axis=0, ddof=1) if len(curves) > 1 else np.full(len(t), math.nan)
+    truncation = truncation_bound(rule.num_nodes, sigma, t, interval)
+    return Density(t, curves.mean(axis=0), scatter / math.sqrt(len(curves)), truncation, sigma)
+
+
+def _interval(rule: SpectralRule, given: tuple[float, float] | None) -> tuple[float, float]:
+    """The interval that holds the spectrum, as it was given or from the nodes; Misuse where it cannot."""
+    first, last = float(rule.nodes.min()), float(rule.nodes.max())
+    if given is None:
+        if last - first <= DISTINCT * max(abs(first), abs(last)):
+            raise Misuse(f"every node is {first:g}, from which no interval follows; give interval=(low, high)")
+        return first - WIDENED * (last - first), last + WIDENED * (last - first)
+    low, high = given
+    if not -math.inf < low < high < math.inf:
+        raise Misuse(f"interval is ({low}, {high}); give two finite numbers, the lower first")
+    slack = ROUNDING * (high - low)
+    if first < low - slack or last > high + slack:
+        raise Misuse(f"interval ({low:g}, {high:g}) leaves out nodes from {first:g} to {last:g}; give a wider one")
+    return min(low, first), max(high, last)
+
+
+def _default_width(rule: SpectralRule, interval: tuple[float, float], points: int) -> float:
+    found, width = 0.0, interval[1] - interval[0]
+    while True:
+        grid = _default_grid(rule, width, points)
+        peak = _curves(rule, width, grid).mean(axis=0).max()
+        truncation = 0.0 if rule.exact else truncation_bound(rule.num_nodes, width, grid, interval)
+        if grid[1] - grid[0] > width or truncation > RESOLVED * peak:
+            break
+        found, width = width, width / 2
+    if not found:
+        raise Misuse(
+            f"rules of {rule.num_nodes} node(s) on {points} points resolve no width to 1 % of the peak; "
+            "give width, more points, or analyze with more --max-matvecs"
+        )
+    return found
+
+
+def _default_grid(rule: SpectralRule, width: float, points: int) -> np.ndarray:
+    return np.linspace(rule.nodes.min() - 4 * width, rule.nodes.max() + 4 * width, points)
+
+
+def _curves(rule: SpectralRule, width: float, grid: np.ndarray) -> np.ndarray:
+    """The smoothed measure of each start on the grid, shape (num_starts, len(grid)), each of mass 1."""
+    scale = rule.num_starts / (math.sqrt(2 * math.pi) * width)
+    return np.array(
+        [scale * np.exp(-(((grid[:, None] - n) / width) ** 2) / 2) @ weights for n, weights in rule.by_start()]
+    )

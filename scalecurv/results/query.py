@@ -1,0 +1,202 @@
+"""A store as tables: `results` (wide) and `estimates` (tidy), in SQL or as pandas frames."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache, cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from scalecurv.errors import Misuse
+from scalecurv.geometry.chain import VERDICTS, chain_status
+from scalecurv.quantities import QUANTITIES
+from scalecurv.results.density import EVERY, SpectralRule
+from scalecurv.store.frames import best_of, plain
+from scalecurv.store.reader import read_store
+from scalecurv.store.schema import NO_STEP
+
+IDENTITY = ["fingerprint", "task_id", "dtype", "seed"]
+PARTS_OF_ESTIMATE = {"": "value", "_stderr": "stderr", "_lower": "lower", "_upper": "upper"}
+
+
+class Store:
+    """What a directory of results held when it was opened. Reading loads neither torch nor ray."""
+
+    def __init__(self, path: str | PathLike[str]):
+        self.path = Path(path)
+        contents = read_store(self.path)
+        self._tables = contents.tables
+        self.broken = contents.broken
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table as it rests: checkpoints, estimates, arrays, tasks, provenance or files."""
+        frame = plain(self._tables[name])
+        if "step" in frame:
+            frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
+        return frame
+
+    def results(self) -> pd.DataFrame:
+        """One row per (checkpoint, task, seed, dtype), ordered by run and step; see `_results`."""
+        return self._results.copy()
+
+    def estimates(self) -> pd.DataFrame:
+        """One row per (key, quantity, component)."""
+        return self.table("estimates")
+
+    def spectrum(
+        self, fingerprint: str, seed: int | None = None, *, task_id: str | None = None, dtype: str | None = None
+    ) -> SpectralRule:
+        """The spectral density of a checkpoint as Gauss rules, all seeds merged unless one is named; raises Misuse."""
+        return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
+
+    def chosen(self) -> pd.DataFrame:
+        """The best row of each quantity and component at each checkpoint, whatever options it was asked with.
+
+        One that did not fail, of the latest version of its measure, from the most products, and then the newest: a
+        coarse run never hides a fine one, and the choice never looks at the values.
+        """
+        return plain(self._chosen)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Any SQL of DuckDB over `results` and the tables; raises Misuse with DuckDB's own first line."""
+        with self.connect(query) as connection:
+            try:
+                result = connection.sql(query)
+                if result is None:
+                    raise Misuse("the query returns no rows; give a SELECT over results or estimates")
+                return result.df()  # it is only now that rows are computed
+            except duckdb.Error as error:
+                said = " ".join(str(error).partition("\nLINE ")[0].split())  # with DuckDB's candidates, not its echo
+                raise Misuse(f"the query does not run: {said}") from error
+
+    def connect(self, query: str) -> duckdb.DuckDBPyConnection:
+        """An in-memory database that holds those tables which `query` names."""
+        connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+        for name in ("results", *self._tables):
+            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
+                connection.register(name, self._results if name == "results" else self.table(name))
+        return connection
+
+    @cached_property
+    def _chosen(self) -> pd.DataFrame:
+        rows = self._tables["estimates"]
+        rows = rows.assign(good=rows["status"] != "failed")
+        best = best_of(rows, [*IDENTITY, "quantity", "component"], ["good", "version", "num_matvecs", "created"])
+        return best.drop(columns="good")
+
+    @cached_property
+    def _results(self) -> pd.DataFrame:
+        """Checkpoints beside their chosen estimates, component "" only; `partial` where one of these failed."""
+        checkpoints = self.table("checkpoints")
+        chosen = self._chosen
+        chosen = chosen[chosen["component"] == ""]
+        failed = chosen["status"] == "failed"
+        broken = pd.MultiIndex.from_frame(plain(chosen.loc[failed, IDENTITY]))
+        mixed = pd.MultiIndex.from_frame(checkpoints[IDENTITY]).isin(broken) & (checkpoints["status"] != "failed")
+        checkpoints["status"] = checkpoints["status"].mask(mixed, "partial")
+        keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
+        joined = checkpoints[keep].merge(_wide(chosen[~failed]), how="left", on=IDENTITY)
+        joined = joined.rename(columns={"path": "checkpoint"})
+        joined.insert(joined.columns.get_loc("status") + 1, "chain_status", joined.pop("chain_status"))
+        failed = joined["status"] == "failed"
+        joined["num_params"] = joined["num_params"].astype("Int64").mask(failed)
+        return joined.sort_values(["run", "step", "checkpoint"], kind="stable", ignore_index=True)
+
+
+def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
+    """A row an identity, four columns a quantity, and what the links of the chain say together."""
+    grouped = chosen.groupby(IDENTITY, observed=True)
+    identities = grouped.size().index
+    quantities = chosen["quantity"].cat.remove_unused_categories()  # a table's texts share one vocabulary
+    rows, columns = grouped.ngroup().to_numpy(), quantities.cat.codes.to_numpy()
+    known = list(quantities.cat.categories)
+    wide: dict[str, Any] = {}
+    for suffix, part in PARTS_OF_ESTIMATE.items():
+        grid = np.full((len(identities), len(known)), np.nan)
+        grid[rows, columns] = chosen[part].to_numpy()
+        for quantity in QUANTITIES:
+            numbers = grid[:, known.index(quantity.name)] if quantity.name in known else np.full(len(grid), np.nan)
+            if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
+                wide[quantity.name + suffix] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan)).astype(
+                    "Int64"
+                )
+            else:
+                wide[quantity.name + suffix] = numbers
+    ordered = [quantity.name + suffix for quantity in QUANTITIES for suffix in PARTS_OF_ESTIMATE]
+    numbers = pd.DataFrame({name: wide[name] for name in ordered})
+    return pd.concat(
+        [plain(identities.to_frame(index=False)), numbers.assign(chain_status=_chains(chosen, rows))], axis=1
+    )
+
+
+def _chains(chosen: pd.DataFrame, rows: np.ndarray) -> pd.Series:
+    """What the links of the chain say together, for each of the `rows` that estimates belong to; null without links."""
+    names = chosen["quantity"].cat.categories
+    links = chosen["quantity"].isin(names[names.str.startswith("chain_")]).to_numpy()
+    methods: dict[int, list[str]] = defaultdict(list)
+    for row, method in zip(rows[links].tolist(), chosen["method"][links], strict=True):
+        methods[row].append(method)
+    verdict = cache(chain_verdict)
+    return pd.Series({row: verdict(tuple(said)) for row, said in methods.items()}, dtype="string")
+
+
+def chain_verdict(methods: Iterable[str]) -> str:
+    """What the methods of the chain's links say together: holds, violated, undecided or not_applicable."""
+    verdicts = tuple(method.rpartition(": ")[2] for method in methods)
+    return chain_status(verdicts) if set(verdicts) <= set(VERDICTS) else "not_applicable"
+
+
+def open_store(path: str | PathLike[str]) -> Store:
+    """Open a directory that `scalecurv analyze` wrote to, also while it is being written; raises Misuse."""
+    return Store(path)
+
+
+PARTS = ("ritz_nodes", "ritz_weights", "ritz_starts")
+
+
+def spectral_rule(
+    arrays: pd.DataFrame,
+    fingerprint: str,
+    seed: int | None = None,
+    task_id: str | None = None,
+    dtype: str | None = None,
+) -> SpectralRule:
+    """The rule of one checkpoint from the table `arrays`, of one seed or merged over all of them.
+
+    Of each seed that of the measure's latest version, all eigenvalues before any estimate, from the most products, and
+    then the newest. Raises Misuse where there is none, and where several tasks or dtypes have one and the choice
+    between them is not made.
+    """
+    rows = arrays[(arrays["measure"] == "spectrum") & (arrays["fingerprint"] == fingerprint)]
+    for column, wanted in {"task_id": task_id, "dtype": dtype, "seed": seed}.items():
+        there = sorted(rows[column].unique().tolist())
+        rows = rows[rows[column] == wanted] if wanted is not None else rows
+        if rows.empty and there:
+            raise Misuse(f"no spectrum of {fingerprint} with {column}={wanted!r}; there are {there}")
+    if rows.empty:
+        raise Misuse(
+            f"no spectrum of a checkpoint {fingerprint!r}; run `scalecurv analyze CHECKPOINTS STORE --measure spectrum`"
+        )
+    several = sorted(set(zip(rows["task_id"], rows["dtype"], strict=True)))
+    if len(several) > 1:
+        raise Misuse(
+            f"{fingerprint} has spectra of several (task_id, dtype): {several}; choose with task_id= or dtype="
+        )
+    nodes = rows[rows["name"] == PARTS[0]]
+    starts = rows[rows["name"] == PARTS[2]]
+    whole = set(starts["key"][[bool((np.asarray(values) == EVERY).all()) for values in starts["values"]]])
+    order = nodes.assign(whole=nodes["key"].isin(whole), products=nodes["values"].map(len))
+    order = order.sort_values(["version", "whole", "products", "created"])
+    keys = order.drop_duplicates("seed", keep="last").sort_values("seed")["key"]
+    first, *others = (_rule_of(rows[rows["key"] == key]) for key in keys)
+    return first.merge(*others)
+
+
+def _rule_of(rows: pd.DataFrame) -> SpectralRule:
+    nodes, weights, starts = (rows.loc[rows["name"] == part, "values"].iloc[0] for part in PARTS)
+    return SpectralRule(np.asarray(nodes), np.asarray(weights), np.asarray(starts).astype(np.int64))

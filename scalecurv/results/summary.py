@@ -1,0 +1,72 @@
+"""What a store says at a glance: a line about it, and a row of numbers with their intervals a checkpoint."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from scalecurv.results.query import Store
+from scalecurv.statistics.estimate import Estimate, Status
+
+MARK = "*"
+COLUMNS = (
+    *("loss", "grad_norm", "beta", "trace", "trace_rescaled", "lambda_max", "scalar_curvature", "t2_minus_f"),
+    *("rank", "rank_ceiling"),
+)
+
+
+def summary(store: Store) -> str:
+    """Counts of checkpoints by status, the tasks, the main quantities as `value +- half-width`, the failures."""
+    results = store.results()
+    counts = results["status"].value_counts()
+    said = ", ".join(f"{count} {status}" for status, count in counts.items()) or "empty"
+    lines = [f"{store.path}: {len(results)} checkpoint(s) ({said})"]
+    for task in store.table("tasks").itertuples():
+        lines.append(
+            f"task {task.task_id}: {task.loss} ({task.reduction}) over {task.num_data} samples of {task.data_path}, "
+            f"{task.model}{' ' + task.activation if task.activation else ''}"
+        )
+    worked = results[results["status"] != "failed"]
+    if len(worked):
+        table = _table(store, worked)
+        lines += ["", table.to_string(index=False)]
+        if table.apply(lambda column: column.str.endswith(MARK)).any(axis=None):
+            lines.append(f"{MARK} {Status.BUDGET.advice}")
+    if blocks := sorted({c.partition(" ")[0] for c in store.chosen()["component"] if c.startswith("params=")}):
+        lines.append(f"in estimates, by component: {', '.join(blocks)}")
+    for row in results[results["status"] == "failed"].itertuples():
+        lines.append(f"failed: {row.error if row.checkpoint in row.error else f'{row.checkpoint}: {row.error}'}")
+    lines += [f"broken file of the store: {reason}" for reason in store.broken.values()]
+    return "\n".join(lines) + "\n"
+
+
+def _table(store: Store, results: pd.DataFrame) -> pd.DataFrame:
+    chosen = store.chosen()
+    chosen = chosen[chosen["component"] == ""]
+    cells = {(e.fingerprint, e.task_id, e.dtype, e.seed, e.quantity): _cell(e) for e in chosen.itertuples()}
+    told_apart = [name for name in ("run", "task_id", "dtype", "seed") if results[name].nunique() > 1]
+    rows = []
+    for row in results.itertuples():
+        identity = (row.fingerprint, row.task_id, row.dtype, row.seed)
+        step = row.checkpoint.rsplit("/", 1)[-1] if pd.isna(row.step) else str(row.step)
+        who = {name: str(getattr(row, name)) for name in told_apart}
+        rows.append({**who, "step": step, **{name: cells.get((*identity, name), "") for name in COLUMNS}})
+    return pd.DataFrame(rows)
+
+
+def _cell(row: Any) -> str:
+    return str(_estimate(row)) + (f" {MARK}" if row.status == Status.BUDGET else "")
+
+
+def _estimate(row: Any) -> Estimate:
+    return Estimate(
+        row.value,
+        row.stderr,
+        row.lower if not math.isnan(row.lower) else row.value,
+        row.upper if not math.isnan(row.upper) else row.value,
+        row.confidence,
+        row.num_samples,
+        row.num_matvecs,
+        row.method,
+        Status(row.status),
+    )

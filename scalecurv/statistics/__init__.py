@@ -1,0 +1,1 @@
+"""A number with its interval, and when enough of it has been computed."""

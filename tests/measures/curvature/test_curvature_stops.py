@@ -1,0 +1,106 @@
+"""What decides when K is good enough, and what a sampled trace leaves of the certainty of everything else."""
+
+import pytest
+import torch
+from quadratic import quadratic
+from torch import nn
+
+from scalecurv.measures import Moments
+from scalecurv.measures.curvature.scalar import scalar_curvature
+from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.gradient import gradient_facts
+from scalecurv.measures.moments.deflation import deflation
+from scalecurv.measures.moments.sampled import sampled_square
+from scalecurv.measures.route import Plan
+from scalecurv.problem.problem import Problem
+from scalecurv.statistics.estimate import Estimate, Status
+from tests.matrices import symmetric
+from tests.networks import data, network
+
+MEMORY = 1 << 30
+
+
+def classifier(widths: tuple[int, ...], num_data: int) -> Problem:
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        layers = [
+            nn.Linear(widths[0], widths[1]),
+            *(m for n in widths[2:] for m in (nn.ReLU(), nn.Linear(widths[1], n))),
+        ]
+        x = torch.randn(num_data, widths[0], dtype=torch.float64)
+        return Problem(nn.Sequential(*layers).double(), (x, torch.arange(num_data) % widths[-1]), "cross_entropy")
+
+
+def test_the_first_look_at_which_k_is_inside() -> None:
+    """By hand over all looks; on this slope T^2 - F is four times K / beta, and would have stopped at others."""
+    model = network("relu")
+    with torch.no_grad():
+        for p in model.parameters():
+            p *= 2
+    point = Problem(model, data("mse"), "mse")
+    facts, T = gradient_facts(Evaluation(point)), Moments().ask(Evaluation(point)).estimates["trace"].value
+    b, counts = facts.beta, []
+    for rtol in (0.3, 0.2, 0.1, 0.05):
+        plan, first = Plan(rtol, 4000, MEMORY, "sampled"), {}
+
+        def content(F: Estimate, rtol: float = rtol, first: dict[str, int] = first) -> bool:
+            difference, floor = T**2 - F.value, 0.1 * (T**2 + F.value) / 2
+            K = b * difference + 2 * b**2 * (facts.gh2g - T * facts.ghg)
+            for name, value, half, least in (
+                ("K", K, b * F.halfwidth, b * floor),
+                ("difference", difference, F.halfwidth, floor),
+            ):
+                if half <= rtol * max(abs(value), least):
+                    first.setdefault(name, F.num_matvecs)
+            return len(first) == 2
+
+        sampled_square(Evaluation(point, 1), plan, T, content)
+        assert scalar_curvature(Evaluation(point, 1), plan).trace_h2.num_matvecs == first["K"]
+        counts.append((first["K"], first["difference"]))
+    assert any(one != other for one, other in counts)
+
+
+def test_what_cancels_is_known_to_a_share_of_its_parts() -> None:
+    """T^2 = F = 16 and a slope that makes K about 0 too: each has its own floor, and beta tells them apart."""
+    A = symmetric([1.0] * 10 + [-1.0] * 6)
+    vectors = torch.linalg.eigh(A)[1]
+    g = 10 * (0.625**0.5 * vectors[:, -1] + 0.375**0.5 * vectors[:, 0])  # u'Hu = 1/4: u'H^2 u - T u'Hu = 0
+    point, rtol, plan = quadratic(A, g), 2.0, Plan(2.0, 2000, MEMORY, "generic")
+    absolutely = 0
+    for seed in range(12):
+        evaluation = Evaluation(point, seed)
+        answer = scalar_curvature(evaluation, plan)
+        start = deflation(evaluation, plan).rows(evaluation, 32)[:, :2].mean(axis=0)
+        floor = 0.1 * (start[0] ** 2 + start[1]) / 2
+        for estimate, least in ((answer.difference, floor), (answer.K, gradient_facts(evaluation).beta * floor)):
+            inside = estimate.halfwidth <= rtol * max(abs(estimate.value), least)
+            assert (estimate.status is Status.CONVERGED) == inside
+            absolutely += inside and abs(estimate.value) < least and "absolute tolerance" in estimate.method
+        assert abs(answer.difference.value) <= 3 * answer.difference.halfwidth
+    assert absolutely >= 4
+
+
+def test_a_sampled_trace_leaves_nothing_exact() -> None:
+    """An exact square beside it: the error of K is that of the trace alone."""
+    point, plan = classifier((60, 12), 8), Plan(0.0, 20, MEMORY)
+    evaluation = Evaluation(point, 3)
+    answer, facts = scalar_curvature(evaluation, plan), gradient_facts(evaluation)
+    assert answer.trace.method == "8 passes with output probes"
+    assert answer.trace_h2.status is Status.EXACT
+    b, T = facts.beta, answer.trace
+    assert answer.K.stderr == pytest.approx(abs(2 * b * T.value - 2 * b**2 * facts.ghg) * T.stderr, rel=1e-12)
+    assert answer.difference.stderr == pytest.approx(2 * T.value * T.stderr, rel=1e-12)
+    assert {answer.K.status, answer.difference.status} == {Status.BUDGET}
+    loose = scalar_curvature(Evaluation(point, 3), Plan(1.0, 20, MEMORY))
+    assert {loose.K.status, loose.difference.status} <= {Status.CONVERGED, Status.BUDGET}
+
+
+def test_only_an_exact_trace_is_a_control() -> None:
+    """60 outputs are too many for 100 products and few enough for 400."""
+    point = classifier((3, 4, 60), 10)
+    for max_matvecs, method in ((100, "deflated hutchinson"), (400, "deflated hutchinson, trace as control")):
+        plan = Plan(0.0, max_matvecs, MEMORY, "sampled")
+        assert scalar_curvature(Evaluation(point), plan).trace_h2.method == method
+        found = Moments(0.0, max_matvecs, route="sampled").ask(Evaluation(point)).estimates
+        assert found["trace_h2"].method == method
+        assert (found["trace"].status is Status.EXACT) == (max_matvecs == 400)

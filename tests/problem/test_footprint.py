@@ -1,0 +1,51 @@
+"""Batches and blocks stay inside the memory they are given."""
+
+import pytest
+import torch
+from torch import nn
+
+from scalecurv.problem.footprint import Footprint, count_activations
+from tests.networks import network, problem
+
+
+@pytest.mark.parametrize("memory", [1, 10_000, 100_000])
+def test_memory_bounds_batch_and_block(memory: int) -> None:
+    point = problem("relu", memory=memory)
+    foot = point.footprint
+    one_product = 6 * 8 * foot.activations * point.batch_size
+    assert point.batch_size == 1 or one_product <= memory // 2
+    assert point.columns == 1 or point.columns * (4 * 8 * 74 + one_product) <= memory // 2
+    assert point.batch_size <= point.num_data
+    assert point.columns <= 64
+
+
+def test_ample_memory_takes_everything_at_once() -> None:
+    point = problem("relu")
+    assert (point.batch_size, point.columns) == (7, 64)
+    assert problem("relu", batch_size=100).batch_size == 7
+
+
+def test_half_of_the_memory_and_no_more() -> None:
+    foot = Footprint(activations=10, num_params=100, itemsize=8)
+    assert foot.batch_size(2 * 6 * 8 * 10 * 5, 99) == 5
+    assert foot.batch_size(2 * 6 * 8 * 10 * 5 - 1, 99) == 4
+    assert foot.columns(2 * 3 * 8 * (400 + 6 * 10 * 5), 5) == 3
+    assert foot.columns(2 * 3 * 8 * (400 + 6 * 10 * 5) - 1, 5) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("relu", 6 + 5 + 5 + 4 + 4 + 3), ("conv", 6 + 6 + 6 + 6 + 6 + 3), ("tied", 6 + 6 + 6 + 6 + 3)],
+)
+def test_activations_are_the_inputs_and_what_every_leaf_puts_out(name: str, expected: int) -> None:
+    model = network(name)
+    x = torch.ones(2, 6, dtype=torch.float64)
+    assert count_activations(model, model, x) == expected
+    assert all(not module._forward_hooks for module in model.modules())  # it leaves nothing behind
+    with pytest.raises(RuntimeError):
+        count_activations(model, model, x[:, :2])
+    assert all(not module._forward_hooks for module in model.modules())
+
+
+def test_a_model_without_leaves_counts_its_inputs() -> None:
+    assert count_activations(nn.Sequential(), lambda x: x, torch.ones(3, 4)) == 4

@@ -1,0 +1,50 @@
+"""Loss and gradient are sums over data, whatever the batches."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.risk import loss_and_gradient, sum_over_data
+from tests.networks import CASES, NUM_OUTPUTS, data, network, oracle, problem
+
+
+@pytest.mark.parametrize("batch_size", [None, 3, 1])
+@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
+def test_against_the_dense_gradient(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
+    value, gradient = loss_and_gradient(problem(name, loss, reduction, batch_size=batch_size))
+    truth = oracle(name, loss, reduction)
+    assert value == pytest.approx(truth.loss, rel=1e-12)
+    torch.testing.assert_close(gradient, truth.gradient, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
+def test_against_an_ordinary_backward_pass(name: str, loss: str, reduction: str) -> None:
+    """The loss as everyone writes it; mse is half of the sum over outputs, averaged over samples."""
+    model, (x, y) = network(name), data(loss, 1 if name == "one output" else NUM_OUTPUTS)
+    f = model(x)
+    if loss == "mse":
+        value = functional.mse_loss(f, y, reduction=reduction) / 2 * (f.shape[1] if reduction == "mean" else 1)
+    else:
+        value = functional.cross_entropy(f, y, reduction=reduction)
+    value.backward()
+    free = [p for p in model.parameters() if p.requires_grad]
+    expected = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in free])
+    found, gradient = loss_and_gradient(problem(name, loss, reduction))
+    assert found == pytest.approx(value.item(), rel=1e-12)
+    torch.testing.assert_close(gradient, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_probabilities_as_targets() -> None:
+    model, (x, y) = network("tanh"), data("cross_entropy")
+    hard = loss_and_gradient(Problem(model, (x, y), "cross_entropy"))
+    soft = loss_and_gradient(Problem(model, (x, functional.one_hot(y, 3).double()), "cross_entropy", batch_size=2))
+    assert soft[0] == pytest.approx(hard[0], rel=1e-12)
+    torch.testing.assert_close(soft[1], hard[1], rtol=1e-11, atol=1e-12)
+
+
+def test_batches_are_added_in_double() -> None:
+    point = problem("relu", dtype=torch.float32, batch_size=3)
+    tiny = sum_over_data(point, lambda batch: torch.tensor([1.0 if batch.start == 0 else 2.0**-30]))
+    assert tiny.item() == 1 + 2 * 2.0**-30
+    assert loss_and_gradient(point)[1].dtype == torch.float32

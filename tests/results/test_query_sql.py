@@ -1,0 +1,137 @@
+"""SQL over a store: every table, one line for what does not run, and numbers while others write."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scalecurv.errors import Misuse
+from scalecurv.results.query import Store, open_store
+from scalecurv.store.writer import write_part
+from tests.outcomes import exactly, failure, outcome, record, sampled, store_of
+
+A = outcome("/runs/a/step_2.pt", record("k1", {("trace", ""): sampled(12.0, 0.5), ("trace", "fc1"): sampled(3.0, 0.5)}))
+B = outcome("/runs/a/step_10.pt", record("k3", exactly(trace=20.0)))
+C = outcome("/runs/a/best.pt", record("k4", exactly(loss=0.25)), provenance={"host": "there"})
+
+
+@pytest.fixture(scope="module", name="store")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return open_store(store_of(tmp_path_factory.mktemp("sql") / "store", A, B, C, failure("/runs/b/step_1.pt")))
+
+
+def test_every_table_can_be_asked(store: Store) -> None:
+    lengths = {"checkpoints": 4, "estimates": 4, "arrays": 0, "tasks": 1, "provenance": 3, "files": 3, "results": 4}
+    for name, length in lengths.items():
+        assert store.sql(f'select count(*) from "{name.upper()}"').values.tolist() == [[length]]
+        assert len(store.results() if name == "results" else store.table(name)) == length
+    joined = "select loss, quantity from tasks join estimates using (task_id) where component = 'fc1'"
+    assert store.sql(joined).values.tolist() == [["mse", "trace"]]
+    assert store.table("checkpoints")["step"].isna().sum() == 2
+    assert store.estimates().equals(store.table("estimates"))
+
+
+def test_arrays_come_whole(tmp_path: Path) -> None:
+    store = open_store(store_of(tmp_path, outcome("/a.pt", record("k", {}, ritz=range(1500), none=[]))))
+    found = store.sql("select name, values from arrays order by name")
+    assert [list(values) for values in found["values"]] == [[], list(range(1500))]
+    assert store.sql("select sum(v) from (select unnest(values) v from arrays)").values.tolist() == [[1500 * 1499 / 2]]
+
+
+def test_frames_are_the_callers_own(store: Store) -> None:
+    for frame in (store.results(), store.table("checkpoints"), store.estimates()):
+        frame.iloc[:, 0] = "scribbled"
+    assert "scribbled" not in store.results().iloc[:, 0].tolist() + store.table("checkpoints").iloc[:, 0].tolist()
+    assert "scribbled" not in store.estimates().iloc[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("select nothing from results", 'Binder Error: Referenced column "nothing" not found in FROM clause!'),
+        ("select * from nowhere", "Catalog Error: Table with name nowhere does not exist!"),
+        ("select from from results", 'Parser Error: syntax error at or near "from"'),
+        (
+            "select cast(checkpoint as integer) from results",  # found only while rows are computed
+            "Conversion Error: Could not convert string '/runs/a/step_2.pt' to INT32 when casting from source column "
+            "checkpoint",
+        ),
+    ],
+)
+def test_what_does_not_run_is_said_in_one_line(store: Store, query: str, message: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        store.sql(query)
+    said = str(caught.value)
+    assert said.startswith(f"the query does not run: {message}")
+    assert said.removeprefix(f"the query does not run: {message}").partition(" ")[0] in ("", "Candidate", "Did")
+    assert "\n" not in said
+    assert "LINE" not in said
+
+
+def test_a_query_without_rows(store: Store) -> None:
+    with pytest.raises(Misuse) as caught:
+        store.sql("")
+    assert str(caught.value) == "the query returns no rows; give a SELECT over results or estimates"
+
+
+@pytest.mark.parametrize("name", ["query", "connection", "local_frame"])
+def test_python_variables_are_no_tables(store: Store, name: str) -> None:
+    local_frame = pd.DataFrame({"x": [1]})
+    with pytest.raises(Misuse) as caught:
+        store.sql(f"select * from {name}")
+    missing = f"the query does not run: Catalog Error: Table with name {name} does not exist!"
+    assert str(caught.value).partition(" Did you mean")[0] == missing
+    assert len(local_frame) == 1
+
+
+def test_a_broken_part_is_left_out_and_told(tmp_path: Path) -> None:
+    folder = store_of(tmp_path, A, B)
+    victim = write_part(folder, C)
+    victim.write_bytes(victim.read_bytes()[:100])
+    opened = open_store(str(folder))
+    assert sorted(opened.results()["step"].tolist()) == [2, 10]
+    assert opened.broken == {victim: f"{victim} is no scalecurv file, or it was cut short"}
+
+
+def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    folder = store_of(tmp_path)
+    committed: list[int] = []
+
+    def write() -> None:
+        for i in range(12):
+            write_part(folder, outcome(f"/runs/step_{i}.pt", record(f"k{i}", exactly(trace=float(i)))))
+            committed.append(i)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = 0
+    while writer.is_alive() or seen < 12:
+        promised = list(committed)
+        opened = open_store(folder)
+        rows = opened.results()
+        assert opened.broken == {}
+        assert set(promised) <= set(rows["step"])
+        assert rows["trace"].tolist() == [float(step) for step in rows["step"]]
+        seen = len(rows)
+    writer.join()
+
+
+READ = """
+import sys
+import scalecurv
+from scalecurv.results.formats import FORMATS, render
+from scalecurv.results.summary import summary
+store = scalecurv.open_store(sys.argv[1])
+found = store.sql("select step, trace from results order by step")
+print([len(render(found, form)) > 0 for form in FORMATS], len(summary(store)) > 0, found.values.tolist())
+print(sorted({"torch", "ray"} & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_reading_loads_neither_torch_nor_ray(tmp_path: Path) -> None:
+    store = store_of(tmp_path, A, B)
+    done = subprocess.run([sys.executable, "-c", READ, store], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[True, True, True, True] True [[2.0, 12.0], [10.0, 20.0]]", "[]"], done.stderr
