@@ -18,7 +18,7 @@ from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import GradientFacts, gradient_facts
 from scalecurv.measures.moments.exact import probed_trace
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate
@@ -112,8 +112,8 @@ def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[st
     evaluation = cell.evaluation(seed)
     routes = ("sampled", "generic") if cell.name.startswith("mlp") else ("generic",)
     for route in routes:
-        moments = Moments(rtols["moments"], 4000, route=route).ask(evaluation).estimates
-        curvature = Curvature(rtols["curvature"], 4000, route=route).ask(evaluation).estimates
+        moments = Moments(rtols["moments"], 4000, route=route).compute(evaluation).estimates
+        curvature = Curvature(rtols["curvature"], 4000, route=route).compute(evaluation).estimates
         for name in ("trace", "trace_h2", "scalar_curvature", "t2_minus_f"):
             estimate = (moments | curvature)[name]
             if estimate.status != "exact":
@@ -121,7 +121,7 @@ def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[st
     if len(routes) > 1:
         mlp = structure_of(cell.problem)
         assert mlp is not None
-        probed = probed_trace(evaluation, mlp, Plan(rtols["moments"] / 3, 4000, 2 << 30))
+        probed = probed_trace(evaluation, mlp, Strategy(rtols["moments"] / 3, 4000, 2 << 30))
         yield "probed", "trace", probed.whole
-    for name, estimate in Extremes(rtols["extremes"], 4000, route="generic").ask(evaluation).estimates.items():
+    for name, estimate in Extremes(rtols["extremes"], 4000, route="generic").compute(evaluation).estimates.items():
         yield "lanczos", name, estimate

@@ -58,10 +58,10 @@ def products(K: Estimate) -> float:
 
 def row(point: Point) -> dict[str, object]:
     """One line of the table."""
-    exact = Curvature(RTOL, 4000, route="exact").ask(Evaluation(point.problem)).estimates
+    exact = Curvature(RTOL, 4000, route="exact").compute(Evaluation(point.problem)).estimates
     K = exact["scalar_curvature"].value
     found = [
-        Curvature(RTOL, 4000, route="sampled").ask(Evaluation(point.problem, seed)).estimates["scalar_curvature"]
+        Curvature(RTOL, 4000, route="sampled").compute(Evaluation(point.problem, seed)).estimates["scalar_curvature"]
         for seed in range(SEEDS)
     ]
     ours = max(products(e) for e in found)

@@ -99,12 +99,12 @@ def truth(problem: Problem) -> tuple[dict[str, float], dict[str, float]]:
 def compared(point: Point) -> list[dict[str, object]]:
     """A row for each quantity of one point."""
     expected, scales = truth(point.problem)
-    evaluation, found, plan, mlp = Evaluation(point.problem), {}, Moments().plan, structure_of(point.problem)
-    cheap = mlp is not None and plan.square_is_exact(point.problem, mlp)
+    evaluation, found, strategy, mlp = Evaluation(point.problem), {}, Moments().strategy, structure_of(point.problem)
+    cheap = mlp is not None and strategy.square_is_exact(point.problem, mlp)
     route = "exact" if cheap else "sampled"  # by default so few parameters would be written out
     for measure in (Moments, Curvature, Principal, GaussNewton):
-        found |= measure(route=route).ask(evaluation).estimates
-    found |= Rescaling().ask(evaluation).estimates
+        found |= measure(route=route).compute(evaluation).estimates
+    found |= Rescaling().compute(evaluation).estimates
     assert found["trace_rescaled"].value <= found["trace"].value
     rows = []
     for name, value in expected.items():

@@ -11,7 +11,7 @@ from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
 from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.problem.consistency import check_derivatives
-from scalecurv.problem.graphs import road_of
+from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.nonfinite import locate_nonfinite
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
@@ -92,7 +92,7 @@ def analyze(
         try:
             check_point(evaluation)
             measure.check(evaluation.problem)
-            findings = measure.ask(evaluation)
+            findings = measure.compute(evaluation)
         except (FloatingPointError, OverflowError) as error:
             findings = _failed(measure, str(error))
         seconds = time.perf_counter() - began
@@ -104,7 +104,7 @@ def analyze(
 
 def _by_road(problem: Problem, estimates: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], Estimate]:
     """The same, whose methods say where products were taken by plain autograd."""
-    road = road_of(problem)
+    road = backend_of(problem)
     if road is TORCH_FUNC:
         return estimates
     return {

@@ -15,14 +15,14 @@ from scalecurv.statistics.estimate import Estimate
 
 
 def _evaluation(problem: Problem, seed: int) -> Evaluation:
-    evaluation: Evaluation = problem.kept.setdefault(seed, Evaluation(problem, seed))
+    evaluation: Evaluation = problem.cache.setdefault(seed, Evaluation(problem, seed))
     check_point(evaluation)
     return evaluation
 
 
 def _ask(problem: Problem, measure: Measure, quantity: str, seed: int) -> Estimate:
     evaluation = _evaluation(problem, seed)
-    return evaluation.once(measure, lambda: measure.ask(evaluation)).estimates[quantity]
+    return evaluation.once(measure, lambda: measure.compute(evaluation)).estimates[quantity]
 
 
 def trace(problem: Problem, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0) -> Estimate:
@@ -57,7 +57,7 @@ def ricci_curvature(
     problem: Problem, u: Tensor, *, rtol: float = 0.01, max_matvecs: int = 1000, seed: int = 0
 ) -> Estimate:
     """The Ricci curvature in direction u (P,), the sum over P - 1 orthogonal planes through u; as exact as tr H is."""
-    return ricci_curvature_at(_evaluation(problem, seed), u, Moments(rtol, max_matvecs).plan)
+    return ricci_curvature_at(_evaluation(problem, seed), u, Moments(rtol, max_matvecs).strategy)
 
 
 def hessian(problem: Problem) -> HessianOperator:

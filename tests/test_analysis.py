@@ -13,7 +13,7 @@ from scalecurv.errors import CheckpointError
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, run_here
 from scalecurv.measures.moments.deflation import deflation
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
@@ -29,7 +29,7 @@ def test_one_record_a_measure_under_its_key() -> None:
     assert [(r.key, r.measure) for r in records] == [(key, m.name) for key, m in request.keys(IDENTITY).items()]
     evaluation = Evaluation(problem("relu"), 3)
     for record, measure in zip(records, EVERYTHING, strict=True):
-        findings = measure.ask(evaluation)
+        findings = measure.compute(evaluation)
         assert repr(record.estimates) == repr(findings.by_component)
         assert repr(record.arrays) == repr(findings.arrays)
         assert not record.failed
@@ -57,8 +57,8 @@ def test_terms_are_run_the_way_it_is_told() -> None:
     asked = Request((measure,), 5)
     (plain,), _ = analyze(problem("relu"), asked, IDENTITY)
     (twice,), _ = analyze(problem("relu"), asked, IDENTITY, run_terms=doubled)
-    plan = Plan(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
-    known = deflation(Evaluation(problem("relu"), 5), plan).terms.known  # which is no term
+    strategy = Strategy(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
+    known = deflation(Evaluation(problem("relu"), 5), strategy).terms.known  # which is no term
     for i, name in enumerate(("trace", "trace_h2")):
         terms = [record.estimates[name, ""].value - known[i] for record in (plain, twice)]
         assert terms[1] == pytest.approx(2 * terms[0], rel=1e-9)

@@ -14,7 +14,7 @@ from scalecurv.errors import CheckpointError
 from scalecurv.measures import Curvature, Extremes, Moments, Rank
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.planes import ricci_curvature_at, sectional_curvature_at
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.operators.hessian import HessianOperator
 from tests.networks import data, dense_at, network, oracle, problem
 
@@ -31,12 +31,12 @@ def test_the_answer_is_the_measures(ask, measure, quantity: str) -> None:
     for name in ("relu", "tanh"):
         point = sc.Problem(network(name), data("cross_entropy"))
         answer = ask(point, rtol=0.2, max_matvecs=300, seed=2)
-        assert repr(answer) == repr(measure.ask(Evaluation(point, 2)).estimates[quantity])
+        assert repr(answer) == repr(measure.compute(Evaluation(point, 2)).estimates[quantity])
 
 
 def test_rank() -> None:
     point = problem("relu")
-    assert sc.functional_rank(point) == Rank().ask(Evaluation(point)).estimates["rank"]
+    assert sc.functional_rank(point) == Rank().compute(Evaluation(point)).estimates["rank"]
     assert sc.functional_rank(point, memory=1000).lower == 3  # one sample of three outputs
     assert sc.functional_rank(problem("tanh"), memory=1000).lower == 1  # one vector
 
@@ -44,12 +44,12 @@ def test_rank() -> None:
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_directions(name: str) -> None:
     """As the measures' functions give it, with the options of tr H; of so few products that H is not written out."""
-    point, plan = sc.Problem(network(name), data("cross_entropy")), Plan(0.2, 60, 2 << 30)
+    point, strategy = sc.Problem(network(name), data("cross_entropy")), Strategy(0.2, 60, 2 << 30)
     u, v = torch.randn(2, point.num_params, generator=torch.Generator().manual_seed(0))
     fresh = Evaluation(point, 2)
     assert repr(sc.sectional_curvature(point, u, v)) == repr(sectional_curvature_at(fresh, u, v))
     answer = sc.ricci_curvature(point, u, rtol=0.2, max_matvecs=60, seed=2)
-    assert repr(answer) == repr(ricci_curvature_at(fresh, u, plan))
+    assert repr(answer) == repr(ricci_curvature_at(fresh, u, strategy))
     assert (repr(sc.ricci_curvature(point, u, rtol=0.2, max_matvecs=60, seed=3)) == repr(answer)) == (name == "relu")
 
 

@@ -28,7 +28,7 @@ class Linearized:
     pull: Product
 
 
-class Road(Protocol):
+class Backend(Protocol):
     """One way to differentiate; `name` is what provenance calls it."""
 
     name: str

@@ -84,7 +84,7 @@ def ask_checkpoint(
     measure.check(problem)
     evaluation = Evaluation(problem, seed)
     check_point(evaluation)
-    return measure.ask(evaluation), (problem.num_data * problem.num_outputs, problem.num_params)
+    return measure.compute(evaluation), (problem.num_data * problem.num_outputs, problem.num_params)
 
 
 PROFILE = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from scalecurv.analysis import Request
-from scalecurv.measures.measure import Measure, PlannedMeasure
+from scalecurv.measures.measure import Measure, RoutedMeasure
 from scalecurv.measures.route import MAX_LANCZOS, dense_bytes
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
@@ -52,13 +52,13 @@ def cost_of(problem: Problem, request: Request) -> Cost:
             apart["matvecs"] += {"principal": SLOPE, "gauss_newton": problem.num_params}.get(measure.name, 0)
         elif measure.name in APART:
             apart["matvecs"] += most
-            apart["probes"] += most // 2 if isinstance(measure, PlannedMeasure) else 0
-        elif isinstance(measure, PlannedMeasure):
-            mlp = measure.plan.structure(problem)
-            exact = mlp is not None and measure.plan.square_is_exact(problem, mlp)
-            drawn = 0 if exact else measure.plan.budget.probes
-            shared, probes = max(shared, most - measure.plan.budget.probes + drawn), max(probes, drawn)
-        elif hasattr(measure, "plan"):
+            apart["probes"] += most // 2 if isinstance(measure, RoutedMeasure) else 0
+        elif isinstance(measure, RoutedMeasure):
+            mlp = measure.strategy.structure(problem)
+            exact = mlp is not None and measure.strategy.square_is_exact(problem, mlp)
+            drawn = 0 if exact else measure.strategy.budget.probes
+            shared, probes = max(shared, most - measure.strategy.budget.probes + drawn), max(probes, drawn)
+        elif hasattr(measure, "strategy"):
             shared = max(shared, min(most, FEW))
     matvecs = apart["matvecs"] + shared + written
     return Cost(matvecs, apart["probes"] + probes, _seconds(problem), _bytes(problem, request))
@@ -66,17 +66,17 @@ def cost_of(problem: Problem, request: Request) -> Cost:
 
 def _writes_out(measure: Measure, problem: Problem) -> bool:
     """Whether this measure is one that writes H out at a problem like this."""
-    plan = getattr(measure, "plan", None)
-    return plan is not None and plan.dense_is_taken(problem)
+    strategy = getattr(measure, "strategy", None)
+    return strategy is not None and strategy.dense_is_taken(problem)
 
 
 def _of_structure(measure: Measure, problem: Problem) -> bool:
     """Whether nothing of H is left to be written out: tr H and tr H^2 are sums, and no eigenvalue of H is asked for."""
-    if not isinstance(measure, PlannedMeasure) or measure.name in OF_EIGENVALUES:
+    if not isinstance(measure, RoutedMeasure) or measure.name in OF_EIGENVALUES:
         return False
-    mlp = measure.plan.structure(problem)
-    known = mlp is not None and measure.plan.trace_is_exact(problem)
-    return known and mlp is not None and measure.plan.square_is_exact(problem, mlp)
+    mlp = measure.strategy.structure(problem)
+    known = mlp is not None and measure.strategy.trace_is_exact(problem)
+    return known and mlp is not None and measure.strategy.square_is_exact(problem, mlp)
 
 
 def _seconds(problem: Problem) -> float:

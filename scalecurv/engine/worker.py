@@ -21,7 +21,7 @@ from scalecurv.engine.cost import Cost, cost_of
 from scalecurv.engine.shared_probes import Crew
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.measures.evaluation import Make, Terms, run_here
-from scalecurv.problem.graphs import road_of
+from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
 from scalecurv.record import Outcome
@@ -99,7 +99,7 @@ class Analyst:
             seed=self.request.seed,
             total_matvecs=total_matvecs,
             records=records,
-            provenance={**self._provenance(), "differentiation": road_of(problem).name},
+            provenance={**self._provenance(), "differentiation": backend_of(problem).name},
             created=time.time(),
         )
 

@@ -17,7 +17,7 @@ from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.noise import STREAM, SWEEPS, ULPS, VISIBLE, Rounding, cancelled, rounding, rounding_in_double
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import caution
@@ -120,12 +120,12 @@ def dense_shape_operator(evaluation: Evaluation) -> Dense:
     return evaluation.once("dense shape operator", compute)
 
 
-def noise_of(evaluation: Evaluation, plan: Plan) -> Rounding:
-    """What rounding adds to the products of this plan: those that write H out are in float64, whatever the dtype.
+def noise_of(evaluation: Evaluation, strategy: Strategy) -> Rounding:
+    """What rounding adds to the products of this strategy: those that write H out are in float64, whatever the dtype.
 
     They have paid for it, too.
     """
-    taken = plan.dense_is_taken(evaluation.problem)
+    taken = strategy.dense_is_taken(evaluation.problem)
     return replace(dense_hessian(evaluation).noise, num_matvecs=0) if taken else rounding(evaluation)
 
 

@@ -7,7 +7,7 @@ from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 
 
@@ -16,8 +16,8 @@ class Extremes(Measure):
     """lambda_max and lambda_min by one Lanczos run; `memory` bytes bound the vectors it keeps, by restarts if need be.
 
     Stores the Ritz values with their residuals (an eigenvalue lies within each) and, of a run without restarts, their
-    weights in the start vector. Where H is written out (`route` None or "dense", see `Plan`) both ends are exact, and
-    the Ritz values are all eigenvalues; any other route asks for the run.
+    weights in the start vector. Where H is written out (`route` None or "dense", see `Strategy`) both ends are exact,
+    and the Ritz values are all eigenvalues; any other route asks for the run.
     """
 
     rtol: float = 0.01
@@ -30,17 +30,17 @@ class Extremes(Measure):
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+    def strategy(self) -> Strategy:
+        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
         try:
-            self.plan.dense_is_taken(problem)
+            self.strategy.dense_is_taken(problem)
         except Misuse as error:
             raise Misuse(f"measure {self.name}: {error}") from error
 
-    def ask(self, evaluation: Evaluation) -> Findings:
-        found = krylov_run(evaluation, self.plan)
+    def compute(self, evaluation: Evaluation) -> Findings:
+        found = krylov_run(evaluation, self.strategy)
         arrays = {"ritz_values": found.space.values, "ritz_residuals": found.space.residuals}
         if found.run is not None:
             arrays["ritz_weights"] = found.run.quadrature.weights

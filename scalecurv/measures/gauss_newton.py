@@ -14,11 +14,11 @@ from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.dense import dense_gauss_newton, dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import dominant_is_known
-from scalecurv.measures.measure import Findings, PlannedMeasure
+from scalecurv.measures.measure import Findings, RoutedMeasure
 from scalecurv.measures.moments.exact import exact_norms, known_trace
 from scalecurv.measures.noise import VISIBLE, Rounding, rounding_in_double
 from scalecurv.measures.rank.exact import homogeneous_mlp
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.mlp.euler_bounds import euler_bounds
 from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
 from scalecurv.statistics.estimate import NAN, Estimate, Status
@@ -29,7 +29,7 @@ SLACK = 1e-9  # of the bound: what rounding may do to it
 
 
 @dataclass(frozen=True)
-class GaussNewton(PlannedMeasure):
+class GaussNewton(RoutedMeasure):
     """trace_ggn and lambda_max_ggn of G = J'MJ, euler_bound below the latter, residual_share |H - G|_F / |H|_F.
 
     All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many
@@ -41,8 +41,8 @@ class GaussNewton(PlannedMeasure):
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
 
-    def ask(self, evaluation: Evaluation) -> Findings:
-        trace, largest = _dense(evaluation, self.plan) or _sampled(evaluation, self.plan)
+    def compute(self, evaluation: Evaluation) -> Findings:
+        trace, largest = _dense(evaluation, self.strategy) or _sampled(evaluation, self.strategy)
         below = _euler_bound(evaluation)
         if largest.upper < below.value * (1 - SLACK):
             method = f"{largest.method}; euler_bound {below.value:.6g} lies above it"
@@ -52,38 +52,38 @@ class GaussNewton(PlannedMeasure):
                 "trace_ggn": trace,
                 "lambda_max_ggn": largest,
                 "euler_bound": below,
-                "residual_share": residual_share(evaluation, self.plan),
+                "residual_share": residual_share(evaluation, self.strategy),
             }
         )
 
 
-def _dense(evaluation: Evaluation, plan: Plan) -> tuple[Estimate, Estimate] | None:
+def _dense(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estimate] | None:
     """tr G and its largest eigenvalue from G written out, where H may be; the trace from structure as ever."""
-    if not plan.dense_is_taken(evaluation.problem):
+    if not strategy.dense_is_taken(evaluation.problem):
         return None
-    G, known = dense_gauss_newton(evaluation), known_trace(evaluation, plan)
-    return G.trace(plan.rtol) if known is None else known.whole, G.ends(plan.rtol).largest
+    G, known = dense_gauss_newton(evaluation), known_trace(evaluation, strategy)
+    return G.trace(strategy.rtol) if known is None else known.whole, G.ends(strategy.rtol).largest
 
 
-def _sampled(evaluation: Evaluation, plan: Plan) -> tuple[Estimate, Estimate]:
+def _sampled(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estimate]:
     """The same from a Lanczos run, and from probes outside its space."""
-    run, noise = _run(evaluation, plan), _noise(evaluation)
-    largest = ends_of(run, plan.rtol, noise.norm).charged(noise.num_matvecs).largest
-    return _trace(evaluation, plan, run), largest
+    run, noise = _run(evaluation, strategy), _noise(evaluation)
+    largest = ends_of(run, strategy.rtol, noise.norm).charged(noise.num_matvecs).largest
+    return _trace(evaluation, strategy, run), largest
 
 
-def _run(evaluation: Evaluation, plan: Plan) -> Lanczos:
+def _run(evaluation: Evaluation, strategy: Strategy) -> Lanczos:
     """The first steps of a Lanczos run on G that know its largest eigenvalue, or as many as there may be."""
     problem = evaluation.double
-    capacity = plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
-    process = started(evaluation.gauss_newton, evaluation.seed, min(capacity, plan.budget.ggn_steps), STREAM)
+    capacity = strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
+    process = started(evaluation.gauss_newton, evaluation.seed, min(capacity, strategy.budget.ggn_steps), STREAM)
     known = Status.CERTIFIED
-    return first_look(process, lambda run: ends_of(run, plan.rtol).largest.status is known, process.capacity)
+    return first_look(process, lambda run: ends_of(run, strategy.rtol).largest.status is known, process.capacity)
 
 
-def _trace(evaluation: Evaluation, plan: Plan, run: Lanczos) -> Estimate:
+def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
     """tr H where structure makes the two equal, else Hutchinson's estimator outside the space of the run."""
-    known = known_trace(evaluation, plan)
+    known = known_trace(evaluation, strategy)
     if known is not None:
         return known.whole
     terms = DeflatedTerms(RitzSpace.of(run))
@@ -91,8 +91,8 @@ def _trace(evaluation: Evaluation, plan: Plan, run: Lanczos) -> Estimate:
     found = estimate_until(
         lambda m: evaluation.terms(m, terms, name, GaussNewtonOperator, double=True) + terms.known,
         {"trace": lambda rows: trace_estimate(rows, "deflated hutchinson")},
-        {"trace": Tolerance(plan.rtol)},
-        plan.budget.ggn_probes,
+        {"trace": Tolerance(strategy.rtol)},
+        strategy.budget.ggn_probes,
     )["trace"]
     noise = _noise(evaluation)
     return replace(found, num_matvecs=found.num_matvecs + run.num_matvecs + noise.num_matvecs).widened(noise.trace)
@@ -115,37 +115,37 @@ RESIDUAL_STREAM = "residual start"
 ROUNDING = 1e-14  # of |H|_F: what is left of H - G where nothing should be
 
 
-def residual_share(evaluation: Evaluation, plan: Plan) -> Estimate:
+def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
     """|R|_F / |H|_F, R = H - G: 0 where the data is fitted exactly, so that H = G. Not applicable where H is 0.
 
     Exact by structure where tr H^2 is, or from both matrices where they are written out, else by deflated Hutchinson on
     R, in float64, until the half-width is rtol of 1: a share is not asked for relative to itself.
     """
-    norms = exact_norms(evaluation, plan)
+    norms = exact_norms(evaluation, strategy)
     if norms is not None:
         whole, rest = float(norms.sum()), float(norms[2].sum())
         if not whole > 0:
             return Estimate.not_applicable("the Hessian is 0")
         return Estimate.exact(math.sqrt(max(rest, 0.0) / whole), "sum over pairs of samples and layers")
-    F = scalar_curvature(evaluation, plan).trace_h2
+    F = scalar_curvature(evaluation, strategy).trace_h2
     if F.status is Status.FAILED:
         return replace(F, method="tr H^2 failed")
     if not F.lower > 0:
         return Estimate.not_applicable("tr H^2 may be 0")
-    if plan.dense_is_taken(evaluation.problem):
-        return _dense_share(evaluation, plan, F)
-    terms, steps = _deflated(evaluation, plan)
+    if strategy.dense_is_taken(evaluation.problem):
+        return _dense_share(evaluation, strategy, F)
+    terms, steps = _deflated(evaluation, strategy)
     found = estimate_until(
-        lambda m: evaluation.terms(m, terms, ("residual terms", plan), ResidualOperator, double=True) + terms.known,
+        lambda m: evaluation.terms(m, terms, ("residual terms", strategy), ResidualOperator, double=True) + terms.known,
         {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
-        {"share": Tolerance(plan.rtol, 1.0)},
-        plan.budget.residual_probes,
+        {"share": Tolerance(strategy.rtol, 1.0)},
+        strategy.budget.residual_probes,
     )["share"]
     found = replace(found, lower=max(found.lower - ROUNDING, 0.0), upper=found.upper + ROUNDING)
     return replace(found, num_matvecs=F.num_matvecs + ResidualOperator.cost * (steps + found.num_samples))
 
 
-def _dense_share(evaluation: Evaluation, plan: Plan, F: Estimate) -> Estimate:
+def _dense_share(evaluation: Evaluation, strategy: Strategy, F: Estimate) -> Estimate:
     """From H and G written out; exact but where rounding shows in it."""
     H, G = dense_hessian(evaluation), dense_gauss_newton(evaluation)
     noise, square = H.noise.norm + G.noise.norm, float(((H.matrix - G.matrix) ** 2).sum())
@@ -160,13 +160,13 @@ def _dense_share(evaluation: Evaluation, plan: Plan, F: Estimate) -> Estimate:
     found = Estimate.enclosed(
         share, low, high, method, Status.BUDGET, confidence=max(0.0, 2 * F.confidence - 1), num_matvecs=cost
     )
-    return Tolerance(plan.rtol, 1.0).settle(found, Status.CERTIFIED)
+    return Tolerance(strategy.rtol, 1.0).settle(found, Status.CERTIFIED)
 
 
-def _deflated(evaluation: Evaluation, plan: Plan) -> tuple[DeflatedTerms, int]:
+def _deflated(evaluation: Evaluation, strategy: Strategy) -> tuple[DeflatedTerms, int]:
     """Terms of R outside the space of the first steps that know its dominant eigenvalue, and how many these were."""
     P, itemsize = evaluation.double.num_params, evaluation.double.dtype.itemsize
-    capacity = min(plan.budget.vectors(plan.memory, P * itemsize), plan.budget.residual_steps)
+    capacity = min(strategy.budget.vectors(strategy.memory, P * itemsize), strategy.budget.residual_steps)
     process = started(evaluation.residual, evaluation.seed, capacity, RESIDUAL_STREAM)
     run = first_look(process, dominant_is_known, process.capacity)
     return DeflatedTerms(RitzSpace.of(run)), run.num_matvecs

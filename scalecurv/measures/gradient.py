@@ -78,7 +78,7 @@ class Gradient(Measure):
     version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta", "noise_floor", "kinks")
 
-    def ask(self, evaluation: Evaluation) -> Findings:
+    def compute(self, evaluation: Evaluation) -> Findings:
         facts = gradient_facts(evaluation)
         kinks, by_layer = _kinks(evaluation.problem)
         return Findings(

@@ -10,7 +10,7 @@ from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 
 DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest size is known so well
 
@@ -30,25 +30,25 @@ class Krylov:
     run: Lanczos | None
 
 
-def krylov_run(evaluation: Evaluation, plan: Plan) -> Krylov:
-    """Both ends to the tolerance of `plan`, remembered; in as many vectors as its memory holds."""
-    if plan.dense_is_taken(evaluation.problem):
+def krylov_run(evaluation: Evaluation, strategy: Strategy) -> Krylov:
+    """Both ends to the tolerance of `strategy`, remembered; in as many vectors as its memory holds."""
+    if strategy.dense_is_taken(evaluation.problem):
         dense = dense_hessian(evaluation)
-        return Krylov("dense", dense.ends(plan.rtol), dense.space, None)
-    name = ("krylov", replace(plan, route=None))
-    return evaluation.once(name, lambda: _both_ends(evaluation, plan, name))
+        return Krylov("dense", dense.ends(strategy.rtol), dense.space, None)
+    name = ("krylov", replace(strategy, route=None))
+    return evaluation.once(name, lambda: _both_ends(evaluation, strategy, name))
 
 
-def deflated_space(evaluation: Evaluation, plan: Plan) -> Krylov:
+def deflated_space(evaluation: Evaluation, strategy: Strategy) -> Krylov:
     """The space of the first steps that know the dominant eigenvalue to 1 %, whatever tolerance is asked for."""
-    capacity = _vectors(evaluation, plan)
-    limited = capacity < plan.budget.lanczos  # only then do tolerance and number of steps matter
-    name = ("deflated", capacity, (plan.rtol, plan.budget.lanczos) if limited else None)
+    capacity = _vectors(evaluation, strategy)
+    limited = capacity < strategy.budget.lanczos  # only then do tolerance and number of steps matter
+    name = ("deflated", capacity, (strategy.rtol, strategy.budget.lanczos) if limited else None)
 
     def compute() -> Krylov:
         run = first_look(_process(evaluation, capacity), dominant_is_known, capacity)
         if limited and not dominant_is_known(run):
-            return krylov_run(evaluation, plan)
+            return krylov_run(evaluation, strategy)
         return Krylov(name, _ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
 
     return evaluation.once(name, compute)
@@ -60,15 +60,15 @@ def dominant_is_known(run: Lanczos) -> bool:
     return max((ends.largest, ends.smallest), key=lambda end: abs(end.value)).within(DOMINANT)
 
 
-def _both_ends(evaluation: Evaluation, plan: Plan, name: Hashable) -> Krylov:
-    size = _vectors(evaluation, plan)
-    run = first_look(_process(evaluation, size), lambda run: _ends(evaluation, run, plan.rtol).known, size)
-    ends, left = _ends(evaluation, run, plan.rtol), plan.budget.lanczos - len(run.alphas)
-    if ends.known or run.invariant or left < 4 or size >= plan.budget.lanczos:
+def _both_ends(evaluation: Evaluation, strategy: Strategy, name: Hashable) -> Krylov:
+    size = _vectors(evaluation, strategy)
+    run = first_look(_process(evaluation, size), lambda run: _ends(evaluation, run, strategy.rtol).known, size)
+    ends, left = _ends(evaluation, run, strategy.rtol), strategy.budget.lanczos - len(run.alphas)
+    if ends.known or run.invariant or left < 4 or size >= strategy.budget.lanczos:
         return Krylov(name, ends, RitzSpace.of(run), run)
     noise = rounding(evaluation)
     found = restarted_extremes(
-        evaluation.hessian, RitzSpace.of(run), evaluation.seed, plan.rtol, size, left, noise.norm
+        evaluation.hessian, RitzSpace.of(run), evaluation.seed, strategy.rtol, size, left, noise.norm
     )
     return Krylov(name, found.ends.charged(noise.num_matvecs), found.space, None)
 
@@ -79,9 +79,9 @@ def _ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
     return ends_of(run, rtol, noise.norm).charged(noise.num_matvecs)
 
 
-def _vectors(evaluation: Evaluation, plan: Plan) -> int:
+def _vectors(evaluation: Evaluation, strategy: Strategy) -> int:
     problem = evaluation.problem
-    return plan.budget.vectors(plan.memory, problem.num_params * problem.dtype.itemsize)
+    return strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
 
 
 def _process(evaluation: Evaluation, capacity: int) -> LanczosProcess:

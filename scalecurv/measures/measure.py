@@ -10,7 +10,7 @@ import numpy as np
 
 from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.params import check_pattern
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate
@@ -56,7 +56,7 @@ class Measure(ABC):
         return "" if self.params is None else f"params={self.params}"
 
     @abstractmethod
-    def ask(self, evaluation: Evaluation) -> Findings:
+    def compute(self, evaluation: Evaluation) -> Findings:
         """The findings at one problem; never depends on which other measures were asked."""
 
     def check(self, problem: Problem) -> None:
@@ -78,7 +78,7 @@ class Measure(ABC):
 
 
 @dataclass(frozen=True)
-class PlannedMeasure(Measure):
+class RoutedMeasure(Measure):
     """`rtol` of half-widths, at most `max_matvecs` products and `memory` bytes, a `route` or None: the cheapest."""
 
     rtol: float = 0.01
@@ -87,11 +87,11 @@ class PlannedMeasure(Measure):
     route: str | None = None
 
     @property
-    def plan(self) -> Plan:
-        return Plan(self.rtol, self.max_matvecs, self.memory, self.route)
+    def strategy(self) -> Strategy:
+        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
         try:
-            self.plan.structure(problem)
+            self.strategy.structure(problem)
         except Misuse as error:
             raise Misuse(f"measure {self.name}: {error}") from error

@@ -61,7 +61,7 @@ class Rescaling(Measure):
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace_rescaled", "imbalance")
 
-    def ask(self, evaluation: Evaluation) -> Findings:
+    def compute(self, evaluation: Evaluation) -> Findings:
         problem, mlp = evaluation.double.undecayed(), homogeneous_mlp(evaluation.double)
         if mlp is None:
             nothing = Estimate.not_applicable("not an MLP of homogeneous activations")

@@ -94,7 +94,7 @@ MATRICES = 8  # P x P in float64: H, its eigenvectors and those of the shape ope
 
 
 @dataclass(frozen=True)
-class Plan:
+class Strategy:
     """The options that trace, square and curvature share; equal plans share every intermediate.
 
     `route` None picks by cost. "exact" insists on exact sums over the structure of a piecewise-linear MLP, "sampled"

@@ -12,7 +12,7 @@ from scalecurv.linalg.probes import probes
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.route import Budget, Plan
+from scalecurv.measures.route import Budget, Strategy
 from scalecurv.problem.problem import Problem
 
 STREAM = "spectrum start"
@@ -25,7 +25,7 @@ class Spectrum(Measure):
 
     The weights of all runs together sum to 1, so that sum_j weights[j] f(nodes[j]) estimates tr f(H) / P;
     `ritz_starts` tells which run a node came from; it is EVERY throughout where H is written out (`route` None or
-    "dense", see `Plan`), so that the nodes are all eigenvalues, each of weight 1/P. (Ubaru, Chen and Saad 2017)
+    "dense", see `Strategy`), so that the nodes are all eigenvalues, each of weight 1/P. (Ubaru, Chen and Saad 2017)
     """
 
     num_starts: int = 4
@@ -38,17 +38,17 @@ class Spectrum(Measure):
     quantities: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def plan(self) -> Plan:
-        return Plan(0.0, self.max_matvecs, self.memory, self.route)
+    def strategy(self) -> Strategy:
+        return Strategy(0.0, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
         try:
-            self.plan.dense_is_taken(problem)
+            self.strategy.dense_is_taken(problem)
         except Misuse as error:
             raise Misuse(f"measure {self.name}: {error}") from error
 
-    def ask(self, evaluation: Evaluation) -> Findings:
-        if self.plan.dense_is_taken(evaluation.problem):
+    def compute(self, evaluation: Evaluation) -> Findings:
+        if self.strategy.dense_is_taken(evaluation.problem):
             return _every(dense_hessian(evaluation).values)
         H, problem = evaluation.hessian, evaluation.problem
         vector_bytes = problem.num_params * problem.dtype.itemsize

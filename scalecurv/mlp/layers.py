@@ -57,9 +57,9 @@ def structure_of(problem: Problem) -> MLP | None:
     mlp = recognise_mlp(problem.model)
     if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:  # but a block of one
         return None
-    if "computes as listed" not in problem.kept:
-        problem.kept["computes as listed"] = _computes_as_listed(problem, mlp)
-    if not problem.kept["computes as listed"]:
+    if "computes as listed" not in problem.cache:
+        problem.cache["computes as listed"] = _computes_as_listed(problem, mlp)
+    if not problem.cache["computes as listed"]:
         return None
     first = next(iter(problem.model.children()))
     flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))

@@ -6,7 +6,7 @@ from torch import Tensor
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.summed import SummedOperator
-from scalecurv.problem.graphs import linearized, road_of
+from scalecurv.problem.graphs import backend_of, linearized
 from scalecurv.problem.problem import Batch, Problem
 from scalecurv.problem.user_model import quoted
 
@@ -32,7 +32,9 @@ class GaussNewtonOperator(SummedOperator):
             return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
 
         with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"):
-            return road_of(problem).hessian(loss, f.flatten())(changes)  # M is symmetric: its pull-back is the product
+            return backend_of(problem).hessian(loss, f.flatten())(
+                changes
+            )  # M is symmetric: its pull-back is the product
 
 
 class ResidualOperator(LinearOperator):

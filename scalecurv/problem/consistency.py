@@ -9,7 +9,7 @@ from torch import Tensor
 from scalecurv.autodiff.lookups import any_length
 from scalecurv.errors import CheckpointError
 from scalecurv.linalg.probes import probes
-from scalecurv.problem.graphs import hessian_product, inner_eps, linearized, road_of
+from scalecurv.problem.graphs import backend_of, hessian_product, inner_eps, linearized
 from scalecurv.problem.problem import Batch, Problem
 from scalecurv.problem.user_model import quoted
 
@@ -37,7 +37,7 @@ def check_derivatives(problem: Problem) -> None:
     computes in less than float64 only symmetry is checked, to a hundredth. Raises CheckpointError that names the
     parameters.
     """
-    if "consistent" in problem.kept:
+    if "consistent" in problem.cache:
         return
     reason = None
     if problem.num_local:
@@ -50,7 +50,7 @@ def check_derivatives(problem: Problem) -> None:
             reason = str(error)
     if (reason := problem.shard.first(reason)) is not None:
         raise CheckpointError(reason)
-    problem.kept["consistent"] = True
+    problem.cache["consistent"] = True
 
 
 def _found(problem: Problem, rows: Tensor) -> str | None:
@@ -127,11 +127,11 @@ class _Check:
     def _slope(self, f: Tensor) -> tuple[Tensor, Tensor]:
         """c dloss/df, of the shape of f, and the loss."""
         problem, y = self.problem, self.batch.y
-        return road_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
+        return backend_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
 
     def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
-        problem, road = self.problem, road_of(self.problem)
+        problem, road = self.problem, backend_of(self.problem)
         with quoted(problem.model, "the gradient near these weights"):
             side = road.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
             slope, loss = self._slope(side.f)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from scalecurv.autodiff.backends import AUTOGRAD, TORCH_FUNC, Linearized, Product, Road, Scalar, nodes
+from scalecurv.autodiff.backends import AUTOGRAD, TORCH_FUNC, Backend, Linearized, Product, Scalar, nodes
 from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.problem.footprint import COPIES
 from scalecurv.problem.problem import Batch, Problem
@@ -19,18 +19,18 @@ APART = 1e-2  # of a product, by which roads that take the same derivative never
 SHARE = 4  # of `memory` that one kept graph may take: two are kept, and temporaries take half
 
 
-def road_of(problem: Problem) -> Road:
+def backend_of(problem: Problem) -> Backend:
     """torch.func where the model takes it, else plain autograd: found by a trial on two samples, remembered.
 
     A model of listed layers is not tried. The samples are the first of all, the same on every rank.
     """
-    if "road" not in problem.kept:
+    if problem.backend is None:
         listed = recognise_mlp(problem.model) is not None and problem.loss.factor is not None
-        problem.kept["road"] = TORCH_FUNC if listed or _takes(problem, TORCH_FUNC) else AUTOGRAD
-    return problem.kept["road"]
+        problem.backend = TORCH_FUNC if listed or _takes(problem, TORCH_FUNC) else AUTOGRAD
+    return problem.backend
 
 
-def _takes(problem: Problem, road: Road) -> bool:
+def _takes(problem: Problem, road: Backend) -> bool:
     """Whether gradient, H, J and J' of two samples come out, two vectors at once and without a missing rule."""
     few = Batch(problem.few[:2], problem.few_targets[:2], 0)
     V = torch.zeros(problem.num_params, 2, dtype=problem.dtype, device=problem.device)
@@ -82,7 +82,7 @@ def hessian_product(problem: Problem, batch: Batch) -> Product:
         problem,
         "hessian",
         batch,
-        lambda: road_of(problem).hessian(batch_loss(problem, batch), problem.theta),
+        lambda: backend_of(problem).hessian(batch_loss(problem, batch), problem.theta),
         "the gradient, to be differentiated again",
     )
     return _asked(problem, made, "a product with the Hessian")
@@ -96,7 +96,7 @@ def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized
         return f.softmax(1) if prob else f
 
     kind, asked = ("prob jacobian" if prob else "jacobian"), "the outputs, to be differentiated"
-    made = _kept(problem, kind, batch, lambda: road_of(problem).linearized(outputs, problem.theta), asked)
+    made = _kept(problem, kind, batch, lambda: backend_of(problem).linearized(outputs, problem.theta), asked)
     push = _asked(problem, made.push, "a product with the Jacobian")
     return Linearized(made.f, push, _asked(problem, made.pull, "a product with the Jacobian's transpose"))
 
@@ -104,13 +104,13 @@ def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized
 def _kept(problem: Problem, kind: str, batch: Batch, make: Callable[[], T], asked: str) -> T:
     """make(), or what it returned before where the graph of all samples fits: a pass saved at every product."""
     graph = ("graph", kind)
-    if graph in problem.kept and len(batch.x) == problem.num_local:
-        return problem.kept[graph]
+    if graph in problem.cache and len(batch.x) == problem.num_local:
+        return problem.cache[graph]
     with quoted(problem.model, asked):
         made = make()
     size = (COPIES * problem.footprint.activations * len(batch.x) + 4 * problem.num_params) * problem.dtype.itemsize
     if len(batch.x) == problem.num_local and size <= problem.memory // SHARE:
-        problem.kept[graph] = made
+        problem.cache[graph] = made
     return made
 
 
@@ -127,9 +127,9 @@ def inner_eps(problem: Problem) -> float:
 
     Seen on two samples, in the graph: what a Function of the user's own does within is not. Remembered.
     """
-    if "inner eps" not in problem.kept:
-        problem.kept["inner eps"] = _narrowest(problem, Batch(problem.few[:2], problem.few_targets[:2], 0))
-    return problem.kept["inner eps"]
+    if "inner eps" not in problem.cache:
+        problem.cache["inner eps"] = _narrowest(problem, Batch(problem.few[:2], problem.few_targets[:2], 0))
+    return problem.cache["inner eps"]
 
 
 def _narrowest(problem: Problem, few: Batch) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from scalecurv.problem.graphs import batch_loss, road_of
+from scalecurv.problem.graphs import backend_of, batch_loss
 from scalecurv.problem.problem import Batch, Problem
 
 
@@ -22,7 +22,7 @@ def locate_nonfinite(problem: Problem) -> str | None:
 def _first_place(problem: Problem) -> str | None:
     of = f" of rank {problem.shard.rank}" if problem.shard.size > 1 else ""
     for number, batch in enumerate(problem.own_batches()):
-        gradient, loss = road_of(problem).gradient(batch_loss(problem, batch), problem.theta)
+        gradient, loss = backend_of(problem).gradient(batch_loss(problem, batch), problem.theta)
         if not (_finite(loss) and _finite(gradient)):
             place = _in_modules(problem, batch) or _in_loss(problem, batch, loss) or _in_gradient(problem, gradient)
             return f"{place} (batch {number}{of})"

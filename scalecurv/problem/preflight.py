@@ -28,7 +28,7 @@ def preflight(problem: Problem) -> None:
     on their order, where it gives no row a sample, where nothing depends on theta, and where a loss of the user's own
     compares samples.
     """
-    if "preflight" in problem.kept:
+    if "preflight" in problem.cache:
         return
     with _random_state_kept(problem.device):
         size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
@@ -39,7 +39,7 @@ def preflight(problem: Problem) -> None:
         _refuse_cut(problem, few, problem.y[rows])
         if problem.loss.factor is None:  # of losses by name it is known
             _refuse_comparison(problem, _outputs(problem, few), problem.y[rows])
-    problem.kept["preflight"] = True
+    problem.cache["preflight"] = True
 
 
 def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:

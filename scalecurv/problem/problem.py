@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from scalecurv.autodiff.backends import Backend
 from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.errors import Misuse
 from scalecurv.problem.footprint import Footprint, count_activations
@@ -103,7 +104,8 @@ class Problem:
             with torch.no_grad():
                 try_loss(self.loss, self.outputs(self.theta, self.few), self.few_targets)
         self._batch_size = batch_size
-        self.kept: dict[Any, Any] = {}  # what others computed at this point, theirs to fill: it dies with the point
+        self.backend: Backend | None = None  # of derivatives; found by `backend_of`, the same at every dtype
+        self.cache: dict[Any, Any] = {}  # see `remembered`: it dies with the point
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
@@ -225,7 +227,7 @@ class Problem:
         twin.__dict__.update(
             {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
         )
-        twin.kept = {name: self.kept[name] for name in ("road",) if name in self.kept}
+        twin.cache = {}
         return twin
 
 

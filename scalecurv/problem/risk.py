@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scalecurv.problem.graphs import batch_loss, road_of
+from scalecurv.problem.graphs import backend_of, batch_loss
 from scalecurv.problem.problem import Batch, Problem
 from scalecurv.problem.user_model import quoted
 
@@ -24,7 +24,7 @@ def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
 
     def contribution(batch: Batch) -> Tensor:
         with quoted(problem.model, "the gradient"):
-            gradient, value = road_of(problem).gradient(batch_loss(problem, batch), problem.theta)
+            gradient, value = backend_of(problem).gradient(batch_loss(problem, batch), problem.theta)
         return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
 
     total = sum_over_data(problem, contribution)

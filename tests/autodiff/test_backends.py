@@ -13,7 +13,7 @@ from scalecurv.measures import Gradient, Moments
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
-from scalecurv.problem.graphs import road_of
+from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.risk import loss_and_gradient
 from tests.networks import NETWORKS, oracle, problem
 
@@ -84,7 +84,7 @@ def test_both_roads_give_the_matrices_written_out(road) -> None:  # type: ignore
         V = torch.randn(len(truth.gradient), 3, generator=rng, dtype=torch.float64)
         for options in ({}, {"batch_size": 3}):
             point = problem(name, **options)
-            point.kept["road"] = road
+            point.backend = road
             for kind, matrix in (
                 (HessianOperator, truth.hessian),
                 (GaussNewtonOperator, truth.gauss_newton),
@@ -101,8 +101,8 @@ def test_what_torch_func_refuses_goes_by_autograd_and_equals_the_same_in_plain_o
     plain = By(torch.sin)
     plain.load_state_dict(own.state_dict())
     refused, taken = at(own), at(plain)
-    assert road_of(refused) is AUTOGRAD
-    assert road_of(taken) is TORCH_FUNC
+    assert backend_of(refused) is AUTOGRAD
+    assert backend_of(taken) is TORCH_FUNC
     eye = torch.eye(refused.num_params)
     for kind in (HessianOperator, GaussNewtonOperator, JacobianOperator):
         torch.testing.assert_close(kind(refused).matmat(eye), kind(taken).matmat(eye), rtol=1e-12, atol=1e-14)
@@ -113,7 +113,7 @@ def test_what_torch_func_refuses_goes_by_autograd_and_equals_the_same_in_plain_o
 def test_derivatives_inside_forward() -> None:
     """Against rows of autograd's own gradient."""
     point = at(Physics(), "mse")
-    assert road_of(point) is AUTOGRAD
+    assert backend_of(point) is AUTOGRAD
     weights = list(point.model.parameters())
     f = point.model(point.x)
     loss = ((f - point.y) ** 2).sum() / 18
@@ -146,7 +146,7 @@ def test_a_graph_is_kept_where_all_samples_fit_and_changes_nothing() -> None:
     for road in (TORCH_FUNC, AUTOGRAD):
         for options, again in (({}, False), ({"batch_size": 4}, True), ({"memory": 1}, True)):
             point = at(By(tanh), **options)
-            point.kept["road"] = road
+            point.backend = road
             H = HessianOperator(point)
             first = H.matmat(V)
             passes.clear()

@@ -7,9 +7,10 @@ from typing import Any
 import click
 import pytest
 
-from scalecurv.cli.analyze import absolute_arguments, sweep_of
+from scalecurv.cli.analyze import sweep_of
 from scalecurv.cli.main import main
 from scalecurv.cli.options import SAID
+from scalecurv.cli.submit import absolute_arguments
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT
 from scalecurv.sweep import plan

@@ -83,7 +83,7 @@ def test_every_number_is_that_of_the_matrix(name: str, loss: str) -> None:
     at, foreign = Problem(model, (x, y), huber if loss == "huber" else loss, params=params), loss == "huber"
     g, H = truth_of(model, x, y, loss, params)
     P, evaluation = len(g), Evaluation(at)
-    found = {name: e for measure in PLANNED for name, e in measure().ask(evaluation).estimates.items()}
+    found = {name: e for measure in PLANNED for name, e in measure().compute(evaluation).estimates.items()}
     beta = 1 / (1 + float(g @ g))
     S = beta**0.5 * (H - beta * torch.outer(g, g @ H))
     bends = torch.linalg.eigvals(S).real.sort(descending=True).values.tolist()
@@ -122,17 +122,17 @@ def test_every_number_is_that_of_the_matrix(name: str, loss: str) -> None:
     assert (cost > P) is foreign
     assert found["curvature_lower"].lower <= K <= found["curvature_upper"].upper
     assert evaluation.total_matvecs <= P + 2 + 9 * foreign  # along g and along g/|g|; a foreign loss's J
-    ritz = Extremes().ask(evaluation).arrays
+    ritz = Extremes().compute(evaluation).arrays
     np.testing.assert_allclose(ritz["ritz_values"], values, atol=1e-12)
     np.testing.assert_array_equal(ritz["ritz_residuals"], np.zeros(P))
-    rule = Spectrum().ask(evaluation).arrays
+    rule = Spectrum().compute(evaluation).arrays
     np.testing.assert_allclose(rule["ritz_nodes"], values, atol=1e-12)
     assert rule["ritz_weights"].tolist() == [1 / P] * P
 
 
 def test_layers_are_their_own_blocks() -> None:
     truth = oracle("tanh", "cross_entropy")
-    parts = Moments().ask(Evaluation(problem("tanh", "cross_entropy"))).parts
+    parts = Moments().compute(Evaluation(problem("tanh", "cross_entropy"))).parts
     for layer, rows in layer_slices("tanh").items():
         holds(parts["trace", layer], truth.trace(rows), 1.0, False)
         holds(parts["trace_h2", layer], truth.trace_h2(rows), 1.0, False)
@@ -143,7 +143,7 @@ def test_layers_are_their_own_blocks() -> None:
 def test_the_gauss_newton_side_is_written_out_too(name: str, loss: str) -> None:
     at, truth = problem(name, loss), oracle(name, loss)
     evaluation = Evaluation(at)
-    found, P = GaussNewton().ask(evaluation).estimates, at.num_params
+    found, P = GaussNewton().compute(evaluation).estimates, at.num_params
     G, H = truth.gauss_newton, truth.hessian
     holds(found["trace_ggn"], float(G.trace()), 1.0, False)
     holds(found["lambda_max_ggn"], float(torch.linalg.eigvalsh(G)[-1]), 1.0, False)
@@ -155,7 +155,7 @@ def test_the_gauss_newton_side_is_written_out_too(name: str, loss: str) -> None:
 def test_no_number_depends_on_what_else_was_asked(name: str) -> None:
     at, together = problem(name, "cross_entropy"), Evaluation(problem(name, "cross_entropy"))
     for measure in reversed(MEASURES.values()):
-        alone, beside = measure().ask(Evaluation(at)), measure().ask(together)
+        alone, beside = measure().compute(Evaluation(at)), measure().compute(together)
         assert repr(alone.by_component) == repr(beside.by_component)
         for array, values in alone.arrays.items():
             np.testing.assert_array_equal(values, beside.arrays[array])
@@ -163,7 +163,7 @@ def test_no_number_depends_on_what_else_was_asked(name: str) -> None:
 
 def test_float32_costs_nothing_but_what_the_weights_lost() -> None:
     at = problem("tanh", "cross_entropy", dtype=torch.float32)
-    found, truth = Curvature().ask(Evaluation(at)).estimates["scalar_curvature"], dense_at(at)
+    found, truth = Curvature().compute(Evaluation(at)).estimates["scalar_curvature"], dense_at(at)
     holds(found, truth.curvature, truth.trace() ** 2, False)
 
 

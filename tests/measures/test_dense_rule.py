@@ -13,7 +13,7 @@ from scalecurv.measures import Curvature, Extremes, GaussNewton, Moments, Princi
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.route import Plan, dense_bytes
+from scalecurv.measures.route import Strategy, dense_bytes
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import data, dense_at, network, oracle, problem
@@ -35,13 +35,13 @@ def test_the_rule_is_one_product_a_parameter_and_room_for_the_matrices() -> None
         (P, dense_bytes(P) - 1, False),
         (10 * P, 1 << 40, True),
     ):
-        assert Plan(0.01, max_matvecs, memory).dense_is_taken(at) is taken
+        assert Strategy(0.01, max_matvecs, memory).dense_is_taken(at) is taken
         for route in ("exact", "sampled", "generic"):
-            assert not Plan(0.01, max_matvecs, memory, route).dense_is_taken(at)
+            assert not Strategy(0.01, max_matvecs, memory, route).dense_is_taken(at)
     for measure, quantity in ((Moments, "trace"), (Extremes, "lambda_max"), (Curvature, "scalar_curvature")):
         for max_matvecs, status in ((P, Status.EXACT), (P - 1, Status.BUDGET)):
-            found = measure(1e-9, max_matvecs).ask(Evaluation(at)).estimates[quantity]
-            told = measure(1e-9, max_matvecs, route="generic").ask(Evaluation(at)).estimates[quantity]
+            found = measure(1e-9, max_matvecs).compute(Evaluation(at)).estimates[quantity]
+            told = measure(1e-9, max_matvecs, route="generic").compute(Evaluation(at)).estimates[quantity]
             assert (found.status, found == told) == (status, status is Status.BUDGET)
 
 
@@ -60,27 +60,27 @@ def test_what_does_not_fit_is_refused_in_a_line(measure: type[Measure]) -> None:
     with pytest.raises(Misuse, match=f"^measure {measure.name}: {re.escape(words)}, or leave the route out$"):
         asked.check(at)
     with pytest.raises(Misuse, match=re.escape(words)):
-        asked.ask(Evaluation(at))
+        asked.compute(Evaluation(at))
     measure(max_matvecs=P, memory=size, route="dense").check(at)  # type: ignore[call-arg]
 
 
 def test_structure_comes_first_and_its_trace_stays() -> None:
     at = problem("relu")
     evaluation = Evaluation(at)
-    found = Moments().ask(evaluation).estimates
+    found = Moments().compute(evaluation).estimates
     assert (evaluation.total_matvecs, found["trace_h2"].method) == (0, "sum over pairs of samples and layers")
     x, y = data("mse", num_data=900)
     many = Problem(network("relu"), (x, y), "mse")
-    assert not Plan(0.01, 80, 1 << 30).square_is_exact(many, Plan(0.01, 80, 1 << 30, "sampled").structure(many))
+    assert not Strategy(0.01, 80, 1 << 30).square_is_exact(many, Strategy(0.01, 80, 1 << 30, "sampled").structure(many))
     for measure in (Moments(max_matvecs=80), Curvature(max_matvecs=80), Principal(max_matvecs=80)):
-        found, truth = measure.ask(Evaluation(many)).estimates, dense_at(many)
+        found, truth = measure.compute(Evaluation(many)).estimates, dense_at(many)
         for quantity, value in (("trace", truth.trace()), ("trace_h2", truth.trace_h2())):
             if quantity in found:
                 holds(found[quantity], value, 1.0)
         for quantity in {"scalar_curvature", "scalar_curvature_convex"} & found.keys():
             holds(found[quantity], truth.curvature, truth.trace() ** 2)
-    assert "backward passes" in Moments(max_matvecs=80).ask(Evaluation(many)).estimates["trace"].method
-    told = Moments(max_matvecs=80, route="dense").ask(Evaluation(many)).estimates
+    assert "backward passes" in Moments(max_matvecs=80).compute(Evaluation(many)).estimates["trace"].method
+    told = Moments(max_matvecs=80, route="dense").compute(Evaluation(many)).estimates
     assert {told[quantity].method for quantity in told} == {"H written out, 74 products"}
 
 
@@ -94,7 +94,7 @@ def test_a_matrix_that_is_no_hessian_is_refused() -> None:
             torch.testing.assert_close(dense_hessian(evaluation).matrix, H, rtol=0, atol=1e-9 * float(H.norm()))
             continue
         with pytest.raises(CheckpointError, match=r"^H is not symmetric: \|H - H'\| is 1.4e-06 of \|H\|"):
-            Moments().ask(evaluation)
+            Moments().compute(evaluation)
 
 
 class Shifted(nn.Module):
@@ -117,7 +117,7 @@ def test_rounding_in_the_place_of_a_hessian_is_no_mistake_and_nothing_exact() ->
         evaluation = Evaluation(at)
         H = evaluation.double_hessian.matmat(torch.eye(3, dtype=torch.float64))
         asymmetric += float((H - H.T).norm()) > 0.1 * float(H.norm())
-        found = Moments().ask(evaluation).estimates | Extremes().ask(evaluation).estimates
+        found = Moments().compute(evaluation).estimates | Extremes().compute(evaluation).estimates
         for quantity in ("trace", "trace_h2", "lambda_max", "lambda_min"):
             assert found[quantity].lower <= 0 <= found[quantity].upper < 1e-12
             assert found[quantity].status is not Status.EXACT
@@ -130,7 +130,7 @@ def test_nothing_is_sampled_of_many_outputs_that_are_few_parameters() -> None:
     at = Problem(nn.Sequential(nn.Linear(1, 40, bias=False)).double(), (x, y), "mse")
     wanted = 40 * float((x**2).mean())
     for measure in (Moments(max_matvecs=50), Moments(max_matvecs=50, route="dense")):
-        holds(measure.ask(Evaluation(at)).estimates["trace"], wanted, 1.0)
-    holds(GaussNewton(max_matvecs=50).ask(Evaluation(at)).estimates["trace_ggn"], wanted, 1.0)
-    told = Moments(max_matvecs=50, route="sampled").ask(Evaluation(at)).estimates["trace"]
+        holds(measure.compute(Evaluation(at)).estimates["trace"], wanted, 1.0)
+    holds(GaussNewton(max_matvecs=50).compute(Evaluation(at)).estimates["trace_ggn"], wanted, 1.0)
+    told = Moments(max_matvecs=50, route="sampled").compute(Evaluation(at)).estimates["trace"]
     assert told.method.endswith("passes with output probes")

@@ -78,12 +78,14 @@ def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
     """The probes of the longer one, the run, the check, and the product with the gradient."""
     moments, curvature = Moments(0.0, 200, route=route), Curvature(0.0, 200, route=route)
     evaluation = Evaluation(problem("relu"), 4)
-    cost = moments.ask(evaluation).estimates["trace_h2"].num_matvecs
+    cost = moments.compute(evaluation).estimates["trace_h2"].num_matvecs
     assert evaluation.total_matvecs == cost
-    found = curvature.ask(evaluation).estimates
-    assert repr(found) == repr(curvature.ask(Evaluation(problem("relu"), 4)).estimates)
+    found = curvature.compute(evaluation).estimates
+    assert repr(found) == repr(curvature.compute(Evaluation(problem("relu"), 4)).estimates)
     assert found["scalar_curvature"].num_matvecs == cost + 1
-    ends = Extremes(0.0, 200, route="generic").ask(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
+    ends = (
+        Extremes(0.0, 200, route="generic").compute(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
+    )
     steps = cost - 134 - (8 if route == "sampled" else 0)
     assert steps < ends
     assert evaluation.total_matvecs == cost + 1 + ends - steps  # the run goes on for the bracket
@@ -92,7 +94,7 @@ def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
 def test_a_later_look_pays_for_its_own_probes_alone() -> None:
     evaluation, costs = Evaluation(problem("tanh"), 4), []
     for rtol in (1e9, 0.1, 1e9, 0.0):
-        found = Moments(rtol, 400, route="generic").ask(evaluation).estimates["trace"]
+        found = Moments(rtol, 400, route="generic").compute(evaluation).estimates["trace"]
         costs.append(found.num_matvecs)
         assert evaluation.total_matvecs == max(costs)
     assert costs[0] == costs[2] < costs[1] < costs[3]

@@ -31,7 +31,7 @@ def test_the_certificates_hold_the_eigenvalues(
     name: str, loss: str, reduction: str, dtype: torch.dtype, seed: int
 ) -> None:
     point = problem(name, loss, reduction, dtype=dtype)
-    found = Extremes(1e-3, route="generic").ask(Evaluation(point, seed))
+    found = Extremes(1e-3, route="generic").compute(Evaluation(point, seed))
     truth = np.linalg.eigvalsh(dense_at(point).hessian)
     for quantity, end in (("lambda_max", truth[-1]), ("lambda_min", truth[0])):
         estimate = found.estimates[quantity]
@@ -47,7 +47,7 @@ def test_the_certificates_hold_the_eigenvalues(
 def test_memory_restarts_the_run_and_it_still_certifies() -> None:
     """Eight vectors at a time find the same ends as one space does, at a higher price."""
     whole, limited = (
-        Extremes(1e-3, 400, memory, "generic").ask(Evaluation(outliers())) for memory in (1 << 30, 24 * VECTOR)
+        Extremes(1e-3, 400, memory, "generic").compute(Evaluation(outliers())) for memory in (1 << 30, 24 * VECTOR)
     )
     assert set(whole.arrays) == {"ritz_values", "ritz_residuals", "ritz_weights"}
     assert set(limited.arrays) == {"ritz_values", "ritz_residuals"}
@@ -70,7 +70,7 @@ def test_restarts_are_never_wrong(vectors: int, rtol: float, certified: int | No
     certain = 0
     for seed in range(15):
         evaluation = Evaluation(outliers(), seed)
-        findings = Extremes(rtol, 400, vectors * VECTOR, "generic").ask(evaluation)
+        findings = Extremes(rtol, 400, vectors * VECTOR, "generic").compute(evaluation)
         assert "ritz_weights" not in findings.arrays
         for name, truth in (("lambda_max", 10.0), ("lambda_min", -3.0)):
             estimate = findings.estimates[name]
@@ -82,14 +82,14 @@ def test_restarts_are_never_wrong(vectors: int, rtol: float, certified: int | No
 
 def test_a_tolerance_out_of_reach_spends_no_more_than_the_run() -> None:
     evaluation = Evaluation(problem("tanh"))
-    found = Extremes(0.0, 80, 12 * 74 * 8, "generic").ask(evaluation).estimates["lambda_max"]
+    found = Extremes(0.0, 80, 12 * 74 * 8, "generic").compute(evaluation).estimates["lambda_max"]
     assert (found.status, found.num_matvecs, evaluation.total_matvecs) == (Status.BUDGET, 20, 20)
-    found = Extremes(1e-12, 80, route="generic").ask(Evaluation(problem("tanh"))).estimates["lambda_max"]
+    found = Extremes(1e-12, 80, route="generic").compute(Evaluation(problem("tanh"))).estimates["lambda_max"]
     assert (found.status, found.num_matvecs) == (Status.BUDGET, 20)
 
 
 def test_too_few_products_are_left_to_restart() -> None:
     """4 steps of a run of 6, then 2 to go: nothing to win."""
-    found = Extremes(0.01, 24, 1).ask(Evaluation(outliers()))
+    found = Extremes(0.01, 24, 1).compute(Evaluation(outliers()))
     assert found.estimates["lambda_max"].num_matvecs == len(found.arrays["ritz_weights"]) == 4
-    assert "ritz_weights" not in Extremes(0.01, 32, 1).ask(Evaluation(outliers())).arrays
+    assert "ritz_weights" not in Extremes(0.01, 32, 1).compute(Evaluation(outliers())).arrays

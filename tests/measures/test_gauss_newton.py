@@ -22,7 +22,7 @@ EXACT = ("relu", "one output")
 
 
 def ask(point: Problem, rtol: float = 0.05, max_matvecs: int = 200, seed: int = 0, route: str | None = None) -> dict:
-    return dict(GaussNewton(rtol, max_matvecs, route=route).ask(Evaluation(point, seed)).estimates)
+    return dict(GaussNewton(rtol, max_matvecs, route=route).compute(Evaluation(point, seed)).estimates)
 
 
 def truth_of(name: str, loss: str) -> dict[str, float]:
@@ -124,9 +124,9 @@ def test_routes_agree_with_the_truth(route: str) -> None:
 def test_what_was_taken_is_counted() -> None:
     """Steps and probes on G, F, and two products for each step and probe on R."""
     evaluation = Evaluation(problem("tanh"))
-    Curvature(0.0, 64).ask(evaluation)
-    F, before = Moments(0.0, 64).ask(evaluation).estimates["trace_h2"].num_matvecs, evaluation.total_matvecs
-    found = GaussNewton(0.0, 64).ask(evaluation).estimates
+    Curvature(0.0, 64).compute(evaluation)
+    F, before = Moments(0.0, 64).compute(evaluation).estimates["trace_h2"].num_matvecs, evaluation.total_matvecs
+    found = GaussNewton(0.0, 64).compute(evaluation).estimates
     assert found["lambda_max_ggn"].num_matvecs == evaluation.gauss_newton.num_matvecs == 8
     assert (found["trace_ggn"].num_matvecs, found["trace_ggn"].num_samples) == (8 + 16, 16)
     assert (found["residual_share"].num_matvecs, found["residual_share"].num_samples) == (F + 2 * (4 + 8), 8)
@@ -138,9 +138,9 @@ def test_what_was_taken_is_counted() -> None:
 def test_a_budget_is_kept(name: str, max_matvecs: int) -> None:
     """Of the measures before it, and as much again."""
     evaluation = Evaluation(problem(name))
-    Curvature(0.0, max_matvecs, route="generic").ask(evaluation)
+    Curvature(0.0, max_matvecs, route="generic").compute(evaluation)
     before = evaluation.total_matvecs
-    found = GaussNewton(0.0, max_matvecs, route="generic").ask(evaluation).estimates
+    found = GaussNewton(0.0, max_matvecs, route="generic").compute(evaluation).estimates
     assert 0 < evaluation.total_matvecs - before <= max_matvecs
     assert all(e.num_matvecs <= 2 * max_matvecs for e in found.values())
 
@@ -167,7 +167,7 @@ def test_calibration() -> None:
     point = problem("tanh")
     truth = truth_of("tanh", "mse")
     measure = GaussNewton(0.05, 24, route="generic")
-    found = [measure.ask(densely(point, seed)).estimates for seed in range(300)]
+    found = [measure.compute(densely(point, seed)).estimates for seed in range(300)]
     for name in ("trace_ggn", "residual_share"):
         held = np.mean([holds(estimates[name], truth[name]) for estimates in found])
         assert held >= 0.91, (name, held)

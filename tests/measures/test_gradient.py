@@ -15,7 +15,7 @@ from tests.networks import CASES, data, dense_at, network, oracle, problem
 def test_against_the_oracle(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
     g, Hg = truth.gradient, truth.hessian @ truth.gradient
-    found = dict(Gradient().ask(Evaluation(problem(name, loss, reduction, batch_size=3))).estimates)
+    found = dict(Gradient().compute(Evaluation(problem(name, loss, reduction, batch_size=3))).estimates)
     noise, kinks = found.pop("noise_floor"), found.pop("kinks")
     assert {name: e.value for name, e in found.items()} == pytest.approx(
         {
@@ -66,7 +66,7 @@ def test_kinks_of_each_layer_sum_to_the_whole(batch_size: int | None) -> None:
     with torch.no_grad():
         model[0].bias.zero_()
         model[2].weight[1], model[2].bias[1] = 0, 0
-    found = Gradient().ask(Evaluation(Problem(model, (x, y), "mse", batch_size=batch_size)))
+    found = Gradient().compute(Evaluation(Problem(model, (x, y), "mse", batch_size=batch_size)))
     counts = {component: e.value for (quantity, component), e in found.parts.items() if quantity == "kinks"}
     assert counts == {"0": 5, "2": 7}
     whole = found.estimates["kinks"]
@@ -82,7 +82,10 @@ def test_kinks_are_of_the_problems_own_precision() -> None:
         model[0].bias[0] = 1e-9
     x = torch.ones(3, 6, dtype=torch.float64)
     counts = {
-        dtype: Gradient().ask(Evaluation(Problem(model, (x, x[:, :1]), "mse", dtype=dtype))).estimates["kinks"].value
+        dtype: Gradient()
+        .compute(Evaluation(Problem(model, (x, x[:, :1]), "mse", dtype=dtype)))
+        .estimates["kinks"]
+        .value
         for dtype in (torch.float32, torch.float64)
     }
     assert counts == {torch.float32: 3, torch.float64: 0}
@@ -90,4 +93,4 @@ def test_kinks_are_of_the_problems_own_precision() -> None:
 
 @pytest.mark.parametrize("name", ["tanh", "conv", "tied", "partly", "batch norm"])
 def test_no_kinks_are_counted_where_the_layers_are_not_known(name: str) -> None:
-    assert Gradient().ask(Evaluation(problem(name))).parts == {}
+    assert Gradient().compute(Evaluation(problem(name))).parts == {}

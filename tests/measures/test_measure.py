@@ -34,7 +34,7 @@ ON_REQUEST = {"functional_dimension_lower": "functional_dimension"}  # quantitie
 
 
 def ask(measure: Measure, seed: int = 0, **options: object) -> Findings:
-    return measure.ask(Evaluation(problem("relu", "cross_entropy", **options), seed))
+    return measure.compute(Evaluation(problem("relu", "cross_entropy", **options), seed))
 
 
 def the_key(measure: Measure, identity: Identity = IDENTITY, seed: int = 0) -> str:

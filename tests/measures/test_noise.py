@@ -21,7 +21,7 @@ from tests.networks import CASES, dense_at, problem
 def test_it_is_three_products_against_the_dense_hessian(name: str, loss: str, reduction: str, seed: int) -> None:
     point = problem(name, loss, reduction, dtype=torch.float32)
     evaluation = Evaluation(point, seed)
-    found = Gradient().ask(evaluation).estimates["noise_floor"]
+    found = Gradient().compute(evaluation).estimates["noise_floor"]
     v = probes(point.num_params, seed, "spot check", range(3), "gaussian", torch.float32)
     exact = dense_at(point).hessian @ v.double()
     off = HessianOperator(point).matmat(v).double() - exact

@@ -42,14 +42,14 @@ ORDERS += [order[::-1] for order in ORDERS]
 
 @cache
 def alone(index: int) -> str:
-    return repr(ASKED[index].ask(Evaluation(problem("relu"), 3)))
+    return repr(ASKED[index].compute(Evaluation(problem("relu"), 3)))
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_order_and_company_change_no_bit(order: tuple[int, ...]) -> None:
     together = Evaluation(problem("relu"), 3)
     for i in order:
-        assert repr(ASKED[i].ask(together)) == alone(i), ASKED[i]
+        assert repr(ASKED[i].compute(together)) == alone(i), ASKED[i]
 
 
 @pytest.mark.parametrize("subset", [*itertools.combinations(DEFAULT, 2), DEFAULT])
@@ -59,7 +59,7 @@ def test_any_subset_in_any_order(name: str, subset: tuple[str, ...]) -> None:
 
     def answers(chosen: tuple[Measure, ...]) -> dict[str, str]:
         evaluation = Evaluation(problem(name, dtype=torch.float32), 1)
-        return {m.name: repr(m.ask(evaluation)) for m in chosen}
+        return {m.name: repr(m.compute(evaluation)) for m in chosen}
 
     measures = measures_named(subset, rtol=0.1, max_matvecs=60)
     own = {m.name: _own(m, name) for m in measures}
@@ -68,15 +68,15 @@ def test_any_subset_in_any_order(name: str, subset: tuple[str, ...]) -> None:
 
 @cache
 def _own(measure: Measure, name: str) -> str:
-    return repr(measure.ask(Evaluation(problem(name, dtype=torch.float32), 1)))
+    return repr(measure.compute(Evaluation(problem(name, dtype=torch.float32), 1)))
 
 
 def test_asking_again_takes_no_product() -> None:
     evaluation = Evaluation(problem("relu"), 3)
     again = [m for m in ASKED if not isinstance(m, Spectrum)]  # which nobody shares
-    first = [repr(m.ask(evaluation)) for m in again]
+    first = [repr(m.compute(evaluation)) for m in again]
     total = evaluation.total_matvecs
-    assert [repr(m.ask(evaluation)) for m in again] == first
+    assert [repr(m.compute(evaluation)) for m in again] == first
     assert evaluation.total_matvecs == total
 
 
@@ -110,7 +110,7 @@ def test_every_product_is_counted_once(taken: dict[str, int], dtype: torch.dtype
         Moments(0.2, 200, route="sampled"),
         Curvature(0.2, 200, route="sampled"),
     )
-    found = {m.name: m.ask(evaluation) for m in (*asked, Rank(), Rank(memory=3000), Spectrum(2, 60))}
+    found = {m.name: m.compute(evaluation) for m in (*asked, Rank(), Rank(memory=3000), Spectrum(2, 60))}
     cost = {name: e.num_matvecs for findings in found.values() for name, e in findings.estimates.items()}
     assert cost["ghg"] == cost["gh2g"] == 1
     assert cost["loss"] == cost["grad_norm"] == cost["beta"] == cost["rank_ceiling"] == cost["trace"] == 0
@@ -134,7 +134,7 @@ def test_every_product_is_counted_once_at_a_fit(
 ) -> None:
     """Three of H and of its Gauss-Newton part, and those of the Jacobian, are in what the chain costs."""
     evaluation = Evaluation(at(), 3)
-    found = Curvature(0.2, 200, route=route).ask(evaluation).estimates
+    found = Curvature(0.2, 200, route=route).compute(evaluation).estimates
     assert evaluation.total_matvecs == sum(taken.values()) == found["chain_1"].num_matvecs + 1  # Hg
     assert (taken["gauss-newton"], taken["jacobian"]) == (3, products)
 
@@ -148,7 +148,7 @@ def test_all_together_stay_inside_it(
     """Also where no tolerance is ever met, in single precision, which pays for a spot check and the gradient twice."""
     evaluation = Evaluation(problem(name, dtype=torch.float32), 3)
     measures = measures_named(DEFAULT, rtol=1e-9, max_matvecs=max_matvecs, memory=memory, route=route)
-    found = {m.name: m.ask(evaluation) for m in measures}
+    found = {m.name: m.compute(evaluation) for m in measures}
     assert evaluation.total_matvecs == sum(taken.values())
     assert taken["hessian"] <= max_matvecs
     for findings in found.values():

@@ -43,7 +43,7 @@ def at(model: nn.Module, shape: str, loss: str, reduction: str = "mean") -> Prob
 
 
 def ask(point: Problem, max_matvecs: int = 1000) -> Findings:
-    return Rescaling(max_matvecs).ask(Evaluation(point))
+    return Rescaling(max_matvecs).compute(Evaluation(point))
 
 
 def linears(model: nn.Module) -> list[nn.Linear]:
@@ -236,7 +236,8 @@ def test_no_product_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     evaluation = Evaluation(fitted())
-    assert {e.num_matvecs for e in Rescaling().ask(evaluation).estimates.values()} == {evaluation.total_matvecs} == {0}
+    costs = {estimate.num_matvecs for estimate in Rescaling().compute(evaluation).estimates.values()}
+    assert costs == {evaluation.total_matvecs} == {0}
 
 
 @pytest.mark.parametrize(

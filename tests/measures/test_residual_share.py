@@ -10,14 +10,14 @@ from torch import nn
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gauss_newton import residual_share, share_of
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import data, dense_at, fitted, mlp, oracle, problem
 
 
 def share(point: Problem, route: str | None = None, rtol: float = 0.05, max_matvecs: int = 1000) -> Estimate:
-    return residual_share(Evaluation(point), Plan(rtol, max_matvecs, 1 << 30, route))
+    return residual_share(Evaluation(point), Strategy(rtol, max_matvecs, 1 << 30, route))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -86,7 +86,7 @@ def asked(name: str, evaluation: Evaluation) -> dict[tuple[str, str], tuple[Esti
     return {
         (road, quantity): (estimate, values[quantity])
         for road, measure in MEASURES.items()
-        for quantity, estimate in measure.ask(evaluation).estimates.items()
+        for quantity, estimate in measure.compute(evaluation).estimates.items()
         if quantity in values
     }
 
@@ -201,7 +201,7 @@ def test_one_weight_has_no_curvature(seed: int, route: str | None) -> None:
         model[0].weight.fill_(float(torch.randn((), generator=rng)))
     point = Problem(model, tuple(torch.randn(2, 20, 1, generator=rng)), "mse")
     assert dense_at(point).trace() > 0.1
-    found = Curvature(route=route).ask(Evaluation(point)).estimates
+    found = Curvature(route=route).compute(Evaluation(point)).estimates
     assert abs(found["scalar_curvature"].value) < 1e-12
     assert abs(found["t2_minus_f"].value) < 1e-12
 
@@ -221,7 +221,7 @@ def test_a_single_weight_whose_error_has_rank_one(seed: int) -> None:
         model, x = nn.Sequential(nn.Linear(1, 1, bias=False)), torch.randn(5, 1)
     K = (
         Curvature(route="sampled")
-        .ask(Evaluation(Problem(model, (x, x + 1), "mse"), seed))
+        .compute(Evaluation(Problem(model, (x, x + 1), "mse"), seed))
         .estimates["scalar_curvature"]
     )
     assert K.lower <= 1e-12

@@ -42,14 +42,14 @@ def holds(found: Estimate, truth: float) -> bool:
 @pytest.mark.parametrize("margin", [5.0, 12.0, 20.0, 30.0, 36.0, 40.0, 100.0])
 def test_no_certificate_is_wrong(margin: float, route: str) -> None:
     truth, evaluation = largest(margin), Evaluation(sure(margin))
-    found = Principal(route=route).ask(evaluation).estimates | Extremes(route=route).ask(evaluation).estimates
+    found = Principal(route=route).compute(evaluation).estimates | Extremes(route=route).compute(evaluation).estimates
     surely = Status.EXACT if route == "dense" and margin < 20 else Status.CERTIFIED
     slope = 1e-9 + 2 * np.exp(-2 * margin)  # beta is 1 but for the square of the slope
     assert holds(found["lambda_max"], truth)
     assert holds(found["principal_max"].widened(slope * truth), truth)
     for name in ("lambda_max", "principal_max"):
         assert (found[name].status is surely) is (margin <= 20)
-    ggn = GaussNewton(route=route).ask(evaluation).estimates["lambda_max_ggn"]
+    ggn = GaussNewton(route=route).compute(evaluation).estimates["lambda_max_ggn"]
     assert holds(ggn, truth)
     assert ggn.status is (Status.EXACT if route == "dense" else Status.CERTIFIED)  # its factors do not cancel
 
@@ -66,7 +66,7 @@ def test_a_loss_of_ones_own_may_saturate_too(margin: float, route: str) -> None:
     evaluation = Evaluation(Problem(named.model, (X, np.array([0, 1])), by_hand))
     truth, wide = largest(margin), rounding(evaluation).norm
     assert 0 < wide < 1e-12
-    found = Extremes(route=route).ask(evaluation).estimates | GaussNewton(route=route).ask(evaluation).estimates
+    found = Extremes(route=route).compute(evaluation).estimates | GaussNewton(route=route).compute(evaluation).estimates
     for name in ("lambda_max", "lambda_max_ggn"):
         assert holds(found[name], truth)
         assert (found[name].status is Status.CERTIFIED) is (margin <= 20)

@@ -61,7 +61,7 @@ def numbers(estimate: Estimate) -> np.ndarray:
 
 def asked(measure: Measure, at: Problem) -> dict[str, Any]:
     """Every number of a measure, and how it was come by."""
-    found = measure.ask(Evaluation(at))
+    found = measure.compute(Evaluation(at))
     said = {f"{' '.join(key)}": estimate for key, estimate in found.by_component.items()}
     how = {name: f"{e.status} {e.num_samples} {e.num_matvecs} {e.method}" for name, e in said.items()}
     return {"numbers": {name: numbers(e) for name, e in said.items()}, "how": how, "arrays": dict(found.arrays)}
@@ -134,7 +134,7 @@ def test_decisions_are_those_of_all_samples(ranks: list[dict[str, Any]]) -> None
 
 
 def test_at_a_fit_the_chain_alone_is_missing(ranks: list[dict[str, Any]]) -> None:
-    """`failed` and not "not applicable": the key stays open for a plan that has the answer."""
+    """`failed` and not "not applicable": the key stays open for a strategy that has the answer."""
     found, wanted = ranks[0]["curvature at a fit"], QUESTIONS["curvature at a fit"](None)
     for name, values in wanted["numbers"].items():
         if name.strip() in CHAIN:
@@ -156,7 +156,7 @@ def test_the_cheapest_road_is_not_left_silently() -> None:
             measure.check(at)
     evaluation = Evaluation(at)
     with pytest.raises(Misuse, match=f"^{words}$"):
-        Moments().ask(evaluation)
+        Moments().compute(evaluation)
     assert evaluation.total_matvecs == 0
     for measure in (
         Moments(max_matvecs=24),
@@ -187,7 +187,7 @@ def test_ranks_are_refused(name: str) -> None:
     with pytest.raises(Misuse, match=f"^measure rank {words}$"):
         Rank().check(at)
     with pytest.raises(Misuse, match=f"^measure rank {words}$"):
-        Rank().ask(Evaluation(at))
+        Rank().compute(Evaluation(at))
     for memory in (1, 1 << 20) if name == "relu" else ():
         with pytest.raises(Misuse, match=f"^this number {words}$"):
             exact_rank(Evaluation(at), memory)

@@ -32,7 +32,7 @@ def truth_of(name: str, loss: str = "mse") -> Dense:
 
 
 def asked(measure: Measure, at: Problem) -> dict[str, Estimate]:
-    return dict(measure.ask(Evaluation(at)).estimates)
+    return dict(measure.compute(Evaluation(at)).estimates)
 
 
 def assert_holds(found: Estimate, value: float) -> None:
@@ -78,7 +78,7 @@ def test_gradient_ends_and_spectrum(name: str, route: str) -> None:
     ends = asked(Extremes(route=route), at)
     for quantity, value in (("lambda_max", values[-1]), ("lambda_min", values[0])):
         assert_holds(ends[quantity], float(value))
-    ritz = Spectrum(route=route).ask(Evaluation(at)).arrays["ritz_nodes"]
+    ritz = Spectrum(route=route).compute(Evaluation(at)).arrays["ritz_nodes"]
     assert values[0] - 1e-9 <= ritz.min() <= ritz.max() <= values[-1] + 1e-9
 
 
@@ -94,7 +94,7 @@ def test_gauss_newton_and_principal_curvatures(name: str, route: str) -> None:
     g, b = truth.gradient, truth.beta
     S = b**0.5 * (truth.hessian - b * torch.outer(g, g @ truth.hessian))
     principal = np.sort(torch.linalg.eigvals(S).real.numpy())
-    values = Principal(route=route).ask(Evaluation(at)).arrays["principal_values"]
+    values = Principal(route=route).compute(Evaluation(at)).arrays["principal_values"]
     assert max(values) == pytest.approx(principal[-1], rel=1e-6)
     assert min(values) == pytest.approx(principal[0], rel=1e-6)
 
@@ -104,7 +104,7 @@ def test_the_rank_of_j_and_what_rescaling_changes_are_the_data_s_own() -> None:
     assert {name: e.value for name, e in asked(Rank(), at).items() if e.status is not Status.NOT_APPLICABLE} == {
         name: e.value for name, e in asked(Rank(), bare).items() if e.status is not Status.NOT_APPLICABLE
     }
-    with_it, without = Rescaling().ask(Evaluation(at)), Rescaling().ask(Evaluation(bare))
+    with_it, without = Rescaling().compute(Evaluation(at)), Rescaling().compute(Evaluation(bare))
     smallest = without.estimates["trace_rescaled"].value + W * at.num_params
     assert with_it.estimates["trace_rescaled"].value == pytest.approx(smallest, rel=1e-12)
     assert with_it.estimates["trace_rescaled"].upper == pytest.approx(smallest, rel=1e-12)

@@ -29,7 +29,7 @@ def test_a_loss_without_curvature_has_no_gauss_newton_matrix(w: float) -> None:
     at = Problem(network("tanh"), data("mse"), l1, weight_decay=w, batch_size=3)
     preflight(at)
     torch.testing.assert_close(GaussNewtonOperator(at) @ V, w * V, rtol=0, atol=1e-12)
-    found = GaussNewton().ask(Evaluation(at)).estimates
+    found = GaussNewton().compute(Evaluation(at)).estimates
     assert found["lambda_max_ggn"].value == pytest.approx(w, abs=1e-12)
 
 
@@ -38,7 +38,7 @@ def test_a_linear_model_of_a_linear_loss_has_no_hessian() -> None:
     at = Problem(model, data("mse"), lambda f, y: f[:, 0], weight_decay=W)
     v = V[: at.num_params]
     torch.testing.assert_close(HessianOperator(at) @ v, W * v, rtol=0, atol=1e-12)
-    found = Moments().ask(Evaluation(at)).estimates
+    found = Moments().compute(Evaluation(at)).estimates
     assert found["trace"].lower - 1e-12 <= W * at.num_params <= found["trace"].upper + 1e-12
 
 

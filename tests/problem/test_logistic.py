@@ -56,12 +56,12 @@ def test_targets_that_are_a_column_are_the_same() -> None:
 def test_the_structure_gives_what_products_give() -> None:
     at = Problem(network("one output"), (X, CLASSES), "logistic")
     H = HessianOperator(at) @ torch.eye(at.num_params, dtype=torch.float64)
-    found = Moments().ask(Evaluation(at)).estimates
+    found = Moments().compute(Evaluation(at)).estimates
     assert found["trace"].value == pytest.approx(float(H.trace()), rel=1e-11)
     assert found["trace_h2"].value == pytest.approx(float((H**2).sum()), rel=1e-11)
     assert (str(found["trace"].status), str(found["trace_h2"].status)) == ("exact", "exact")
-    generic = Curvature(route="generic", rtol=0.1).ask(Evaluation(at)).estimates["scalar_curvature"]
-    exact = Curvature().ask(Evaluation(at)).estimates["scalar_curvature"]
+    generic = Curvature(route="generic", rtol=0.1).compute(Evaluation(at)).estimates["scalar_curvature"]
+    exact = Curvature().compute(Evaluation(at)).estimates["scalar_curvature"]
     assert abs(generic.value - exact.value) <= 2.5 * generic.halfwidth
 
 
@@ -93,7 +93,7 @@ def test_where_all_are_certain_products_know_their_rounding() -> None:
     at = Problem(sure, (x, torch.tensor([1, 0])), "logistic")
     assert runner_up(at) == pytest.approx(float((-torch.tensor(20.0).double()).exp()), rel=1e-6)
     exact = sum(float(p * (1 - p)) * float(v) ** 2 for v in x for p in [1 / (1 + (-v).exp())]) / 2
-    found = Moments(route="generic").ask(Evaluation(at)).estimates["trace"]
+    found = Moments(route="generic").compute(Evaluation(at)).estimates["trace"]
     assert found.lower <= exact <= found.upper
     assert found.halfwidth > 0
 

@@ -49,13 +49,13 @@ def test_what_is_known_by_name_is_the_same_by_function(batch_size: int | None) -
     eye = torch.eye(mine.num_params, dtype=torch.float64)
     for operator in (HessianOperator, GaussNewtonOperator):
         torch.testing.assert_close(operator(mine) @ eye, operator(named) @ eye, rtol=0, atol=1e-12)
-    exact = Moments().ask(Evaluation(named)).estimates["trace"].value
-    found = Moments().ask(Evaluation(mine)).estimates["trace"]  # nothing is known of it: the generic road
+    exact = Moments().compute(Evaluation(named)).estimates["trace"].value
+    found = Moments().compute(Evaluation(mine)).estimates["trace"]  # nothing is known of it: the generic road
     assert abs(found.value - exact) <= 2.5 * found.halfwidth
-    share = GaussNewton(rtol=0.05).ask(Evaluation(mine)).estimates["residual_share"]
-    known = GaussNewton(rtol=0.05).ask(Evaluation(named)).estimates["residual_share"].value
+    share = GaussNewton(rtol=0.05).compute(Evaluation(mine)).estimates["residual_share"]
+    known = GaussNewton(rtol=0.05).compute(Evaluation(named)).estimates["residual_share"].value
     assert abs(share.value - known) <= 2.5 * share.halfwidth
-    assert str(Curvature().ask(Evaluation(mine)).estimates["chain_1"].status) == "not_applicable"
+    assert str(Curvature().compute(Evaluation(mine)).estimates["chain_1"].status) == "not_applicable"
 
 
 @pytest.mark.parametrize(("loss", "kind"), [(weighted, "cross_entropy"), (huber, "mse")])

@@ -95,11 +95,11 @@ def test_trace_and_lanczos_do_not_break(which: str) -> None:
         truth = dense(model, point.x, point.y, "mse").hessian
     eigenvalues = torch.linalg.eigvalsh(truth)
     evaluation = Evaluation(point)
-    top = Extremes(0.01, 500).ask(evaluation).estimates["lambda_max"]
+    top = Extremes(0.01, 500).compute(evaluation).estimates["lambda_max"]
     assert top.lower <= float(eigenvalues[-1]) * (1 + 1e-12)
     assert top.upper >= float(eigenvalues[-1]) * (1 - 1e-12)
     assert top.value == pytest.approx(float(eigenvalues[-1]), rel=0.01)
-    trace = Moments(0.05, 2000).ask(evaluation).estimates["trace"]
+    trace = Moments(0.05, 2000).compute(evaluation).estimates["trace"]
     assert trace.value == pytest.approx(float(eigenvalues.sum()), rel=0.2)
     assert sc.functional_rank(point).value <= point.num_params - (3 if which == "partly" else 9)
-    Spectrum(100).ask(evaluation)
+    Spectrum(100).compute(evaluation)

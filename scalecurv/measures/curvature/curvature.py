@@ -11,7 +11,7 @@ from scalecurv.measures.curvature.semidefinite import Definite, interpolates, ne
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import Krylov, krylov_run
-from scalecurv.measures.measure import Findings, PlannedMeasure
+from scalecurv.measures.measure import Findings, RoutedMeasure
 from scalecurv.measures.rank.rank import jacobian_rank
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 
@@ -19,7 +19,7 @@ CHAIN = tuple(f"chain_{i}" for i in range(1, len(LINKS) + 1))
 
 
 @dataclass(frozen=True)
-class Curvature(PlannedMeasure):
+class Curvature(RoutedMeasure):
     """scalar_curvature K and t2_minus_f = T^2 - F until K is inside `rtol`; brackets of K, the chain, effective ranks.
 
     T^2 - F is what K equals at a critical point; K / (T^2 - F) is about beta elsewhere. The chain of bounds is given
@@ -38,10 +38,10 @@ class Curvature(PlannedMeasure):
         *CHAIN,
     )
 
-    def ask(self, evaluation: Evaluation) -> Findings:
-        plan = self.plan
-        found = scalar_curvature(evaluation, plan)
-        krylov = krylov_run(evaluation, plan)
+    def compute(self, evaluation: Evaluation) -> Findings:
+        strategy = self.strategy
+        found = scalar_curvature(evaluation, strategy)
+        krylov = krylov_run(evaluation, strategy)
         lower, upper = _bracket(evaluation, found, krylov)
         return Findings(
             {
@@ -107,7 +107,7 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
-    if evaluation.problem.shard.size > 1:  # not "not applicable": another plan has the answer, under the same key
+    if evaluation.problem.shard.size > 1:  # not "not applicable": another strategy has the answer, under the same key
         reason = "the rank of J needs all samples in one place; give --plan checkpoints"
         return dict.fromkeys(CHAIN, Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest

@@ -22,7 +22,7 @@ from scalecurv.measures.moments.deflation import (
 from scalecurv.measures.moments.exact import exact_square, known_trace
 from scalecurv.measures.moments.sampled import sampled_square
 from scalecurv.measures.noise import Rounding, cancelled, rounding
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, estimate_until
 
@@ -45,36 +45,36 @@ class ScalarCurvature:
         return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
 
 
-def scalar_curvature(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
-    """K until it is inside the tolerance of `plan`, remembered."""
-    return evaluation.once(("scalar curvature", plan), lambda: _compute(evaluation, plan))
+def scalar_curvature(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
+    """K until it is inside the tolerance of `strategy`, remembered."""
+    return evaluation.once(("scalar curvature", strategy), lambda: _compute(evaluation, strategy))
 
 
-def _compute(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
-    trace = known_trace(evaluation, plan)
-    if plan.dense_is_taken(evaluation.problem) and (trace is None or exact_square(evaluation, plan) is None):
-        return _dense(evaluation, plan, trace.whole if trace else dense_hessian(evaluation).trace(plan.rtol))
-    return _generic(evaluation, plan) if trace is None else _structured(evaluation, plan, trace.whole)
+def _compute(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
+    trace = known_trace(evaluation, strategy)
+    if strategy.dense_is_taken(evaluation.problem) and (trace is None or exact_square(evaluation, strategy) is None):
+        return _dense(evaluation, strategy, trace.whole if trace else dense_hessian(evaluation).trace(strategy.rtol))
+    return _generic(evaluation, strategy) if trace is None else _structured(evaluation, strategy, trace.whole)
 
 
-def _dense(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+def _dense(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCurvature:
     """From H written out; T from there too, or from the structure."""
     facts, H = gradient_facts(evaluation, double=True), dense_hessian(evaluation)
-    F, beta, t = H.square(plan.rtol), facts.beta, T.value
+    F, beta, t = H.square(strategy.rtol), facts.beta, T.value
     of_trace, of_square = T.halfwidth, H.noise.of_square(F.value)
     floor = difference_floor(t * t, F.value)
     value = scalar_curvature_of(t, t * t, F.value, beta, facts.ghg, facts.gh2g)
     slack = (2 * beta * abs(t) + 2 * beta**2 * abs(facts.ghg)) * of_trace + beta * of_square
     K = cancelled(
-        H.estimate(value, slack, Tolerance(plan.rtol, beta * floor)),
+        H.estimate(value, slack, Tolerance(strategy.rtol, beta * floor)),
         beta * (t * t + F.value) + 2 * beta**2 * (facts.gh2g + abs(t * facts.ghg)),
     )
-    difference = H.estimate(t * t - F.value, 2 * abs(t) * of_trace + of_square, Tolerance(plan.rtol, floor))
+    difference = H.estimate(t * t - F.value, 2 * abs(t) * of_trace + of_square, Tolerance(strategy.rtol, floor))
     K = replace(K, num_matvecs=K.num_matvecs + 1)  # the gradient's
     return ScalarCurvature(K, cancelled(difference, t * t + F.value), T, F, H.num_matvecs)
 
 
-def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvature:
+def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCurvature:
     """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F."""
     facts = gradient_facts(evaluation, double=True)
     beta = facts.beta
@@ -86,20 +86,20 @@ def _structured(evaluation: Evaluation, plan: Plan, T: Estimate) -> ScalarCurvat
     def curvature(F: Estimate) -> Estimate:
         floor = beta * difference_floor(squared, F.value)
         K = _with_error_of(F.affine(-beta, offset), slope, T)
-        return settled(replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(plan.rtol, floor))
+        return settled(replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(strategy.rtol, floor))
 
     def difference(F: Estimate) -> Estimate:
         found = _with_error_of(F.affine(-1.0, squared), 2 * T.value, T)
-        return settled(found, Tolerance(plan.rtol, difference_floor(squared, F.value)))
+        return settled(found, Tolerance(strategy.rtol, difference_floor(squared, F.value)))
 
-    squares = exact_square(evaluation, plan)
+    squares = exact_square(evaluation, strategy)
     if squares is not None:
         F = squares[""]
         return ScalarCurvature(curvature(F), difference(F), T, F)
     control = T.value if T.status is Status.EXACT else None
-    F = sampled_square(evaluation, plan, control, lambda F: curvature(F).status is not Status.BUDGET)
-    steps = deflation(evaluation, plan).num_matvecs + rounding(evaluation).num_matvecs
-    return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(plan.rtol)), steps)
+    F = sampled_square(evaluation, strategy, control, lambda F: curvature(F).status is not Status.BUDGET)
+    steps = deflation(evaluation, strategy).num_matvecs + rounding(evaluation).num_matvecs
+    return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(strategy.rtol)), steps)
 
 
 def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
@@ -116,9 +116,13 @@ def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
     )
 
 
-def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
+def _generic(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
     """U-statistic for T^2 and jackknife over deflated terms, which carries the covariance of both sums."""
-    facts, taken, limit = gradient_facts(evaluation, double=True), deflation(evaluation, plan), plan.budget.probes
+    facts, taken, limit = (
+        gradient_facts(evaluation, double=True),
+        deflation(evaluation, strategy),
+        strategy.budget.probes,
+    )
     noise = rounding(evaluation)
     first = taken.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
     floor = facts.beta * difference_floor(first[0] ** 2, first[1])
@@ -130,15 +134,15 @@ def _generic(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
             "trace": partial(sampled_trace, noise=noise),
             "trace_h2": partial(sampled_moment, noise=noise),
         },
-        {"K": Tolerance(plan.rtol, floor)},
+        {"K": Tolerance(strategy.rtol, floor)},
         limit,
     )
     steps = taken.num_matvecs + noise.num_matvecs
     charged = {name: replace(e, num_matvecs=e.num_samples + steps) for name, e in found.items()}
     K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
-    difference = Tolerance(plan.rtol, floor / facts.beta).settle(charged["difference"])
-    trace = Tolerance(plan.rtol, trace_floor(taken)).settle(charged["trace"])
-    square = Tolerance(plan.rtol).settle(charged["trace_h2"])
+    difference = Tolerance(strategy.rtol, floor / facts.beta).settle(charged["difference"])
+    trace = Tolerance(strategy.rtol, trace_floor(taken)).settle(charged["trace"])
+    square = Tolerance(strategy.rtol).settle(charged["trace_h2"])
     return ScalarCurvature(K, difference, trace, square, steps)
 
 

@@ -13,7 +13,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov, deflated_space
 from scalecurv.measures.moments.exact import known_trace
 from scalecurv.measures.noise import Rounding, rounding
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
@@ -36,9 +36,9 @@ class Deflation:
         return evaluation.terms(count, self.terms, ("deflated terms", self.krylov.name)) + self.terms.known
 
 
-def deflation(evaluation: Evaluation, plan: Plan) -> Deflation:
-    """What the Lanczos run of this plan lets be taken out, remembered."""
-    krylov = deflated_space(evaluation, plan)
+def deflation(evaluation: Evaluation, strategy: Strategy) -> Deflation:
+    """What the Lanczos run of this strategy lets be taken out, remembered."""
+    krylov = deflated_space(evaluation, strategy)
     terms = DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values()))
     return evaluation.once(("deflation", krylov.name), lambda: Deflation(krylov, terms))
 
@@ -77,21 +77,21 @@ def settled(estimate: Estimate, tolerance: Tolerance) -> Estimate:
     return tolerance.settle(estimate, Status.CERTIFIED if proven else Status.CONVERGED)
 
 
-def trace_of(evaluation: Evaluation, plan: Plan) -> Estimate:
+def trace_of(evaluation: Evaluation, strategy: Strategy) -> Estimate:
     """T by structure, else from H written out where that is taken, else from deflated terms.
 
-    Of these as many as the tolerance of `plan` takes, until all is spent.
+    Of these as many as the tolerance of `strategy` takes, until all is spent.
     """
-    known = known_trace(evaluation, plan)
+    known = known_trace(evaluation, strategy)
     if known is not None:
         return known.whole
-    if plan.dense_is_taken(evaluation.problem):
-        return dense_hessian(evaluation).trace(plan.rtol)
-    taken, noise = deflation(evaluation, plan), rounding(evaluation)
+    if strategy.dense_is_taken(evaluation.problem):
+        return dense_hessian(evaluation).trace(strategy.rtol)
+    taken, noise = deflation(evaluation, strategy), rounding(evaluation)
     found = estimate_until(
         lambda m: taken.rows(evaluation, m),
         {"trace": partial(sampled_trace, noise=noise)},
-        {"trace": Tolerance(plan.rtol, trace_floor(taken))},
-        plan.budget.probes,
+        {"trace": Tolerance(strategy.rtol, trace_floor(taken))},
+        strategy.budget.probes,
     )["trace"]
     return replace(found, num_matvecs=found.num_matvecs + taken.num_matvecs + noise.num_matvecs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.mlp.block_norms import split_norms
 from scalecurv.mlp.trace import layer_traces, output_probe_terms
 from scalecurv.problem.structure import MLP
@@ -29,19 +29,21 @@ class KnownTrace:
         return self.whole.status is Status.EXACT
 
 
-def known_trace(evaluation: Evaluation, plan: Plan) -> KnownTrace | None:
+def known_trace(evaluation: Evaluation, strategy: Strategy) -> KnownTrace | None:
     """The trace without a Hessian product, remembered; None where the structure does not give it.
 
     Nor is it given where it would be sampled while H is written out anyway.
     """
-    mlp = plan.structure(evaluation.problem)
+    mlp = strategy.structure(evaluation.problem)
     if mlp is None:
         return None
-    if plan.trace_is_exact(evaluation.problem):
+    if strategy.trace_is_exact(evaluation.problem):
         return evaluation.once("exact trace", lambda: _exact(evaluation, mlp))
-    if plan.dense_is_taken(evaluation.problem):
+    if strategy.dense_is_taken(evaluation.problem):
         return None
-    return evaluation.once(("probed trace", plan.rtol, plan.max_matvecs), lambda: probed_trace(evaluation, mlp, plan))
+    return evaluation.once(
+        ("probed trace", strategy.rtol, strategy.max_matvecs), lambda: probed_trace(evaluation, mlp, strategy)
+    )
 
 
 def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
@@ -51,15 +53,15 @@ def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
     return KnownTrace(Estimate.exact(float(traces.sum()), method), layers)
 
 
-def probed_trace(evaluation: Evaluation, mlp: MLP, plan: Plan) -> KnownTrace:
+def probed_trace(evaluation: Evaluation, mlp: MLP, strategy: Strategy) -> KnownTrace:
     """tr H from output probes: 2, 4, 8, ... passes until the whole is inside the tolerance, or half of all is spent."""
     passes: list[np.ndarray] = []
     count = 2
     while True:
         passes += [output_probe_terms(evaluation.double, mlp, evaluation.seed, i) for i in range(len(passes), count)]
         terms = np.stack(passes)  # (q, N, L)
-        whole = Tolerance(plan.rtol).settle(probed_estimate(terms.sum(2)))
-        if whole.status is not Status.BUDGET or 2 * count > plan.max_matvecs // 2:
+        whole = Tolerance(strategy.rtol).settle(probed_estimate(terms.sum(2)))
+        if whole.status is not Status.BUDGET or 2 * count > strategy.max_matvecs // 2:
             break
         count *= 2
     layers = {name: probed_estimate(terms[:, :, l]) for l, name in enumerate(mlp.layers)}
@@ -85,17 +87,17 @@ def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
     return estimate
 
 
-def exact_norms(evaluation: Evaluation, plan: Plan) -> np.ndarray | None:
+def exact_norms(evaluation: Evaluation, strategy: Strategy) -> np.ndarray | None:
     """|G|^2, 2 <G, R> and |R|^2 by pairs of layers, shape (3, L, L), where structure gives them at a fair price."""
-    mlp = plan.structure(evaluation.problem)
-    if mlp is None or not plan.square_is_exact(evaluation.problem, mlp):
+    mlp = strategy.structure(evaluation.problem)
+    if mlp is None or not strategy.square_is_exact(evaluation.problem, mlp):
         return None
     return evaluation.once("split norms", lambda: split_norms(evaluation.double, mlp).cpu().numpy())
 
 
-def exact_square(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate] | None:
+def exact_square(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate] | None:
     """tr H^2 by layer's name, "" for the whole, where the structure gives it at a fair price; else None."""
-    mlp, split = plan.structure(evaluation.problem), exact_norms(evaluation, plan)
+    mlp, split = strategy.structure(evaluation.problem), exact_norms(evaluation, strategy)
     if mlp is None or split is None:
         return None
     norms = split.sum(0)

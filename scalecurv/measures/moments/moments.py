@@ -9,7 +9,7 @@ import numpy as np
 
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.measure import Findings, PlannedMeasure
+from scalecurv.measures.measure import Findings, RoutedMeasure
 from scalecurv.measures.moments.deflation import (
     METHOD,
     Deflation,
@@ -22,14 +22,14 @@ from scalecurv.measures.moments.deflation import (
 from scalecurv.measures.moments.exact import exact_square, known_trace
 from scalecurv.measures.moments.sampled import sampled_square
 from scalecurv.measures.noise import Rounding, rounding
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate
 from scalecurv.statistics.intervals import mean_estimate
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
 
 @dataclass(frozen=True)
-class Moments(PlannedMeasure):
+class Moments(RoutedMeasure):
     """trace T = tr H and trace_h2 F = tr H^2: exact where structure or few parameters allow, else until inside `rtol`.
 
     Components are the layers: `trace` the trace of a layer's own block, `trace_h2` the squared norm of its rows of H,
@@ -40,14 +40,14 @@ class Moments(PlannedMeasure):
     version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
-    def ask(self, evaluation: Evaluation) -> Findings:
-        plan = self.plan
-        trace = known_trace(evaluation, plan)
-        dense = plan.dense_is_taken(evaluation.problem)
+    def compute(self, evaluation: Evaluation) -> Findings:
+        strategy = self.strategy
+        trace = known_trace(evaluation, strategy)
+        dense = strategy.dense_is_taken(evaluation.problem)
         if trace is None:
-            return _dense(evaluation, plan) if dense else _generic(evaluation, plan)
+            return _dense(evaluation, strategy) if dense else _generic(evaluation, strategy)
         layers = {("trace", name): estimate for name, estimate in trace.layers.items()}
-        squares = exact_square(evaluation, plan)
+        squares = exact_square(evaluation, strategy)
         if squares is not None:
             layers |= {("trace_h2", name): estimate for name, estimate in squares.items() if name}
             return Findings({"trace": trace.whole, "trace_h2": squares[""]}, parts=layers)
@@ -57,18 +57,18 @@ class Moments(PlannedMeasure):
             return Findings({"trace": trace.whole, "trace_h2": H.square(self.rtol)}, parts=layers)
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
-        F = sampled_square(evaluation, plan, control, lambda found: found.halfwidth <= tolerance.at(found.value))
-        taken = deflation(evaluation, plan)
+        F = sampled_square(evaluation, strategy, control, lambda found: found.halfwidth <= tolerance.at(found.value))
+        taken = deflation(evaluation, strategy)
         layers |= _layers(evaluation, taken, F.num_samples, "trace_h2")
         return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)
 
 
-def _dense(evaluation: Evaluation, plan: Plan) -> Findings:
+def _dense(evaluation: Evaluation, strategy: Strategy) -> Findings:
     """Both from H written out."""
     H = dense_hessian(evaluation)
-    parts = {("trace", name): H.trace(plan.rtol, rows) for name, rows in _rows(evaluation)}
-    parts |= {("trace_h2", name): H.square(plan.rtol, rows) for name, rows in _rows(evaluation)}
-    return Findings({"trace": H.trace(plan.rtol), "trace_h2": H.square(plan.rtol)}, parts=parts)
+    parts = {("trace", name): H.trace(strategy.rtol, rows) for name, rows in _rows(evaluation)}
+    parts |= {("trace_h2", name): H.square(strategy.rtol, rows) for name, rows in _rows(evaluation)}
+    return Findings({"trace": H.trace(strategy.rtol), "trace_h2": H.square(strategy.rtol)}, parts=parts)
 
 
 def _rows(evaluation: Evaluation) -> Iterable[tuple[str, slice]]:
@@ -76,14 +76,14 @@ def _rows(evaluation: Evaluation) -> Iterable[tuple[str, slice]]:
     return evaluation.problem.space.layers.items()
 
 
-def _generic(evaluation: Evaluation, plan: Plan) -> Findings:
+def _generic(evaluation: Evaluation, strategy: Strategy) -> Findings:
     """Both from the same deflated terms, for any model."""
-    taken, noise = deflation(evaluation, plan), rounding(evaluation)
+    taken, noise = deflation(evaluation, strategy), rounding(evaluation)
     found = estimate_until(
         lambda m: taken.rows(evaluation, m),
         {"trace": partial(sampled_trace, noise=noise), "trace_h2": partial(sampled_moment, noise=noise)},
-        {"trace": Tolerance(plan.rtol, trace_floor(taken)), "trace_h2": Tolerance(plan.rtol)},
-        plan.budget.probes,
+        {"trace": Tolerance(strategy.rtol, trace_floor(taken)), "trace_h2": Tolerance(strategy.rtol)},
+        strategy.budget.probes,
     )
     count = found["trace"].num_samples
     parts = _layers(evaluation, taken, count, "trace") | _layers(evaluation, taken, count, "trace_h2")

@@ -10,7 +10,7 @@ from scalecurv.linalg.krylov.ritz import Remainder
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import METHOD, Deflation, deflation
 from scalecurv.measures.noise import rounding
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK, looks
 
@@ -19,25 +19,25 @@ CERTIFICATES = 4 * DELTA  # of the four bounds on eigenvalues that a proven inte
 Content = Callable[[Estimate], bool]
 
 
-def sampled_square(evaluation: Evaluation, plan: Plan, trace: float | None, content: Content) -> Estimate:
+def sampled_square(evaluation: Evaluation, strategy: Strategy, trace: float | None, content: Content) -> Estimate:
     """tr H^2 from deflated terms, at the first look whose interval is narrow enough; status `budget` throughout.
 
     At 4, 8 and 16 probes the interval is proven, from a bound on the norm of what is left: first the bound that the
     space itself gives, then one from a fresh start. From 32 probes on it is Student's, with the `trace` as a control
     variate where it is known.
     """
-    for found in _looks(evaluation, plan, trace):
+    for found in _looks(evaluation, strategy, trace):
         if found.status is Status.FAILED or content(found):
             break
     return found
 
 
-def _looks(evaluation: Evaluation, plan: Plan, trace: float | None) -> Iterator[Estimate]:
-    taken, limit, noise = deflation(evaluation, plan), plan.budget.probes, rounding(evaluation)
+def _looks(evaluation: Evaluation, strategy: Strategy, trace: float | None) -> Iterator[Estimate]:
+    taken, limit, noise = deflation(evaluation, strategy), strategy.budget.probes, rounding(evaluation)
     early = sorted({min(m, limit) for m in EARLY_LOOKS} | ({limit} if limit < FIRST_LOOK else set()))
     delta = (0.05 - CERTIFICATES) / len(early)
     yield _proven(evaluation, taken, early[0], taken.krylov.ends.norm, 0, delta)
-    norm, checked = _fresh_bound(evaluation, plan, taken)
+    norm, checked = _fresh_bound(evaluation, strategy, taken)
     for m in early:
         yield _proven(evaluation, taken, m, min(norm, taken.krylov.ends.norm), checked, delta)
     for m in looks(limit):
@@ -62,12 +62,12 @@ def _proven(evaluation: Evaluation, taken: Deflation, count: int, norm: float, c
     return replace(found, confidence=0.95).widened(noise.of_square(found.value))
 
 
-def _fresh_bound(evaluation: Evaluation, plan: Plan, taken: Deflation) -> tuple[float, int]:
+def _fresh_bound(evaluation: Evaluation, strategy: Strategy, taken: Deflation) -> tuple[float, int]:
     """A bound on the norm of what is left, from a Lanczos run of its own, and the products that it took."""
 
     def compute() -> tuple[float, int]:
         rest = Remainder(evaluation.hessian, taken.krylov.space.basis)
-        found = extreme_eigenvalues(rest, evaluation.seed, 0.0, plan.budget.check, STREAM)
+        found = extreme_eigenvalues(rest, evaluation.seed, 0.0, strategy.budget.check, STREAM)
         return found.norm, found.factorization.num_matvecs
 
-    return evaluation.once(("fresh bound", taken.krylov.name, plan.budget.check), compute)
+    return evaluation.once(("fresh bound", taken.krylov.name, strategy.budget.check), compute)

@@ -20,7 +20,7 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.moments.deflation import trace_of
 from scalecurv.measures.noise import VISIBLE
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance
@@ -28,7 +28,7 @@ from scalecurv.statistics.stopping import Tolerance
 TOPS = 3
 
 
-def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
+def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]:
     """By "i j", the ranks of two Ritz vectors of H from the top, "-1" the lowest; "1 2" among them where P > 1.
 
     u_i'Hu_j = theta_i if i = j, else 0, so that the plane has beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), and
@@ -36,15 +36,15 @@ def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
     within the angle r / gap, the gap being that to the next Ritz value (Davis and Kahan 1970); wide where H has a
     multiple eigenvalue. Of H written out r is LAPACK's: ulps of |H|.
     """
-    facts, noise = gradient_facts(evaluation, double=True), noise_of(evaluation, plan)
-    space = krylov_run(evaluation, plan).space
+    facts, noise = gradient_facts(evaluation, double=True), noise_of(evaluation, strategy)
+    space = krylov_run(evaluation, strategy).space
     k = len(space.values)
     ranks = list(range(1, min(TOPS, k) + 1)) + ([-1] if k > TOPS else [])
     chosen = [k - rank if rank > 0 else 0 for rank in ranks]
     order = np.array(sorted(chosen))
     along = gram(space.narrowed(order).basis.double(), facts.gradient.double()[:, None])[:, 0].tolist()
     off = space.residuals[order] + noise.norm
-    dense = plan.dense_is_taken(evaluation.problem)
+    dense = strategy.dense_is_taken(evaluation.problem)
     if dense:
         off += rounding_of(float(np.abs(space.values).max()), torch.float64)
     angles = np.minimum(off / np.maximum(_gaps(space.values)[order], 1e-300), 1.0)
@@ -60,7 +60,7 @@ def ritz_planes(evaluation: Evaluation, plan: Plan) -> dict[str, Estimate]:
         if dense and not noise.norm and enclosed.within(VISIBLE):
             found[f"{a} {b}"] = Estimate.exact(value, method, cost)
         else:
-            found[f"{a} {b}"] = Tolerance(plan.rtol).settle(enclosed, Status.CONVERGED)
+            found[f"{a} {b}"] = Tolerance(strategy.rtol).settle(enclosed, Status.CONVERGED)
     return found
 
 
@@ -154,7 +154,7 @@ def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Esti
     return Estimate.exact(float(value), "two hessian products", num_matvecs=2)
 
 
-def ricci_curvature_at(evaluation: Evaluation, u: Tensor, plan: Plan) -> Estimate:
+def ricci_curvature_at(evaluation: Evaluation, u: Tensor, strategy: Strategy) -> Estimate:
     """The Ricci curvature in direction u (P,): the interval is that of tr H, one product for u and one for g.
 
     Raises Misuse where u is no direction of this problem.
@@ -164,9 +164,9 @@ def ricci_curvature_at(evaluation: Evaluation, u: Tensor, plan: Plan) -> Estimat
     Hu, g = evaluation.double_hessian.matmat(unit), facts.gradient[:, None]
     numbers = (float(dots(a, b)[0]) for a, b in ((unit, Hu), (Hu, Hu), (g, Hu), (g, unit)))
     uhu, squared, ghu, steep = numbers
-    trace = trace_of(evaluation, plan)
+    trace = trace_of(evaluation, strategy)
     offset = ricci_curvature_of(0.0, facts.ghg, facts.beta, uhu, squared, ghu, 1 + steep**2)
-    found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(plan.rtol)
+    found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(strategy.rtol)
     return replace(found, num_matvecs=found.num_matvecs + 2)
 
 

@@ -77,7 +77,7 @@ class Rank(Measure):
         problem.shard.refuse(f"measure {self.name}")
         output_seeds(problem.num_outputs, self.output or "logits")
 
-    def ask(self, evaluation: Evaluation) -> Findings:
+    def compute(self, evaluation: Evaluation) -> Findings:
         self.check(evaluation.problem)
         output = self.output or "logits"
         found = jacobian_values(evaluation, self.memory, output)

@@ -55,8 +55,8 @@ def test_six_links_against_dense_values() -> None:
     assert wanted[0] <= T**2 - F == pytest.approx(truth.curvature)
     assert [T**2 - F, *wanted[1:]] == sorted([T**2 - F, *wanted[1:]])
     evaluation = Evaluation(point)
-    found = Curvature(1e-9, route="exact").ask(evaluation).estimates
-    steps = Extremes(1e-9, route="generic").ask(Evaluation(point)).estimates["lambda_max"].num_matvecs
+    found = Curvature(1e-9, route="exact").compute(evaluation).estimates
+    steps = Extremes(1e-9, route="generic").compute(Evaluation(point)).estimates["lambda_max"].num_matvecs
     assert evaluation.total_matvecs == steps + 6 + 1  # H - G three times, and Hg; the rank takes none
     assert [found[name].value for name in CHAIN] == pytest.approx(wanted, rel=1e-9)
     assert [found[name].method for name in CHAIN] == [f"{formula}: holds" for formula in FORMULAS]
@@ -77,16 +77,16 @@ def test_six_links_against_dense_values() -> None:
 def test_links_pay_for_every_product_once(route: str | None, rtol: float) -> None:
     """The Lanczos run is shared by T, F and lambda_max; only Hg, which K needs, is not in."""
     evaluation, measure = Evaluation(fitted(), 1), Curvature(rtol, 100, route=route)
-    found = measure.ask(evaluation).estimates
+    found = measure.compute(evaluation).estimates
     rank = jacobian_rank(evaluation, measure.memory).num_matvecs
     costs = {found[name].num_matvecs for name in CHAIN}
     assert costs == {evaluation.total_matvecs - 1} == {found["curvature_upper"].num_matvecs - 1 + rank}
-    moments = scalar_curvature(evaluation, measure.plan)
-    assert costs == {moments.matvecs_with(krylov_run(evaluation, measure.plan).space.num_matvecs) + rank + 6}
+    moments = scalar_curvature(evaluation, measure.strategy)
+    assert costs == {moments.matvecs_with(krylov_run(evaluation, measure.strategy).space.num_matvecs) + rank + 6}
 
 
 def test_loose_intervals_leave_links_undecided() -> None:
-    found = Curvature(0.3, 24, route="generic").ask(Evaluation(fitted())).estimates
+    found = Curvature(0.3, 24, route="generic").compute(Evaluation(fitted())).estimates
     verdicts = [found[name].method.rpartition(": ")[2] for name in CHAIN]
     assert set(verdicts) == {"holds", "undecided"}
 
@@ -111,7 +111,7 @@ def test_what_a_store_says_of_the_whole_chain(tmp_path: Path, off: float, measur
 @pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::6])
 def test_elsewhere_no_number_is_dressed_as_a_bound(name: str, loss: str, reduction: str, tmp_path: Path) -> None:
     point, measure = problem(name, loss, reduction), Curvature(1.0, 50)
-    found = measure.ask(Evaluation(point)).estimates
+    found = measure.compute(Evaluation(point)).estimates
     assert {(found[link].status, found[link].method) for link in CHAIN} == {(Status.NOT_APPLICABLE, REASON)}
     assert all(np.isnan(found[link].value) for link in CHAIN)
     assert stored(point, tmp_path, measure).results()["chain_status"].tolist() == ["not_applicable"]

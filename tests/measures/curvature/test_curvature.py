@@ -33,7 +33,7 @@ def ends(truth: Dense) -> tuple[float, float]:
 def test_the_bracket_holds_k(name: str, loss: str, reduction: str, dtype: torch.dtype) -> None:
     point = problem(name, loss, reduction, dtype=dtype)
     truth = dense_at(point)
-    found = Curvature(0.05, 400, route=by_products(name)).ask(Evaluation(point)).estimates
+    found = Curvature(0.05, 400, route=by_products(name)).compute(Evaluation(point)).estimates
     lower, upper = found["curvature_lower"], found["curvature_upper"]
     assert lower.value <= truth.curvature <= upper.value
     for end in (lower, upper):
@@ -53,7 +53,7 @@ def exact_bracket(truth: Dense) -> tuple[float, float]:
 @pytest.mark.parametrize(("name", "loss", "reduction"), [case for case in CASES if case[0] == "relu"])
 def test_the_bracket_is_that_of_the_dense_numbers(name: str, loss: str, reduction: str) -> None:
     """With everything known to 1e-9 nothing of the interval is left but the bound."""
-    found = Curvature(1e-9, 1000, route="exact").ask(Evaluation(problem(name, loss, reduction))).estimates
+    found = Curvature(1e-9, 1000, route="exact").compute(Evaluation(problem(name, loss, reduction))).estimates
     truth = oracle(name, loss, reduction)
     wanted = exact_bracket(truth)
     assert found["curvature_lower"].value == pytest.approx(wanted[0], rel=1e-6)
@@ -70,7 +70,7 @@ def test_the_bracket_is_that_of_the_dense_numbers(name: str, loss: str, reductio
 def test_at_an_exact_fit_the_bracket_is_that_of_a_positive_semidefinite_hessian() -> None:
     point = fitted()
     truth = dense_at(point)
-    found = Curvature(1e-9, route="exact").ask(Evaluation(point)).estimates
+    found = Curvature(1e-9, route="exact").compute(Evaluation(point)).estimates
     (_, high), T = ends(truth), truth.trace()
     wanted = psd_bracket((T, T), (high, high), truth.beta)
     assert (found["curvature_lower"].value, found["curvature_upper"].value) == pytest.approx(wanted, rel=1e-8)
@@ -85,7 +85,7 @@ def test_one_affine_layer_is_positive_semidefinite_on_any_slope() -> None:
         torch.manual_seed(0)
         point = Problem(nn.Sequential(nn.Linear(6, 3)).double(), data("mse"), "mse")
     truth = dense_at(point)
-    found = Curvature(1e-9).ask(Evaluation(point)).estimates
+    found = Curvature(1e-9).compute(Evaluation(point)).estimates
     (_, high), T = ends(truth), truth.trace()
     assert truth.beta < 0.7
     wanted = psd_bracket((T, T), (high, high), truth.beta)
@@ -97,10 +97,10 @@ def test_one_affine_layer_is_positive_semidefinite_on_any_slope() -> None:
 def test_parts_and_prices(route: str) -> None:
     """Each number rests on estimates that the other measures give, to the bit."""
     measure = Curvature(0.1, 300, route=route)
-    found = measure.ask(Evaluation(problem("relu"), 2)).estimates
-    ends = Extremes(0.1, 300, route="generic").ask(Evaluation(problem("relu"), 2)).estimates
+    found = measure.compute(Evaluation(problem("relu"), 2)).estimates
+    ends = Extremes(0.1, 300, route="generic").compute(Evaluation(problem("relu"), 2)).estimates
     if route == "exact":
-        moments = Moments(0.1, 300, route=route).ask(Evaluation(problem("relu"), 2)).estimates
+        moments = Moments(0.1, 300, route=route).compute(Evaluation(problem("relu"), 2)).estimates
         T, F = moments["trace"], moments["trace_h2"]
         spectrum = (ends["lambda_min"].lower, ends["lambda_max"].upper)  # the outer ends
         bracket = general_bracket(
@@ -121,7 +121,7 @@ def test_parts_and_prices(route: str) -> None:
 def test_no_effective_rank_where_the_largest_eigenvalue_may_be_zero() -> None:
     """A negative definite quadratic: T / lambda_max means nothing, T^2 / F does."""
     A = symmetric(-np.linspace(1, 2, 30))
-    found = Curvature(0.2, 1000, route="generic").ask(Evaluation(quadratic(A, A[0]))).estimates
+    found = Curvature(0.2, 1000, route="generic").compute(Evaluation(quadratic(A, A[0]))).estimates
     assert found["effective_rank"].status is Status.NOT_APPLICABLE
     assert found["effective_rank"].method == "T / lambda_max: the denominator may be zero"
     truth = float(A.trace()) ** 2 / float((A**2).sum())
@@ -135,7 +135,7 @@ def test_a_sampled_bracket_is_wider_than_the_exact_one(seed: int) -> None:
     truth = oracle("relu")
     low, high = exact_bracket(truth)
     evaluation = Evaluation(problem("relu"), seed)
-    found = Curvature(0.1, 100, route="generic").ask(evaluation).estimates
+    found = Curvature(0.1, 100, route="generic").compute(evaluation).estimates
     assert found["curvature_lower"].value <= low <= truth.curvature <= high <= found["curvature_upper"].value
     assert found["curvature_lower"].confidence == pytest.approx(1 - 2 * 0.05 - 2 * 1e-3)
     assert found["curvature_lower"].num_matvecs == evaluation.total_matvecs
@@ -150,8 +150,8 @@ def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route:
     seen = set()
     for seed in range(3):
         evaluation, measure = Evaluation(problem(name), seed), Curvature(rtol, 100, route=route)
-        found = measure.ask(evaluation).estimates
-        parts, krylov = scalar_curvature(evaluation, measure.plan), krylov_run(evaluation, measure.plan)
+        found = measure.compute(evaluation).estimates
+        parts, krylov = scalar_curvature(evaluation, measure.strategy), krylov_run(evaluation, measure.strategy)
         steps, ends = krylov.space.num_matvecs, krylov.ends
         for end in (found["curvature_lower"], found["curvature_upper"]):
             assert end.num_matvecs == parts.matvecs_with(steps) + 1 == evaluation.total_matvecs

@@ -11,7 +11,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.moments.deflation import deflation
 from scalecurv.measures.moments.sampled import sampled_square
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import symmetric
@@ -38,10 +38,10 @@ def test_the_first_look_at_which_k_is_inside() -> None:
         for p in model.parameters():
             p *= 2
     point = Problem(model, data("mse"), "mse")
-    facts, T = gradient_facts(Evaluation(point)), Moments().ask(Evaluation(point)).estimates["trace"].value
+    facts, T = gradient_facts(Evaluation(point)), Moments().compute(Evaluation(point)).estimates["trace"].value
     b, counts = facts.beta, []
     for rtol in (0.3, 0.2, 0.1, 0.05):
-        plan, first = Plan(rtol, 4000, MEMORY, "sampled"), {}
+        strategy, first = Strategy(rtol, 4000, MEMORY, "sampled"), {}
 
         def content(F: Estimate, rtol: float = rtol, first: dict[str, int] = first) -> bool:
             difference, floor = T**2 - F.value, 0.1 * (T**2 + F.value) / 2
@@ -54,8 +54,8 @@ def test_the_first_look_at_which_k_is_inside() -> None:
                     first.setdefault(name, F.num_matvecs)
             return len(first) == 2
 
-        sampled_square(Evaluation(point, 1), plan, T, content)
-        assert scalar_curvature(Evaluation(point, 1), plan).trace_h2.num_matvecs == first["K"]
+        sampled_square(Evaluation(point, 1), strategy, T, content)
+        assert scalar_curvature(Evaluation(point, 1), strategy).trace_h2.num_matvecs == first["K"]
         counts.append((first["K"], first["difference"]))
     assert any(one != other for one, other in counts)
 
@@ -65,12 +65,12 @@ def test_what_cancels_is_known_to_a_share_of_its_parts() -> None:
     A = symmetric([1.0] * 10 + [-1.0] * 6)
     vectors = torch.linalg.eigh(A)[1]
     g = 10 * (0.625**0.5 * vectors[:, -1] + 0.375**0.5 * vectors[:, 0])  # u'Hu = 1/4: u'H^2 u - T u'Hu = 0
-    point, rtol, plan = quadratic(A, g), 2.0, Plan(2.0, 2000, MEMORY, "generic")
+    point, rtol, strategy = quadratic(A, g), 2.0, Strategy(2.0, 2000, MEMORY, "generic")
     absolutely = 0
     for seed in range(12):
         evaluation = Evaluation(point, seed)
-        answer = scalar_curvature(evaluation, plan)
-        start = deflation(evaluation, plan).rows(evaluation, 32)[:, :2].mean(axis=0)
+        answer = scalar_curvature(evaluation, strategy)
+        start = deflation(evaluation, strategy).rows(evaluation, 32)[:, :2].mean(axis=0)
         floor = 0.1 * (start[0] ** 2 + start[1]) / 2
         for estimate, least in ((answer.difference, floor), (answer.K, gradient_facts(evaluation).beta * floor)):
             inside = estimate.halfwidth <= rtol * max(abs(estimate.value), least)
@@ -82,16 +82,16 @@ def test_what_cancels_is_known_to_a_share_of_its_parts() -> None:
 
 def test_a_sampled_trace_leaves_nothing_exact() -> None:
     """An exact square beside it: the error of K is that of the trace alone."""
-    point, plan = classifier((60, 12), 8), Plan(0.0, 20, MEMORY)
+    point, strategy = classifier((60, 12), 8), Strategy(0.0, 20, MEMORY)
     evaluation = Evaluation(point, 3)
-    answer, facts = scalar_curvature(evaluation, plan), gradient_facts(evaluation)
+    answer, facts = scalar_curvature(evaluation, strategy), gradient_facts(evaluation)
     assert answer.trace.method == "8 passes with output probes"
     assert answer.trace_h2.status is Status.EXACT
     b, T = facts.beta, answer.trace
     assert answer.K.stderr == pytest.approx(abs(2 * b * T.value - 2 * b**2 * facts.ghg) * T.stderr, rel=1e-12)
     assert answer.difference.stderr == pytest.approx(2 * T.value * T.stderr, rel=1e-12)
     assert {answer.K.status, answer.difference.status} == {Status.BUDGET}
-    loose = scalar_curvature(Evaluation(point, 3), Plan(1.0, 20, MEMORY))
+    loose = scalar_curvature(Evaluation(point, 3), Strategy(1.0, 20, MEMORY))
     assert {loose.K.status, loose.difference.status} <= {Status.CONVERGED, Status.BUDGET}
 
 
@@ -99,8 +99,8 @@ def test_only_an_exact_trace_is_a_control() -> None:
     """60 outputs are too many for 100 products and few enough for 400."""
     point = classifier((3, 4, 60), 10)
     for max_matvecs, method in ((100, "deflated hutchinson"), (400, "deflated hutchinson, trace as control")):
-        plan = Plan(0.0, max_matvecs, MEMORY, "sampled")
-        assert scalar_curvature(Evaluation(point), plan).trace_h2.method == method
-        found = Moments(0.0, max_matvecs, route="sampled").ask(Evaluation(point)).estimates
+        strategy = Strategy(0.0, max_matvecs, MEMORY, "sampled")
+        assert scalar_curvature(Evaluation(point), strategy).trace_h2.method == method
+        found = Moments(0.0, max_matvecs, route="sampled").compute(Evaluation(point)).estimates
         assert found["trace_h2"].method == method
         assert (found["trace"].status is Status.EXACT) == (max_matvecs == 400)

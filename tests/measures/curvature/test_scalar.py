@@ -12,7 +12,7 @@ from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvatur
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.moments.exact import known_trace
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from tests.matrices import symmetric
@@ -24,7 +24,7 @@ MEMORY = 1 << 30
 
 
 def found(point: Problem, route: str, rtol: float = 0.0, max_matvecs: int = 300, seed: int = 0) -> ScalarCurvature:
-    return scalar_curvature(Evaluation(point, seed), Plan(rtol, max_matvecs, MEMORY, route))
+    return scalar_curvature(Evaluation(point, seed), Strategy(rtol, max_matvecs, MEMORY, route))
 
 
 @cache
@@ -90,23 +90,23 @@ def test_the_error_of_k_is_beta_times_that_of_f() -> None:
     assert answer.K.value == pytest.approx(truth.curvature - beta * (F.value - truth.trace_h2()), rel=1e-9)
     assert (answer.K.num_matvecs, answer.difference.num_matvecs) == (F.num_matvecs + 1, F.num_matvecs)
     assert F.method == "deflated hutchinson, trace as control"
-    moments = Moments(0.0, 300, route="sampled").ask(Evaluation(point)).estimates
+    moments = Moments(0.0, 300, route="sampled").compute(Evaluation(point)).estimates
     assert moments["trace_h2"] == F
 
 
 def test_the_error_of_a_sampled_trace_is_in_it() -> None:
     """With dK/dT = 2 b T - 2 b^2 g'Hg, beside that of F; T^2 freed of the bias that the square of an estimate has."""
     point, truth = at(1.0)
-    plan = Plan(0.0, 24, MEMORY, "sampled")
+    strategy = Strategy(0.0, 24, MEMORY, "sampled")
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 13)).double()
         y = torch.randn(7, 13, dtype=torch.float64)
     point = Problem(model, (point.x, y), "mse")
     truth, evaluation = dense_at(point), Evaluation(point, 5)
-    known = known_trace(evaluation, plan)
+    known = known_trace(evaluation, strategy)
     assert known is not None
-    T, answer, facts = known.whole, scalar_curvature(evaluation, plan), gradient_facts(evaluation)
+    T, answer, facts = known.whole, scalar_curvature(evaluation, strategy), gradient_facts(evaluation)
     F, b = answer.trace_h2, facts.beta
     assert T.stderr > 0
     own = 0.0 if math.isnan(F.stderr) else F.stderr
@@ -123,7 +123,7 @@ def test_the_error_of_a_sampled_trace_is_in_it() -> None:
 
 def test_the_generic_road_pays_for_the_gradient_once() -> None:
     evaluation = Evaluation(problem("tanh"), 1)
-    answer = scalar_curvature(evaluation, Plan(0.0, 100, MEMORY, "generic"))
+    answer = scalar_curvature(evaluation, Strategy(0.0, 100, MEMORY, "generic"))
     assert answer.K.num_matvecs == answer.difference.num_matvecs + 1 == evaluation.total_matvecs
     assert answer.difference.num_matvecs == answer.trace.num_matvecs == answer.trace_h2.num_matvecs
     assert answer.K.num_samples == 59
@@ -144,12 +144,12 @@ def test_curvature_decides_and_its_companion_says_whether_it_converged() -> None
 
 @pytest.mark.parametrize("route", ["sampled", "generic"])
 def test_few_products_give_an_honest_budget(route: str) -> None:
-    estimates = Curvature(0.0, 24, route=route).ask(Evaluation(problem("relu"))).estimates
+    estimates = Curvature(0.0, 24, route=route).compute(Evaluation(problem("relu"))).estimates
     K, difference = estimates["scalar_curvature"], estimates["t2_minus_f"]
     assert {K.status, difference.status} == {Status.BUDGET}  # 7 terms say nothing about their own spread
     assert {K.num_samples, difference.num_samples} == {7}
     assert K.lower <= oracle("relu").curvature <= K.upper
-    generous = Curvature(1e9, 24, route="generic").ask(Evaluation(problem("relu"))).estimates
+    generous = Curvature(1e9, 24, route="generic").compute(Evaluation(problem("relu"))).estimates
     assert generous["scalar_curvature"].status is Status.BUDGET
 
 

@@ -52,7 +52,7 @@ def small_fit(off: float, num_data: int, seed: int) -> tuple[Problem, Evaluation
     with torch.no_grad():
         point = Problem(model, (x, model(x) + off * sign), "mse")
     evaluation = Evaluation(point, seed)
-    return point, evaluation, MEASURE.ask(evaluation).estimates
+    return point, evaluation, MEASURE.compute(evaluation).estimates
 
 
 def residual_part(truth: Dense) -> Tensor:
@@ -171,7 +171,7 @@ def verdicts(off: float, widened: bool) -> set[str]:
     seen: set[str] = set()
     for seed in SEEDS:
         _, evaluation, found = small_fit(off, 1, seed)
-        moments, krylov = scalar_curvature(evaluation, MEASURE.plan), krylov_run(evaluation, MEASURE.plan)
+        moments, krylov = scalar_curvature(evaluation, MEASURE.strategy), krylov_run(evaluation, MEASURE.strategy)
         parts = (moments.trace, moments.trace_h2, krylov.ends.largest, jacobian_rank(evaluation, MEASURE.memory))
         links = chain(*(interval_of(part) for part in parts))
         seen |= {found[name].method.rpartition(": ")[2] for name in CHAIN} if widened else {l.verdict for l in links}

@@ -12,7 +12,7 @@ from torch import nn
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.exact import MIN_FREEDOM, KnownTrace, known_trace, probed_estimate
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from tests.networks import Dense, dense_at, mlp
@@ -37,7 +37,7 @@ def truth() -> Dense:
 
 
 def known(seed: int = 0, rtol: float = 0.01, max_matvecs: int = 16, route: str | None = None) -> KnownTrace:
-    found = known_trace(Evaluation(many_outputs(), seed), Plan(rtol, max_matvecs, MEMORY, route))
+    found = known_trace(Evaluation(many_outputs(), seed), Strategy(rtol, max_matvecs, MEMORY, route))
     assert found is not None
     return found
 
@@ -115,17 +115,17 @@ def test_terms_without_spread_are_no_evidence(samples: int) -> None:
 def test_one_sample_of_many_outputs_never_converges_early() -> None:
     point = many_outputs()
     single = Problem(point.model, (point.x[:1], point.y[:1]), "cross_entropy")
-    found = Moments(10.0, 24).ask(Evaluation(single)).estimates["trace"]
+    found = Moments(10.0, 24).compute(Evaluation(single)).estimates["trace"]
     assert (found.status, found.lower, found.upper) == (Status.BUDGET, -math.inf, math.inf)
 
 
 def test_the_measures_take_it_and_the_square_knows_no_control() -> None:
     """A trace that is itself sampled is no control variate, and its error goes into K."""
     evaluation = Evaluation(many_outputs(), 1)
-    moments = Moments(0.0, 25, route="sampled").ask(evaluation)
+    moments = Moments(0.0, 25, route="sampled").compute(evaluation)
     assert moments.estimates["trace"].method == "8 passes with output probes"
     assert moments.parts["trace", "0"].method == "8 passes with output probes"
-    assert "control" not in Moments(0.0, 25, route="sampled").ask(evaluation).estimates["trace_h2"].method
-    K = Curvature(0.0, 25, route="sampled").ask(evaluation).estimates["scalar_curvature"]
+    assert "control" not in Moments(0.0, 25, route="sampled").compute(evaluation).estimates["trace_h2"].method
+    K = Curvature(0.0, 25, route="sampled").compute(evaluation).estimates["scalar_curvature"]
     assert K.stderr > 0
     assert K.status is Status.BUDGET

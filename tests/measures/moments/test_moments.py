@@ -39,12 +39,12 @@ def test_exact_for_relu_networks(name: str, loss: str, reduction: str, dtype: to
     """In float64 arithmetic even where the weights are single precision."""
     point = problem(name, loss, reduction, dtype=dtype, batch_size=3)
     evaluation = Evaluation(point)
-    assert_exact(Moments().ask(evaluation), dense_at(point), name)
+    assert_exact(Moments().compute(evaluation), dense_at(point), name)
     assert evaluation.total_matvecs == 0
 
 
 def test_the_methods_say_what_was_summed() -> None:
-    found = Moments().ask(Evaluation(problem("relu"))).estimates
+    found = Moments().compute(Evaluation(problem("relu"))).estimates
     assert found["trace"].method == "sum over layers, 3 backward passes"
     assert found["trace_h2"].method == "sum over pairs of samples and layers"
 
@@ -52,7 +52,7 @@ def test_the_methods_say_what_was_summed() -> None:
 @pytest.mark.parametrize(("name", "loss", "reduction"), GENERIC)
 def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
-    found = Moments(0.0, 100, route="generic").ask(Evaluation(problem(name, loss, reduction), 4)).by_component
+    found = Moments(0.0, 100, route="generic").compute(Evaluation(problem(name, loss, reduction), 4)).by_component
     assert {e.status for e in found.values()} == {Status.BUDGET}
     assert {component for _, component in found} == {"", *layer_slices(name)}
     for (quantity, component), estimate in found.items():
@@ -68,7 +68,7 @@ def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str)
 def test_exact_is_refused_where_it_is_not(name: str, measure: Moments | Curvature) -> None:
     wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):
-        measure.ask(Evaluation(problem(name)))
+        measure.compute(Evaluation(problem(name)))
 
 
 def test_what_is_asked_for_is_what_is_taken() -> None:
@@ -76,7 +76,7 @@ def test_what_is_asked_for_is_what_is_taken() -> None:
     point = problem("relu", "cross_entropy")
     statuses = {}
     for route in (None, "exact", "sampled", "generic"):
-        found = Moments(0.0, 100, route=route).ask(Evaluation(point)).estimates
+        found = Moments(0.0, 100, route=route).compute(Evaluation(point)).estimates
         statuses[route] = (found["trace"].status.value, found["trace_h2"].status.value)
     assert statuses == {
         None: ("exact", "exact"),
@@ -84,13 +84,13 @@ def test_what_is_asked_for_is_what_is_taken() -> None:
         "sampled": ("exact", "budget"),
         "generic": ("budget", "budget"),
     }
-    default, exact = (Moments(route=route).ask(Evaluation(point)) for route in (None, "exact"))
+    default, exact = (Moments(route=route).compute(Evaluation(point)) for route in (None, "exact"))
     assert repr(default) == repr(exact)
 
 
 def test_only_the_whole_budget_makes_another_route_worth_it() -> None:
     """Few products are cheaper than the sums over pairs; `exact` insists."""
     point, few = Problem(network("relu"), data("mse", num_data=60), "mse"), Moments(0.5, 24)
-    assert_exact(replace(few, route="exact").ask(Evaluation(point)), dense_at(point), "relu")
-    assert few.ask(Evaluation(point)).estimates["trace"].status is Status.EXACT
-    assert few.ask(Evaluation(point)).estimates["trace_h2"].status is not Status.EXACT
+    assert_exact(replace(few, route="exact").compute(Evaluation(point)), dense_at(point), "relu")
+    assert few.compute(Evaluation(point)).estimates["trace"].status is Status.EXACT
+    assert few.compute(Evaluation(point)).estimates["trace_h2"].status is not Status.EXACT

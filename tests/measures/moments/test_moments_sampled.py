@@ -10,15 +10,15 @@ from quadratic import quadratic
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import symmetric
 from tests.networks import layer_slices, oracle, problem
 
 
-def plan(measure: Moments) -> Plan:
-    return Plan(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
+def strategy(measure: Moments) -> Strategy:
+    return Strategy(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
 
 
 STRUCTURED = [("relu", "mse", "mean"), ("relu", "cross_entropy", "sum"), ("one output", "mse", "sum")]
@@ -29,7 +29,8 @@ def test_neither_stops_without_the_other(column: int) -> None:
     """Terms of exactly 10, but for noise of size 4 in those of one of the two."""
     point, measure = problem("tanh"), Moments(0.05, 1000, route="generic")
     rows = (
-        np.full((1000, 2 + 2 * len(point.space.layers)), 10.0) - deflation(Evaluation(point), plan(measure)).terms.known
+        np.full((1000, 2 + 2 * len(point.space.layers)), 10.0)
+        - deflation(Evaluation(point), strategy(measure)).terms.known
     )
     rows[:, column] += 4 * np.random.default_rng(0).standard_normal(1000)
 
@@ -38,7 +39,7 @@ def test_neither_stops_without_the_other(column: int) -> None:
     ) -> list[tuple[np.ndarray, int]]:
         return [(rows[list(ids)], len(ids)) for ids in blocks]
 
-    found = measure.ask(Evaluation(point, 0, run)).estimates
+    found = measure.compute(Evaluation(point, 0, run)).estimates
     assert {e.status for e in found.values()} == {Status.CONVERGED}
     assert {e.num_samples for e in found.values()} == {256}
     quiet = found[("trace", "trace_h2")[1 - column]]
@@ -47,7 +48,7 @@ def test_neither_stops_without_the_other(column: int) -> None:
 
 @pytest.mark.parametrize("rtol", [0.5, 0.1, 0.02])
 def test_both_are_inside_when_it_stops(rtol: float) -> None:
-    found = Moments(rtol, 4000, route="generic").ask(Evaluation(problem("relu", "cross_entropy"))).estimates
+    found = Moments(rtol, 4000, route="generic").compute(Evaluation(problem("relu", "cross_entropy"))).estimates
     truth = oracle("relu", "cross_entropy")
     assert {e.status for e in found.values()} == {Status.CONVERGED}
     assert all(e.halfwidth <= rtol * e.value for e in found.values())
@@ -61,7 +62,7 @@ def test_both_are_inside_when_it_stops(rtol: float) -> None:
 def test_layers_of_a_sampled_square(name: str, loss: str, reduction: str, seed: int) -> None:
     """Traces exact, squares from the products that the whole took; their sum is the plain mean of the whole."""
     truth, layers = oracle(name, loss, reduction), layer_slices(name)
-    findings = Moments(0.0, 300, route="sampled").ask(Evaluation(problem(name, loss, reduction), seed))
+    findings = Moments(0.0, 300, route="sampled").compute(Evaluation(problem(name, loss, reduction), seed))
     assert {component for _, component in findings.parts} == set(layers)
     F = findings.estimates["trace_h2"]
     for layer, part in layers.items():
@@ -77,7 +78,7 @@ def test_layers_of_a_sampled_square(name: str, loss: str, reduction: str, seed: 
 @pytest.mark.parametrize("name", ["tanh", "partly"])
 def test_layers_of_the_generic_route_sum_to_the_whole(name: str) -> None:
     """tr H_ll sum to tr H term by term: |ARz|^2 by layer holds also what of ARz falls into the space."""
-    findings = Moments(0.0, 100, route="generic").ask(Evaluation(problem(name), 2))
+    findings = Moments(0.0, 100, route="generic").compute(Evaluation(problem(name), 2))
     layers = layer_slices(name)
     whole = findings.estimates["trace"]
     assert sum(findings.parts["trace", layer].value for layer in layers) == pytest.approx(whole.value, rel=1e-10)
@@ -89,20 +90,20 @@ def test_layers_of_the_generic_route_sum_to_the_whole(name: str) -> None:
 def test_the_price_is_steps_check_and_probes() -> None:
     evaluation = Evaluation(problem("relu", "cross_entropy"), 1)
     measure = Moments(0.0, 200, route="sampled")
-    found = measure.ask(evaluation)
+    found = measure.compute(evaluation)
     F = found.estimates["trace_h2"]
-    taken = deflation(evaluation, plan(measure))
+    taken = deflation(evaluation, strategy(measure))
     steps = taken.krylov.space.num_matvecs
     assert taken.krylov.space.basis.shape == (74, steps)
     assert F.num_matvecs == steps + 8 + F.num_samples == evaluation.total_matvecs
     assert {e.num_matvecs for (q, _), e in found.parts.items() if q == "trace_h2"} == {steps + F.num_samples}
-    generic = Moments(0.0, 200, route="generic").ask(Evaluation(problem("relu", "cross_entropy"), 1)).estimates
+    generic = Moments(0.0, 200, route="generic").compute(Evaluation(problem("relu", "cross_entropy"), 1)).estimates
     assert {e.num_matvecs for e in generic.values()} == {steps + F.num_samples}
 
 
 def test_a_loose_tolerance_is_met_by_a_proof_from_four_probes() -> None:
     evaluation = Evaluation(problem("relu"), 1)
-    found = Moments(0.2, 1000, route="sampled").ask(evaluation).estimates["trace_h2"]
+    found = Moments(0.2, 1000, route="sampled").compute(evaluation).estimates["trace_h2"]
     assert (found.status, found.num_samples) == (Status.CERTIFIED, 4)
     assert np.isnan(found.stderr)
     assert found.method == "deflated hutchinson, proven interval"
@@ -114,11 +115,11 @@ def test_a_flat_loss_has_moments_three() -> None:
     point = problem("partly", "mse")
     with torch.no_grad():
         point.theta.zero_()  # f = 0 and every ReLU is off: only the last bias bends
-    found = Moments(0.05, route="generic").ask(Evaluation(point)).estimates
+    found = Moments(0.05, route="generic").compute(Evaluation(point)).estimates
     assert found["trace"].value == pytest.approx(3, rel=0.1)
     assert found["trace_h2"].value == pytest.approx(3, rel=0.1)
     assert {e.status for e in found.values()} == {Status.CONVERGED}
-    K = Curvature(0.1, route="generic").ask(Evaluation(point)).estimates["t2_minus_f"]
+    K = Curvature(0.1, route="generic").compute(Evaluation(point)).estimates["t2_minus_f"]
     assert abs(K.value - (9 - 3)) <= 2 * K.halfwidth < 1.5
 
 
@@ -128,7 +129,7 @@ def signs(*eigenvalues: np.ndarray) -> Problem:
 
 
 def trace_of(point: Problem, rtol: float) -> Estimate:
-    return Moments(rtol, 4000, route="generic").ask(Evaluation(point)).estimates["trace"]
+    return Moments(rtol, 4000, route="generic").compute(Evaluation(point)).estimates["trace"]
 
 
 def test_a_trace_of_about_zero_is_known_absolutely_and_says_so() -> None:

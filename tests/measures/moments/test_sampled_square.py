@@ -11,7 +11,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation
 from scalecurv.measures.moments.exact import exact_square
 from scalecurv.measures.moments.sampled import sampled_square
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.networks import oracle, problem
 
@@ -27,7 +27,7 @@ def seen(max_matvecs: int, trace: float | None = None, last: int = 10**9, name: 
         found.append(estimate)
         return estimate.num_samples >= last
 
-    answer = sampled_square(Evaluation(problem(name), 2), Plan(0.0, max_matvecs, MEMORY), trace, content)
+    answer = sampled_square(Evaluation(problem(name), 2), Strategy(0.0, max_matvecs, MEMORY), trace, content)
     assert answer is found[-1]
     return found
 
@@ -59,8 +59,8 @@ def test_it_stops_with_the_first_that_is_good_enough() -> None:
 def test_the_proofs_share_what_risk_there_is(max_matvecs: int, proofs: int) -> None:
     """Rows of the dense Hessian, the norm that the space gives and then no larger one, what was taken out added."""
     H = oracle("relu").hessian
-    evaluation, plan = Evaluation(problem("relu"), 2), Plan(0.0, max_matvecs, MEMORY)
-    krylov = deflation(evaluation, plan).krylov
+    evaluation, strategy = Evaluation(problem("relu"), 2), Strategy(0.0, max_matvecs, MEMORY)
+    krylov = deflation(evaluation, strategy).krylov
     terms = DeflatedTerms(krylov.space)
     known = float(terms.known[1])
     R = torch.eye(74, dtype=H.dtype) - krylov.space.basis @ krylov.space.basis.T
@@ -92,33 +92,33 @@ def test_no_interval_goes_below_what_is_certain(trace: str | None) -> None:
         H = oracle(name).hessian
         found = seen(1000, float(H.trace()) if trace else None, name=name)
         evaluation = Evaluation(problem(name), 2)
-        known = float(deflation(evaluation, Plan(0.0, 1000, MEMORY)).terms.known[1])
+        known = float(deflation(evaluation, Strategy(0.0, 1000, MEMORY)).terms.known[1])
         assert all(known <= e.lower <= e.value <= e.upper for e in found)
 
 
 def test_an_interval_is_cut_at_what_is_certain() -> None:
     """Terms that are nearly always 0: their mean less two standard errors is negative."""
-    point, plan = problem("tanh"), Plan(0.0, 100, MEMORY)
-    known = deflation(Evaluation(point, 0), plan).terms.known
+    point, strategy = problem("tanh"), Strategy(0.0, 100, MEMORY)
+    known = deflation(Evaluation(point, 0), strategy).terms.known
     rows = np.zeros((1000, len(known)))
     rows[5, 1] = 100.0
     evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
-    found = sampled_square(evaluation, plan, None, lambda e: e.num_samples >= 32)
+    found = sampled_square(evaluation, strategy, None, lambda e: e.num_samples >= 32)
     assert found.lower == known[1]
     assert found.value == pytest.approx(known[1] + 100 / 32)
 
 
 def test_arithmetic_that_breaks_down_ends_it() -> None:
-    point, plan = problem("tanh"), Plan(0.0, 200, MEMORY)
+    point, strategy = problem("tanh"), Strategy(0.0, 200, MEMORY)
     rows = np.full((1000, 2 + 2 * 3), np.inf)
     evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
-    found = sampled_square(evaluation, plan, None, lambda e: False)
+    found = sampled_square(evaluation, strategy, None, lambda e: False)
     assert (found.status, found.num_samples) == (Status.FAILED, 4)
 
 
 def test_the_exact_square_is_by_layer() -> None:
-    found = exact_square(Evaluation(problem("relu")), Plan(0.0, 1000, MEMORY))
+    found = exact_square(Evaluation(problem("relu")), Strategy(0.0, 1000, MEMORY))
     assert found is not None
     assert list(found) == ["", "0", "2", "4"]
-    assert exact_square(Evaluation(problem("relu")), Plan(0.0, 1000, MEMORY, "sampled")) is None
-    assert exact_square(Evaluation(problem("tanh")), Plan(0.0, 1000, MEMORY)) is None
+    assert exact_square(Evaluation(problem("relu")), Strategy(0.0, 1000, MEMORY, "sampled")) is None
+    assert exact_square(Evaluation(problem("tanh")), Strategy(0.0, 1000, MEMORY)) is None

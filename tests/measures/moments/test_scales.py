@@ -8,7 +8,7 @@ from quadratic import quadratic
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation, difference_floor, settled, trace_floor
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance
 from tests.matrices import symmetric
@@ -19,7 +19,7 @@ MEMORY = 1 << 30
 def floor(eigenvalues: np.ndarray, seed: int, memory: int = MEMORY) -> float:
     A = symmetric(eigenvalues)
     evaluation = Evaluation(quadratic(A, A[0]), seed)
-    return trace_floor(deflation(evaluation, Plan(0.01, 1000, memory)))
+    return trace_floor(deflation(evaluation, Strategy(0.01, 1000, memory)))
 
 
 def test_a_tenth_of_the_absolute_eigenvalues() -> None:

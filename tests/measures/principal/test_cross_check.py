@@ -11,7 +11,7 @@ from scalecurv.measures import Principal
 from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvature
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.cross_check import compared, mean_of_planes, planes_at_random
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK
 from tests.matrices import symmetric
@@ -56,8 +56,8 @@ def test_what_broke_down_is_not_compared() -> None:
 def shifted(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
     """The first road as it would be with an error of so many half-widths of K, of |K| where that is exact."""
 
-    def wrong(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
-        found = scalar_curvature(evaluation, plan)
+    def wrong(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
+        found = scalar_curvature(evaluation, strategy)
         by = shift * abs(found.K.value)
         return replace(found, K=found.K.affine(1.0, by))
 
@@ -69,7 +69,7 @@ def shifted(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
 def test_a_wrong_k_is_found_out(monkeypatch: pytest.MonkeyPatch, name: str, shift: float) -> None:
     """Far away: inconsistent; by a little, inside what the road leaves open: not."""
     shifted(monkeypatch, shift)
-    found = Principal(0.05, 600, route=by_products(name)).ask(Evaluation(problem(name))).estimates
+    found = Principal(0.05, 600, route=by_products(name)).compute(Evaluation(problem(name))).estimates
     wrong = abs(shift) > 1
     assert [(found[road].status is Status.INCONSISTENT) for road in ROADS] == [wrong, wrong]
     for road in ROADS:
@@ -85,11 +85,11 @@ def test_a_trace_of_the_wrong_sign_is_found_out(monkeypatch: pytest.MonkeyPatch,
     ghg, gh2g = float(g @ truth.hessian @ g), float((truth.hessian @ g).square().sum())
     K = b * (T * T - F) + 2 * b * b * (gh2g + T * ghg)
 
-    def wrong(evaluation: Evaluation, plan: Plan) -> ScalarCurvature:
-        return replace(scalar_curvature(evaluation, plan), K=Estimate.exact(K, "wrong"))
+    def wrong(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
+        return replace(scalar_curvature(evaluation, strategy), K=Estimate.exact(K, "wrong"))
 
     monkeypatch.setattr("scalecurv.measures.principal.cross_check.scalar_curvature", wrong)
-    found = Principal(0.05, 1000, route=route).ask(Evaluation(problem("relu"))).estimates
+    found = Principal(0.05, 1000, route=route).compute(Evaluation(problem("relu"))).estimates
     assert found["scalar_curvature_convex"].status is Status.INCONSISTENT
 
 
@@ -107,7 +107,7 @@ def test_no_alarm_without_a_cause(matvecs: int) -> None:
         for seed in range(5):
             found = (
                 Principal(0.1, matvecs, route="generic")
-                .ask(Evaluation(quadratic(A, A[0] * (seed % 3)), seed))
+                .compute(Evaluation(quadratic(A, A[0] * (seed % 3)), seed))
                 .estimates
             )
             alarms += sum(found[road].status is Status.INCONSISTENT for road in ROADS)
@@ -125,35 +125,37 @@ def test_the_verdict_is_at_six_nines_the_quote_at_95(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("scalecurv.measures.principal.cross_check.compared", spy)
     A = symmetric(np.linspace(-1, 2, 40))
-    Principal(0.1, 600, route="generic").ask(Evaluation(quadratic(A, A[0])))
+    Principal(0.1, 600, route="generic").compute(Evaluation(quadratic(A, A[0])))
     assert seen == [(0.95, 1 - 1e-6)] * 2
 
 
 def test_planes_are_remembered_and_their_mean_is_theirs() -> None:
     A = symmetric(np.linspace(-1, 2, 12))
-    evaluation, plan = Evaluation(quadratic(A, A[0])), Plan(0.1, 200, 2 << 30, "generic")
-    planes = planes_at_random(evaluation, plan)
+    evaluation, strategy = Evaluation(quadratic(A, A[0])), Strategy(0.1, 200, 2 << 30, "generic")
+    planes = planes_at_random(evaluation, strategy)
     spent = evaluation.total_matvecs
-    found = mean_of_planes(evaluation, plan)
-    assert len(planes) == plan.budget.planes == 12
+    found = mean_of_planes(evaluation, strategy)
+    assert len(planes) == strategy.budget.planes == 12
     assert spent == 1 + 2 * 12
     assert found.value == pytest.approx(planes.mean(), rel=1e-12)
     assert found.stderr == pytest.approx(planes.std(ddof=1) / 12**0.5, rel=1e-12)
     assert (found.num_matvecs, found.num_samples, found.confidence) == (24, 12, 0.95)
     assert found.method.startswith("12 random planes; beside ")
-    beside = scalar_curvature(evaluation, plan).K.value / (12 * 11)
+    beside = scalar_curvature(evaluation, strategy).K.value / (12 * 11)
     assert f"beside {beside:.6g} in [" in found.method
-    assert torch.equal(torch.from_numpy(planes), torch.from_numpy(planes_at_random(evaluation, plan)))
+    assert torch.equal(torch.from_numpy(planes), torch.from_numpy(planes_at_random(evaluation, strategy)))
 
 
 def test_converged_is_a_tenth_of_k_or_of_what_cancels() -> None:
     """Looked at after 32 probes, and no more are drawn once that is known."""
     A = symmetric(np.concatenate([[20.0, 15, 10], np.linspace(-0.1, 0.3, 27)]))
     sure = (
-        Principal(0.1, 1000, route="generic").ask(Evaluation(quadratic(A, A[0]))).estimates["scalar_curvature_convex"]
+        Principal(0.1, 1000, route="generic")
+        .compute(Evaluation(quadratic(A, A[0])))
+        .estimates["scalar_curvature_convex"]
     )
     assert (sure.status, sure.num_samples) == (Status.CONVERGED, 32)
     assert sure.halfwidth <= 0.1 * sure.value
-    few = Principal(0.1, 24).ask(Evaluation(quadratic(symmetric(np.linspace(-3, 3, 60)), A[0].repeat(2)))).estimates
+    few = Principal(0.1, 24).compute(Evaluation(quadratic(symmetric(np.linspace(-3, 3, 60)), A[0].repeat(2)))).estimates
     assert few["scalar_curvature_convex"].num_samples == 3
     assert few["scalar_curvature_convex"].status is Status.BUDGET

@@ -39,7 +39,7 @@ def one_sample(seed: int, size: float = 1.0) -> Problem:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("route", ["exact", "dense"])
 def test_no_alarm_where_k_is_nothing_but_rounding(route: str, seed: int, size: float) -> None:
-    found = Principal(route=route).ask(Evaluation(one_sample(seed, size))).estimates
+    found = Principal(route=route).compute(Evaluation(one_sample(seed, size))).estimates
     assert all(found[road].status is not Status.INCONSISTENT for road in ROADS)
     assert all(found[road].lower <= 0 <= found[road].upper for road in ROADS)
 
@@ -49,28 +49,28 @@ def test_no_alarm_where_squares_vanish(scale: float) -> None:
     A = scale * symmetric(np.array([3.0, 2, 1, -1, 0.5, 0.25, 0, 0, 0, 0]))
     for seed, route in itertools.product(range(4), ("generic", "dense")):
         point = quadratic(A, torch.ones(10, dtype=torch.float64))
-        found = Principal(route=route).ask(Evaluation(point, seed)).estimates
+        found = Principal(route=route).compute(Evaluation(point, seed)).estimates
         assert all(found[road].status is not Status.INCONSISTENT for road in ROADS)
 
 
 def test_the_slack_holds_what_single_precision_does() -> None:
     evaluation = Evaluation(problem("relu", dtype=torch.float32))
-    plan = Principal(route="exact").plan
-    found, noise = scalar_curvature(evaluation, plan), rounding(evaluation)
+    strategy = Principal(route="exact").strategy
+    found, noise = scalar_curvature(evaluation, strategy), rounding(evaluation)
     beta = gradient_facts(evaluation, double=True).beta
     T, F, along = found.trace.value, found.trace_h2.value, slope(evaluation)
     of_products = 2 * (abs(T) + beta * abs(along.uhu)) * noise.trace + noise.of_square(F)
     cancelling = T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
     assert of_products > 0
     wanted = beta * (of_products + ROUNDING * 2.0**-23 * cancelling)
-    assert _slack(evaluation, plan, found) == pytest.approx(wanted, rel=1e-12)
+    assert _slack(evaluation, strategy, found) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("matvecs", [24, 100])
 def test_a_handful_of_terms_claims_nothing(matvecs: int) -> None:
     for seed in range(6):
         A = symmetric(np.linspace(-1, 2, 12), seed)
-        found = Principal(0.5, matvecs, route="generic").ask(Evaluation(quadratic(A, A[0]), seed)).estimates
+        found = Principal(0.5, matvecs, route="generic").compute(Evaluation(quadratic(A, A[0]), seed)).estimates
         assert {found[road].status for road in ROADS} == {Status.BUDGET}
         assert (found["sectional_mean"].lower, found["sectional_mean"].upper) == (-np.inf, np.inf)
 
@@ -103,7 +103,7 @@ def test_the_mean_curvature_of_a_line_is_inside_its_interval(size: float) -> Non
     """sqrt(beta) beta |x|^2: T - u'Hu is 0, and all that is left of 1 digit in many."""
     for seed, route in itertools.product(range(4), ("exact", "dense")):
         point = one_sample(seed, size)
-        found = Principal(route=route).ask(Evaluation(point)).estimates
+        found = Principal(route=route).compute(Evaluation(point)).estimates
         squared = float((point.x**2).sum()) + 1
         residual = float(point.outputs(point.theta, point.x))
         beta = 1 / (1 + residual**2 * squared)

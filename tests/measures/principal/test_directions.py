@@ -11,7 +11,7 @@ import scalecurv as sc
 from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.planes import NoPlane, ricci_curvature_at, sectional_curvature_at
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from tests.networks import Dense, dense_at, fitted, oracle, problem
@@ -172,7 +172,7 @@ def test_single_precision_is_computed_in_double() -> None:
     truth = dense_at(point)
     assert sectional_curvature_at(Evaluation(point), u, v).value == pytest.approx(sectional(truth, u, v), rel=1e-10)
     relu = problem("relu", dtype=torch.float32)
-    found = ricci_curvature_at(Evaluation(relu), u, Plan(0.1, 100, 1 << 30))
+    found = ricci_curvature_at(Evaluation(relu), u, Strategy(0.1, 100, 1 << 30))
     assert found.value == pytest.approx(ricci(dense_at(relu), u), rel=1e-9)
 
 

@@ -60,7 +60,7 @@ def test_every_interval_holds_the_dense_truth(name: str, loss: str, reduction: s
     point = problem(name, loss, reduction, dtype=dtype)
     truth = truths(oracle(name, loss, reduction) if dtype == torch.float64 else dense_at(point))
     for seed in range(3) if name == "relu" else (1,):
-        found = Principal(0.02, 400, route=by_products(name)).ask(Evaluation(point, seed)).estimates
+        found = Principal(0.02, 400, route=by_products(name)).compute(Evaluation(point, seed)).estimates
         assert set(found) == set(Principal.quantities)
         for quantity, value in truth.items():
             e = found[quantity]
@@ -78,7 +78,7 @@ def test_every_interval_holds_the_dense_truth(name: str, loss: str, reduction: s
 
 @pytest.mark.parametrize("rtol", [0.1, 1e-2, 1e-4])
 def test_principal_curvatures_to_half_their_products_to_all_of_the_tolerance(rtol: float) -> None:
-    found = Principal(rtol, 1000, route="exact").ask(Evaluation(problem("relu"))).estimates
+    found = Principal(rtol, 1000, route="exact").compute(Evaluation(problem("relu"))).estimates
     norm = max(abs(found[quantity].value) for quantity in PRINCIPAL)
     for quantity in PRINCIPAL:
         assert found[quantity].status is Status.CERTIFIED
@@ -95,7 +95,7 @@ def test_principal_curvatures_to_half_their_products_to_all_of_the_tolerance(rto
 def test_without_a_slope_principal_curvatures_are_eigenvalues(flat: str, route: str) -> None:
     A = symmetric(np.array([5.0, 5.0, 3, 1, 0, -1, -2, -4]))
     point = fitted() if flat == "fitted" else quadratic(A, torch.zeros(8, dtype=torch.float64))
-    found = Principal(0.01, route=route).ask(Evaluation(point)).estimates
+    found = Principal(0.01, route=route).compute(Evaluation(point)).estimates
     eigenvalues = np.linalg.eigvalsh(A if flat == "quadratic" else dense_at(point).hessian)[::-1]
     for quantity, value in zip(PRINCIPAL, eigenvalues[[0, 1, -2, -1]], strict=True):
         assert holds(found[quantity], value, 1e-12 * abs(eigenvalues[0]) if route == "dense" else 0)
@@ -106,7 +106,7 @@ def test_without_a_slope_principal_curvatures_are_eigenvalues(flat: str, route: 
 
 def test_one_parameter_spans_no_plane() -> None:
     point = quadratic(torch.ones(1, 1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
-    found = Principal().ask(Evaluation(point))
+    found = Principal().compute(Evaluation(point))
     assert set(found.estimates) == set(Principal.quantities)
     assert {e.status for e in found.estimates.values()} == {Status.NOT_APPLICABLE}
     assert {e.method for e in found.estimates.values()} == {"one parameter spans no plane"}
@@ -124,11 +124,11 @@ def same(a: Findings, b: Findings) -> bool:
 def test_same_seed_same_bits_whatever_was_asked_before(dtype: torch.dtype) -> None:
     for name in ("relu",) if dtype == torch.float64 else ("tanh",):
         point, measure = problem(name, dtype=dtype), Principal(0.05, 100, route=by_products(name))
-        alone, evaluation = measure.ask(Evaluation(point, 3)), Evaluation(point, 3)
+        alone, evaluation = measure.compute(Evaluation(point, 3)), Evaluation(point, 3)
         for other in (Extremes(0.001, 100), Moments(0.05, 200, route="generic"), Curvature(0.2, 100)):
-            other.ask(evaluation)
-        assert same(alone, measure.ask(evaluation))
-        assert not same(alone, measure.ask(Evaluation(point, 4)))
+            other.compute(evaluation)
+        assert same(alone, measure.compute(evaluation))
+        assert not same(alone, measure.compute(Evaluation(point, 4)))
 
 
 @pytest.mark.parametrize("matvecs", [24, 50, 100, 1000])
@@ -139,9 +139,9 @@ def test_products_beyond_those_of_the_other_measures(name: str, matvecs: int, me
     budget = Budget(matvecs)
     evaluation = Evaluation(problem(name), 1)
     for measure in (Extremes, Moments, Curvature):
-        measure(1e-4, matvecs, memory, "generic").ask(evaluation)
+        measure(1e-4, matvecs, memory, "generic").compute(evaluation)
     before = evaluation.total_matvecs
-    found = Principal(1e-4, matvecs, memory, "generic").ask(evaluation)
+    found = Principal(1e-4, matvecs, memory, "generic").compute(evaluation)
     spent = evaluation.total_matvecs - before
     assert spent <= 1 + budget.lanczos + budget.outer_check + budget.check_probes + 2 * budget.planes
     rows = found.estimates
@@ -181,7 +181,7 @@ def test_what_is_asked_of_the_runs(monkeypatch: pytest.MonkeyPatch, dtype: torch
     monkeypatch.setattr("scalecurv.measures.principal.principal.sectional_extremes", extremes)
     evaluation = Evaluation(problem("tanh", dtype=dtype))
     rows, facts, noise = (
-        Principal(0.06, 100, route="generic").ask(evaluation).estimates,
+        Principal(0.06, 100, route="generic").compute(evaluation).estimates,
         gradient_facts(evaluation, True),
         rounding(evaluation),
     )
@@ -205,7 +205,7 @@ def test_in_little_memory_everything_still_holds(vectors: int) -> None:
     A, g = steep()
     kappa = shape_of(A, g)[0]
     for seed in range(2):
-        found = Principal(0.05, 200, vectors * 30 * 8, "generic").ask(Evaluation(quadratic(A, g), seed))
+        found = Principal(0.05, 200, vectors * 30 * 8, "generic").compute(Evaluation(quadratic(A, g), seed))
         for quantity, value in zip(PRINCIPAL, kappa[[0, 1, -2, -1]], strict=True):
             assert holds(found.estimates[quantity], value, 0)
         assert len(found.arrays["principal_values"]) <= max(4, vectors // 6)  # half is for the space of H
@@ -214,7 +214,7 @@ def test_in_little_memory_everything_still_holds(vectors: int) -> None:
 
 @pytest.mark.parametrize("route", ["exact", "sampled", "generic"])
 def test_any_route_to_the_trace(route: str) -> None:
-    found = Principal(0.05, 400, route=route).ask(Evaluation(problem("relu"))).estimates
+    found = Principal(0.05, 400, route=route).compute(Evaluation(problem("relu"))).estimates
     for quantity in ("mean_curvature", "ricci_gradient"):
         e, truth = found[quantity], truths(oracle("relu"))[quantity]
         assert holds(e, truth, 1e-10 if e.status is Status.EXACT else e.halfwidth)
@@ -229,7 +229,7 @@ def test_what_is_made_of_a_known_trace_may_be_known_less_well() -> None:
     for rtol in (0.3, 0.1):
         for seed in range(3):
             evaluation, measure = Evaluation(quadratic(A, g), seed), Principal(rtol, 100, route="generic")
-            found, trace = measure.ask(evaluation).estimates, scalar_curvature(evaluation, measure.plan).trace
+            found, trace = measure.compute(evaluation).estimates, scalar_curvature(evaluation, measure.strategy).trace
             for quantity in fell:
                 assert found[quantity].status is Status.BUDGET or found[quantity].within(rtol)
                 fell[quantity] += found[quantity].status is not trace.status
@@ -237,6 +237,6 @@ def test_what_is_made_of_a_known_trace_may_be_known_less_well() -> None:
 
 
 def test_ritz_planes_are_parts() -> None:
-    found = Principal(0.1, 100, route="exact").ask(Evaluation(problem("relu")))
+    found = Principal(0.1, 100, route="exact").compute(Evaluation(problem("relu")))
     assert set(found.parts) == {("sectional_ritz", name) for name in ("1 3", "1 -1", "2 3", "2 -1", "3 -1")}
     assert found.estimates["sectional_ritz"].method == "plane of Ritz vectors 1 and 2 of H"

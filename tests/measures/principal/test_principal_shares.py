@@ -25,7 +25,7 @@ def test_shares_are_of_the_directions_in_the_coordinates_of_theta(route: str) ->
     """|(G^(-1/2) u)_layer|^2 of each dense eigenvector u of A, largest curvature first, layer by layer."""
     truth = oracle("relu", "mse", "sum")
     kappa, directions, half = shape_of(truth.hessian, truth.gradient)
-    found = Principal(1e-4, route=route).ask(Evaluation(problem("relu", "mse", "sum")))
+    found = Principal(1e-4, route=route).compute(Evaluation(problem("relu", "mse", "sum")))
     shares = found.arrays["principal_shares"].reshape(4, 3)
     assert shares.sum(1) == pytest.approx(np.ones(4), rel=1e-12)
     squares = ((half @ directions) ** 2)[:, [0, 1, -2, -1]]
@@ -41,7 +41,7 @@ def test_shares_are_of_the_directions_in_the_coordinates_of_theta(route: str) ->
 @pytest.mark.parametrize("route", ["generic", "dense"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_direction_has_a_share_in_every_layer(name: str, route: str) -> None:
-    shares = Principal(0.1, 100, route=route).ask(Evaluation(problem(name))).arrays["principal_shares"]
+    shares = Principal(0.1, 100, route=route).compute(Evaluation(problem(name))).arrays["principal_shares"]
     rows = shares.reshape(4, -1)
     assert rows.shape[1] >= len(layer_slices(name))
     assert rows.sum(1) == pytest.approx(np.ones(4), rel=1e-5)
@@ -64,5 +64,5 @@ def test_three_parameters_have_three_directions(route: str) -> None:
     for p in model.parameters():
         torch.nn.init.zeros_(p)
     point = type(point)(model, (point.x, point.y), point.loss)
-    shares = Principal(route=route).ask(Evaluation(point)).arrays["principal_shares"].reshape(3, 3)
+    shares = Principal(route=route).compute(Evaluation(point)).arrays["principal_shares"].reshape(3, 3)
     assert shares == pytest.approx(np.eye(3), abs=1e-9)

@@ -13,12 +13,12 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.principal.planes import _gaps, ritz_planes
-from scalecurv.measures.route import Plan
+from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Status
 from tests.matrices import symmetric
 from tests.networks import dense_at, problem
 
-PLAN = Plan(0.01, 100, 2 << 30, "generic")
+PLAN = Strategy(0.01, 100, 2 << 30, "generic")
 NAMES = ["1 2", "1 3", "1 -1", "2 3", "2 -1", "3 -1"]
 
 
@@ -94,8 +94,8 @@ def test_the_gap_is_that_to_the_nearest() -> None:
 def test_single_precision_leaves_more_open() -> None:
     """By beta (|theta_i| + |theta_j|) times what rounding adds to H, at least."""
     evaluation = Evaluation(problem("relu", dtype=torch.float32), 1)
-    plan = Plan(1e-9, 1000, 2 << 30, "generic")  # until nothing but rounding is left
-    values, noise = krylov_run(evaluation, plan).space.values, rounding(evaluation).norm
-    found, beta = ritz_planes(evaluation, plan), gradient_facts(evaluation, double=True).beta
+    strategy = Strategy(1e-9, 1000, 2 << 30, "generic")  # until nothing but rounding is left
+    values, noise = krylov_run(evaluation, strategy).space.values, rounding(evaluation).norm
+    found, beta = ritz_planes(evaluation, strategy), gradient_facts(evaluation, double=True).beta
     g2 = gradient_facts(evaluation).grad_norm ** 2
     assert found["1 2"].halfwidth >= beta * abs(values[[-1, -2]]).sum() * noise / (1 + g2)

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-import scalecurv.measures.exact_rank as module
 import torch
 from torch import nn
 
+import scalecurv.measures.rank.exact as module
 from scalecurv.errors import Misuse
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-import scalecurv.measures.functional_dimension as module
 import torch
 from torch import Tensor, nn
 
+import scalecurv.measures.rank.functional_dimension as module
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.exact import exact_rank
 from scalecurv.measures.rank.functional_dimension import (

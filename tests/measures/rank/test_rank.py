@@ -31,7 +31,7 @@ def softmax_jacobian(name: str) -> np.ndarray:
 def test_against_the_singular_values(name: str) -> None:
     J = oracle(name).jacobian.numpy()
     sigma = np.linalg.svd(J, compute_uv=False)
-    found = Rank().ask(Evaluation(problem(name, batch_size=3)))
+    found = Rank().compute(Evaluation(problem(name, batch_size=3)))
     np.testing.assert_allclose(found.arrays["singular_values"], sigma, rtol=1e-10, atol=1e-12 * sigma[0])
     roundoff = max(J.shape) * np.finfo(np.float64).eps
     for quantity, tau in {"rank": roundoff, **TAUS}.items():
@@ -47,7 +47,7 @@ def test_many_points_meet_the_ceiling() -> None:
         torch.manual_seed(3)
         model = mlp(nn.ReLU, (2, 4, 1)).double()
         x = 4 * torch.randn(400, 2, dtype=torch.float64)
-    found = Rank().ask(Evaluation(Problem(model, (x, x[:, 0]), "mse"))).estimates
+    found = Rank().compute(Evaluation(Problem(model, (x, x[:, 0]), "mse"))).estimates
     assert found["rank"].value == found["rank_ceiling"].value == 17 - 4
     assert found["rank_ceiling"].status is Status.EXACT
 
@@ -56,7 +56,7 @@ def test_many_points_meet_the_ceiling() -> None:
     ("name", "ceiling"), [("relu", 74 - 9), ("one output", 33 - 4), ("tanh", None), ("conv", None)]
 )
 def test_the_ceiling_is_for_homogeneous_mlps(name: str, ceiling: int | None) -> None:
-    found = Rank().ask(Evaluation(problem(name))).estimates["rank_ceiling"]
+    found = Rank().compute(Evaluation(problem(name))).estimates["rank_ceiling"]
     if ceiling is None:
         assert found.status is Status.NOT_APPLICABLE
         assert found.method == "not an MLP of homogeneous activations"
@@ -68,7 +68,7 @@ def test_float32_decides_no_rank() -> None:
     """Rank 3 of 12 equal rows in double; rounding in single precision would make it more."""
     model = network("one output").float()
     x = data("mse")[0][:3].repeat(4, 1)
-    found = Rank().ask(Evaluation(Problem(model, (x, x[:, 0]), "mse", dtype=torch.float32))).estimates
+    found = Rank().compute(Evaluation(Problem(model, (x, x[:, 0]), "mse", dtype=torch.float32))).estimates
     assert found["rank"].value == found["rank_1e6"].value == 3
 
 
@@ -76,14 +76,14 @@ def test_every_threshold_is_a_share_of_the_largest() -> None:
     """A linear model: J is the data itself, with singular values 10, 5e-2, 5e-3, 5e-6, 1e-12."""
     sigma = torch.tensor([10.0, 5e-2, 5e-3, 5e-6, 1e-12], dtype=torch.float64)
     model = nn.Linear(5, 1, bias=False).double()
-    found = Rank().ask(Evaluation(Problem(model, (torch.diag(sigma), sigma), "mse"))).estimates
+    found = Rank().compute(Evaluation(Problem(model, (torch.diag(sigma), sigma), "mse"))).estimates
     assert [found[name].value for name in ("rank_1e2", "rank_1e3", "rank_1e6", "rank")] == [1, 2, 3, 5]
 
 
 @pytest.mark.parametrize(("name", "memory", "value"), [("tanh", 5 * (2 * 21 + 74) * 8, 5), ("relu", 20_000, 6)])
 def test_too_little_memory_is_a_lower_bound(name: str, memory: int, value: int) -> None:
     """Five vectors are sketched of the one, three samples looked at of the other."""
-    found = Rank(memory=memory).ask(Evaluation(problem(name))).estimates["rank"]
+    found = Rank(memory=memory).compute(Evaluation(problem(name))).estimates["rank"]
     assert found.status is Status.LOWER_BOUND
     assert (found.value, found.lower, found.upper) == (value, value, 21)
     assert str(found) == f">= {value}, <= 21"
@@ -97,7 +97,7 @@ STRUCTURAL = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
 @pytest.mark.parametrize("name", ["relu", "tanh"])
 def test_what_is_found_is_what_was_asked(name: str, output: str | None, asked: bool | None) -> None:
     """The functional dimension where it was asked for; no account of probabilities; tanh has nothing structural."""
-    found = Rank(output=output, functional_dimension=asked).ask(Evaluation(problem(name)))
+    found = Rank(output=output, functional_dimension=asked).compute(Evaluation(problem(name)))
     names = set(Rank.quantities) - (set() if asked else {"functional_dimension_lower"})
     if output == "prob":
         names -= set(ACCOUNT) if name == "relu" else set()
@@ -116,7 +116,7 @@ def test_the_profile_of_the_softmax(name: str) -> None:
     """Every number under the component softmax is that of the Jacobian of the probabilities."""
     J = softmax_jacobian(name)
     sigma = np.linalg.svd(J, compute_uv=False)
-    found = Rank(output="prob").ask(Evaluation(problem(name))).parts
+    found = Rank(output="prob").compute(Evaluation(problem(name))).parts
     roundoff = max(J.shape) * np.finfo(np.float64).eps
     for quantity, tau in {"rank": roundoff, **TAUS}.items():
         assert found[quantity, "softmax"].value == (sigma > tau * sigma[0]).sum()

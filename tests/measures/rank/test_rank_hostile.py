@@ -105,7 +105,7 @@ def test_no_upper_end_above_the_ceiling(memory: int, slope: float) -> None:
         model[0].weight[0] = 0
         model[0].bias[0] = 0
     x = torch.randn(60, 4, dtype=torch.float64)
-    found = Rank(memory).ask(Evaluation(problem(model, x))).estimates
+    found = Rank(memory).compute(Evaluation(problem(model, x))).estimates
     assert found["rank"].upper <= found["rank_ceiling"].value == 44 - 6
     entries = [e.value for name, e in found.items() if name.startswith("account")]
     assert min(entries) >= 0
@@ -117,5 +117,5 @@ def test_every_product_counts() -> None:
     torch.manual_seed(0)
     at = problem(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double(), torch.randn(7, 4).double())
     evaluation = Evaluation(at)
-    found = Rank(output="prob").ask(evaluation).parts
+    found = Rank(output="prob").compute(evaluation).parts
     assert evaluation.total_matvecs == found["rank", "softmax"].num_matvecs > 0

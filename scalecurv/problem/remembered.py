@@ -1,0 +1,47 @@
+"""Values that are computed once and remembered by what they belong to: a problem, or an evaluation of one."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Remembers(Protocol):
+    """What has a `cache` of its own, which dies with it."""
+
+    cache: dict[Any, Any]
+
+
+Owner = TypeVar("Owner", bound=Remembers)
+
+
+def remembered(function: Callable[Concatenate[Owner, P], T]) -> Callable[Concatenate[Owner, P], T]:
+    """Return `function(owner, *arguments)` with a cache: a second call with equal arguments costs nothing.
+
+    The value is filed in `owner.cache` under the function and its arguments, which must be hashable and determine
+    the value together with the owner. Nothing is filed where the function raises.
+
+    Example:
+        >>> class Point:
+        ...     def __init__(self):
+        ...         self.cache = {}
+        >>> @remembered
+        ... def square(point, x):
+        ...     print("computed")
+        ...     return x * x
+        >>> here = Point()
+        >>> square(here, 3), square(here, 3)
+        computed
+        (9, 9)
+    """
+
+    @wraps(function)
+    def recalled(owner: Owner, *arguments: P.args, **options: P.kwargs) -> T:
+        key = (function, arguments, *sorted(options.items()))
+        if key not in owner.cache:
+            owner.cache[key] = function(owner, *arguments, **options)
+        return owner.cache[key]
+
+    return recalled
