@@ -47,28 +47,28 @@ check: $(BIN)/installed
 
 # Every table of benchmarks/results but the calibration: most of an hour on two cores.
 bench: $(BIN)/installed
-	$(BIN)/python benchmarks/estimators.py
-	$(BIN)/python benchmarks/trace_error.py
-	$(BIN)/python benchmarks/curvature_error.py
-	$(BIN)/python benchmarks/rank_exact.py
-	$(BIN)/python benchmarks/rank_certified.py
-	$(BIN)/python benchmarks/rank_account.py
-	$(BIN)/python benchmarks/functional_dimension.py
-	$(BIN)/python benchmarks/geometry.py
-	$(BIN)/python benchmarks/geometry_run.py
-	$(BIN)/python benchmarks/any_model.py
-	$(BIN)/python benchmarks/checks.py
-	$(BIN)/python benchmarks/store.py
-	$(BIN)/python benchmarks/sweep_scaling.py
+	$(BIN)/python -m benchmarks.estimators
+	$(BIN)/python -m benchmarks.trace_error
+	$(BIN)/python -m benchmarks.curvature_error
+	$(BIN)/python -m benchmarks.rank_exact
+	$(BIN)/python -m benchmarks.rank_certified
+	$(BIN)/python -m benchmarks.rank_account
+	$(BIN)/python -m benchmarks.functional_dimension
+	$(BIN)/python -m benchmarks.geometry
+	$(BIN)/python -m benchmarks.geometry_run
+	$(BIN)/python -m benchmarks.any_model
+	$(BIN)/python -m benchmarks.checks
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.sweep_scaling
 
 # Kills workers, drivers and nodes at random and damages files: nothing stored may be lost. Half an hour on two cores.
 chaos: $(BIN)/installed
-	$(BIN)/python benchmarks/chaos.py
+	$(BIN)/python -m chaos
 
 # How often each interval holds the truth, over 1,000 seeds: about ten minutes on two cores.
 calibrate: $(BIN)/installed
-	$(BIN)/python benchmarks/calibrate.py
-	$(BIN)/python benchmarks/command_coverage.py
+	$(BIN)/python -m benchmarks.calibrate
+	$(BIN)/python -m benchmarks.command_coverage
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -4,7 +4,7 @@ Every estimator that samples is asked through its stopping rule, with seeds 0, 1
 three spectra and two networks whose Hessians are known. A cell outside [0.92, 0.98] (below its nominal
 confidence, where every interval is proven) is marked, not asked again.
 
-    python benchmarks/calibrate.py [SEEDS]
+    python -m benchmarks.calibrate [SEEDS]
 """
 
 import sys
@@ -16,21 +16,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cells import answers, cells
 
 from scalecurv.statistics.estimate import Estimate, Status
+from tests.cells import BAND, TOLERANCES, answers, cells
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 1000
-TOLERANCES = {
-    "coarse": {"moments": 0.1, "curvature": 0.15, "extremes": 0.1},
-    "fine": {"moments": 0.02, "curvature": 0.03, "extremes": 0.02},
-}
-BAND = (0.92, 0.98)
 
 
 def line(cell: str, asked: str, route: str, quantity: str, found: list[Estimate], truth: float) -> dict[str, object]:
-    """How often the intervals held the truth, and what they cost."""
+    """Return how often the intervals held the truth, and what they cost."""
     held = float(np.mean([e.lower <= truth <= e.upper for e in found]))
     proven = float(np.mean([e.status is Status.CERTIFIED or np.isnan(e.stderr) for e in found]))
     nominal = found[0].confidence

@@ -6,11 +6,10 @@ gradient, which the tests of the zoo compare too). False alarms over 1,000 rando
 zero biases and zero inputs, so that pre-activations lie on kinks. Misses among planted faults, five seeds and two
 losses each. The cost: seconds of the check over those of one gradient of all samples in float64, least of seven each.
 
-    python benchmarks/checks.py [--short]
+    python -m benchmarks.checks [--short]
 """
 
 import argparse
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -18,21 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from faults import FAULTS
 from torch import nn
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "jobs")]
-
-from digits import digits  # noqa: E402
-from models import cnn  # noqa: E402
-
-from scalecurv import Problem  # noqa: E402
-from scalecurv.errors import CheckpointError, Misuse  # noqa: E402
-from scalecurv.problem.consistency import check_derivatives  # noqa: E402
-from scalecurv.problem.preflight import preflight  # noqa: E402
-from scalecurv.problem.risk import loss_and_gradient  # noqa: E402
-from tests.zoo import REFUSED, SERVED  # noqa: E402
+from jobs.models import cnn
+from scalecurv import Problem
+from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.problem.consistency import check_derivatives
+from scalecurv.problem.preflight import preflight
+from scalecurv.problem.risk import loss_and_gradient
+from tests.digits import digits
+from tests.faults import FAULTS
+from tests.zoo import REFUSED, SERVED
 
 RESULTS = Path(__file__).parent / "results"
 ACTS = (

@@ -4,7 +4,7 @@ A digits MLP small enough to be dense is trained; its checkpoints are analysed b
 seeds 0, 1, 2, ... by each route. Every row of K has to lie within 4 standard errors of the dense float64 value, or
 inside its proven bound; the 95 % intervals of sampled rows have to hold between 92 % and 98 % of the time.
 
-    python benchmarks/command_coverage.py [SEEDS]
+    python -m benchmarks.command_coverage [SEEDS]
 """
 
 import contextlib

@@ -7,7 +7,7 @@ which takes a single product and which tests check against dense Hessians. `off`
 how many of the intervals missed. Where 4,000 products did not reach 1 % (`within` below 10), what more would have
 been needed is extrapolated from the interval that they gave.
 
-    python benchmarks/curvature_error.py
+    python -m benchmarks.curvature_error
 """
 
 from pathlib import Path
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from points import Point, points
 from scipy.stats import norm
 
+from benchmarks.points import Point, points
 from scalecurv.linalg import hutchinson
 from scalecurv.measures import Curvature
 from scalecurv.measures.evaluation import Evaluation

@@ -4,7 +4,7 @@ An MLP 64-24-10 on 200 digits, trained for 300 steps, is small enough (P = 1,810
 float64, from the operator's own products. Every estimator runs over many seeds at several numbers of products: its root
 mean square error is set against the standard error that it quoted, its 95 % interval against how often it held.
 
-    python benchmarks/estimators.py
+    python -m benchmarks.estimators
 """
 
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from digits import digits
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional
@@ -25,6 +24,7 @@ from scalecurv.linalg.hutchinson import terms, trace_estimate, trace_square_esti
 from scalecurv.linalg.krylov.extremes import extreme_eigenvalues
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
+from tests.digits import digits
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 400  # the ratio made / quoted is then known to about 0.04

@@ -6,7 +6,7 @@ heavy-tailed x 10^U(-2, 2). Ranks are those modulo one random prime. `share` is 
 `mean` the mean of rank / ceiling, each with its standard error over the nets. The check fails where the share does
 not fall with depth, or the mean does not rise with width.
 
-    python benchmarks/functional_dimension.py
+    python -m benchmarks.functional_dimension
 """
 
 import sys
@@ -20,10 +20,11 @@ from torch import nn
 
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.rank.elimination import cheapest_side
-from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.functional_dimension import gaussian_inputs, heavy_tailed_inputs
 from scalecurv.mlp.layers import open_batch, structure_of
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 
 RESULTS = Path(__file__).parent / "results"
 NETS = {5: 400, 10: 60, 15: 12}  # nets a cell, by width
@@ -58,8 +59,8 @@ def ranks(width: int, depth: int, inputs: str) -> tuple[np.ndarray, int]:
         mlp = structure_of(problem)
         assert mlp is not None
         opened = open_batch(problem, mlp, Batch(x, x, 0))
-        cell = cell_factors(opened, torch.eye(1, dtype=torch.float64), random_primes(1, seed)[0])
-        found.append(cheapest_side(cell.shape, sum(mlp.widths[1:]), ceiling, MEMORY).rank(cell))
+        factors = region_factors(opened, torch.eye(1, dtype=torch.float64), random_primes(1, seed)[0])
+        found.append(cheapest_side(factors.shape, sum(mlp.widths[1:]), ceiling, MEMORY).rank(factors))
     return np.array(found), ceiling
 
 

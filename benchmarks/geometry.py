@@ -7,7 +7,7 @@ is |value - truth| over |truth|, or over the quantity's scale where that is larg
 products, K's own for the mean over planes): the largest over all points. `products` is the largest too, shared ones
 included. What is certified or exact must hold the truth everywhere; intervals at 95 % may miss now and then.
 
-    python benchmarks/geometry.py
+    python -m benchmarks.geometry
 """
 
 import sys
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from points import Point, points
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacrev
 
+from benchmarks.points import Point, points
 from scalecurv.measures import Curvature, GaussNewton, Moments, Principal, Rescaling
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.mlp.layers import structure_of

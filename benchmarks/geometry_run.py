@@ -4,7 +4,7 @@
 the mean sectional curvature K / (P (P - 1)) leaves the range of the extremes, or where the smallest trace over
 rescalings exceeds the trace.
 
-    python benchmarks/geometry_run.py
+    python -m benchmarks.geometry_run
 """
 
 import subprocess

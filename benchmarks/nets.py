@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from digits import digits
 from torch import nn
 from torch.nn import functional
 
 from scalecurv.problem.problem import Problem
+from tests.digits import digits
 
 STEPS, RATE = 500, 3e-3  # of Adam, all data at once
 

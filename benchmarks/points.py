@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from digits import digits
 from torch import nn
 from torch.nn import functional
 
 from scalecurv.problem.problem import Problem
+from tests.digits import digits
 
 STEPS = {"init": 0, "early": 30, "trained": 1500}
 LOSSES = ("mse", "cross_entropy")

@@ -5,7 +5,7 @@ rank at the same weights on as many N(0, I) inputs (after Bona-Pellissier, Malgo
 2402.08269). The check fails where an account does not add up, or the data sees as many directions as Gaussian inputs
 do.
 
-    python benchmarks/rank_account.py
+    python -m benchmarks.rank_account
 """
 
 import subprocess

@@ -5,7 +5,7 @@ the least bound (inner ranks modulo two primes included) leaves above the rank, 
 ranks end so, at a chance of at most 1 in 1,000 of hiding some; `primes` the most that this took. Below the table:
 what float64 says of the same J.
 
-    python benchmarks/rank_certified.py
+    python -m benchmarks.rank_certified
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from nets import STEPS, digits_problem
 
+from benchmarks.nets import STEPS, digits_problem
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.exact import ExactRank, exact_rank
 from scalecurv.measures.rank.singular_values import jacobian_values

@@ -7,7 +7,7 @@ matrix product, measured in the same run. `memory` is the peak of the process. `
 eigenvalues of J J' in that precision above N D eps of the largest, up to N D = 6,000. The check fails where the exact
 rank is not certified.
 
-    python benchmarks/rank_exact.py
+    python -m benchmarks.rank_exact
 """
 
 import json
@@ -20,16 +20,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from digits import digits
-from nets import relu_net
 
+from benchmarks.nets import relu_net
 from scalecurv.linalg.modular_rank import modular_rank
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.exact import exact_rank
-from scalecurv.measures.rank.factors import cell_factors, factors_of
+from scalecurv.measures.rank.factors import factors_of, region_factors
 from scalecurv.mlp.layers import open_batch, structure_of
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
+from tests.digits import digits
 
 RESULTS = Path(__file__).parent / "results"
 BY_PARAMETERS = tuple((width, 300) for width in (66, 280, 964, 3126, 9963))
@@ -62,16 +63,16 @@ def row(width: int, samples: int) -> dict[str, object]:
     assert mlp is not None
     opened, seeds = open_batch(double, mlp, Batch(double.x, double.y, 0)), torch.eye(10, dtype=torch.float64)
     began = time.perf_counter()
-    cell = cell_factors(opened, seeds, random_primes(1, 0)[0])
-    found = modular_rank(cell.gram(), cell.prime or 0)
+    factors = region_factors(opened, seeds, random_primes(1, 0)[0])
+    found = modular_rank(factors.gram(), factors.prime or 0)
     seconds = time.perf_counter() - began
-    n, widths = cell.shape[0], sum(mlp.widths[1:])
+    n, widths = factors.shape[0], sum(mlp.widths[1:])
     work = n * n * (widths / 2 + found - found * found / n + found**3 / n / n / 3)
     work += samples * at.num_params * (1 + 10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     line: dict[str, object] = {"P": at.num_params, "N D": n, "seconds": round(seconds, 2)}
     line |= {"gemm": round(seconds / (work / speed()), 1), "memory GB": round(peak, 1), "modulo p": found}
-    del cell
+    del factors
     if n < 20_000:
         exact = exact_rank(Evaluation(at), MEMORY)
         assert exact is not None
@@ -93,7 +94,8 @@ def main() -> None:
     for name, cells in (("P grows", BY_PARAMETERS), ("N D grows", BY_ROWS)):
         lines = []
         for width, samples in cells:
-            done = subprocess.run([sys.executable, __file__, str(width), str(samples)], capture_output=True, text=True)
+            words = [sys.executable, "-m", "benchmarks.rank_exact", str(width), str(samples)]
+            done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[1])
             if done.returncode:
                 sys.exit(done.stderr)
             lines.append(json.loads(done.stdout))

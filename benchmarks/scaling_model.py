@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from store import bulk, outcome
 
+from benchmarks.store import bulk, outcome
 from scalecurv.engine.session import ray_session
 from scalecurv.store.compact import MANY, SHARE, compact
 from scalecurv.store.reader import INDEX
@@ -65,11 +65,11 @@ class Echo:
     """An actor that has imported what a worker imports, and answers with an outcome."""
 
     def __init__(self, answer: Any):
-        import scalecurv.engine.unit  # noqa: F401
+        import scalecurv.engine.worker  # noqa: F401
 
         self._answer = answer
 
-    def run(self, unit: str) -> Any:
+    def run(self, path: str) -> Any:
         return self._answer
 
 

@@ -1,6 +1,6 @@
 """Two workers against one, and Ray against none: 64 checkpoints of 2 s or more, one thread a worker, start-up apart.
 
-The clock runs from the moment when all workers are ready until the last result is stored. The peers do the same units
+The clock runs from the moment when all workers are ready until the last result is stored. The peers do the same paths
 without Ray: one process, and two that share them out beforehand. Repeats alternate, so that a slow minute hits all
 alike. The driver and Ray's own processes live on the same cores as the workers.
 """
@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from digits import digits
-from nets import relu_net
 
+from benchmarks.nets import relu_net
 from scalecurv.analysis import Request
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.session import ray_session
-from scalecurv.engine.worker import Analyst
-from scalecurv.engine.workers import Workers
+from scalecurv.engine.worker import Worker
+from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.measures import measures_named
 from scalecurv.store.writer import prepare_store, write_part
-from scalecurv.sweep import Sweep, plan
+from scalecurv.sweep import Sweep, find_work
+from tests.digits import digits
 
 WIDTHS, NUM_DATA = (64, 48, 48, 10), 1797
 # the generic route to a tolerance that is never met: every checkpoint takes the same number of products
@@ -42,48 +42,48 @@ class ReadyPool(Pool):
 
     def _launch(self, queue: Any) -> None:
         if not self.began:
-            if len(self._idle) < self._workers.most:
+            if len(self._idle) < self._spec.most:
                 return
             self.began = time.perf_counter()
         super()._launch(queue)
 
 
-def write_run(folder: Path, count: int) -> Analyst:
-    """`count` checkpoints of one net in training, and who analyses them."""
+def write_run(folder: Path, count: int) -> Worker:
+    """`count` checkpoints of one net in training, and the worker that analyses them."""
     x, y = digits(NUM_DATA)
     np.savez(folder / "data.npz", x=x.astype(np.float32), y=y)
     for step in range(count):
         torch.save(relu_net(WIDTHS, step).state_dict(), folder / f"step_{step}.pt")
-    said = {"data": folder / "data.npz", "loss": "cross_entropy", "activation": "relu"}
+    given = {"data": folder / "data.npz", "loss": "cross_entropy", "activation": "relu"}
     request = Request(measures_named(("moments",), **OPTIONS))
-    work = plan(Sweep((folder,), folder / "store", said, request))
-    return Analyst(work.task, request, Sweep((folder,), folder / "store", said, request).arithmetic)
+    work = find_work(Sweep((folder,), folder / "store", given, request))
+    return Worker(work.task, request, Sweep((folder,), folder / "store", given, request).arithmetic)
 
 
-def with_ray(ray: Any, analyst: Analyst, units: Sequence[str], count: int) -> float:
-    pool = ReadyPool(ray, analyst, Workers(count))
-    with store_beside(units) as store:
-        for item in pool.run(units):
+def with_ray(ray: Any, worker: Worker, paths: Sequence[str], count: int) -> float:
+    pool = ReadyPool(ray, worker, WorkerSpec(count))
+    with store_beside(paths) as store:
+        for item in pool.run(paths):
             assert item.result.status == "ok"
             write_part(store, item.result)
         return time.perf_counter() - pool.began
 
 
 @contextmanager
-def store_beside(units: Sequence[str]) -> Iterator[Path]:
+def store_beside(paths: Sequence[str]) -> Iterator[Path]:
     """An empty store, gone afterwards."""
-    with tempfile.TemporaryDirectory(dir=Path(units[0]).parents[1]) as name:
+    with tempfile.TemporaryDirectory(dir=Path(paths[0]).parents[1]) as name:
         prepare_store(Path(name))
         yield Path(name)
 
 
-def bare(analyst: Analyst, units: Sequence[str], count: int) -> float:
-    """The same in processes that know nothing of each other, each with its share of the units from the beginning."""
+def bare(worker: Worker, paths: Sequence[str], count: int) -> float:
+    """Analyse in processes that know nothing of each other, each with its share of the paths from the beginning."""
     context = multiprocessing.get_context("spawn")
     ready, go = context.Barrier(count + 1), context.Barrier(count + 1)
-    shares = [units[i::count] for i in range(count)]
-    with store_beside(units) as store:
-        processes = [context.Process(target=alone, args=(analyst, share, store, ready, go)) for share in shares]
+    shares = [paths[i::count] for i in range(count)]
+    with store_beside(paths) as store:
+        processes = [context.Process(target=alone, args=(worker, share, store, ready, go)) for share in shares]
         for process in processes:
             process.start()
         ready.wait()
@@ -94,12 +94,12 @@ def bare(analyst: Analyst, units: Sequence[str], count: int) -> float:
         return time.perf_counter() - began
 
 
-def alone(analyst: Analyst, units: Sequence[str], store: Path, ready: Any, go: Any) -> None:
-    desk = analyst.on("cpu", 1)
+def alone(worker: Worker, paths: Sequence[str], store: Path, ready: Any, go: Any) -> None:
+    placed = worker.on("cpu", 1)
     ready.wait()
     go.wait()
-    for unit in units:
-        write_part(store, desk(unit))
+    for path in paths:
+        write_part(store, placed(path))
     os._exit(0)  # the clock is not for tearing torch down
 
 
@@ -119,15 +119,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ray_session(None, num_cpus=2, num_gpus=0) as ray:
         folder = Path(name) / "run"
         folder.mkdir()
-        analyst = write_run(folder, asked.checkpoints)
-        units = sorted(str(path) for path in folder.glob("*.pt"))
+        worker = write_run(folder, asked.checkpoints)
+        paths = sorted(str(path) for path in folder.glob("*.pt"))
         for repeat in range(asked.repeats):
             order = (1, 2) if repeat % 2 == 0 else (2, 1)
             for count in order:
-                seconds[f"ray {count}"].append(with_ray(ray, analyst, units, count))
+                seconds[f"ray {count}"].append(with_ray(ray, worker, paths, count))
                 if repeat < asked.bare_repeats:
-                    some = units[: asked.bare_checkpoints]
-                    seconds[f"bare {count}"].append(bare(analyst, some, count) * len(units) / len(some))
+                    some = paths[: asked.bare_checkpoints]
+                    seconds[f"bare {count}"].append(bare(worker, some, count) * len(paths) / len(some))
             print(repeat, {name: round(values[-1], 2) for name, values in seconds.items() if values}, flush=True)
     text = report(seconds, asked.checkpoints)
     print(text)

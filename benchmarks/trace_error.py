@@ -5,7 +5,7 @@ the layerwise identity, probes of the outputs (2 passes), Hutchinson's estimator
 Woodruff 2021) with 30 Hessian products each. Errors are root mean squares over seeds, relative to the trace; costs are
 times of one gradient over all data, measured side by side.
 
-    python benchmarks/trace_error.py
+    python -m benchmarks.trace_error
 """
 
 import time
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from points import Point, points
 from torch import Tensor
 
+from benchmarks.points import Point, points
 from scalecurv.linalg.probes import probes
 from scalecurv.mlp.layers import structure_of
 from scalecurv.mlp.trace import layer_traces, output_probe_terms

@@ -14,8 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from chaos_scene import write_run
-
+from chaos.scene import write_run
 from scalecurv.errors import Misuse
 from scalecurv.store.compact import compact
 from scalecurv.store.reader import read_store

@@ -1,4 +1,4 @@
-"""The door for `ray job submit`: the arguments of `scalecurv analyze`, with absolute paths."""
+"""The entry point for `ray job submit`: the arguments of `scalecurv analyze`, with absolute paths."""
 
 import sys
 

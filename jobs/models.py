@@ -1,4 +1,4 @@
-"""Small networks for scikit-learn's digits that are no MLPs: `scalecurv analyze ... --model models:cnn`.
+"""Small networks for scikit-learn's digits other than MLPs, for `scalecurv analyze ... --model models:cnn`.
 
 Each factory takes no argument and returns a module of x (N, 64), images of 8 x 8 pixels row by row, with 10 outputs.
 """
@@ -11,7 +11,7 @@ SIDE, CLASSES = 8, 10
 
 
 class CNN(nn.Module):
-    """Convolution, batch norm, a residual block of two convolutions in groups, pooling, a linear head."""
+    """A convolution, batch norm, a residual block of two convolutions in groups, pooling and a linear head."""
 
     def __init__(self, channels: int = 6):
         super().__init__()
@@ -28,7 +28,7 @@ class CNN(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The rows of the image as tokens with learned positions, one encoder layer, the mean of the tokens, a head."""
+    """One encoder layer on the rows of the image as tokens with learned positions; their mean goes to a linear head."""
 
     def __init__(self, width: int = 8):
         super().__init__()
@@ -43,10 +43,10 @@ class Transformer(nn.Module):
 
 
 def cnn() -> nn.Module:
-    """454 parameters."""
+    """Return a CNN of 454 parameters."""
     return CNN()
 
 
 def transformer() -> nn.Module:
-    """826 parameters."""
+    """Return a transformer of 826 parameters."""
     return Transformer()

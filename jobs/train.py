@@ -21,14 +21,14 @@ NETWORKS = ("cnn", "transformer")  # of models.py, beside this script
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """All 1,797 images in a fixed random order, pixels scaled to 0..1: x (N, 64) float32, y (N,) classes."""
+    """Return all 1,797 images in a fixed random order, pixels scaled to 0..1: x (N, 64) float32, y (N,) classes."""
     bunch = load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.target))
     return (bunch.data[order] / 16).astype(np.float32), bunch.target[order].astype(np.int64)
 
 
 def saving_steps(steps: int, count: int) -> list[int]:
-    """About `count` steps from 0 to the last, dense at the start, where curvature changes fastest."""
+    """Return about `count` steps from 0 to the last, dense at the start, where curvature changes fastest."""
     spaced = np.geomspace(steps, 1, max(count - 1, 1)).round().astype(int)
     return sorted({0, *(int(step) for step in spaced)})
 
@@ -43,15 +43,17 @@ def mlp(sizes: list[int], activation: str) -> nn.Module:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Choice(["mlp", *NETWORKS]), default="mlp", show_default=True)
-@click.option("--widths", default="64,32,32,10", show_default=True, help="Of an MLP's layers, input to output.")
-@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True, help="MLP's.")
+@click.option("--widths", default="64,32,32,10", show_default=True, help="Widths of an MLP's layers, input to output.")
+@click.option(
+    "--activation", type=click.Choice(list(ACTIVATIONS)), default="relu", show_default=True, help="Of an MLP."
+)
 @click.option("--loss", type=click.Choice(["cross_entropy", "mse"]), default="cross_entropy", show_default=True)
 @click.option("--lr", default=0.1, show_default=True)
 @click.option("--batch", default=64, show_default=True, help="Samples a step.")
 @click.option("--steps", default=2000, show_default=True)
-@click.option("--checkpoints", default=12, show_default=True, help="How many to save, about.")
+@click.option("--checkpoints", default=12, show_default=True, help="About how many to save.")
 @click.option("--samples", default=1797, show_default=True, help="Training samples.")
-@click.option("--analysis-samples", default=200, show_default=True, help="Of these, how many to write for analysis.")
+@click.option("--analysis-samples", default=200, show_default=True, help="How many of these to write for analysis.")
 @click.option("--seed", default=0, show_default=True)
 def main(
     folder: Path,

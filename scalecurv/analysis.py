@@ -1,4 +1,4 @@
-"""One Problem and a request: its measures, their records."""
+"""The analysis of one problem: its measures are computed, and their findings become records."""
 
 import math
 import time
@@ -15,16 +15,19 @@ from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.nonfinite import locate_nonfinite
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
+from scalecurv.quantities import SEED
 from scalecurv.record import Record, measure_key
-from scalecurv.statistics.estimate import NAN, Estimate, Status
+from scalecurv.statistics.estimate import Estimate
 
 
+@remembered
 def check_point(evaluation: Evaluation) -> None:
-    """Raise CheckpointError where loss or gradient is not finite, Misuse where the loss is no function of theta.
+    """Check that the loss is a finite, differentiable function of theta alone at this point; remembered.
 
-    Numbers are asked for first: outputs that overflow are not the same twice either, and nothing is to be blamed on
-    the model then. At last H and J are checked against differences, for CheckpointError where they are not what they
-    claim. Everything is remembered: only the first measure pays.
+    Raises CheckpointError where loss or gradient is not finite, Misuse where the loss is no function of theta alone,
+    and CheckpointError where H or J does not agree with differences. Finiteness is checked first: outputs that
+    overflow are not the same twice either, and the model is not to blame for that.
     """
     loss, grad_norm, _ = loss_and_slope(evaluation)
     for name, value in (("loss", loss), ("gradient norm", grad_norm)):
@@ -36,9 +39,46 @@ def check_point(evaluation: Evaluation) -> None:
     check_derivatives(evaluation.problem)
 
 
+class Analysis:
+    """The measures of one problem with one seed; products that several of them need are taken once.
+
+    `run_terms` computes the rows of probes, by default in this process (see `Evaluation`).
+    """
+
+    def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here):
+        self.problem, self.seed = problem, seed
+        self._run_terms = run_terms
+        self._evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
+
+    def evaluation(self, params: str | None = None) -> Evaluation:
+        """Return the evaluation of the parameters that the pattern `params` finds, once its point is checked.
+
+        Raises Misuse and CheckpointError, see `check_point`.
+        """
+        if params not in self._evaluations:
+            problem = self.problem.restricted(params)
+            self._evaluations[params] = Evaluation(problem, self.seed, self._run_terms)
+        check_point(self._evaluations[params])
+        return self._evaluations[params]
+
+    def compute(self, measure: Measure) -> Findings:
+        """Return the findings of a measure.
+
+        Raises as `evaluation` does, and Misuse where the measure with its options is not defined at this problem.
+        """
+        evaluation = self.evaluation(measure.params)
+        measure.check(evaluation.problem)
+        return measure.compute(evaluation)
+
+    @property
+    def total_matvecs(self) -> int:
+        """Return the number of products taken, each counted once."""
+        return sum(evaluation.total_matvecs for evaluation in self._evaluations.values())
+
+
 @dataclass(frozen=True)
 class Identity:
-    """What tells this analysis from every other: the weights, the task, the arithmetic."""
+    """The weights, the task and the dtype, which together tell an analysis from every other."""
 
     fingerprint: str
     task_id: str
@@ -47,13 +87,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Request:
-    """Which measures, with which seed."""
+    """The measures to compute, and the seed of their random vectors."""
 
     measures: tuple[Measure, ...]
-    seed: int = 0
+    seed: int = SEED
 
     def keys(self, identity: Identity) -> dict[str, Measure]:
-        """Each measure under the key that its record will carry."""
+        """Return each measure by the key of its record."""
         return {
             measure_key(
                 identity.fingerprint,
@@ -75,44 +115,34 @@ def analyze(
     known: Container[str] = frozenset(),
     run_terms: RunTerms = run_here,
 ) -> tuple[tuple[Record, ...], int]:
-    """The records of the measures whose keys are not `known`, and the number of products taken.
+    """Return the records of the measures whose keys are not `known`, and the number of products taken.
 
-    Raises Misuse where the loss is no function of theta alone, CheckpointError where loss or gradient is not
-    finite: nothing else would mean anything. A measure whose arithmetic overflows later gives a record whose
-    estimates say `failed`.
+    Raises Misuse and CheckpointError as `check_point` does. A measure whose arithmetic overflows gives a record whose
+    estimates have the status `failed`.
     """
-    todo = {key: measure for key, measure in request.keys(identity).items() if key not in known}
-    evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
+    analysis = Analysis(problem, request.seed, run_terms)
     records: list[Record] = []
-    for key, measure in todo.items():
+    for key, measure in request.keys(identity).items():
+        if key in known:
+            continue
         began = time.perf_counter()
-        if measure.params not in evaluations:
-            evaluations[measure.params] = Evaluation(problem.restricted(measure.params), request.seed, run_terms)
-        evaluation = evaluations[measure.params]
         try:
-            check_point(evaluation)
-            measure.check(evaluation.problem)
-            findings = measure.compute(evaluation)
+            findings = analysis.compute(measure)
         except (FloatingPointError, OverflowError) as error:
-            findings = _failed(measure, str(error))
+            findings = Findings(dict.fromkeys(measure.quantities, Estimate.failed(str(error))))
         seconds = time.perf_counter() - began
         name = " ".join(filter(None, (measure.name, measure.block)))
-        estimates = _by_road(problem, findings.of_block(measure.block))
+        estimates = _with_backend(problem, findings.of_block(measure.block))
         records.append(Record(key, name, estimates, findings.arrays, seconds, measure.version, measure.block))
-    return tuple(records), sum(evaluation.total_matvecs for evaluation in evaluations.values())
+    return tuple(records), analysis.total_matvecs
 
 
-def _by_road(problem: Problem, estimates: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], Estimate]:
-    """The same, whose methods say where products were taken by plain autograd."""
-    road = backend_of(problem)
-    if road is TORCH_FUNC:
+def _with_backend(problem: Problem, estimates: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], Estimate]:
+    """Return the estimates, whose methods name the backend where products were not taken by torch.func."""
+    backend = backend_of(problem)
+    if backend is TORCH_FUNC:
         return estimates
     return {
-        name: replace(e, method=f"by plain {road.name}: {e.method}") if e.num_matvecs else e
+        name: replace(e, method=f"by plain {backend.name}: {e.method}") if e.num_matvecs else e
         for name, e in estimates.items()
     }
-
-
-def _failed(measure: Measure, reason: str) -> Findings:
-    estimate = Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED)
-    return Findings(dict.fromkeys(measure.quantities, estimate))

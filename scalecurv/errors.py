@@ -2,53 +2,60 @@
 
 FAILED, MISUSE, BUG, INTERRUPTED = 1, 2, 3, 130  # exit codes of every command; 0 is done
 
-LONGEST = 240  # characters of somebody else's line
+LONGEST = 240  # characters of a message that another program wrote
+NO_MESSAGE = "no message"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that says something, cut to a length that can be read."""
+    """Return the first line of an error's message that is not blank, cut to `LONGEST` characters."""
     try:
         text = str(error)
-    except Exception:  # an error of the user's own, whose words raise in turn
+    except Exception:  # an error class of the user's own, whose __str__ raises
         text = ""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    line = next((line.strip() for line in text.splitlines() if line.strip()), NO_MESSAGE)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
 
 
+def kind_and_line(error: BaseException) -> str:
+    """Return the error's class name and the first line of its message: "KeyError: 'a'", or "EOFError" without one."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == NO_MESSAGE else f"{kind}: {line}"
+
+
 def is_memory(error: BaseException) -> bool:
-    """Whether memory ran out, in whatever way torch says so: an attempt, to be made again."""
+    """Return True where memory ran out, however torch reports it: such an attempt is repeated."""
     return isinstance(error, MemoryError) or "can't allocate memory" in first_line(error)
 
 
 class Misuse(ValueError):
-    """The request cannot be carried out: one line that says what came, what was wanted and what to do.
+    """A request that cannot be carried out, found before any checkpoint was analysed.
 
-    Found before any checkpoint was analysed.
+    Its message is one line that says what came, what was wanted and what to do.
     """
 
     exit_code = MISUSE
 
 
 class NothingFound(Misuse):
-    """There is no checkpoint where one was looked for: wrong, unless a training run is still to write it."""
+    """A place without checkpoints: an error, unless a training run is still to write the first one."""
 
 
 class StoreError(OSError):
-    """The store cannot be written (full disk, lost mount); what is in it stays."""
+    """A store that cannot be written (full disk, lost mount); its content stays."""
 
     exit_code = FAILED
 
 
 class ClusterError(RuntimeError):
-    """The cluster lost what workers need, in the middle; what is stored stays."""
+    """A cluster that lost, during a run, something that workers need; what is stored stays."""
 
     exit_code = FAILED
 
 
 class CheckpointError(ValueError):
-    """One checkpoint cannot be analysed; the others can.
+    """A checkpoint that cannot be analysed, while others can.
 
-    Recorded as a failed checkpoint and never retried; the rest is done before the command ends.
+    It is recorded as failed and never retried; the command completes the others before it ends.
     """
 
     exit_code = FAILED

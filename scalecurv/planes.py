@@ -1,4 +1,4 @@
-"""The planes that a training run itself moves in: two consecutive steps, at the weights between them."""
+"""The planes of two consecutive steps of a training run, and their sectional curvature at the weights between."""
 
 import math
 from collections import defaultdict
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from scalecurv.analysis import check_point
+from scalecurv.analysis import Analysis
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.step import run_of, step_and_epoch
@@ -25,17 +25,17 @@ COLUMNS = ("run", "before", "step", "after", "sectional_curvature", "cosine", "l
 
 
 def planes_of_steps(
-    paths: Sequence[Path], said: Mapping[str, Any], arithmetic: Arithmetic
+    paths: Sequence[Path], given: Mapping[str, Any], arithmetic: Arithmetic
 ) -> tuple[pd.DataFrame, list[str]]:
-    """A row for each checkpoint between two others of its run, by step, and a line for each file that is no use.
+    """Return a row for each checkpoint between two others of its run, by step, and a line for each unusable file.
 
-    With u = theta_t - theta_(t-1) and v = theta_(t+1) - theta_t: the sectional curvature of their plane at theta_t
-    (null where they are parallel), the cosine of their angle, |u|, |v| and beta. Raises Misuse.
+    With u = theta_t - theta_(t-1) and v = theta_(t+1) - theta_t, a row holds the sectional curvature of their plane at
+    theta_t (null where they are parallel), the cosine of their angle, |u|, |v| and beta. Raises Misuse.
     """
     check_device(Resources(device=arithmetic.device))
     if not paths:
         raise Misuse("no path was given; give a directory of checkpoints, or three checkpoint files of one run")
-    task, files = common_task(paths, said)
+    task, files = common_task(paths, given)
     runs, failures = _by_run(files, task)
     rows = []
     for run, ordered in runs.items():
@@ -53,7 +53,7 @@ def planes_of_steps(
 
 
 def _by_run(files: Sequence[Path], task: Task) -> tuple[dict[str, list[Path | None]], list[str]]:
-    """The files of each run by step, in the order of their names where they do not say; None for what is no use."""
+    """Return the files of each run by step, those without a step by name after them, None for an unusable file."""
     runs: dict[str, list[tuple[float, Path | None]]] = defaultdict(list)
     failures = []
     for file in files:
@@ -77,8 +77,7 @@ def _plane(three: Sequence[Checkpoint], task: Task, arithmetic: Arithmetic) -> d
     sizes = [float(step.abs().max()) for step in (u, v)]  # apart, so that no square overflows
     units = [step / size for step, size in zip((u, v), sizes, strict=True)]
     lengths = [size * float(torch.linalg.vector_norm(unit)) for size, unit in zip(sizes, units, strict=True)]
-    evaluation = Evaluation(here)
-    check_point(evaluation)
+    evaluation = Analysis(here).evaluation()
     names = ("before", "step", "after")
     return {
         **{name: c.path.name if c.step is None else c.step for name, c in zip(names, three, strict=True)},

@@ -1,13 +1,13 @@
-"""The names under which numbers rest in a store, with what they mean: the vocabulary of every query."""
+"""The names of the stored numbers with their meaning, and the defaults of the options that they are computed by."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A name, the sentence that defines it, whether it is a whole number, and whether it is computed from others.
+    """A number that a store holds: its name, the sentence that defines it, whether it is a whole number.
 
-    What is `derived` has no tolerance of its own: it is as good as its parts, which were asked for theirs.
+    A `derived` quantity is computed from others. It has no tolerance of its own: its parts have theirs.
     """
 
     name: str
@@ -15,6 +15,17 @@ class Quantity:
     integer: bool = False
     derived: bool = False
 
+
+# defaults, for dataclasses of options, functions and the command line alike: no torch is loaded to know them
+RTOL = 0.01  # half-width of 95 % intervals, relative to the value
+MAX_MATVECS = 1000  # Hessian products at one checkpoint
+MEMORY = 2 << 30  # bytes that temporaries may take
+SEED = 0
+AUTO = "auto"  # engine, device and plan of a sweep are chosen by what is there, and by cost
+DEVICE = "cpu"  # where one problem is computed
+GPUS_PER_WORKER = 1.0
+
+CHAIN: tuple[str, ...] = tuple(f"chain_{i}" for i in range(1, 7))  # links of the chain of bounds, left to right
 
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("loss", "L, the loss over the data"),
@@ -41,7 +52,10 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("residual_share", "|H - G|_F / |H|_F: 0 where the data is fitted exactly"),
     Quantity("curvature_lower", "lower bracket of K", derived=True),
     Quantity("curvature_upper", "upper bracket of K", derived=True),
-    *(Quantity(f"chain_{i}", f"link {i} of the chain of bounds, left to right", derived=True) for i in range(1, 7)),
+    *(
+        Quantity(name, f"link {i} of the chain of bounds, left to right", derived=True)
+        for i, name in enumerate(CHAIN, 1)
+    ),
     Quantity("rank_1e2", "singular values above 1e-2 of the largest", integer=True),
     Quantity("rank_1e3", "singular values above 1e-3 of the largest", integer=True),
     Quantity("rank_1e6", "singular values above 1e-6 of the largest", integer=True),

@@ -1,4 +1,4 @@
-"""What travels from a worker to the store: findings of the measures at one checkpoint, with their identity."""
+"""Records and outcomes, which travel from a worker to the store: findings at one checkpoint, with their identity."""
 
 import hashlib
 import json
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from scalecurv.quantities import DERIVED
+from scalecurv.quantities import DERIVED, SEED
 from scalecurv.statistics.estimate import Estimate, Status
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one measure found: estimates by (quantity, component) and arrays by name.
+    """The findings of one measure: estimates by (quantity, component) and arrays by name.
 
-    `component` is "" for the whole model, or a layer's name; of a `block` of parameters, its name stands for "", and
-    before that of a layer. Arrays are 1-D float64 factors (Ritz nodes and
-    weights, singular values), never curves drawn from them.
+    `component` is "" for the whole model, or a layer's name. For a `block` of parameters the block's name takes the
+    place of "", and precedes a layer's name. Arrays are 1-D float64 factors (Ritz nodes and weights, singular values),
+    never curves drawn from them.
     """
 
     key: str
@@ -32,13 +32,13 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        """Whether some estimate failed, or nothing at all was found."""
+        """True where some estimate failed, or there are neither estimates nor arrays."""
         return not (self.estimates or self.arrays) or any(e.status is Status.FAILED for e in self.estimates.values())
 
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What tells one state of a file from another without reading it: size in bytes, times in ns."""
+    """The state of a file, known without reading it: size in bytes, time of the last change in ns, inode."""
 
     path: str
     size: int
@@ -48,12 +48,12 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that one attempt at one checkpoint produced, a failure included.
+    """The result of one attempt at one checkpoint; a failure is a result too.
 
     `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin"
-    (equal in content to the checkpoint that `error` names, which stands for it).
-    `run` names the training run, the directory that its checkpoints share. `dtype` is that of the products,
-    `own_dtype` the one that the checkpoint would have had by default.
+    (equal in content to another checkpoint, whose path is in `error`, and which stands for both).
+    `run` is the directory of the training run, which its checkpoints share. `dtype` is the dtype of the products,
+    `own_dtype` the dtype that the checkpoint has where none is asked for.
     """
 
     path: str
@@ -70,7 +70,7 @@ class Outcome:
     own_dtype: str = ""
     task_id: str = ""
     task: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: int = SEED
     total_matvecs: int = 0
     attempt: int = 1
     records: tuple[Record, ...] = ()
@@ -79,13 +79,13 @@ class Outcome:
 
 
 def unmet(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """At how many checkpoints each quantity ran out of products before its tolerance was met."""
+    """Return for each quantity the number of checkpoints at which products ran out before its tolerance was met."""
     counts = _counts(outcomes, Status.BUDGET)
     return {name: count for name, count in counts.items() if name not in DERIVED}
 
 
 def inconsistent(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """At how many checkpoints a quantity does not agree with what it was checked against."""
+    """Return for each quantity the number of checkpoints at which it disagrees with its cross-check."""
     return _counts(outcomes, Status.INCONSISTENT)
 
 
@@ -101,7 +101,7 @@ def _counts(outcomes: Iterable[Outcome], status: Status) -> dict[str, int]:
 
 
 def digest(content: Any) -> str:
-    """sha256 of the canonical JSON of `content`: equal content, equal digest, whatever the order of keys."""
+    """Return the sha256 of the canonical JSON of `content`, which does not depend on the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -109,7 +109,7 @@ def digest(content: Any) -> str:
 def measure_key(
     fingerprint: str, task_id: str, measure: str, options: Mapping[str, Any], version: int, dtype: str, seed: int
 ) -> str:
-    """The identity of one measure at one checkpoint: whatever would change its numbers changes the key."""
+    """Return the identity of one measure at one checkpoint: whatever would change its numbers changes the key."""
     return digest(
         {
             "fingerprint": fingerprint,

@@ -1,4 +1,4 @@
-"""The write path: which checkpoints still lack what was asked, computed somewhere, committed one by one."""
+"""The write path: find the checkpoints that lack a measure, have them computed, store each as it comes."""
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -10,12 +10,12 @@ from typing import Any
 from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
 from scalecurv.checkpoints.discover import discover
-from scalecurv.checkpoints.load import stamp_of
+from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import is_alias
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.attempts import Done, Lost
+from scalecurv.engine.attempts import Done, GivenUp
 from scalecurv.engine.dispatch import Resources, check_device, run
-from scalecurv.engine.worker import Analyst, failure
+from scalecurv.engine.worker import Worker, failure
 from scalecurv.errors import CheckpointError, Misuse, NothingFound
 from scalecurv.problem.shard import Shard
 from scalecurv.record import FileStamp, Outcome
@@ -28,14 +28,15 @@ PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A directory's worth of work: what to analyse, what to ask, how to compute, where to keep it.
+    """A request over many checkpoints: what to analyse, what to compute and how, and where to store it.
 
-    `said` is what the user said of the problem, by the names of ProblemSpec; problem.json adds the rest.
+    `given` are the options that the user gave about the problem, by the names of ProblemSpec; problem.json has the
+    rest.
     """
 
     checkpoints: tuple[Path, ...]
     store: Path
-    said: Mapping[str, Any]
+    given: Mapping[str, Any]
     request: Request
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     resources: Resources = field(default_factory=Resources)
@@ -43,65 +44,73 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a sweep would do: `todo` of the `found` files lack some measure; `mended` were broken store files.
+class Work:
+    """The work that a sweep has left: the `todo` of the `found` files lack some measure.
 
-    `seen` has the fingerprints of those files that are in the store already, but for aliases (last, best).
+    `known` are the keys that are stored, and `broken` the broken files of the store with the reason. `seen` maps the
+    fingerprints of the files that are in the store already to their paths, without aliases (last, best). `first` is
+    the first checkpoint of `todo` where it could be read.
     """
 
     task: Task
     found: tuple[Path, ...]
     todo: tuple[str, ...]
     known: frozenset[str]
-    mended: dict[Path, str]
+    broken: dict[Path, str]
     seen: Mapping[str, str] = field(default_factory=dict)
+    first: Checkpoint | None = field(default=None, repr=False)
 
 
-def plan(sweep: Sweep, only: Container[str] | None = None) -> Plan:
-    """Find the work that is left, of all files or `only` of some. Reads the store, and what tells files apart.
+def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
+    """Return the work that is left, of all files or `only` of some, from the store and the state of the files.
 
-    Raises Misuse for anything that would make the whole sweep pointless, before any unit has run.
+    Raises Misuse for anything that would make the whole sweep pointless, before any checkpoint is analysed.
     """
     check_device(sweep.resources)
-    task, found = common_task(sweep.checkpoints, sweep.said, sweep.request.seed)
+    task, found = common_task(sweep.checkpoints, sweep.given, sweep.request.seed)
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
     contents = read_store(sweep.store) if sweep.store.is_dir() else None
     known = contents.keys if contents else frozenset()
-    complete = _complete(sweep, task.id, contents, known) if contents and not sweep.rehash else set()
-    stored = _stored(found, contents) if contents and not sweep.rehash else {}
+    stamps = {path: _stamp(path) for path in found}
+    trusted = contents if not sweep.rehash else None
+    complete = _complete(sweep, task.id, trusted, known) if trusted else set()
+    stored = _stored(set(stamps.values()), trusted) if trusted else {}
     seen = {fingerprint: path for path, fingerprint in stored.items() if not is_alias(Path(path))}
-    wanted = [path for path in found if only is None or str(path) in only]
-    left = [str(path) for path in wanted if _stamp(path) not in complete and not _is_twin(path, stored, seen)]
+    left = [
+        str(path)
+        for path in found
+        if (only is None or str(path) in only) and stamps[path] not in complete and not _is_twin(path, stored, seen)
+    ]
     todo = tuple(sorted(left, key=lambda path: is_alias(Path(path))))
     worked = contents is not None and bool((contents.tables["estimates"]["task_id"] == task.id).any())
-    _preflight(task, todo, sweep, worked)
-    return Plan(task, tuple(found), todo, known, contents.broken if contents else {}, seen)
+    first = _preflight(task, todo, sweep, worked)
+    return Work(task, tuple(found), todo, known, contents.broken if contents else {}, seen, first)
 
 
-def execute(sweep: Sweep, plan: Plan, on_outcome: Callable[[Outcome], None]) -> None:
-    """Run what the plan left to do; every outcome is committed before `on_outcome` hears of it.
+def execute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None]) -> None:
+    """Do the work that is left; commit every outcome before `on_outcome` is called with it.
 
-    Aliases come last: of one that equals another checkpoint in content no more is kept than that, as a `twin`.
-    Raises StoreError where the store cannot be written, UnitError for a bug met at some checkpoint (after
-    committing what was in flight), Misuse for resources that are not there.
+    Aliases come last: one that equals another checkpoint in content is stored as its `twin`, without numbers. Raises
+    StoreError where the store cannot be written, UnexpectedError for a bug met at some checkpoint (once the running
+    work is committed), Misuse for resources that are missing.
     """
     prepare_store(sweep.store)
-    for path in plan.mended:
+    for path in work.broken:
         set_aside(path)
     compact_if_many(sweep.store)
-    if not plan.todo:
+    if not work.todo:
         return
-    analyst = Analyst(plan.task, sweep.request, sweep.arithmetic, plan.known)
-    outcomes = _outcomes(run(analyst, plan.todo, sweep.resources), plan.task.id, sweep.request.seed)
-    for outcome in _twins_last(outcomes, plan.seen):
+    worker = Worker(work.task, sweep.request, sweep.arithmetic, work.known)
+    results = run(worker, work.todo, sweep.resources, work.first)
+    for outcome in _twins_last(_outcomes(results, work.task.id, sweep.request.seed), work.seen):
         write_part(sweep.store, outcome)
         on_outcome(outcome)
         compact_if_many(sweep.store)
 
 
 def _twins_last(outcomes: Iterable[Outcome], seen: Mapping[str, str]) -> Iterator[Outcome]:
-    """The outcomes of aliases after all others, those as `twin` that equal one of them or of what is `seen`."""
+    """Yield the outcomes of aliases after all others, as `twin` where they equal one of those or of `seen`."""
     originals, aliases = dict(seen), []
     for outcome in outcomes:
         if is_alias(Path(outcome.path)):
@@ -115,9 +124,8 @@ def _twins_last(outcomes: Iterable[Outcome], seen: Mapping[str, str]) -> Iterato
         yield outcome if twin is None else replace(outcome, status="twin", error=twin, records=())
 
 
-def _stored(found: Iterable[Path], contents: Contents) -> dict[str, str]:
-    """The fingerprints of those of the files that are as the store saw them last, by path."""
-    stamps = {_stamp(path) for path in found}
+def _stored(stamps: Container[FileStamp | None], contents: Contents) -> dict[str, str]:
+    """Return the fingerprints by path of those files whose state is the one that the store saw last."""
     return {
         file.path: file.fingerprint
         for file in contents.tables["files"].itertuples()
@@ -129,12 +137,12 @@ def _is_twin(path: Path, stored: Mapping[str, str], seen: Mapping[str, str]) -> 
     return is_alias(path) and stored.get(str(path)) in seen
 
 
-def _outcomes(news: Iterator[Done | Lost], task_id: str, seed: int) -> Iterator[Outcome]:
-    for item in news:
-        if isinstance(item, Done):
-            yield replace(item.result, attempt=item.attempt)
+def _outcomes(results: Iterable[Done | GivenUp], task_id: str, seed: int) -> Iterator[Outcome]:
+    for result in results:
+        if isinstance(result, Done):
+            yield replace(result.result, attempt=result.attempt)
         else:
-            yield replace(failure(item.unit, item.reason, task_id, seed), attempt=item.attempt)
+            yield replace(failure(result.path, result.reason, task_id, seed), attempt=result.attempt)
 
 
 def _stamp(path: Path) -> FileStamp | None:
@@ -145,7 +153,7 @@ def _stamp(path: Path) -> FileStamp | None:
 
 
 def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[str]) -> set[FileStamp | None]:
-    """The file states whose every requested key is in the store: a set difference, no file is read again."""
+    """Return the file states whose every requested key is in the store; no file is read again."""
     complete: set[FileStamp | None] = set()
     for file in contents.tables["files"].itertuples():
         identity = Identity(file.fingerprint, task_id, sweep.arithmetic.dtype or file.dtype)
@@ -154,17 +162,20 @@ def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[s
     return complete
 
 
-def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) -> None:
-    """Try the first checkpoints against the data here, so that a wrong request costs seconds.
+def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) -> Checkpoint | None:
+    """Try the first checkpoints against the data, and return the very first, None where it cannot be read.
 
-    Unreadable files are left to the workers, which record them as failed; and so are those that do not fit the data
-    where others did: `worked`.
+    A wrong request costs seconds then; it is raised as Misuse. Unreadable files are left to the workers, which store
+    them as failed, and so are those that do not fit the data where others did (`worked`).
     """
     complaint: Misuse | None = None
+    first: Checkpoint | None = None
     shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two cannot share out no more can
     for path in todo[:PREFLIGHT_FILES]:
         try:
-            problem, _ = task.at(task.load(Path(path)), replace(sweep.arithmetic, device="cpu"), shard)
+            checkpoint = task.load(Path(path))
+            first = checkpoint if path == todo[0] else first
+            problem, _ = task.at(checkpoint, replace(sweep.arithmetic, device="cpu"), shard)
         except (CheckpointError, MemoryError):
             continue
         except Misuse as error:
@@ -173,23 +184,24 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
         try:
             for measure in sweep.request.measures:
                 measure.check(problem.restricted(measure.params))
-            return
+            return first
         except Misuse as error:
             complaint = complaint or error
     if complaint is not None:
         raise complaint
+    return first
 
 
 POLL = 2.0  # seconds between two looks: a file that is the same in both is whole
 
 
-def plans_as_they_come(
+def work_as_it_comes(
     sweep: Sweep, patience: float | None = None, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Plan]:
-    """A plan whenever there are new checkpoints, to be executed before the next is asked for; raises Misuse.
+) -> Iterator[Work]:
+    """Yield the work whenever there are new checkpoints; execute it before asking for more. Raises Misuse.
 
-    A file that grew since the last look is left until it is the same twice; one that failed is tried again when it
-    changes. Ends after `patience` seconds in which no file appeared or changed, never without one.
+    A file that grew since the last look waits until two looks find it the same; one that failed is tried again when it
+    changes. Ends after `patience` seconds in which no file appeared or changed; without a patience it never ends.
     """
     before: set[FileStamp] = set()
     done: set[FileStamp] = set()
@@ -200,21 +212,16 @@ def plans_as_they_come(
             waited = -POLL
         if fresh := (now & before) - done:
             done |= fresh
-            with suppress(NothingFound):  # but the data, before the first checkpoint
-                yield plan(sweep, only={stamp.path for stamp in fresh})
+            with suppress(NothingFound):  # only the data is there, before the first checkpoint
+                yield find_work(sweep, only={stamp.path for stamp in fresh})
         before = now
         sleep(POLL)
         waited += POLL
 
 
 def _stamps(sweep: Sweep) -> set[FileStamp]:
-    stamps = set()
+    """Return the states of all checkpoints now; none where there is no checkpoint yet."""
     try:
-        for path in discover(sweep.checkpoints):
-            try:
-                stamps.add(stamp_of(path))
-            except CheckpointError:  # gone since it was listed
-                continue
-    except NothingFound:  # training has not come to its first
+        return {stamp for path in discover(sweep.checkpoints) if (stamp := _stamp(path)) is not None}
+    except NothingFound:  # the training has not come to its first
         return set()
-    return stamps

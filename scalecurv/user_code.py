@@ -1,4 +1,4 @@
-"""Code of the user's own, by the name pkg.mod:name: models, losses and data that files cannot hold."""
+"""User code, given by its name pkg.mod:name: models, losses and data that files cannot hold."""
 
 import hashlib
 import importlib
@@ -8,67 +8,65 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scalecurv.errors import Misuse, first_line, is_memory
+from scalecurv.errors import Misuse, is_memory, kind_and_line
 
 
-def is_named(text: str) -> bool:
-    """Whether `text` has the form pkg.mod:name, so that it may name code."""
+def names_code(text: str) -> bool:
+    """Return True where `text` has the form pkg.mod:name."""
     module, colon, name = text.partition(":")
     return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
-def resolve(option: str, named: str, what: str) -> Callable[..., Any]:
-    """The callable that pkg.mod:name names, imported from the installed packages or the current directory.
+def resolve(option: str, code: str, what: str) -> Callable[..., Any]:
+    """Return the callable that `code`, pkg.mod:name, names, from the installed packages or the current directory.
 
-    `option` is what it was given to and `what` the thing wanted, for the words of Misuse where there is none.
+    `option` is the command-line option that it was given to and `what` the thing wanted (factory, function); both are
+    quoted in the message. Raises Misuse where it cannot be imported or is not callable.
     """
-    if not is_named(named):
-        raise Misuse(f"{option} {named!r} is not of the form pkg.mod:{what}")
-    module, _, name = named.partition(":")
+    if not names_code(code):
+        raise Misuse(f"{option} {code!r} is not of the form pkg.mod:{what}")
+    module, _, name = code.partition(":")
     if "" not in sys.path and "." not in sys.path:
-        sys.path.append("")  # as `python -m` would: the user's own module beside the command
+        sys.path.append("")  # as `python -m` does, so that modules of the current directory are found
     try:
         found = getattr(importlib.import_module(module), name)
     except KeyboardInterrupt:
         raise
-    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: names that are no names
-        raise Misuse(f"{option} {named} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
-    except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: malformed names
+        raise Misuse(f"{option} {code} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
+    except BaseException as error:  # user code may raise anything, and its message is what helps
         if is_memory(error):
             raise
-        raise Misuse(
-            f"{option} {named}: importing {module} raised {type(error).__name__}: {first_line(error)}"
-        ) from error
+        raise Misuse(f"{option} {code}: importing {module} raised {kind_and_line(error)}") from error
     if not callable(found):
-        raise Misuse(f"{option} {named} is a {type(found).__name__}; name a function or class, a {what}")
+        raise Misuse(f"{option} {code} is a {type(found).__name__}; name a function or class, a {what}")
     return found
 
 
-def called(option: str, named: str, what: str, *arguments: Any) -> Any:
-    """What the named code returns for these arguments; raises Misuse with its own words where it raises."""
-    make = resolve(option, named, what)
+def call(option: str, code: str, what: str, *arguments: Any) -> Any:
+    """Return what the user code `code` returns for these arguments; raises Misuse with its message where it raises."""
+    make = resolve(option, code, what)
     try:
         return make(*arguments)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
-        if is_memory(error):  # says nothing of the code: an attempt, to be made again
+    except BaseException as error:  # user code may raise anything, and its message is what helps
+        if is_memory(error):  # not a fault of the code: the attempt is repeated
             raise
         given = f"with ({', '.join(map(repr, arguments))})" if arguments else "without arguments"
-        raise Misuse(
-            f"{option} {named} raised {type(error).__name__}: {first_line(error)}; it must work {given}"
-        ) from error
+        raise Misuse(f"{option} {code} raised {kind_and_line(error)}; it must work {given}") from error
 
 
-def source_of(option: str, named: str, what: str) -> str:
-    """sha256 of the source that the named code rests in, "" where it has none: edited, it is another.
+def source_of(option: str, code: str, what: str) -> str:
+    """Return the sha256 of the source of user code, "" where there is no source file.
 
-    The file of the module that was named, and of the definition where that is elsewhere: decorated, or imported there.
+    It covers the file of the module in `code`, and the file of the definition where that is another one (the callable
+    is decorated, or imported into the module). Edited code has another digest.
     """
-    found = resolve(option, named, what)
+    found = resolve(option, code, what)
     defined = inspect.unwrap(getattr(found, "func", found))  # within functools.partial
     kind = defined if inspect.isroutine(defined) or isinstance(defined, type) else type(defined)
-    files = (_file_of(sys.modules[named.partition(":")[0]]), _file_of(kind))
+    files = (_file_of(sys.modules[code.partition(":")[0]]), _file_of(kind))
     content = b"".join(file.read_bytes() for file in dict.fromkeys(files) if file is not None)
     return hashlib.sha256(content).hexdigest() if content else ""
 

@@ -1,4 +1,4 @@
-"""Whether a standard error means what it says: z-scores and coverage over many seeds."""
+"""Checks that standard errors are right: z-scores and coverage over many seeds."""
 
 import math
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from scipy.stats import binom, chi2
 
 from scalecurv.statistics.estimate import Estimate
 
-RISK = 1e-4  # with which an honest estimator falls out of any one band
+RISK = 1e-4  # the chance that a right estimator falls out of a band
 
 
 def assert_calibrated(estimates: Sequence[Estimate], truth: float) -> None:
-    """z = (value - truth) / stderr has mean 0 and sd 1, and the intervals hold the truth as often as they say.
+    """Assert that z = (value - truth) / stderr has mean 0 and sd 1, and that the intervals have their coverage.
 
-    All three inside what so many independent seeds leave open: nothing here is tuned.
+    The bands follow from the number of independent estimates; none of them is tuned.
     """
     m = len(estimates)
     z = np.array([(e.value - truth) / e.stderr for e in estimates])
@@ -28,5 +28,5 @@ def assert_calibrated(estimates: Sequence[Estimate], truth: float) -> None:
 
 
 def bias(values: np.ndarray, truth: float) -> float:
-    """How many of its own standard errors the mean of independent `values` lies above the truth."""
+    """Return (mean - truth) / standard error of the mean, for independent `values`."""
     return float((np.mean(values) - truth) / (np.std(values, ddof=1) / math.sqrt(len(values))))

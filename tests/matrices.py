@@ -1,4 +1,4 @@
-"""Matrices with prescribed spectra, and the spectra worth prescribing."""
+"""Matrices with prescribed spectra, and the spectra that the tests prescribe."""
 
 from functools import cache
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 @cache
 def orthogonal(n: int, seed: int) -> Tensor:
-    """A random n x n orthogonal matrix."""
+    """Return a random n x n orthogonal matrix."""
     return torch.linalg.qr(torch.from_numpy(np.random.default_rng(seed).standard_normal((n, n))))[0]
 
 
 def symmetric(eigenvalues: np.ndarray, seed: int = 0) -> Tensor:
-    """A symmetric matrix with these eigenvalues in random directions, equal to its transpose bit by bit."""
+    """Return a symmetric matrix with these eigenvalues in random directions, equal to its transpose bit by bit."""
     Q = orthogonal(len(eigenvalues), seed)
     A = Q * torch.from_numpy(np.asarray(eigenvalues, dtype=np.float64)) @ Q.T
     return (A + A.T) / 2
 
 
 def rectangular(m: int, n: int, singular_values: np.ndarray, seed: int = 0) -> Tensor:
-    """An m x n matrix with these leading singular values, the others zero."""
+    """Return an m x n matrix with these leading singular values, the others zero."""
     k = len(singular_values)
     return orthogonal(m, seed)[:, :k] * torch.from_numpy(singular_values) @ orthogonal(n, seed + 1)[:, :k].T
 

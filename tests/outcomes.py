@@ -1,5 +1,7 @@
 """Sample outcomes: whatever a worker may hand to the store, made by hand."""
 
+import pickle
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from scalecurv.record import FileStamp, Outcome, Record, digest
-from scalecurv.statistics.estimate import NAN, Estimate, Status
+from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.store.frames import Tables
-from scalecurv.store.writer import prepare_store, write_part
+from scalecurv.store.writer import PARTS, prepare_store, write_part
 
 TASK = {
     "data_path": "/data/digits.npz",
@@ -31,7 +33,7 @@ PROVENANCE = {
     "torch": "2.13",
     "numpy": "2.4",
 }
-FAILED = Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, "overflow", Status.FAILED)
+FAILED = Estimate.failed("overflow")
 
 
 def sampled(value: float, halfwidth: float, status: Status = Status.CONVERGED) -> Estimate:
@@ -80,11 +82,20 @@ def failure(path: str = "/runs/a/step_10.pt", error: str = "", **fields: Any) ->
 
 
 def store_of(folder: Path, *outcomes: Outcome) -> Path:
-    """A store in `folder`, one part an outcome."""
+    """A store in `folder`, one part an outcome; the bytes of equal outcomes are made once in a process."""
     prepare_store(folder)
     for one in outcomes:
-        write_part(folder, one)
+        content = pickle.dumps(one)
+        if content not in _PARTS:
+            part = write_part(folder, one)
+            _PARTS[content] = part.name, part.read_bytes()
+            continue
+        name, part_bytes = _PARTS[content]
+        (folder / PARTS / f"{name.rpartition('-')[0]}-{secrets.token_hex(4)}.h5").write_bytes(part_bytes)
     return folder
+
+
+_PARTS: dict[bytes, tuple[str, bytes]] = {}
 
 
 def cells(tables: Tables) -> dict[str, list[dict[str, Any]]]:

@@ -1,9 +1,9 @@
-"""Piecewise-linear MLPs of every shape that the layerwise formulas cover, and the dense truth about each."""
+"""Piecewise-linear MLPs of all shapes that the formulas by layers cover, and the dense truth about each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.structure import MLP
-from tests.networks import Dense, dense
+from tests.dense import Dense, dense
 
 NUM_DATA, STEPS, RATE = 7, 8, 0.1
 LOSSES = ("mse", "cross_entropy", "soft")  # soft: cross entropy against class probabilities
@@ -19,7 +19,7 @@ LOSSES = ("mse", "cross_entropy", "soft")  # soft: cross entropy against class p
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths n_0 .. n_L, the L - 1 activations between the layers, and which layers have a bias."""
+    """An MLP: widths n_0 .. n_L, the L - 1 activations between the layers, and the layers that have a bias."""
 
     widths: tuple[int, ...]
     activations: tuple[Callable[[], nn.Module], ...] = ()
@@ -57,24 +57,30 @@ class Case:
         return f"{self.shape}-{self.loss}-{self.reduction}-{'trained' if self.trained else 'random'}"
 
 
-CASES = [
-    Case(*choice)
-    for choice in product(SHAPES, LOSSES, ("mean", "sum"), (False, True))
-    if choice[0] != "one output" or choice[1] == "mse"  # one output has no cross entropy
-    if choice[2] == "mean" or not choice[3]  # the sum is a factor apart: random points will do
-]
-MEANS = [case for case in CASES if case.reduction == "mean"]
+KINDS = (("mean", False), ("mean", True), ("sum", False))  # a sum is a factor apart: random weights will do
+
+
+def covering(shapes: Iterable[str], kinds: Sequence[tuple[str, bool]] = KINDS) -> list[Case]:
+    """Return cases in which any two of shape, loss and kind meet, wherever there are at least as many losses as kinds.
+
+    Each shape has every loss once, the kinds in turn; the one output, which has no cross entropy, has every kind.
+    """
+    cases = []
+    for i, shape in enumerate(shapes):
+        if shape == "one output":
+            cases += [Case(shape, "mse", *kind) for kind in kinds]
+        else:
+            cases += [Case(shape, loss, *kinds[(i + j) % len(kinds)]) for j, loss in enumerate(LOSSES)]
+    return cases
+
+
+CASES = covering(SHAPES)
+MEANS = covering(SHAPES, KINDS[:2])
 
 
 def homogeneous(*shapes: str) -> list[Case]:
-    """Cases of these shapes, positively homogeneous between any two layers: each loss it has, random and trained."""
-    return [
-        Case(shape, loss, "mean", trained)
-        for shape in shapes
-        for loss in LOSSES
-        for trained in (False, True)
-        if shape != "one output" or loss == "mse"
-    ]
+    """Return cases of these shapes, positively homogeneous between any two layers, random and trained in turn."""
+    return covering(shapes, KINDS[:2])
 
 
 def data(shape: str, loss: str, num_data: int = NUM_DATA) -> tuple[Tensor, Tensor]:
@@ -87,7 +93,7 @@ def data(shape: str, loss: str, num_data: int = NUM_DATA) -> tuple[Tensor, Tenso
 
 @cache
 def network(shape: str, loss: str, trained: bool = False) -> nn.Sequential:
-    """Weights large enough to hit both sides of every kink; `trained` took a few steps of SGD by mini-batches of 3."""
+    """Return a network that reaches both sides of every kink, `trained` by some steps of SGD with batches of 3."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = SHAPES[shape].build().double()
@@ -110,7 +116,7 @@ def named(loss: str) -> str:
 
 
 def opened(case: Case, **options: object) -> tuple[Problem, MLP]:
-    """The problem of a case and the structure found in it."""
+    """Return the problem of a case and the structure found in it."""
     model, sample = network(case.shape, case.loss, case.trained), data(case.shape, case.loss)
     return laid_open(Problem(model, sample, named(case.loss), reduction=case.reduction, **options))
 
@@ -128,7 +134,7 @@ def truth(case: Case) -> Dense:
 
 
 def layer_slices(problem: Problem, mlp: MLP) -> list[slice]:
-    """Where the weights and the bias of each layer lie in theta."""
+    """Return the place in theta of the weights and the bias of each layer."""
     starts = [problem.space.slices[f"{name}.weight"].start for name in mlp.layers]
     return [slice(*ends) for ends in pairwise([*starts, problem.num_params])]
 
@@ -138,7 +144,7 @@ def blocks(matrix: Tensor, slices: list[slice]) -> list[list[Tensor]]:
 
 
 def close(actual: object, expected: object, size: float | None = None) -> None:
-    """Equal to 1e-12 of `size`, by default the largest entry expected."""
+    """Assert equality to 1e-12 of `size`, by default the largest expected entry."""
     actual, expected = (torch.as_tensor(t, dtype=torch.float64) for t in (actual, expected))
     size = float(expected.abs().max()) if size is None else size
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12 * size)

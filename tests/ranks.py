@@ -1,4 +1,4 @@
-"""Processes that share a dataset: what each of them answers to the questions of a test module."""
+"""Processes that share a dataset: each of them computes the results that test modules compare."""
 
 import importlib
 import os
@@ -32,7 +32,7 @@ Question = Callable[[Shard | None], Any]
 
 
 def answers(questions: Mapping[str, Question], shard: Shard | None = None) -> dict[str, Any]:
-    """What each question comes to here, or the words of what it raised."""
+    """Return the result of each function in this process, or the text of the error that it raised."""
     found: dict[str, Any] = {}
     for name, question in questions.items():
         try:
@@ -44,7 +44,10 @@ def answers(questions: Mapping[str, Question], shard: Shard | None = None) -> di
 
 @cache
 def ask_ranks() -> list[dict[str, dict[str, Any]]]:
-    """The answers of every rank to the QUESTIONS of each of the MODULES, from processes that form one group."""
+    """Return the results of the QUESTIONS of each module on every rank, from processes that form one group.
+
+    The processes start once for all tests of a pytest process.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.ranks", folder]
@@ -59,7 +62,7 @@ def ask_ranks() -> list[dict[str, dict[str, Any]]]:
 
 
 def same(found: Any, wanted: Any) -> bool:
-    """Whether two answers are the same to the last bit."""
+    """Return True where two results are equal to the last bit."""
     if isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(same(found[key], wanted[key]) for key in wanted)
     return found == wanted if isinstance(wanted, str) else np.asarray(found).tobytes() == np.asarray(wanted).tobytes()

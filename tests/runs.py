@@ -17,7 +17,7 @@ from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
 from scalecurv.store.image import decode
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Sweep, execute, plan
+from scalecurv.sweep import Sweep, execute, find_work
 
 WIDTHS = (6, 5, 3)
 NUM_DATA = 20
@@ -25,7 +25,7 @@ VOLATILE = ["seconds", "created", "attempt", "provenance_id"]  # what may differ
 
 
 def write_run(folder: Path, steps: Iterable[int] = range(3), **problem: str) -> Path:
-    """A directory that `scalecurv analyze` needs no option for; `problem` overrides its problem.json."""
+    """Write a directory that `scalecurv analyze` needs no option for; `problem` overrides its problem.json."""
     folder.mkdir(parents=True, exist_ok=True)
     for step in steps:
         write_checkpoint(folder / f"step_{step}.pt", seed=step, step=step)
@@ -53,7 +53,7 @@ def write_data(path: Path, num_inputs: int = WIDTHS[0], num_targets: int = NUM_D
 
 
 def write_truncated(path: Path) -> Path:
-    """A checkpoint cut in the middle, as by a full disk."""
+    """Write a checkpoint that is cut in the middle, as by a full disk."""
     content = write_checkpoint(path).read_bytes()
     path.write_bytes(content[: len(content) // 2])
     return path
@@ -68,7 +68,7 @@ class _Payload:
 
 
 def write_malicious(path: Path, marker: Path) -> Path:
-    """A pickle that makes the directory `marker` when it is loaded carelessly."""
+    """Write a pickle that makes the directory `marker` when it is loaded without care."""
     torch.save({"model": _Payload(marker)}, path)
     return path
 
@@ -81,25 +81,25 @@ def write_not_finite(path: Path) -> Path:
 
 
 def gradient_sweep(folder: Path, steps: Iterable[int] = range(3)) -> Sweep:
-    """The checkpoints in `folder`/run, their gradients wanted in `folder`/store, in a loop."""
+    """Return the sweep over `folder`/run that stores gradients in `folder`/store, in the serial engine."""
     run, request = write_run(folder / "run", steps), Request(measures_named(("gradient",)))
     return Sweep((run,), folder / "store", {}, request, resources=Resources("serial", threads=1))
 
 
 def carry_out(sweep: Sweep) -> list[Outcome]:
-    """Plan and execute; the outcomes as they came."""
+    """Do all work of a sweep; return the outcomes in the order in which they came."""
     outcomes: list[Outcome] = []
-    execute(sweep, plan(sweep), outcomes.append)
+    execute(sweep, find_work(sweep), outcomes.append)
     return outcomes
 
 
 def computed(outcomes: Iterable[Outcome]) -> list[str]:
-    """Which measures were computed, over all checkpoints."""
+    """Return the names of the measures that were computed, over all checkpoints."""
     return [record.measure for outcome in outcomes for record in outcome.records]
 
 
 def rows_of(store: Path) -> pd.DataFrame:
-    """What was found, without what may differ between two runs: every number of estimates and arrays, in order."""
+    """Return every number of estimates and arrays, in order, without the columns that may differ between two runs."""
     tables = read_store(store).tables
     arrays = tables["arrays"].rename(columns={"name": "quantity"})
     arrays["values"] = arrays["values"].map(lambda values: values.tobytes())
@@ -113,12 +113,12 @@ def checkpoints_of(store: Path) -> pd.DataFrame:
 
 
 def assert_same_store(store: Path, reference: Path) -> None:
-    """Both hold the same rows, bit by bit."""
+    """Assert that both stores hold the same rows, bit by bit."""
     for table in (rows_of, checkpoints_of):
         pd.testing.assert_frame_equal(table(store), table(reference), check_exact=True)
     assert len(rows_of(reference)) > 0
 
 
 def stored_rows(store: Path, table: str = "estimates") -> pd.DataFrame:
-    """The rows of every part as they rest, repetitions and all."""
+    """Return the rows of every part as stored, repeated rows included."""
     return pd.concat([decode(part)[table] for part in sorted((store / "parts").glob("*.h5"))], ignore_index=True)

@@ -17,7 +17,8 @@ from scalecurv.measures.route import Strategy
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.networks import data, dense_at, network, problem
+from tests.dense import dense_at
+from tests.networks import data, network, problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
 EVERYTHING = measures_named(tuple(MEASURES), rtol=0.3, max_matvecs=100)

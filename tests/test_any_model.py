@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from any_model import MEASURES, compared, point
-from dense import COUNTS, Dense, dense, dense_values
 
 from scalecurv.linalg.probes import probes
-from scalecurv.measures.curvature.curvature import CHAIN
 from scalecurv.measures.rank.rank import ACCOUNT
 from scalecurv.measures.spectrum import STREAM
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import CHAIN
 from scalecurv.results.query import Store, open_store
+from tests.any_model import COUNTS, MEASURES, compared, dense_values, point
 from tests.commands import ROOT, analyze
+from tests.dense import Dense, dense_at
 from tests.jobs.test_train import train
 
 pytestmark = pytest.mark.xdist_group("any model")  # what is set up is for all of them
@@ -49,7 +49,7 @@ def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         said = analyze(run / f"step_{STEP}.pt", store, *words)
         assert said.exit_code == 0, said.output
         problem = point(run, request.param, STEP)
-        return Analysed(open_store(store), problem, dense(problem))
+        return Analysed(open_store(store), problem, dense_at(problem))
 
 
 def test_every_quantity_of_any_model_is_the_dense_value(analysed: Analysed) -> None:

@@ -6,7 +6,6 @@ from functools import cache
 
 import pytest
 import torch
-from dense import Dense, dense
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +15,8 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.dense import Dense, dense_at
+from tests.loops import each
 
 NUM_DATA, TOKENS, WORDS, WIDTH = 5, 4, 6, 4
 
@@ -118,16 +119,14 @@ def problem(name: str, loss: str, batch_size: int | None = None) -> Problem:
 
 @cache
 def truth(name: str, loss: str) -> Dense:
-    return dense(problem(name, loss))
+    return dense_at(problem(name, loss))
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
     return float((found - expected).norm()) <= 1e-12 * float(expected.norm())
 
 
-@pytest.mark.parametrize("batch_size", [None, 2])
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
-@pytest.mark.parametrize("name", NETWORKS)
+@each(("loss", "batch_size"), [("cross_entropy", 2), ("mse", None)], name=NETWORKS)
 def test_against_matrices_written_out(name: str, loss: str, batch_size: int | None) -> None:
     point, expected = problem(name, loss, batch_size), truth(name, loss)
     eye = torch.eye(point.num_params)
@@ -141,7 +140,7 @@ def test_against_matrices_written_out(name: str, loss: str, batch_size: int | No
     assert close(J.rmatmat(torch.eye(J.shape[0])), expected.jacobian.T)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each(name=NETWORKS)
 def test_the_oracle_is_the_difference_of_gradients(name: str) -> None:
     """Along one direction, to what central differences give: nothing is differentiated twice."""
     point, expected = problem(name, "cross_entropy"), truth(name, "cross_entropy")
@@ -162,7 +161,7 @@ def test_the_oracle_is_the_difference_of_gradients(name: str) -> None:
     torch.testing.assert_close(expected.hessian @ direction, change, rtol=0, atol=1e-6 * float(change.norm()))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each(name=NETWORKS)
 def test_outputs_are_those_of_the_model_itself(name: str) -> None:
     """Whatever kernels and fast paths inference takes."""
     point = problem(name, "cross_entropy")

@@ -90,12 +90,12 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "data said nowhere": (
         forget("data"),
         "{run} {store}",
-        "data is said neither by an option nor by {run}/problem.json; give --data FILE",
+        "data is given neither by an option nor by {run}/problem.json; give --data FILE",
     ),
     "activation said nowhere": (
         forget("activation"),
         "{run} {store}",
-        "activation is said neither by an option nor by {run}/problem.json, and a state_dict does not hold it; "
+        "activation is given neither by an option nor by {run}/problem.json, and a state_dict does not hold it; "
         "give --activation relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)",
     ),
     "problem.json": (

@@ -29,6 +29,7 @@ from scalecurv.measures.rank import exact as exact_rank
 from scalecurv.problem.consistency import TOLERANCE
 from scalecurv.problem.preflight import REDRAWS
 from scalecurv.statistics.intervals import caution, mean_estimate
+from tests.loops import each
 
 DOCS = Path(__file__).parents[1] / "docs" / "quantities.md"
 RISK = 1e-6  # with which a right formula falls out of its band
@@ -133,7 +134,7 @@ class Claim:
     exact: bool = True
 
 
-N, J, R = noise.CAUTION, caution(NOISE, noise.SWEEPS), definite.CAUTION
+N, J, R = noise.CAUTION, caution(NOISE, noise.SWEEPS), noise.CAUTION
 SPECTRUM = [1.0, 0.03, -0.02, 0.01]
 CLAIMS = {
     "norm of the rounding": Claim(below(N, 3), NOISE, lambda r, m: shown(r, m, [1], 3, N), 10**6),
@@ -188,7 +189,7 @@ def consistent(claim: Claim, happened: int, trials: int) -> bool:
     return (binom.ppf(RISK, trials, claim.gives) if claim.exact else 0) <= happened <= most
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@each(name=CLAIMS)
 def test_it_happens_as_often_as_the_formula_says_and_no_more_often_than_is_stated(name: str) -> None:
     claim = CLAIMS[name]
     happened = claim.simulate(np.random.default_rng(15), claim.trials)

@@ -14,6 +14,7 @@ from scalecurv.cli.main import main
 from scalecurv.measures import MEASURES
 from scalecurv.quantities import NAMES
 from scalecurv.statistics.estimate import Status
+from tests.loops import each
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -81,7 +82,7 @@ def test_operators_go_out_and_come_in_as_shown(capsys: pytest.CaptureFixture[str
     assert float(largest) == pytest.approx(names["values"][-1], rel=0.01)
 
 
-@pytest.mark.parametrize("line", commands())
+@each(line=commands())
 def test_commands_in_the_documents_parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     command = main.get_command(click.Context(main), words[0])
@@ -94,7 +95,7 @@ def test_the_documents_hold_commands_to_check() -> None:
     assert found == {"analyze", "planes", "query", "rank", "submit", "verify", "compact", "export"}
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+@each(name=sorted(main.commands))
 def test_every_command_has_help_with_an_example(name: str) -> None:
     command = main.commands[name]
     assert f"Example: scalecurv {name} " in (command.help or "")

@@ -42,7 +42,7 @@ def numbers(store: Path) -> pd.DataFrame:
 
 
 def test_one_command_reads_them_all(run: Path, paths: dict[str, Path], tmp_path: Path) -> None:
-    result = analyze(run, tmp_path / "store", *MEASURES)
+    result = analyze(run, tmp_path / "store")
     assert result.exit_code == 0, result.output
     rows = open_store(tmp_path / "store").results()
     assert sorted(rows["checkpoint"]) == sorted(map(str, paths.values()))

@@ -1,4 +1,4 @@
-"""A training run watched: every checkpoint once, when it is whole; a sleep that writes stands in for the training."""
+"""--follow analyses every checkpoint once, when it is whole; a sleep that writes stands in for the training."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import pytest
 
 from scalecurv import sweep as follow
 from scalecurv.errors import Misuse, NothingFound
-from scalecurv.sweep import POLL, Sweep, execute, plan, plans_as_they_come
+from scalecurv.sweep import POLL, Sweep, execute, find_work, work_as_it_comes
 from tests.commands import SERIAL, invoke
 from tests.runs import checkpoints_of, gradient_sweep, stored_rows, write_checkpoint, write_truncated
 
@@ -31,7 +31,7 @@ def grow(run: Path) -> None:
 
 
 class Training:
-    """Sleeps, as a watcher asks it to; `looks` counts how often."""
+    """The training beside a watcher: writes while the watcher sleeps, and counts its `looks`."""
 
     def __init__(self, run: Path, events: Events):
         self.run, self.events, self.looks = run, events, 0
@@ -45,10 +45,10 @@ class Training:
 
 
 def watch(sweep: Sweep, events: Events, patience: float = 3 * POLL, carry_out: bool = True) -> list[tuple[int, list]]:
-    """(looks before, names of the files to do) of every plan."""
+    """Return (looks before, names of the files to do) for all work that is found."""
     training = Training(sweep.checkpoints[0], events)
     seen = []
-    for work in plans_as_they_come(sweep, patience, training.sleep):
+    for work in work_as_it_comes(sweep, patience, training.sleep):
         seen.append((training.looks, [Path(path).name for path in work.todo]))
         if carry_out:
             execute(sweep, work, lambda outcome: None)
@@ -65,7 +65,7 @@ def test_a_file_is_whole_when_it_is_the_same_twice_and_is_done_once(sweep: Sweep
 
 def test_what_is_there_already_is_done_first(tmp_path: Path) -> None:
     sweep = gradient_sweep(tmp_path, range(3))
-    execute(sweep, plan(sweep, only={str(tmp_path / "run" / "step_1.pt")}), lambda outcome: None)
+    execute(sweep, find_work(sweep, only={str(tmp_path / "run" / "step_1.pt")}), lambda outcome: None)
     assert watch(sweep, {}) == [(1, ["step_0.pt", "step_2.pt"])]
 
 
@@ -75,7 +75,7 @@ def test_a_file_that_grows_is_left(sweep: Sweep) -> None:
 
 
 def test_a_file_written_over_in_place_is_another(sweep: Sweep) -> None:
-    """Of the same size and name: its time tells."""
+    """Size and name stay the same, the time tells."""
 
     def again(run: Path) -> None:
         path = write_checkpoint(run / "step_0.pt", seed=7, step=0)
@@ -93,7 +93,7 @@ def test_a_file_that_failed_is_tried_again_when_it_changes_alone(sweep: Sweep) -
 
 
 def test_what_is_gone_is_forgotten(sweep: Sweep) -> None:
-    """Removed before it was whole, or after it was done."""
+    """Files are removed before they were whole, or after they were done."""
     events = {
         1: save(0),
         2: lambda run: (run / "step_0.pt").unlink(),
@@ -105,7 +105,7 @@ def test_what_is_gone_is_forgotten(sweep: Sweep) -> None:
 
 
 def test_the_same_twice_is_twice_in_a_row(sweep: Sweep) -> None:
-    """Moved away and back: whoever does so may not be done."""
+    """A file is moved away and back: its writer may not be done."""
     there, away = "step_0.pt", "away"
     events = {
         1: save(0),
@@ -142,19 +142,19 @@ def test_without_patience_it_watches_on(sweep: Sweep) -> None:
 
     training = Training(sweep.checkpoints[0], {60: stop})
     with pytest.raises(Enough):
-        list(plans_as_they_come(sweep, None, training.sleep))
+        list(work_as_it_comes(sweep, None, training.sleep))
 
 
 def test_data_beside_the_checkpoints_are_none(sweep: Sweep) -> None:
-    """data.npz and problem.json lie there from the start, and are no reason to plan anything."""
+    """data.npz and problem.json lie there from the start, and are no work."""
     assert {path.name for path in sweep.checkpoints[0].iterdir()} == {"data.npz", "problem.json"}
     with pytest.raises(NothingFound):
-        plan(sweep)
+        find_work(sweep)
     assert watch(sweep, {}) == []
 
 
 def test_misuse_is_raised_at_the_first_checkpoint(sweep: Sweep) -> None:
-    wrong = replace(sweep, said={"loss": "hinge"})
+    wrong = replace(sweep, given={"loss": "hinge"})
     with pytest.raises(Misuse, match="hinge"):
         watch(wrong, {1: save(0)})
 
@@ -162,7 +162,7 @@ def test_misuse_is_raised_at_the_first_checkpoint(sweep: Sweep) -> None:
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(plans_as_they_come, "__defaults__", (None, lambda seconds: None))
+    monkeypatch.setattr(work_as_it_comes, "__defaults__", (None, lambda seconds: None))
 
 
 @pytest.mark.usefixtures("_no_waiting")

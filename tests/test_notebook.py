@@ -16,7 +16,8 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.planes import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.route import Strategy
 from scalecurv.operators.hessian import HessianOperator
-from tests.networks import data, dense_at, network, oracle, problem
+from tests.dense import dense_at
+from tests.networks import data, network, oracle, problem
 
 
 @pytest.mark.parametrize(

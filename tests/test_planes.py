@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from scalecurv.checkpoints.task import Arithmetic
 from scalecurv.errors import Misuse
 from scalecurv.planes import COLUMNS, planes_of_steps
-from tests.networks import Dense, dense, mlp
+from tests.dense import Dense, dense
+from tests.networks import mlp
 from tests.runs import WIDTHS, write_checkpoint, write_data, write_malicious, write_not_finite, write_truncated
 
 SAID = dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
@@ -22,7 +23,7 @@ NAMES = [f"{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")]
 
 
 def walk(count: int = 5, seed: int = 0, dtype: torch.dtype = torch.float32) -> list[dict[str, Tensor]]:
-    """Weights of a run: small steps at random from a 6-5-3 network."""
+    """Return the weights of a run: a 6-5-3 network and small random steps from it."""
     rng = torch.Generator().manual_seed(seed)
     shapes = [p.shape for p in mlp(nn.ReLU, WIDTHS).parameters()]
     run = [{name: torch.randn(s, generator=rng, dtype=dtype) / 2 for name, s in zip(NAMES, shapes, strict=True)}]
@@ -59,7 +60,7 @@ def truth_at(weights: dict[str, Tensor], data: Path, loss: str = "cross_entropy"
 
 
 def sectional(truth: Dense, u: Tensor, v: Tensor) -> float:
-    """beta times the quotient of two Gram determinants."""
+    """Return beta times the quotient of two Gram determinants."""
     U, g, H = torch.stack([u, v], 1), truth.gradient, truth.hessian
     along = U.T @ g
     return float(truth.beta * torch.linalg.det(U.T @ H @ U) / torch.linalg.det(U.T @ U + torch.outer(along, along)))
@@ -92,7 +93,7 @@ def test_the_order_is_that_of_steps_and_not_of_names(tmp_path: Path) -> None:
 
 
 def test_without_steps_the_order_is_that_of_names(tmp_path: Path) -> None:
-    """Numbers in them compare as numbers; the rows are named by their files; what says its step comes first."""
+    """Numbers in names compare as numbers; files that say their step come first; rows without one carry the name."""
     run, names = walk(4), ["model-v9.pt", "model-v10.pt", "model-v11.pt"]
     folder = write_walk(tmp_path / "run", run[3:])
     for name, weights in zip(names, run, strict=False):
@@ -105,7 +106,7 @@ def test_without_steps_the_order_is_that_of_names(tmp_path: Path) -> None:
 
 
 def test_runs_are_kept_apart(tmp_path: Path) -> None:
-    """Two of three, and one of two, which has no plane; checkpoint-500/ is no run of its own."""
+    """Three runs of three, one of two, which has no plane; a folder checkpoint-0/ is part of the run around it."""
     folder = write_walk(tmp_path, walk(0))
     for name, count in (("a", 3), ("b", 3), ("c", 2)):
         write_walk(folder / name, walk(count, seed=ord(name)))

@@ -113,16 +113,16 @@ def test_unmet_counts_the_checkpoints_at_which_each_quantity_ran_out() -> None:
     assert unmet([Outcome("2", "failed")]) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_derived_has_no_tolerance_that_it_could_miss(name: str) -> None:
-    record = Record("key", "measure", loose(name))
-    assert unmet([Outcome("a", "ok", records=(record,))] * 3) == ({} if name in DERIVED else {name: 3})
+def test_what_is_derived_has_no_tolerance_that_it_could_miss() -> None:
+    for name in NAMES:
+        record = Record("key", "measure", loose(name))
+        assert unmet([Outcome("a", "ok", records=(record,))] * 3) == ({} if name in DERIVED else {name: 3})
 
 
-@pytest.mark.parametrize("status", [s for s in Status if s is not Status.BUDGET])
-def test_only_a_spent_budget_is_unmet(status: Status) -> None:
-    record = Record("key", "measure", loose(*NAMES, status=status))
-    assert unmet([Outcome("a", "ok", records=(record,))]) == {}
+def test_only_a_spent_budget_is_unmet() -> None:
+    for status in [s for s in Status if s is not Status.BUDGET]:
+        record = Record("key", "measure", loose(*NAMES, status=status))
+        assert unmet([Outcome("a", "ok", records=(record,))]) == {}
 
 
 def test_inconsistent_counts_the_checkpoints_at_which_two_roads_do_not_meet() -> None:
@@ -136,10 +136,10 @@ def test_inconsistent_counts_the_checkpoints_at_which_two_roads_do_not_meet() ->
     assert inconsistent([Outcome("2", "failed")]) == {}
 
 
-@pytest.mark.parametrize("status", [s for s in Status if s is not Status.INCONSISTENT])
-def test_only_what_does_not_meet_is_inconsistent(status: Status) -> None:
-    record = Record("key", "measure", loose(*NAMES, status=status))
-    assert inconsistent([Outcome("a", "ok", records=(record,))]) == {}
-    apart = Record("key", "measure", loose(*NAMES, status=Status.INCONSISTENT))
-    assert not apart.failed
-    assert set(inconsistent([Outcome("a", "ok", records=(apart,))])) == set(NAMES)
+def test_only_what_does_not_meet_is_inconsistent() -> None:
+    for status in [s for s in Status if s is not Status.INCONSISTENT]:
+        record = Record("key", "measure", loose(*NAMES, status=status))
+        assert inconsistent([Outcome("a", "ok", records=(record,))]) == {}
+        apart = Record("key", "measure", loose(*NAMES, status=Status.INCONSISTENT))
+        assert not apart.failed
+        assert set(inconsistent([Outcome("a", "ok", records=(apart,))])) == set(NAMES)

@@ -1,19 +1,24 @@
-"""The plan is a set difference: what is there is never computed again, whatever the files are called."""
+"""Work is a set difference: what is stored is never computed again, whatever the files are called."""
 
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from scalecurv import sweep as sweep_module
 from scalecurv.analysis import Request
+from scalecurv.checkpoints import common_task as common_task_module
+from scalecurv.checkpoints import task as task_module
 from scalecurv.checkpoints.task import Arithmetic
+from scalecurv.cli.dry_run import describe
 from scalecurv.measures import measures_named
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Plan, Sweep, execute, plan
+from scalecurv.sweep import Sweep, Work, execute, find_work
 from tests.runs import carry_out, checkpoints_of, computed, gradient_sweep, rows_of, write_checkpoint, write_data
 
 
@@ -22,21 +27,37 @@ def sweep(tmp_path: Path) -> Sweep:
     return gradient_sweep(tmp_path)
 
 
-def names(work: Plan) -> list[str]:
+def names(work: Work) -> list[str]:
     return [Path(path).name for path in work.todo]
 
 
 def test_all_is_to_do_in_the_order_of_the_names_then_nothing_is(sweep: Sweep) -> None:
-    work = plan(sweep)
+    work = find_work(sweep)
     assert names(work) == ["step_0.pt", "step_1.pt", "step_2.pt"]
     assert [str(path) for path in work.found] == list(work.todo)
     assert not sweep.store.exists()
     assert computed(carry_out(sweep)) == ["gradient"] * 3
-    again = plan(sweep)
+    again = find_work(sweep)
     assert (again.todo, len(again.found), again.known) == ((), 3, read_store(sweep.store).keys)
     before = sorted((sweep.store / "parts").iterdir())
     execute(sweep, again, lambda outcome: pytest.fail("there was nothing to do"))
     assert sorted((sweep.store / "parts").iterdir()) == before
+
+
+def test_the_driver_looks_once(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One listing, one look at each file, and one reading of the first checkpoint, whose cost is told after it."""
+    carry_out(replace(sweep, request=request(("rank",))))
+    looks: list[str] = []
+
+    def noted(module: Any, name: str) -> None:
+        look = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, **more: looks.append(name) or look(*args, **more))
+
+    noted(common_task_module, "discover")
+    noted(sweep_module, "stamp_of")
+    noted(task_module, "load")
+    assert "at most 8 Hessian products" in "".join(describe(sweep, find_work(sweep)))
+    assert looks == ["discover", *["stamp_of"] * 3, "load"]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +69,9 @@ def test_all_is_to_do_in_the_order_of_the_names_then_nothing_is(sweep: Sweep) ->
         (lambda s: replace(s, request=request(("gradient", "moments"), rtol=0.5)), ["moments"]),
         (lambda s: replace(s, request=request(("gradient", "moments", "spectrum"))), ["spectrum"]),
         (lambda s: replace(s, request=request(("moments",))), []),
-        (lambda s: replace(s, said={"loss": "mse"}), ["gradient", "moments"]),
-        (lambda s: replace(s, said={"reduction": "sum"}), ["gradient", "moments"]),
-        (lambda s: replace(s, said={"activation": "tanh"}), ["gradient", "moments"]),
+        (lambda s: replace(s, given={"loss": "mse"}), ["gradient", "moments"]),
+        (lambda s: replace(s, given={"reduction": "sum"}), ["gradient", "moments"]),
+        (lambda s: replace(s, given={"activation": "tanh"}), ["gradient", "moments"]),
         (lambda s: replace(s, arithmetic=Arithmetic(batch_size=7)), []),
     ],
     ids=["seed", "dtype", "own dtype", "rtol", "more", "fewer", "loss", "reduction", "activation", "batch size"],
@@ -62,7 +83,7 @@ def test_what_was_not_asked_before_is_all_that_is_done(
     carry_out(sweep)
     changed = change(sweep)
     assert computed(carry_out(changed)) == measures
-    assert plan(changed).todo == plan(sweep).todo == ()
+    assert find_work(changed).todo == find_work(sweep).todo == ()
 
 
 def request(names: tuple[str, ...], rtol: float = 0.01) -> Request:
@@ -80,7 +101,7 @@ def test_data_beside_the_checkpoints_are_none_of_them(sweep: Sweep) -> None:
     run = sweep.checkpoints[0]
     arrays = np.load(run / "data.npz")
     torch.save({name: torch.from_numpy(arrays[name]) for name in ("x", "y")}, run / "data.pt")
-    sweep = replace(sweep, said={"data": run / "data.pt"})
+    sweep = replace(sweep, given={"data": run / "data.pt"})
     assert [outcome.step for outcome in carry_out(sweep)] == [0, 1, 2]
 
 
@@ -88,10 +109,10 @@ def test_a_touched_file_is_read_again_and_nothing_is_computed(sweep: Sweep) -> N
     carry_out(sweep)
     rows = rows_of(sweep.store)
     os.utime(sweep.checkpoints[0] / "step_1.pt", ns=(1, 1))
-    assert names(plan(sweep)) == ["step_1.pt"]
+    assert names(find_work(sweep)) == ["step_1.pt"]
     (outcome,) = carry_out(sweep)
     assert (outcome.status, outcome.records, outcome.total_matvecs) == ("ok", (), 0)
-    assert plan(sweep).todo == ()
+    assert find_work(sweep).todo == ()
     assert rows_of(sweep.store).equals(rows)
 
 
@@ -113,9 +134,9 @@ def test_rehash_trusts_no_stamp(sweep: Sweep) -> None:
     assert len(other) == stat.st_size
     path.write_bytes(other)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert plan(sweep).todo == ()
+    assert find_work(sweep).todo == ()
     careful = replace(sweep, rehash=True)
-    assert len(plan(careful).todo) == 3
+    assert len(find_work(careful).todo) == 3
     assert [(o.step, len(o.records)) for o in carry_out(careful)] == [(0, 0), (1, 1), (2, 0)]
 
 
@@ -124,7 +145,7 @@ def test_a_renamed_file_keeps_its_numbers_and_a_new_one_is_work(sweep: Sweep) ->
     run = sweep.checkpoints[0]
     (run / "step_1.pt").rename(run / "moved.pt")
     write_checkpoint(run / "step_3.pt", seed=3, step=3)
-    assert names(plan(sweep)) == ["moved.pt", "step_3.pt"]
+    assert names(find_work(sweep)) == ["moved.pt", "step_3.pt"]
     renamed, new = carry_out(sweep)
     assert (renamed.step, computed([renamed]), computed([new])) == (1, [], ["gradient"])
-    assert plan(sweep).todo == ()
+    assert find_work(sweep).todo == ()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from scalecurv.engine.attempts import Lost
+from scalecurv.engine.attempts import GivenUp
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.record import Outcome
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Sweep, execute, plan
+from scalecurv.sweep import Sweep, execute, find_work
 from tests.runs import (
     assert_same_store,
     carry_out,
@@ -38,33 +38,33 @@ def test_a_broken_part_is_set_aside_and_its_work_done_again(sweep: Sweep, tmp_pa
     broken = sorted((sweep.store / "parts").iterdir())[0]
     content = broken.read_bytes()
     broken.write_bytes(content[:-100])
-    work = plan(sweep)
+    work = find_work(sweep)
     assert len(work.todo) == 1
-    assert list(work.mended) == [broken]
+    assert list(work.broken) == [broken]
     assert broken.exists()
     assert computed(carry_out(sweep)) == ["gradient"]
     assert broken.with_name(f"{broken.name}.broken").read_bytes() == content[:-100]
     assert_same_store(sweep.store, tmp_path / "reference")
-    assert (plan(sweep).todo, plan(sweep).mended) == ((), {})
+    assert (find_work(sweep).todo, find_work(sweep).broken) == ((), {})
 
 
 def test_a_broken_part_nobody_misses_is_set_aside_too(sweep: Sweep) -> None:
     carry_out(sweep)
     broken = sweep.store / "parts" / "0.h5"
     broken.write_bytes(b"garbage")
-    execute(sweep, plan(sweep), lambda outcome: pytest.fail("there was nothing to do"))
+    execute(sweep, find_work(sweep), lambda outcome: pytest.fail("there was nothing to do"))
     assert [path.name for path in broken.parent.glob("0.h5*")] == ["0.h5.broken"]
 
 
 def test_a_failure_is_tried_again_and_success_wins(sweep: Sweep) -> None:
     bad = write_truncated(sweep.checkpoints[0] / "step_5.pt")
     assert [outcome.status for outcome in carry_out(sweep)] == ["ok", "ok", "ok", "failed"]
-    assert plan(sweep).todo == (str(bad),)
+    assert find_work(sweep).todo == (str(bad),)
     (again,) = carry_out(sweep)
     assert (again.status, again.step) == ("failed", 5)
     write_checkpoint(bad, seed=5, step=5)
     assert [outcome.status for outcome in carry_out(sweep)] == ["ok"]
-    assert plan(sweep).todo == ()
+    assert find_work(sweep).todo == ()
     assert sorted(stored_rows(sweep.store, "checkpoints")["status"]) == ["failed", "failed", "ok", "ok", "ok", "ok"]
     assert list(checkpoints_of(sweep.store)["status"]) == ["ok"] * 4
 
@@ -79,7 +79,7 @@ def test_an_outcome_is_on_disk_before_anybody_hears_of_it(sweep: Sweep) -> None:
         assert {record.key for record in outcome.records} <= contents.keys
         assert len(contents.tables["checkpoints"]) == heard
 
-    execute(sweep, plan(sweep), check)
+    execute(sweep, find_work(sweep), check)
     assert heard == 3
 
 
@@ -88,7 +88,7 @@ def test_what_is_stored_stays_when_the_disk_fills_up(sweep: Sweep) -> None:
     heard: list[Outcome] = []
     with pytest.raises(StoreError) as caught:  # noqa: SIM117
         with full_disk_after(heard) as on_outcome:
-            execute(sweep, plan(sweep), on_outcome)
+            execute(sweep, find_work(sweep), on_outcome)
     parts = sweep.store / "parts"
     assert str(caught.value) == f"{parts} cannot be written (File too large); make room and run the same again"
     assert [outcome.step for outcome in heard] == [0]
@@ -112,12 +112,12 @@ def full_disk_after(heard: list[Outcome]) -> Iterator[Callable[[Outcome], None]]
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_unit_given_up_is_a_failed_checkpoint(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(analyst: Any, units: Any, resources: Any) -> Iterator[Lost]:
-        yield Lost(units[1], "its worker died: killed (3 attempts)", 3)
+def test_a_checkpoint_given_up_is_a_failed_checkpoint(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(worker: Any, paths: Any, *where: Any) -> Iterator[GivenUp]:
+        yield GivenUp(paths[1], "its worker died: killed (3 attempts)", 3)
 
     monkeypatch.setattr("scalecurv.sweep.run", run)
-    work = plan(sweep)
+    work = find_work(sweep)
     execute(sweep, work, lambda outcome: None)
     (row,) = read_store(sweep.store).tables["checkpoints"].itertuples()
     assert (row.path, row.status, row.error) == (work.todo[1], "failed", "its worker died: killed (3 attempts)")
@@ -128,7 +128,7 @@ def test_a_unit_given_up_is_a_failed_checkpoint(sweep: Sweep, monkeypatch: pytes
 def test_data_that_fits_no_checkpoint_is_misuse_before_any_runs(sweep: Sweep) -> None:
     write_data(sweep.checkpoints[0] / "data.npz", num_inputs=4)
     with pytest.raises(Misuse) as caught:
-        plan(sweep)
+        find_work(sweep)
     path = sweep.checkpoints[0] / "step_0.pt"
     advice = "give the data that it was trained on"
     assert str(caught.value) == f"{path} takes 6 inputs but x has 4 a sample, shape (20, 4); {advice}"
@@ -146,19 +146,19 @@ def test_unreadable_files_do_not_hide_a_wrong_request(sweep: Sweep) -> None:
     write_truncated(sweep.checkpoints[0] / "step_0.pt")
     write_data(sweep.checkpoints[0] / "data.npz", num_classes=4)
     with pytest.raises(Misuse, match=r"^y holds classes 0\.\.3 but the model has 3 outputs;"):
-        plan(sweep)
+        find_work(sweep)
 
 
 def test_a_file_in_the_stores_place_is_misuse(sweep: Sweep) -> None:
     sweep.store.write_text("")
     with pytest.raises(Misuse) as caught:
-        plan(sweep)
+        find_work(sweep)
     advice = "give a directory for the store (it is made if it does not exist)"
     assert str(caught.value) == f"{sweep.store} is a file; {advice}"
 
 
 def test_an_odd_checkpoint_alone_is_to_blame_itself_once_others_worked(sweep: Sweep) -> None:
-    """The same command again must not find fault with the data: it fails as it did the first time."""
+    """A second run must not find fault with the data: the checkpoint fails as it did the first time."""
     write_checkpoint(sweep.checkpoints[0] / "step_7.pt", widths=(4, 3))
     assert [outcome.status for outcome in carry_out(sweep)] == ["ok", "ok", "ok", "failed"]
     (again,) = carry_out(sweep)

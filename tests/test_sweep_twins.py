@@ -13,7 +13,7 @@ from scalecurv.checkpoints.step import is_alias
 from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
 from scalecurv.results.query import open_store
-from scalecurv.sweep import Sweep, plan
+from scalecurv.sweep import Sweep, find_work
 from tests.commands import analyze
 from tests.runs import carry_out, gradient_sweep, write_checkpoint
 
@@ -32,7 +32,7 @@ def said(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
 
 
 def copied(sweep: Sweep, original: str, name: str) -> Path:
-    """The same weights in a file of its own, whose other content differs."""
+    """Write the weights of `original` to a second file whose other content differs; return its path."""
     run = sweep.checkpoints[0]
     content = torch.load(run / original, weights_only=True)
     (run / name).parent.mkdir(exist_ok=True)
@@ -50,10 +50,13 @@ def test_a_copy_by_another_name_is_no_row_and_no_work_the_next_time(sweep: Sweep
         ("last.ckpt", "twin", "step_2.pt"),
     ]
     assert stored(sweep) == ["step_0.pt", "step_1.pt", "step_2.pt"]
-    assert plan(sweep).todo == ()
+    assert find_work(sweep).todo == ()
     more = replace(sweep, request=Request(measures_named(("moments",))))
-    assert [Path(path).name for path in plan(more).todo] == ["step_0.pt", "step_1.pt", "step_2.pt"]
-    assert [Path(path).name for path in plan(replace(sweep, rehash=True)).todo][3:] == ["best_model.pt", "last.ckpt"]
+    assert [Path(path).name for path in find_work(more).todo] == ["step_0.pt", "step_1.pt", "step_2.pt"]
+    assert [Path(path).name for path in find_work(replace(sweep, rehash=True)).todo][3:] == [
+        "best_model.pt",
+        "last.ckpt",
+    ]
 
 
 def test_one_that_equals_no_other_is_a_row(sweep: Sweep) -> None:
@@ -95,7 +98,7 @@ def test_other_names_are_other_checkpoints_whatever_they_hold(sweep: Sweep) -> N
 
 
 def test_it_does_not_matter_who_is_done_first(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As workers side by side may have it."""
+    """Workers that run side by side may end in any order."""
     copied(sweep, "step_2.pt", "best.pt")
     in_order = sweep_module.run
     monkeypatch.setattr(sweep_module, "run", lambda *args: reversed(list(in_order(*args))))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scalecurv.errors import Misuse
-from scalecurv.user_code import is_named, resolve, source_of
+from scalecurv.user_code import names_code, resolve, source_of
 
 DECORATOR = (
     "import functools\ndef checked(f):\n    @functools.wraps(f)\n    def g(*a):\n        return f(*a)\n    return g\n"
@@ -88,7 +88,7 @@ def test_what_is_built_in_has_no_source() -> None:
      ("a:b:c", False), ("s3://bucket/x", False), ("1mod:f", False)],
 )  # fmt: skip
 def test_what_names_code(text: str, named: bool) -> None:
-    assert is_named(text) is named
+    assert names_code(text) is named
 
 
 def test_the_words_for_what_is_no_name() -> None:

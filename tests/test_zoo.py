@@ -13,6 +13,7 @@ from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
+from tests.loops import each
 from tests.zoo import FIXED, REFUSED, SERVED
 
 pytestmark = [
@@ -21,8 +22,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors"),
     pytest.mark.filterwarnings("ignore:Sparse CSR tensor support"),
 ]
-STEPS = (1e-4, 2.5e-5)  # a kink between theta +- h v would change the answer with h
-DIRECTIONS = 12
+STEP = 2.5e-5  # small, so that no kink lies between theta +- h v
+DIRECTIONS = 3
 OWN = 1e-7  # torch rounds the slope of hardsigmoid to float32, also in float64; ours is 1/6
 
 
@@ -111,8 +112,7 @@ def test_the_hessian_is_symmetric_and_the_derivative_of_the_gradient() -> None:
         V[: a.fixed] = 0
         V = V / V.norm(dim=0)
         yield "asymmetry", against(H, H.T), 1e-10
-        for h in STEPS:
-            yield f"H against differences by {h:g}", against(a.differences(V, h), H @ V), 1e-5
+        yield "H against differences", against(a.differences(V, STEP), H @ V), 1e-5
 
     assert not failures(check)
 
@@ -137,7 +137,7 @@ def test_the_jacobian_and_its_transpose_have_the_rows_of_autograd() -> None:
     assert not failures(check)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each(name=REFUSED)
 def test_what_cannot_be_served_is_refused_in_one_line(name: str) -> None:
     model, x, width = REFUSED[name][0]()
     refused = Animal(model, x, torch.ones(len(x), width))

@@ -1,8 +1,8 @@
-"""Derivatives by two roads: torch.func, which takes blocks of vectors, and plain autograd, which takes any model.
+"""Two backends of derivatives: torch.func, which takes blocks of vectors, and plain autograd, which takes any model.
 
-Both keep the graph of one pass, from which every product is one more pull-back. Second derivatives and the products
-with J come from reverse mode alone: torch's forward mode follows rules of its own in places (a padding row, no_grad),
-so that J and J' of two modes are not each other's transposes.
+Both store the graph of one pass, and each product is one more pull-back through it. Second derivatives and products
+with J use reverse mode only: torch's forward mode has different rules in places (a padding row, no_grad), so that J by
+forward mode and J' by reverse mode would not be transposes of each other.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ Product = Callable[[Tensor], Tensor]  # V (n, k) -> A V (m, k)
 
 @dataclass(frozen=True)
 class Linearized:
-    """f (B, D) at one theta, `push`: V (P, k) -> J V (B D, k), and `pull`: U (B D, k) -> J' U (P, k)."""
+    """The outputs f (B, D) at one theta, `push`: V (P, k) -> J V (B D, k), and `pull`: U (B D, k) -> J' U (P, k)."""
 
     f: Tensor
     push: Product
@@ -29,22 +29,22 @@ class Linearized:
 
 
 class Backend(Protocol):
-    """One way to differentiate; `name` is what provenance calls it."""
+    """One way to differentiate; `name` is its name in the provenance of a record."""
 
     name: str
 
     def gradient(self, loss: Scalar, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """grad L (P,) and L."""
+        """Return grad L (P,) and L."""
 
     def hessian(self, loss: Scalar, theta: Tensor) -> Product:
-        """V -> H V for V of shape (P, k), the graph of the gradient kept."""
+        """Return V -> H V for V of shape (P, k), which stores the graph of the gradient."""
 
     def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
-        """f and the products with J and J', the graph of the outputs kept."""
+        """Return f and the products with J and J', which store the graph of the outputs."""
 
 
 class TorchFunc:
-    """By torch.func: one pull-back of a whole block, vectorized."""
+    """The backend of torch.func: one vectorized pull-back for a whole block."""
 
     name = "torch.func"
 
@@ -52,14 +52,14 @@ class TorchFunc:
         return grad_and_value(loss)(theta)
 
     def hessian(self, loss: Scalar, theta: Tensor) -> Product:
-        """H is symmetric, so the pull-back of the gradient is the product (Pearlmutter 1994 pushes forward instead)."""
+        """Return the pull-back of the gradient, as H is symmetric (Pearlmutter 1994 pushes forward instead)."""
         _, pull = vjp(grad(loss), theta)  # type: ignore[misc]
         return lambda V: vmap(lambda v: pull(v)[0], in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v
 
     def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
-        """J v is the pull-back of u -> J'u, which is linear: the transpose of the very product that it belongs to."""
+        """Return J v as the pull-back of the linear map u -> J'u, so that it is the exact transpose of `pull`."""
         f, pull = vjp(outputs, theta)  # type: ignore[misc]
-        push: list[Callable[[Tensor], tuple[Tensor]]] = []  # made where it is first asked for
+        push: list[Callable[[Tensor], tuple[Tensor]]] = []  # made by the first product
 
         def pushed(V: Tensor) -> Tensor:
             if not push:
@@ -73,7 +73,10 @@ class TorchFunc:
 
 
 class Autograd:
-    """By plain torch.autograd, vector after vector: custom Functions, derivatives inside forward, packed sequences."""
+    """The backend of torch.autograd, a vector at a time, for what torch.func refuses.
+
+    It takes custom Functions, derivatives inside forward and packed sequences.
+    """
 
     name = "autograd"
 
@@ -93,9 +96,9 @@ class Autograd:
         point = theta.detach().requires_grad_()
         with torch.enable_grad():
             f = outputs(point)
-            seed = torch.ones_like(f, requires_grad=True)  # at 0 some second derivatives are NaN
+            seed = torch.ones_like(f, requires_grad=True)  # at 0 some second derivatives would be NaN
         size = f.numel()
-        turned: list[Tensor] = []  # J'u as a function of u, made where it is first asked for
+        turned: list[Tensor] = []  # J'u as a function of u, made by the first product
 
         def push(v: Tensor) -> Tensor:
             if not turned:
@@ -113,7 +116,10 @@ TORCH_FUNC, AUTOGRAD = TorchFunc(), Autograd()
 
 
 def _pulled(value: Tensor, point: Tensor, cotangent: Tensor | None, again: bool = False) -> Tensor:
-    """The pull-back of `cotangent` from value to point, its graph kept; 0 where value does not depend on point."""
+    """Return the pull-back of `cotangent` from value to point, or 0 where value does not depend on point.
+
+    The graph of `value` stays; with `again` the result has a graph of its own.
+    """
     if not value.requires_grad:
         return torch.zeros_like(point)
     (found,) = torch.autograd.grad(
@@ -133,7 +139,7 @@ def _by_columns(product: Callable[[Tensor], Tensor], rows: int) -> Product:
 
 
 def nodes(value: Tensor) -> Iterator[Node]:
-    """Every node that `value` was computed by, once each."""
+    """Yield every node in the graph of `value` once."""
     todo, seen = [value.grad_fn], set()
     while todo:
         node = todo.pop()
@@ -145,6 +151,6 @@ def nodes(value: Tensor) -> Iterator[Node]:
 
 
 def stranger(value: Tensor) -> nn.Parameter | None:
-    """A parameter that `value` depends on by itself: forward reaches it by another way than the model's own names."""
+    """Return a parameter that is itself a leaf of `value`, so that no name of the model reaches it; None without."""
     variables = (getattr(node, "variable", None) for node in nodes(value))
     return next((v for v in variables if isinstance(v, nn.Parameter)), None)

@@ -1,7 +1,7 @@
-"""Rows of a table looked up, alone or in bags, in a form that can be differentiated twice.
+"""Lookups of rows of a table, alone or in bags, in a form that can be differentiated twice.
 
-Sparse gradients and gradients scaled by frequency are matters of the optimizer: here the derivative is the loss's own.
-A padding row keeps gradient zero, as in torch: it is held fixed.
+Options that change the gradient for an optimizer (sparse, scaled by frequency) are ignored: the derivative is that of
+the loss. A padding row has gradient zero, as in torch: it is held fixed.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scalecurv.errors import CheckpointError
 
-ROUNDING = 1e-6  # rows that float32 shortened to max_norm are longer by this much, relative
+ROUNDING = 1e-6  # by so much, relative, rows that float32 shortened to max_norm may still be longer
 
 
 _lengths_count: ContextVar[bool] = ContextVar("lengths count", default=True)
@@ -22,7 +22,7 @@ _lengths_count: ContextVar[bool] = ContextVar("lengths count", default=True)
 
 @contextmanager
 def any_length() -> Iterator[None]:
-    """Within, rows may be longer than max_norm: near a point whose own rows are not."""
+    """Allow rows longer than max_norm within, as they may be near a point whose own rows are not."""
     token = _lengths_count.set(False)
     try:
         yield
@@ -39,7 +39,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """The rows `input` of `weight`. Raises CheckpointError where max_norm would write to the weights."""
+    """Return the rows `input` of `weight`; raise CheckpointError where max_norm would write to the weights."""
     if max_norm is not None:
         _check_lengths(input, weight, max_norm, norm_type)
     return F.embedding(input, weight, padding_idx)
@@ -52,7 +52,7 @@ def _table_first(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """torch.embedding."""
+    """Return what torch.embedding returns: its table comes first."""
     return torch.embedding(weight, indices, padding_idx)
 
 
@@ -82,10 +82,13 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor:
-    """Sums, means or maxima (B, E) over bags of rows, by lookups whose unused places are masked; an empty bag is 0."""
+    """Return sums, means or maxima (B, E) over bags of rows; an empty bag is 0.
+
+    Each bag is padded to the longest and the unused places are masked.
+    """
     strange = mode not in ("sum", "mean", "max") or input.is_nested or (offsets is None) != (input.ndim == 2)
     if strange or (per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != input.shape)):
-        options = max_norm, norm_type, scale_grad_by_freq, mode, sparse  # torch says what is wrong with them
+        options = max_norm, norm_type, scale_grad_by_freq, mode, sparse  # torch raises its own error for them
         return F.embedding_bag(input, weight, offsets, *options, per_sample_weights, include_last_offset, padding_idx)
     if max_norm is not None:
         _check_lengths(input, weight, max_norm, norm_type)
@@ -111,7 +114,7 @@ def embedding_bag(
 
 
 def _places(starts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
-    """The places of each bag, padded to the longest of them, and which of these are its own."""
+    """Return the places of each bag (B, longest), padded, and a mask of those that belong to it."""
     longest = int((ends - starts).max()) if len(starts) else 0
     places = starts[:, None] + torch.arange(longest, device=starts.device)
     return places, places < ends[:, None]

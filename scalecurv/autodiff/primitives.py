@@ -1,6 +1,6 @@
-"""Operations of torch that have no second derivative, or a wrong one, written out in primitives.
+"""Operations of torch without a second derivative, or with a wrong one, written out in primitives.
 
-Every function takes what torch's own takes and has its value, to rounding, and its gradient.
+Every function takes the arguments of torch's own and has its value and gradient, to rounding.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-FAR = -1e30  # log of a probability that is none: infinity would make NaN of 0 times it
+FAR = -1e30  # the log of probability 0: 0 times infinity would be NaN
 
 
 def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    """g v / |v|, the norm over all axes but `dim`, over all of them for -1.
+    """Return g v / |v|, the norm over all axes except `dim`, or over all axes for -1.
 
-    The double backward of the fused form holds the saved norms constant (pytorch/pytorch#175754).
+    The double backward of torch's fused form holds the saved norms constant (pytorch/pytorch#175754).
     """
     others = tuple(axis for axis in range(v.ndim) if dim == -1 or axis != dim % v.ndim)
     square = v.square()
@@ -26,13 +26,13 @@ def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 def weight_norm_interface(v: Tensor, g: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
-    """The fused form, which is called with the axis that is kept, and returns the norms too."""
+    """Return g v / |v| and the norms, over all axes except `dim`, as torch's fused form does."""
     axis = dim % v.ndim
     return weight_norm(v, g, axis), torch.norm_except_dim(v, 2, axis)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x + 3, 0), 6) / 6. Torch's slope of it is 1/6 in float32, also for float64."""
+    """Return min(max(x + 3, 0), 6) / 6; torch's own takes the slope 1/6 in float32 for float64 inputs, too."""
     result = F.relu6(input + 3) / 6
     return input.copy_(result) if inplace else result
 
@@ -44,7 +44,7 @@ def hardsigmoid_(input: Tensor) -> Tensor:
 def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """In eval mode the slope is the middle of its interval."""
+    """Return the randomized leaky ReLU; in eval mode its slope is the middle of the interval."""
     if training:
         return F.rrelu(input, lower, upper, True, inplace)
     return F.leaky_relu(input, (lower + upper) / 2, inplace)
@@ -63,7 +63,7 @@ def _rrelu_(
 
 
 def _length(difference: Tensor, p: float) -> Tensor:
-    """The p-norm over the last axis; its derivatives at zero are zero, as torch.cdist has them."""
+    """Return the p-norm over the last axis; its derivatives at zero are zero, as those of torch.cdist."""
     size = difference.abs()
     if p == torch.inf:
         return size.amax(-1)
@@ -81,12 +81,12 @@ def _length(difference: Tensor, p: float) -> Tensor:
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
-    """Distances of all pairs of rows, by differences: exact where products cancel."""
+    """Return the distances of all pairs of rows, by differences, which do not cancel as inner products do."""
     return _length(x1[..., :, None, :] - x2[..., None, :, :], p)
 
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """Distances of the pairs i < j of rows."""
+    """Return the distances of the pairs i < j of rows."""
     first, second = torch.triu_indices(len(input), len(input), 1, device=input.device)
     return _length(input[first] - input[second], p)
 
@@ -105,7 +105,7 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """sum over i != y of w_y max(0, margin - x_y + x_i)^p / C."""
+    """Return sum over i != y of w_y max(0, margin - x_y + x_i)^p / C, reduced over samples."""
     if size_average is not None or reduce is not None:
         return F.multi_margin_loss(input, target, p, margin, weight, size_average, reduce, reduction)
     index = target[..., None]
@@ -123,7 +123,7 @@ def multilabel_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """sum over labels j and others i of max(0, 1 - x_j + x_i) / C; the labels end at the first -1."""
+    """Return sum over labels j and others i of max(0, 1 - x_j + x_i) / C; the labels end at the first -1."""
     if size_average is not None or reduce is not None:
         return F.multilabel_margin_loss(input, target, size_average, reduce, reduction)
     given = (target < 0).cumsum(-1) == 0
@@ -143,7 +143,7 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    """-log of the sum over all alignments, by the forward recursion of Graves et al. 2006, eq. 6-8."""
+    """Return -log of the sum over all alignments by the forward recursion of Graves et al. 2006, eq. 6-8."""
     device = log_probs.device
     steps, lengths = (torch.as_tensor(n, device=device).long().reshape(-1) for n in (input_lengths, target_lengths))
     if log_probs.ndim == 2:
@@ -168,7 +168,7 @@ def ctc_loss(
 
 
 def _finished(loss: Tensor, lengths: Tensor, reduction: str, zero_infinity: bool) -> Tensor:
-    """Infinite where no alignment exists, or zero if that is wished; the mean is that of losses per label."""
+    """Return the reduced loss: infinite, or 0 by `zero_infinity`, without an alignment; the mean is per label."""
     loss = loss.masked_fill(loss > -FAR / 2, 0.0 if zero_infinity else torch.inf)
     if reduction == "mean":
         loss = loss / lengths.to(loss).clamp(min=1)

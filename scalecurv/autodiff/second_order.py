@@ -1,7 +1,7 @@
-"""A user's forward pass in the form that can be differentiated twice.
+"""A user's forward pass in a form that can be differentiated twice.
 
-Fused kernels write down their first derivative alone, or hold constant in it what is none. Each is replaced by
-primitives that are the same function to rounding; the model itself is never changed.
+Fused kernels define only a first derivative, or treat parts of it as constant that are not. Each is replaced by
+primitives that compute the same function to rounding; the model itself is never changed.
 """
 
 import sys
@@ -20,7 +20,7 @@ from scalecurv.autodiff import lookups, primitives
 
 
 def _without(name: str, func: Callable) -> Callable:
-    """`func` with a library of torch.backends switched off while it runs."""
+    """Return `func` with a library of torch.backends switched off while it runs."""
 
     def plain(*args: Any, **kwargs: Any) -> Any:
         backend = getattr(torch.backends, name)
@@ -46,15 +46,15 @@ REPLACEMENTS: dict[Callable, Callable] = {
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Within, what torch computes by fused kernels is made of primitives with a right second derivative.
+    """Replace fused kernels of torch within by primitives with a correct second derivative.
 
     - Operations named in REPLACEMENTS: weight norm, lookups, distances, margins, CTC, piecewise-linear activations.
     - scaled_dot_product_attention is made of products and a softmax, and Transformer modules of their parts.
     - LSTM, GRU and RNN leave cuDNN and oneDNN, grid_sample leaves cuDNN: those have no second or no forward derivative.
-    - torch.utils.checkpoint calls the function: to compute it again later changes no value.
-    - What torch.compile made runs as it was written.
+    - torch.utils.checkpoint calls its function directly, since recomputing it later changes no value.
+    - Compiled modules run uncompiled.
 
-    May be nested; leaves torch as it was, also where the model raises.
+    The context may be nested; it leaves torch as it was, also where the model raises.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -66,7 +66,7 @@ def twice_differentiable() -> Iterator[None]:
 
 
 class _Replacing(TorchFunctionMode):
-    """Looks every operation up; what is in no table is called as it is."""
+    """A mode that looks every operation up in REPLACEMENTS and calls the others as they are."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         func = REPLACEMENTS.get(func, func)
@@ -74,17 +74,17 @@ class _Replacing(TorchFunctionMode):
 
 
 def _eager() -> AbstractContextManager:
-    """torch.compile set aside, where anything has been compiled at all: to ask for it loads the compiler."""
+    """Return a context that sets torch.compile aside; an empty one where no compiler is loaded, to load none."""
     if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 
 
 class _DirectCheckpoints:
-    """Within, torch.utils.checkpoint calls what it is given, whatever name it was imported by.
+    """A context in which torch.utils.checkpoint calls its function directly, under whatever name it was imported.
 
-    checkpoint() looks both of its roads up when it is called. The first thread to enter lays them aside, the last to
-    leave puts them back.
+    checkpoint() looks both of its implementations up when it is called. The first thread to enter replaces them, the
+    last to leave restores them.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class _DirectCheckpoints:
 
 
 def _pass_by(*_: Any, **__: Any) -> Iterator[None]:
-    """Stands for what checkpoint() does before and after the call: nothing."""
+    """Do nothing before and after the call, in the place of what checkpoint() does."""
     yield
 
 

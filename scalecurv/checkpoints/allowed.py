@@ -1,4 +1,4 @@
-"""What a pickle may name beyond plain data: classes that the user vouches for, one by one."""
+"""Classes that a pickle may name beyond plain data, because the user allows them one by one."""
 
 import importlib
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from scalecurv.errors import Misuse
 
-# modules whose callables run programs or code, fetch others that do, or write files: not to be allowed by anybody
+# modules whose callables run programs or code, fetch others that do, or write files: nobody may allow them
 DENIED = frozenset((
     "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "runpy", "pty", "shutil",
     "ctypes", "code", "codeop", "pickle", "_pickle", "cloudpickle", "dill", "joblib", "functools", "operator", "types",
@@ -17,7 +17,7 @@ DENIED = frozenset((
     "_socket", "_posixsubprocess", "_ctypes", "cffi", "cProfile", "profile", "trace", "unittest", "doctest", "venv",
     "ensurepip", "setuptools", "distutils",
 ))  # fmt: skip
-# functions by which NumPy writes down its scalars and arrays
+# functions that pickles of NumPy scalars and arrays call
 _FUNCTIONS = frozenset(
     f"{module}.{name}"
     for module in ("numpy._core.multiarray", "numpy.core.multiarray")
@@ -26,14 +26,14 @@ _FUNCTIONS = frozenset(
 
 
 def may_be_allowed(name: str) -> bool:
-    """Whether advice may be to allow it: not code by the look of its name."""
+    """Return True where a message may advise to allow `name`: it is dotted and of no module that runs code."""
     return name.partition(".")[0] not in DENIED and "." in name
 
 
 def allowed_globals(names: Sequence[str]) -> list[tuple[Any, str]]:
-    """(object, its name) for each of `names`, as torch.serialization.safe_globals takes them.
+    """Return (object, its name) for each of `names`, as torch.serialization.safe_globals takes them.
 
-    Raises Misuse for what is no class, cannot be imported, or lives among things that run code.
+    Raises Misuse for a name that is no class, cannot be imported, or is of a module that runs code.
     """
     return [(_resolved(name), name) for name in names]
 
@@ -48,6 +48,6 @@ def _resolved(name: str) -> Any:
         raise Misuse(f"--allow-global {name} cannot be imported ({error}); is its package installed?") from error
     if not isinstance(found, type) and name not in _FUNCTIONS:
         raise Misuse(f"--allow-global {name} is a {type(found).__name__}; give a class of plain data")
-    if found.__module__.partition(".")[0] in DENIED:  # imported there from where it may not come from
+    if found.__module__.partition(".")[0] in DENIED:  # another module imported it from one of these
         raise Misuse(f"--allow-global {name} is {found.__module__}.{found.__qualname__}, which could run anything")
     return found

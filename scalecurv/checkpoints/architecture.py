@@ -1,4 +1,4 @@
-"""An MLP's layers from the shapes of its tensors: the order is never guessed."""
+"""The layers of an MLP, inferred from names and shapes of its tensors; their order is never guessed."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.data.shards import by_numbers
 from scalecurv.errors import CheckpointError
 
 _ADVICE = "give --model pkg.mod:factory"
@@ -15,7 +16,7 @@ _ADVICE = "give --model pkg.mod:factory"
 
 @dataclass(frozen=True)
 class Layers:
-    """The names of the affine layers in the order of the forward pass, their widths n_0 .. n_L, who has a bias."""
+    """The affine layers in the order of the forward pass: names, widths n_0 .. n_L, and which have a bias."""
 
     names: tuple[str, ...]
     widths: tuple[int, ...]
@@ -23,10 +24,11 @@ class Layers:
 
 
 def infer_layers(checkpoint: Checkpoint) -> Layers:
-    """Raises CheckpointError, naming the tensor, for whatever is not an MLP beyond doubt.
+    """Return the layers of the MLP that a checkpoint holds.
 
-    Layers follow the indices in their names where all names have the form a<number>b, else the order in which
-    the file kept them, else the only order in which the shapes chain.
+    Their order is that of the numbers in their names where all names have the form a<number>b; else that of the file
+    where it kept the model's order; else the only one in which the shapes fit. Raises CheckpointError, naming the
+    tensor, where the tensors are not those of an MLP, or several orders fit.
     """
     tensors, path = checkpoint.tensors, checkpoint.path
     layers = [name.removesuffix(".weight") for name, t in tensors.items() if name.endswith(".weight") and t.ndim == 2]
@@ -48,7 +50,7 @@ def infer_layers(checkpoint: Checkpoint) -> Layers:
 
 
 def _refuse_tied(checkpoint: Checkpoint) -> None:
-    """A weight under two names is one parameter, in a Sequential it would become two."""
+    """Raise CheckpointError for a weight under two names: it is one parameter, and a Sequential would have two."""
     first: dict[int, str] = {}
     for name, tensor in checkpoint.tensors.items():
         if tensor.numel() and (other := first.setdefault(tensor.data_ptr(), name)) != name:
@@ -56,7 +58,7 @@ def _refuse_tied(checkpoint: Checkpoint) -> None:
 
 
 def _order(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
-    by_number = sorted(layers, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+    by_number = sorted(layers, key=by_numbers)
     skeletons = {re.sub(r"\d+", "#", name) for name in layers}
     numbered = len(skeletons) == 1 and (len(layers) == 1 or "#" in next(iter(skeletons)))
     if not checkpoint.ordered:
@@ -71,7 +73,7 @@ def _order(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
 
 
 def _only_chain(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
-    """The one order of unnumbered layers in which shapes fit; a file that sorts names tells nothing more."""
+    """Return the only order of unnumbered layers in which shapes fit; a file that sorts names says no more."""
     chains = [[name] for name in layers]
     for _ in layers[1:]:
         chains = [
@@ -80,7 +82,7 @@ def _only_chain(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
             for name in layers
             if name not in chain and _chains(checkpoint.tensors, chain[-1], name)
         ]
-        if len(chains) > 10_000:  # equal widths everywhere: the count is factorial and the answer is no
+        if len(chains) > 10_000:  # with equal widths the count is factorial, and no order is the only one
             break
     if len(chains) != 1:
         raise CheckpointError(

@@ -1,7 +1,8 @@
-"""The one task of all checkpoints of a sweep, however many directories they lie in."""
+"""The task that all checkpoints of a sweep share, in one directory or several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,18 @@ from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.checkpoints.problem_file import FILE_NAME, ProblemSpec, read_spec
 from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
+from scalecurv.quantities import SEED
 
 
-def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -> tuple[Task, list[Path]]:
-    """The task that options and every problem.json agree on, and the checkpoints below `paths`.
+def common_task(paths: Sequence[Path], given: Mapping[str, Any], seed: int = SEED) -> tuple[Task, list[Path]]:
+    """Return the task of the given options and every problem.json, and the checkpoints below `paths`.
 
-    Each checkpoint is described by the nearest problem.json above it, inside the directory that was given. Raises
-    Misuse where two of them describe different problems: data counts by content, not by where it lies.
+    The nearest problem.json above a checkpoint, inside the path that was given, describes it. Raises Misuse where two
+    of them describe different problems; data is compared by content, not by path.
     """
-    folders = {_describing(file, paths): file for file in discover(paths)}
-    tasks = _tasks({folder: read_spec(folder, said) for folder in folders}, seed)
+    found = discover(paths)
+    folders = {_describing(file, paths): file for file in found}
+    tasks = _tasks({folder: read_spec(folder, given) for folder in folders}, seed)
     first, *others = tasks
     for folder in others:
         if tasks[folder].id != tasks[first].id:
@@ -28,11 +31,13 @@ def common_task(paths: Sequence[Path], said: Mapping[str, Any], seed: int = 0) -
                 f"directories one after the other, into one store if you like"
             )
     data = {source for folder in folders for source in [tasks[folder].spec.data] if isinstance(source, Path)}
-    return tasks[first], discover(paths, exclude=sorted(data))
+    places = {place for file in (Path(realpath(file)) for file in found) for place in (file, *file.parents)}
+    among = places.intersection(Path(realpath(source)) for source in data)  # data that look like checkpoints
+    return tasks[first], discover(paths, exclude=sorted(data)) if among else found
 
 
 def _tasks(specs: Mapping[Path, ProblemSpec], seed: int) -> dict[Path, Task]:
-    """A task for each folder; what several of them take their loss over is read once."""
+    """Return a task for each folder; data that several of them share is read once."""
     read: dict[Any, Task] = {}
     for spec in specs.values():
         source = (spec.data, spec.split, spec.max_samples)
@@ -42,7 +47,7 @@ def _tasks(specs: Mapping[Path, ProblemSpec], seed: int) -> dict[Path, Task]:
 
 
 def _describing(file: Path, paths: Sequence[Path]) -> Path:
-    """The nearest directory above `file` with a problem.json, no higher than what was given; else what was given."""
+    """Return the nearest directory above `file` with a problem.json, inside the path that was given; else that path."""
     given = [path.resolve() for path in paths]
     roots = [path if path.is_dir() and not is_directory_checkpoint(path) else path.parent for path in given]
     root = next(root for root in roots if root in file.parents)

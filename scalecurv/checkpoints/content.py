@@ -1,4 +1,4 @@
-"""What readers of files agree on: weights by the names in the file, and what it says of itself."""
+"""The content that readers of all formats return, the names of weights, and fingerprints."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from torch import Tensor
 from scalecurv.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "weights", "params")
-OUTER = ("state", "app")  # in which trainers, and the recipes of distributed checkpoints, keep it beside the optimizer
+OUTER = ("state", "app")  # trainers and recipes of distributed checkpoints put the model here, beside the optimizer
 
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Content:
-    """`weights` as the file names them, `facts` such as its step; `ordered` if they stand as the model listed them."""
+    """`weights` by the names in the file, `facts` such as the step; `ordered` where names are in the model's order."""
 
     weights: Mapping[str, Tensor]
     facts: Mapping[str, Any]
@@ -29,9 +29,9 @@ class Content:
 
 
 def weights_of(path: Path, content: Mapping[Any, Any], leaf: type[T]) -> dict[str, T]:
-    """The tensors of a state_dict, or of the one that a training loop wrapped with its counters.
+    """Return the tensors of a state_dict, or of one inside the dict that a training loop saved.
 
-    A tensor is whatever is a `leaf`. Raises CheckpointError where there are none.
+    Instances of `leaf` count as tensors. Raises CheckpointError where there are none.
     """
     outer = [content[k] for k in OUTER if isinstance(content.get(k), Mapping)]
     wrapped = (held[k] for held in (content, *outer) for k in WRAPPERS if isinstance(held.get(k), Mapping))
@@ -43,17 +43,11 @@ def weights_of(path: Path, content: Mapping[Any, Any], leaf: type[T]) -> dict[st
     return tensors
 
 
-def line_of(error: BaseException) -> str:
-    """The first line of what a library says, with the kind of the error."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__
-
-
 PREFIXES = ("module.", "_orig_mod.", "state_dict.", "model.", "net.")
 
 
 def canonical_names(names: Iterable[str]) -> dict[str, str]:
-    """Each name as given -> its canonical name: wrappers' prefixes that every name carries are stripped."""
+    """Return each name with its canonical name: prefixes of wrappers that all names share are stripped."""
     given = list(names)
     stripped = given
     while prefix := next((p for p in PREFIXES if stripped and all(n.startswith(p) for n in stripped)), None):
@@ -62,7 +56,7 @@ def canonical_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over (name, dtype, shape, bytes) of every tensor, in the order of names."""
+    """Return the sha256 over (name, dtype, shape, bytes) of every tensor, in the order of names."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().contiguous()
@@ -72,7 +66,7 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 def fingerprint_of_arrays(**arrays: np.ndarray) -> str:
-    """The same of NumPy arrays by name."""
+    """Return the sha256 over (name, dtype, shape, bytes) of every NumPy array, in the order of names."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,4 +1,4 @@
-"""Which files of a directory are checkpoints, in the order of the numbers in their names."""
+"""The search for checkpoints in directories, in the order of the numbers in their names."""
 
 import os
 import re
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from scalecurv.checkpoints.distributed import is_distributed
 from scalecurv.checkpoints.load import is_directory_checkpoint
+from scalecurv.data.shards import by_numbers
 from scalecurv.errors import Misuse, NothingFound
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-# what training scripts leave beside the weights; model_and_optim and model_optim_rng hold both
+# files that training scripts write beside the weights; model_and_optim and model_optim_rng hold both
 IGNORED = re.compile(
     r"(?<!and[-_])(?<!with[-_])optim(?!al|um|i[sz]ed|i[sz]ation|_rng)|sched(?!uled)|rng_state"
     r"|training_args|scaler|zero_pp_rank",
@@ -21,12 +22,12 @@ _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of 
 
 
 def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
-    """The checkpoints among `paths` and below them, absolute, each once, `exclude` (data, what lies in it) left out.
+    """Return the checkpoints among `paths` and below them, as absolute paths, each once.
 
     A checkpoint is a file, or a directory that is one; a sharded one may have others in folders below it, as a Trainer
-    leaves them. A file named outright is taken whatever it is called; symbolic links to directories below are not
-    followed, those to checkpoints that are listed anyway are left out. Raises Misuse for a path that does not exist, or
-    where there is nothing to analyse.
+    writes them. A file in `paths` is taken whatever its name is. Files in `exclude` (the data), or below a directory
+    in it, are left out. Symbolic links to directories are not followed; links to checkpoints that are listed anyway
+    are left out. Raises Misuse for a path that does not exist, NothingFound where there is no checkpoint.
     """
     barred = {_real(path) for path in exclude}
     found: dict[Path, None] = {}
@@ -38,9 +39,9 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
             )
         if not path.exists():
             raise Misuse(f"{path} does not exist; give a directory of checkpoints, or checkpoint files")
-        listed = [_named(path)] if path.is_file() or is_directory_checkpoint(path) else []
+        listed = [_given(path)] if path.is_file() or is_directory_checkpoint(path) else []
         if path.is_dir() and not is_distributed(path):
-            listed += sorted(_below(path.resolve()), key=_natural)
+            listed += sorted(_below(path.resolve()), key=lambda file: by_numbers(str(file)))
         found.update(dict.fromkeys(file for file in listed if not barred & {_real(file), *_real(file).parents}))
     if not found:
         where = ", ".join(str(path) for path in paths)
@@ -52,27 +53,22 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
 
 
-def _named(path: Path) -> Path:
-    """What is given outright: a link stands for its target, unless that is no checkpoint by name (a cache's blob)."""
+def _given(path: Path) -> Path:
+    """Return a path given by the user, a link resolved unless its target has no checkpoint's name (a cache's blob)."""
     real = _real(path)
     return real if real.is_dir() or real.suffix in SUFFIXES else _real(path.parent) / path.name
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Checkpoints below a directory, itself left out."""
+    """Yield the checkpoints below a directory, which is left out itself."""
     for place, folders, names in os.walk(folder):
         here = Path(place)
         whole = {name for name in folders if is_directory_checkpoint(here / name)}
         yield from (here / name for name in whole if not IGNORED.search(name))
         folders[:] = [name for name in folders if not (name in whole and is_distributed(here / name))]
-        if is_directory_checkpoint(here):  # what else lies in it belongs to it
+        if is_directory_checkpoint(here):  # other files in it belong to it
             continue
         files = [here / name for name in names if Path(name).suffix in SUFFIXES and not IGNORED.search(Path(name).stem)]
         if HF_SAFE in names:  # the same weights twice
             files = [file for file in files if file.name != HF_PICKLED]
         yield from files
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """ckpt_2 before ckpt_10: runs of digits compare as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]

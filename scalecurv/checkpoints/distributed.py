@@ -1,4 +1,4 @@
-"""A directory of torch.distributed.checkpoint: its weights, put together from chunks."""
+"""Directories of torch.distributed.checkpoint, whose weights are assembled from chunks."""
 
 import io
 import math
@@ -10,24 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalecurv.checkpoints.content import Content, line_of, weights_of
+from scalecurv.checkpoints.content import Content, weights_of
 from scalecurv.checkpoints.restricted import read_metadata
 from scalecurv.checkpoints.step import EPOCH_KEYS, STEP_KEYS
 from scalecurv.checkpoints.torch_file import UNREADABLE, loaded
-from scalecurv.errors import CheckpointError
+from scalecurv.errors import CheckpointError, kind_and_line
 
 METADATA = ".metadata"
 
 
 def is_distributed(folder: Path) -> bool:
-    """Whether a directory has the metadata of such a checkpoint, and a part that it could speak of."""
+    """Return True where a directory has the metadata of a distributed checkpoint and at least one part."""
     return (folder / METADATA).is_file() and any(folder.glob("*.distcp"))
 
 
 def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
-    """The weights of a checkpoint directory, each put together from its chunks, and the step; nothing else is read.
+    """Return the weights of a checkpoint directory, each assembled from its chunks, and the step; read nothing else.
 
-    Raises CheckpointError where the metadata names anything but the parts of a checkpoint, or chunks do not fit.
+    Raises CheckpointError where the metadata names other things than parts of a checkpoint, or chunks do not fit.
     """
     metadata = read_metadata(folder / METADATA, allow)
     try:
@@ -51,13 +51,13 @@ def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
     except CheckpointError:
         raise
     except (*UNREADABLE, OverflowError, MemoryError) as error:
-        raise CheckpointError(f"{folder} is no readable distributed checkpoint: {line_of(error)}") from error
+        raise CheckpointError(f"{folder} is no readable distributed checkpoint: {kind_and_line(error)}") from error
     return Content(weights, facts, ordered=False)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor of which nothing is read yet."""
+    """A tensor that is described by the metadata and not read yet."""
 
     name: str
     size: torch.Size
@@ -71,10 +71,12 @@ def _put(nested: dict[Any, Any], keys: Sequence[Any], leaf: _Entry) -> None:
 
 
 def _assembled(folder: Path, entry: _Entry, stored: list[tuple[Any, Any]], allow: Sequence[str]) -> Tensor:
-    """The whole tensor from its chunks, which must cover it."""
-    if math.prod(entry.size) * entry.dtype.itemsize > sum(info.length for _, info in stored):  # before it is made
+    """Return the whole tensor, assembled from its chunks, which must cover it."""
+    if math.prod(entry.size) * entry.dtype.itemsize > sum(
+        info.length for _, info in stored
+    ):  # before memory is taken for it
         raise ValueError(f"{entry.name} of shape {tuple(entry.size)} has more numbers than its chunks have bytes")
-    # NaN where no chunk comes: overlapping ones may add up
+    # memory is taken only now; NaN where no chunk is: chunks that overlap may have the right total of numbers
     whole = torch.full(entry.size, math.nan if entry.dtype.is_floating_point else 0, dtype=entry.dtype)
     covered = 0
     for place, info in stored:

@@ -1,4 +1,4 @@
-"""A checkpoint as named tensors, whatever files it rests in: read without ever running what is pickled in them."""
+"""Checkpoints as tensors by name, from files of any format, without running code that is pickled in them."""
 
 import hashlib
 import json
@@ -21,17 +21,16 @@ from scalecurv.checkpoints.torch_file import read_torch
 from scalecurv.errors import CheckpointError
 from scalecurv.record import FileStamp
 
-_NARROW = re.compile("float[2-8]_")  # formats that nothing is computed in
-TRAINER = "trainer_state.json"  # what a Trainer leaves beside the weights; step and epoch are in it
+_NARROW = re.compile("float[2-8]_")  # formats without arithmetic
+TRAINER = "trainer_state.json"  # written by a Trainer beside the weights, with step and epoch
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by canonical name, on the CPU, and what the file says of itself.
+    """Tensors by canonical name, on the CPU, with the step and epoch that the file or its name tells.
 
-    `ordered` tells whether the order of `tensors` is the order in which the model listed them (a safetensors
-    file sorts its names, and so does what was converted from one). `fingerprint` is that of the tensors,
-    whatever they were wrapped in.
+    `ordered` is True where `tensors` have the order in which the model listed them (safetensors files, and files
+    converted from them, sort their names). `fingerprint` is that of the tensors, whatever wraps them in the file.
     """
 
     path: Path
@@ -44,12 +43,12 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype that the weights rest in."""
+        """The dtype of the stored weights."""
         return next(t.dtype for t in self.tensors.values() if t.is_floating_point())
 
 
 def is_directory_checkpoint(folder: Path) -> bool:
-    """Whether a directory is one checkpoint: distributed, or sharded with an index; not where it may not be opened."""
+    """Return True where a directory is a checkpoint, distributed or sharded; False where it may not be opened."""
     try:
         return is_distributed(folder) or index_of(folder) is not None
     except OSError:  # lost+found, another user's folder
@@ -57,11 +56,13 @@ def is_directory_checkpoint(folder: Path) -> bool:
 
 
 def stamp_of(path: Path) -> FileStamp:
-    """The state of a checkpoint's files now; raises CheckpointError where it is gone."""
+    """Return the present state of a checkpoint's files; raises CheckpointError where there are none."""
     try:
         if not path.is_dir():
             stat = os.stat(path)
-            return FileStamp(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63)  # some use all 64 bits
+            return FileStamp(
+                str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63
+            )  # some file systems use all 64 bits
         stats = {file.name: os.stat(file) for file in _files_of(path)}
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened ({error.strerror}); every worker must see this path") from error
@@ -72,9 +73,10 @@ def stamp_of(path: Path) -> FileStamp:
 
 
 def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
-    """Read one checkpoint, a file or a directory that is one; `allow` names the classes that may be pickled in it.
+    """Return one checkpoint, a file or a directory that is one; `allow` names the classes that it may hold.
 
-    Raises CheckpointError, in one line, for whatever cannot be read or used, Misuse for what may not be allowed.
+    Raises CheckpointError, with a message of one line, where it cannot be read or used, Misuse where `allow` names
+    what may not be allowed.
     """
     before = stamp_of(path)
     content = _content(path, allow)
@@ -96,7 +98,7 @@ def _content(path: Path, allow: Sequence[str]) -> Content:
         if index := index_of(path):
             return read_sharded(index, allow)
         raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
-    if not path.is_file():  # a pipe would keep us waiting
+    if not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is no regular file; give one, or a directory that is a checkpoint")
     if is_shard(path):
         raise CheckpointError(
@@ -106,7 +108,7 @@ def _content(path: Path, allow: Sequence[str]) -> Content:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """What a directory checkpoint is read from, in the order of names."""
+    """Return the files that a directory checkpoint is read from, in the order of names."""
     if is_distributed(folder):
         return sorted(file for file in folder.iterdir() if file.is_file())
     index = index_of(folder)
@@ -118,13 +120,13 @@ def _trainer_state(folder: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads((folder / TRAINER).read_text())
-    except (OSError, ValueError, RecursionError):  # its loss costs a step, which the name may tell
+    except (OSError, ValueError, RecursionError):  # only the step is lost, which the name may tell
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError for tensors that no product can be taken with."""
+    """Raise CheckpointError for tensors that cannot be computed with."""
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or _NARROW.search(str(tensor.dtype)):
             raise CheckpointError(
@@ -136,7 +138,7 @@ def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 f"{path}: {name} has {tensor.numel()} numbers and not as many in the file; save a copy"
             )
         plain = tensor.is_floating_point() or tensor.is_complex()
-        if plain and bool(tensor.isnan().any()):  # infinity may be a mask: asked of parameters once these are known
+        if plain and bool(tensor.isnan().any()):  # infinities may be a mask, and are refused later in parameters only
             raise CheckpointError(
                 f"{path}: {name} holds {int(tensor.isnan().sum())} NaN(s); the run diverged before it"
             )

@@ -1,4 +1,4 @@
-"""A checkpoint's tensors in a module that can be run: an inferred MLP, or what the user's factory makes."""
+"""Modules with a checkpoint's tensors: an MLP inferred from shapes, or the result of the user's factory."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from scalecurv.checkpoints.content import canonical_names
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.user_model import quoted
-from scalecurv.user_code import called
+from scalecurv.user_code import call
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[nn.Module, str]:
-    """A Sequential of Linear layers with `activation` between them, and its architecture as JSON."""
+    """Return a Sequential of Linear layers with `activation` between them, and its architecture as JSON."""
     layers = infer_layers(checkpoint)
     modules: list[nn.Module] = [nn.Flatten()] if flatten else []
     for i, (name, bias) in enumerate(zip(layers.names, layers.biases, strict=True)):
@@ -44,12 +44,12 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
 
 
 def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module, str]:
-    """factory() in eval mode with the checkpoint's tensors in it, rounded nowhere; tied parameters stay tied.
+    """Return factory() in eval mode with the checkpoint's tensors, not rounded, and its architecture as JSON.
 
-    Every parameter must find its tensor, by canonical name; of tied ones, one of them. Raises CheckpointError naming
-    the parameter or tensor that has no counterpart.
+    Every parameter needs a tensor of its canonical name; of tied parameters one suffices, and they stay tied. Raises
+    CheckpointError naming the parameter or tensor without a counterpart.
     """
-    model = called("--model", factory, "factory")
+    model = call("--model", factory, "factory")
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
     with quoted(model, f"{checkpoint.path} into --model {factory}"):
@@ -62,33 +62,33 @@ def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> None:
     """Put the checkpoint's tensors into the model, by name."""
     state = model.state_dict()
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    wanted, twins = canonical_names(state), _tied(model)
+    wanted, ties = canonical_names(state), _tied(model)
     found: dict[str, torch.Tensor] = {}
     for name, canonical in wanted.items():
-        held = {twin: checkpoint.tensors[wanted[twin]] for twin in twins[name] if wanted[twin] in checkpoint.tensors}
+        held = {tied: checkpoint.tensors[wanted[tied]] for tied in ties[name] if wanted[tied] in checkpoint.tensors}
         if not held:
             raise CheckpointError(f"{checkpoint.path} holds no tensor for {name} of --model {factory}")
-        twin, tensor = next(iter(held.items()))
+        source, tensor = next(iter(held.items()))
         if other := next((n for n, t in held.items() if t.shape != tensor.shape or not torch.equal(t, tensor)), None):
             raise CheckpointError(
-                f"{checkpoint.path}: {wanted[other]} differs from {wanted[twin]}, --model {factory} ties them"
+                f"{checkpoint.path}: {wanted[other]} differs from {wanted[source]}, --model {factory} ties them"
             )
         here = tensor.shape
-        there = here if is_lazy(state[name]) else state[name].shape  # what is lazy takes the shape that it finds
+        there = here if is_lazy(state[name]) else state[name].shape  # a lazy parameter takes the shape of its tensor
         if here != there:
             raise CheckpointError(
                 f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
             )
         read = _finite if name in parameters else _floating
-        found[name] = read(checkpoint, wanted[twin]) if state[name].is_floating_point() else tensor
+        found[name] = read(checkpoint, wanted[source]) if state[name].is_floating_point() else tensor
     if unused := set(checkpoint.tensors) - set(wanted.values()):
         raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
     model.load_state_dict(found, assign=True)
-    _tie(model, twins)
+    _tie(model, ties)
 
 
 def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """For each name in the state of `model`, the names under which the same tensor goes, itself first to last."""
+    """Return for each name in the state of `model` all names of the same tensor, its own among them."""
     names: dict[int, list[str]] = {}
     everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
     for name, tensor in everything:
@@ -98,9 +98,9 @@ def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
     return {name: groups.get(name, (name,)) for name in state}
 
 
-def _tie(model: nn.Module, twins: dict[str, tuple[str, ...]]) -> None:
-    """Make tied names one tensor again: assigning a state has made them several."""
-    for first, *others in set(twins.values()):
+def _tie(model: nn.Module, ties: dict[str, tuple[str, ...]]) -> None:
+    """Make tied names one tensor again: assigning a state made them several."""
+    for first, *others in set(ties.values()):
         module, _, leaf = first.rpartition(".")
         shared = getattr(model.get_submodule(module), leaf)
         for other in others:
@@ -109,7 +109,7 @@ def _tie(model: nn.Module, twins: dict[str, tuple[str, ...]]) -> None:
 
 
 def _finite(checkpoint: Checkpoint, name: str) -> torch.Tensor:
-    """A parameter; raises CheckpointError where it holds infinities, which a buffer may."""
+    """Return a parameter; raises CheckpointError where it holds infinities, which only a buffer may."""
     tensor = _floating(checkpoint, name)
     if bad := int(tensor.isinf().sum()):
         raise CheckpointError(f"{checkpoint.path}: {name} holds {bad} infinite value(s); the run diverged before it")

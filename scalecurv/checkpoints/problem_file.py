@@ -1,4 +1,4 @@
-"""problem.json: what the training script already knows, so that nobody has to say it again."""
+"""problem.json, in which a training script writes down the problem, so that users need not repeat it."""
 
 import json
 import math
@@ -11,11 +11,11 @@ from scalecurv.checkpoints.allowed import allowed_globals
 from scalecurv.checkpoints.model import ACTIVATIONS
 from scalecurv.errors import Misuse
 from scalecurv.problem.losses import LOSSES
-from scalecurv.user_code import is_named
+from scalecurv.user_code import names_code
 
 FILE_NAME = "problem.json"
 REDUCTIONS = ("mean", "sum")
-# what the file may hold; globals to allow are for whoever reads it to say
+# keys of the file; classes to allow are not among them, for only the user may allow them
 KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("data", "loss", "reduction", "model", "activation", "split"), (str, "a string")),
     "weight_decay": (int | float, "a number"),
@@ -25,10 +25,10 @@ KINDS: dict[str, tuple[Any, str]] = {
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What defines the loss at every checkpoint: data, loss, reduction, weight decay, model and activation.
+    """The definition of the loss at every checkpoint: data, loss, reduction, weight decay, model and activation.
 
-    `data` is the absolute path of a file or directory, or the name pkg.mod:factory; of it the `split`, and no more than
-    `max_samples`. `loss` and `model` may be names of code too. `allow` are the globals that a checkpoint may hold.
+    `data` is the absolute path of a file or directory, or user code pkg.mod:factory; its `split`, and at most
+    `max_samples`, are used. `loss` and `model` may be user code too. `allow` are the classes a checkpoint may hold.
     """
 
     data: Path | str
@@ -42,39 +42,39 @@ class ProblemSpec:
     allow: tuple[str, ...] = ()
 
 
-def read_spec(folder: Path, said: Mapping[str, Any]) -> ProblemSpec:
-    """What was said on the command line (None means not said), completed by `folder`/problem.json.
+def read_spec(folder: Path, given: Mapping[str, Any]) -> ProblemSpec:
+    """Return the problem by the given options (None means not given), completed by `folder`/problem.json.
 
-    Paths in the file are relative to it; code that it names is run only where it was said too. Raises Misuse for what
-    is said nowhere, or wrongly.
+    Paths in the file are relative to it. User code in the file is run only where the same option was given too. Raises
+    Misuse for an option that is missing or wrong.
     """
     file = folder / FILE_NAME
     written = _read(file) if file.is_file() else {}
     for name in ("model", "loss", "data"):
-        if is_named(asked := str(written.get(name, ""))) and said.get(name) is None:
+        if names_code(asked := str(written.get(name, ""))) and given.get(name) is None:
             raise Misuse(f"{file} asks to run {asked}, which comes with the files; give --{name} {asked} to allow it")
-    if "data" in written and not is_named(written["data"]):
+    if "data" in written and not names_code(written["data"]):
         written["data"] = folder / written["data"]
-    merged = {**written, **{name: value for name, value in said.items() if value is not None}}
+    merged = {**written, **{name: value for name, value in given.items() if value is not None}}
     for name, option in (("data", "--data FILE"), ("loss", f"--loss {'|'.join(LOSSES)}")):
         if name not in merged:
-            raise Misuse(f"{name} is said neither by an option nor by {file}; give {option}")
+            raise Misuse(f"{name} is given neither by an option nor by {file}; give {option}")
     data = merged["data"]
-    spec = ProblemSpec(**{**merged, "data": data if is_named(str(data)) else Path(data).resolve()})
-    if not is_named(spec.loss):
+    spec = ProblemSpec(**{**merged, "data": data if names_code(str(data)) else Path(data).resolve()})
+    if not names_code(spec.loss):
         _check("loss", spec.loss, tuple(LOSSES))
     _check("reduction", spec.reduction, REDUCTIONS)
     _check_numbers(spec)
     allowed_globals(spec.allow)
     if spec.model != "mlp":
-        if said.get("activation") is not None:
+        if given.get("activation") is not None:
             raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")
         return replace(spec, activation=None)
     if spec.activation is not None:
         _check("activation", spec.activation, tuple(ACTIVATIONS))
     else:
         raise Misuse(
-            f"activation is said neither by an option nor by {file}, and a state_dict does not hold it; "
+            f"activation is given neither by an option nor by {file}, and a state_dict does not hold it; "
             f"give --activation relu (or {', '.join(list(ACTIVATIONS)[1:])})"
         )
     return spec

@@ -1,4 +1,4 @@
-"""Metadata of torch.distributed.checkpoint, a pickle that torch itself would run: read with nothing run."""
+"""The metadata of torch.distributed.checkpoint, a pickle that torch itself would run, read without running code."""
 
 import io
 import pickle
@@ -11,12 +11,11 @@ from typing import Any, ClassVar
 import torch
 
 from scalecurv.checkpoints.allowed import allowed_globals
-from scalecurv.checkpoints.content import line_of
 from scalecurv.checkpoints.torch_file import UNREADABLE
-from scalecurv.errors import CheckpointError
+from scalecurv.errors import CheckpointError, kind_and_line
 
 DEEPEST = 32  # tuples within tuples: metadata has two or three
-# where it was saved: nothing is done with it, so that a path of any system will do
+# where it was saved, which is never used, so that paths of all systems are read as one class
 _PATHS = [f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")]
 _METADATA_CLASSES = (
     "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "TensorProperties",
@@ -29,11 +28,11 @@ def _counted(load: Any, unpickler: "_Unpickler") -> None:
     unpickler.nested()
 
 
-_Python: Any = pickle._Unpickler  # the one that is open to a look at every step
+_Python: Any = pickle._Unpickler  # the one written in Python, whose steps can be overridden
 
 
 class _Unpickler(_Python):
-    """Knows the classes that metadata is made of, and what the user allows; names everything else, and stops."""
+    """An unpickler that knows the classes of metadata and those that the user allows; it raises for other names."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
 
@@ -43,7 +42,7 @@ class _Unpickler(_Python):
         self._path, self._known = path, known() | {name: found for found, name in allowed_globals(allow)}
 
     def _build(self) -> None:
-        """Give a state to an instance: a class, an enumerator or a function would keep it after this file is read."""
+        """Set the state of an instance; refuse classes, enumerators and functions, which would keep it afterwards."""
         made = self.stack[-2]
         if type(made) not in self._known.values() or isinstance(made, type | Enum):
             raise CheckpointError(
@@ -53,14 +52,14 @@ class _Unpickler(_Python):
         self.load_build()
 
     def nested(self) -> None:
-        """Count how deep the last tuple is nested: to hash one that never ends takes the process with it."""
+        """Count how deep the last tuple is nested: hashing one without end would crash the process."""
         held = self.stack[-1]
         depth = 1 + max((self._depths.get(id(item), (0, None))[0] for item in held), default=0)
         if depth > DEEPEST:
             raise CheckpointError(
                 f"{self._path} nests more than {DEEPEST} tuples; the file is damaged, or made to harm"
             )
-        self._depths[id(held)] = depth, held  # held, so that no other object goes by its id
+        self._depths[id(held)] = depth, held  # the reference keeps its id from being reused
 
     dispatch[pickle.BUILD[0]] = _build
     for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
@@ -77,8 +76,11 @@ class _Unpickler(_Python):
 
 
 def known() -> dict[str, Any]:
-    """What metadata may name, by its full name."""
-    from torch.distributed.checkpoint import filesystem, metadata  # half a second that other formats need not pay
+    """Return the objects that metadata may name, by their full names."""
+    from torch.distributed.checkpoint import (
+        filesystem,
+        metadata,
+    )  # takes half a second that other formats save
 
     classes = {f"{metadata.__name__}.{name}": getattr(metadata, name) for name in _METADATA_CLASSES}
     dtypes = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
@@ -94,13 +96,13 @@ def known() -> dict[str, Any]:
 
 
 def read_metadata(file: Path, allow: Sequence[str] = ()) -> Any:
-    """The Metadata in a file; raises CheckpointError where it names, or does, anything that metadata does not."""
+    """Return the Metadata in a file; raises CheckpointError where the pickle names or does anything else."""
     try:
         found = _Unpickler(io.BytesIO(file.read_bytes()), file, allow).load()
     except CheckpointError:
         raise
     except (*UNREADABLE, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{file} is no readable metadata: {line_of(error)}; it may be cut short") from error
+        raise CheckpointError(f"{file} is no readable metadata: {kind_and_line(error)}; it may be cut short") from error
     if not hasattr(found, "state_dict_metadata"):
         raise CheckpointError(f"{file} holds a {type(found).__name__}, no metadata of a distributed checkpoint")
     return found

@@ -1,4 +1,4 @@
-"""When in training a checkpoint was taken: from what the file says, then from its name."""
+"""The step and epoch of a checkpoint, from its content, else from its name."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 STEP_KEYS = ("global_step", "step", "iter_num", "iteration", "num_updates")
 EPOCH_KEYS = ("epoch",)
 _NUMBER = r"[-_=]?(\d+)([km]?)(?![a-z\d]|\.\d)"
-# a word that means steps wins over one that may mean a batch size or just a file
+# words that mean steps come before words that may mean a batch size or only a file
 _STEPS = tuple(
     re.compile(words + _NUMBER, re.IGNORECASE)
     for words in (r"(?:step|steps|iter|iteration|(?<![a-z])ba)", r"(?:batch|checkpoint|ckpt)")
@@ -18,31 +18,35 @@ _STEPS = tuple(
 _EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep)[-_=]?(\d+(?:\.\d+)?)", re.IGNORECASE)
 _EPOCH_AND_STEP = re.compile(r"(?:checkpoint|ckpt)[-_](\d+)[-_](\d+)$", re.IGNORECASE)  # as fairseq names files
 _TRAILING = re.compile(r"(?:^|[-_=]|(?<![a-z])(?:model|net|weights))(\d+)$", re.IGNORECASE)
-# words before a last number that is no time: model-v1, seed_0, model-00001-of-00002
+# words before a last number that is not a step: model-v1, seed_0, model-00001-of-00002
 _NO_TIME = re.compile(
     r"(?<![a-z])(?:v|version|seed|rank|fsdp|fold|run|trial|of|width|depth|lr|bs)[-_=]?$", re.IGNORECASE
 )
-_FOLDER = re.compile(r"(?:global_?)?(?:step|iter|iteration|checkpoint|ckpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE)
+# the name of a folder that is a step or epoch only, as checkpoint-500
+_TIME_FOLDER = re.compile(
+    r"(?:global_?)?(?:step|iter|iteration|checkpoint|ckpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE
+)
 _SUFFIX = {"": 1, "k": 1_000, "m": 1_000_000}
-_LIMIT = 2**63  # what a column of the store holds
+_LIMIT = 2**63  # integers of the store are smaller
 
 
 def step_and_epoch(content: Mapping[str, Any], stem: str, folder: str = "") -> tuple[int | None, float | None]:
-    """(step, epoch), each None where neither the content nor the name (without suffix) tells.
+    """Return (step, epoch), each None where neither the content nor `stem`, the name without suffix, has it.
 
-    `folder`, the name of the directory, is asked last, and only where it is nothing but a time: checkpoint-500.
+    Where neither is found, they come from `folder`, the name of the directory, if that is a step or epoch only, as
+    checkpoint-500.
     """
     step, epoch = _first_number(content, STEP_KEYS), _first_number(content, EPOCH_KEYS)
     named_step, named_epoch = _from_name(stem)
-    if (step, epoch, named_step, named_epoch) == (None,) * 4 and _FOLDER.fullmatch(folder):
+    if (step, epoch, named_step, named_epoch) == (None,) * 4 and _TIME_FOLDER.fullmatch(folder):
         named_step, named_epoch = _from_name(folder)
     step, epoch = named_step if step is None else step, named_epoch if epoch is None else epoch
     return (None if step is None else int(step)), epoch
 
 
 def run_of(path: Path) -> str:
-    """The directory of the training run: the file's own, or the one above where its own is but a time."""
-    return str(path.parent.parent if _FOLDER.fullmatch(path.parent.name) else path.parent)
+    """Return the directory of the training run: the file's own, or the one above if that is only a step or epoch."""
+    return str(path.parent.parent if _TIME_FOLDER.fullmatch(path.parent.name) else path.parent)
 
 
 def _from_name(stem: str) -> tuple[int | None, float | None]:
@@ -65,20 +69,21 @@ def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | 
         value = content.get(key)
         if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
             value = value.item()
-        if isinstance(value, str):  # safetensors metadata holds strings alone
+        if isinstance(value, str):  # safetensors metadata holds strings only
             try:
                 value = int(value) if value.isdecimal() else float(value)
             except ValueError:
                 continue
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:  # NaN is not
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:  # False for NaN
             return value
     return None
 
 
-_ALIAS_WORDS = re.compile(r"(?<![a-z])(last|latest|newest|best|final|current)(?![a-z])", re.IGNORECASE)
-_ALIAS_FOLDER = re.compile(r"((checkpoint|ckpt|model)[-_])?(last|latest|newest|best|final|current)", re.IGNORECASE)
+_ALIAS = "(last|latest|newest|best|final|current)"
+_ALIAS_WORDS = re.compile(rf"(?<![a-z]){_ALIAS}(?![a-z])", re.IGNORECASE)
+_ALIAS_FOLDER = re.compile(rf"((checkpoint|ckpt|model)[-_])?{_ALIAS}", re.IGNORECASE)
 
 
 def is_alias(path: Path) -> bool:
-    """Whether a file or its folder is named for what it is, not for when it was written."""
+    """Return True where the name of a file or of its folder is an alias (last, best), not a step or epoch."""
     return _ALIAS_WORDS.search(path.stem) is not None or _ALIAS_FOLDER.fullmatch(path.parent.name) is not None

@@ -1,4 +1,4 @@
-"""What is asked of every checkpoint alike: data, loss, and how its model is built."""
+"""The task that all checkpoints share (data, loss, how the model is built), and the Problem at one of them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,24 +17,25 @@ from scalecurv.errors import Misuse
 from scalecurv.problem.loss import per_sample_loss
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
+from scalecurv.quantities import DEVICE, MEMORY, SEED
 from scalecurv.record import digest
-from scalecurv.user_code import is_named, resolve, source_of
+from scalecurv.user_code import names_code, resolve, source_of
 
-NOT_SAMPLED = -1  # in the place of a seed: all samples were taken
+NOT_SAMPLED = -1  # in place of a seed where all samples were used
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32}
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How products are computed: dtype (None: the checkpoint's own), device, mini-batch, bytes of temporaries.
+    """The arithmetic of products: dtype (None: the checkpoint's own), device, mini-batch, bytes of temporaries.
 
-    "tf32" is float32 whose matrix products a GPU may round to 10 bits; float32 itself never does.
+    In "tf32" a GPU may round the factors of float32 matrix products to 10 bits; in "float32" it never does.
     """
 
     dtype: str | None = None
-    device: str = "cpu"
+    device: str = DEVICE
     batch_size: int | None = None
-    memory: int = 2 << 30
+    memory: int = MEMORY
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,23 @@ class Task:
     data_fingerprint: str
 
     num_available: int = 0
-    seed: int = 0
+    seed: int = SEED
 
     @classmethod
-    def read(cls, spec: ProblemSpec, seed: int = 0) -> "Task":
-        """Load the data that `spec` names, where it wants no more than some, those that `seed` draws; raises Misuse."""
+    def read(cls, spec: ProblemSpec, seed: int = SEED) -> "Task":
+        """Return the task with the data of `spec`, of which `seed` draws `max_samples`; raises Misuse."""
         data = load_data(spec.data, spec.split, spec.max_samples, seed)
         return cls(spec, data.x, data.y, fingerprint_of_arrays(x=data.x, y=data.y), data.available, seed)
 
     def load(self, path: Path) -> Checkpoint:
-        """The checkpoint at `path`, what the spec allows allowed; raises CheckpointError."""
+        """Return the checkpoint at `path`, which may hold the classes that the spec allows; raises CheckpointError."""
         return load(path, self.spec.allow)
 
     @cached_property
     def id(self) -> str:
         """The task's identity: equal content of data, loss, reduction and model give equal ids.
 
-        Named code counts with its source: edited, it makes another model, or another loss.
+        User code counts by its source: edited code makes another model, or another loss.
         """
         spec = self.spec
         content: dict[str, Any] = {
@@ -74,14 +75,14 @@ class Task:
             "activation": spec.activation,
             "factory": "" if spec.model == "mlp" else source_of("--model", spec.model, "factory"),
         }
-        if is_named(spec.loss):
+        if names_code(spec.loss):
             content["loss_source"] = source_of("--loss", spec.loss, "function")
         if spec.weight_decay:
             content["weight_decay"] = float(spec.weight_decay)
         return digest(content)[:16]
 
     def describe(self, num_outputs: int) -> dict[str, Any]:
-        """The row that stands for this task in a store."""
+        """Return the row of this task in a store."""
         return {
             "data_path": str(self.spec.data),
             "data_fingerprint": self.data_fingerprint,
@@ -98,7 +99,7 @@ class Task:
         }
 
     def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic, shard: Shard | None = None) -> tuple[Problem, str]:
-        """The problem at one checkpoint, and its architecture as JSON; with a `shard`, on the rows of this rank.
+        """Return the problem at one checkpoint, and its architecture as JSON; with a `shard`, on the rows of this rank.
 
         Raises CheckpointError where the tensors make no model, Misuse where data and model do not fit.
         """
@@ -114,7 +115,7 @@ class Task:
         problem = Problem(
             model,
             (x, self.y),
-            per_sample_loss(loss, resolve("--loss", loss, "function")) if is_named(loss) else loss,
+            per_sample_loss(loss, resolve("--loss", loss, "function")) if names_code(loss) else loss,
             reduction=self.spec.reduction,  # type: ignore[arg-type]
             dtype=DTYPES[compute_dtype(checkpoint, arithmetic)],
             device=arithmetic.device,
@@ -128,7 +129,7 @@ class Task:
 
 @dataclass(frozen=True)
 class _Quantities:
-    """Whole numbers that a model takes as quantities: float64 where rows are taken, so that a rank widens its own."""
+    """Whole numbers that a model takes as quantities: float64 where rows are taken, so that a rank converts its own."""
 
     data: np.ndarray
 
@@ -144,7 +145,7 @@ class _Quantities:
 
 
 def compute_dtype(checkpoint: Checkpoint, arithmetic: Arithmetic) -> str:
-    """The dtype of the products: as asked, else the checkpoint's own, half precisions as float32."""
+    """Return the dtype of the products: as asked, else the checkpoint's own, float32 for half precision."""
     own = "float64" if checkpoint.dtype == torch.float64 else "float32"
     return arithmetic.dtype or own
 

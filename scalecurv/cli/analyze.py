@@ -1,4 +1,4 @@
-"""`scalecurv analyze`: its options, the Sweep that they describe, and what is said while it runs."""
+"""`scalecurv analyze`: its options, the Sweep that they describe, and its messages."""
 
 import math
 import sys
@@ -10,8 +10,22 @@ from typing import Any
 
 import click
 
-from scalecurv.cli.options import CHECKPOINTS, DATA, LOSS, MODEL, PARAMS, PATH, check_seed, said_of, say, taking
+from scalecurv.cli.options import (
+    CHECKPOINTS,
+    DATA,
+    LOSS,
+    MODEL,
+    PARAMS,
+    PATH,
+    check_seed,
+    given_options,
+    memory_option,
+    say,
+    seed_option,
+    taking,
+)
 from scalecurv.errors import FAILED, Misuse
+from scalecurv.quantities import AUTO, GPUS_PER_WORKER, MAX_MATVECS, RTOL
 
 SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "params")  # of measures
 OPTIONS = (
@@ -28,11 +42,11 @@ OPTIONS = (
         help="gradient, extremes, moments, rescaling, curvature, rank (the default), spectrum, principal or "
         "gauss_newton; repeat for more.",
     ),
-    click.option("--rtol", type=float, default=0.01, show_default=True, help="Half-width of 95 % intervals, relative."),
+    click.option("--rtol", type=float, default=RTOL, show_default=True, help="Half-width of 95 % intervals, relative."),
     click.option(
         "--max-matvecs",
         type=int,
-        default=1000,
+        default=MAX_MATVECS,
         show_default=True,
         help="Hessian products a checkpoint, at most; as many again for spectrum, for principal, for gauss_newton. "
         "Products with J are apart.",
@@ -55,7 +69,7 @@ OPTIONS = (
         default=None,
         help="Of rank: the dimension of the functions too, from Gaussian, heavy-tailed and decisive inputs.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of all random vectors, at every checkpoint."),
+    seed_option("Of all random vectors, at every checkpoint."),
     click.option(
         "--dtype",
         type=click.Choice(["float32", "float64", "tf32"]),
@@ -63,35 +77,33 @@ OPTIONS = (
     ),
     click.option(
         "--device",
-        default="auto",
+        default=AUTO,
         show_default=True,
         metavar="auto|cpu|cuda",
         help="Where products run; auto takes a GPU where there is one.",
     ),
     click.option("--batch-size", type=int, help="Samples in a mini-batch. Default: what --memory allows."),
-    click.option(
-        "--memory",
-        type=int,
-        default=2 << 30,
-        show_default="2 GiB",
-        help="Bytes that each worker may use for bases, and for temporaries.",
-    ),
-    click.option("--engine", type=click.Choice(["auto", "ray", "serial"]), default="auto", show_default=True),
+    memory_option("Bytes that each worker may use for bases, and for temporaries."),
+    click.option("--engine", type=click.Choice(["auto", "ray", "serial"]), default=AUTO, show_default=True),
     click.option("--address", help="Of a running Ray cluster. Default: an embedded one."),
     click.option("--workers", type=int, help="Default: one for each GPU, or for each core where there is none."),
     click.option("--threads", type=int, help="CPU threads of each worker. Default: 1 under Ray, all in serial."),
     click.option(
-        "--gpus-per-worker", type=float, default=1.0, show_default=True, help="0.5 puts two workers on each GPU."
+        "--gpus-per-worker",
+        type=float,
+        default=GPUS_PER_WORKER,
+        show_default=True,
+        help="0.5 puts two workers on each GPU.",
     ),
     click.option(
         "--plan",
-        default="auto",
+        default=AUTO,
         show_default=True,
         metavar="auto|checkpoints|probes|data",
         help="What workers share out: checkpoints, the probes of each checkpoint, or the data (every worker holds a "
         "share, rank is left out). auto splits probes where workers would be idle and it pays.",
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be done, what it costs and how it is shared out."),
+    click.option("--dry-run", is_flag=True, help="Print what would be done, what it costs and how it is shared out."),
     click.option("--follow", is_flag=True, help="Go on with the checkpoints that a running training still writes."),
     click.option("--patience", type=float, help="With --follow: end after so many seconds without a new one."),
     click.option("--rehash", is_flag=True, help="Read every checkpoint again instead of trusting size and time."),
@@ -103,40 +115,40 @@ OPTIONS = (
 def analyze(**params: Any) -> None:
     """Analyse CHECKPOINTS (directories or files) into STORE; run again, it does only what is missing.
 
-    What is not said here comes from a problem.json beside the checkpoints.
+    Options that are not given come from a problem.json beside the checkpoints.
 
     Example: scalecurv analyze runs/a results --rtol 0.05
     """
     from scalecurv.cli.dry_run import describe
     from scalecurv.engine.dispatch import session
-    from scalecurv.sweep import plan, plans_as_they_come
+    from scalecurv.sweep import find_work, work_as_it_comes
 
     sweep = sweep_of(params)
     if params["dry_run"]:
-        work = plan(sweep)
-        _say_mended(work)
+        work = find_work(sweep)
+        _report_broken(work)
         for line in describe(sweep, work):
             click.echo(line)
         return
     if not params["follow"]:
-        sys.exit(FAILED if _carry_out(sweep, plan(sweep)) else 0)
+        sys.exit(FAILED if _carry_out(sweep, find_work(sweep)) else 0)
     with session(sweep.resources):
-        failures = [_carry_out(sweep, work) for work in plans_as_they_come(sweep, params["patience"])]
+        failures = [_carry_out(sweep, work) for work in work_as_it_comes(sweep, params["patience"])]
     sys.exit(FAILED if any(failures) else 0)
 
 
-def _say_mended(work: Any) -> None:
-    for reason in work.mended.values():
+def _report_broken(work: Any) -> None:
+    for reason in work.broken.values():
         say(f"{reason}; it is set aside, and its work done again")
 
 
 def _carry_out(sweep: Any, work: Any) -> bool:
-    """Do what a plan left to do, and say what came of it; whether something failed."""
+    """Do the work that is left, print what came of it, and return True where something failed."""
     from scalecurv.record import inconsistent, unmet
     from scalecurv.statistics.estimate import Status
     from scalecurv.sweep import execute
 
-    _say_mended(work)
+    _report_broken(work)
     if not work.todo:
         execute(sweep, work, lambda outcome: None)
         click.echo(f"everything is already there: {len(work.found)} checkpoint(s) in {sweep.store}")
@@ -167,7 +179,7 @@ def _carry_out(sweep: Any, work: Any) -> bool:
 
 
 def sweep_of(params: dict[str, Any]) -> Any:
-    """The Sweep that parsed options ask for; raises Misuse. Imports torch, so only commands that compute call it."""
+    """Return the Sweep of the parsed options; raises Misuse. It imports torch, so that only `analyze` calls it."""
     from scalecurv.analysis import Request
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.engine.dispatch import Resources
@@ -188,7 +200,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
     return Sweep(
         checkpoints=params["checkpoints"],
         store=params["store"].resolve(),
-        said=said_of(params),
+        given=given_options(params),
         request=Request(measures_named(names, **shared), params["seed"]),
         arithmetic=Arithmetic(params["dtype"], "cpu", params["batch_size"], params["memory"]),
         resources=Resources(
@@ -210,7 +222,7 @@ def _check_numbers(params: dict[str, Any]) -> None:
 
 @contextmanager
 def _progress(length: int) -> Iterator[Callable[[Any], None]]:
-    """A bar with the time left on a terminal; a line a checkpoint in a log."""
+    """Yield a function to call after each checkpoint: it moves a bar on a terminal, or prints a line to a log."""
     if sys.stderr.isatty():
         with click.progressbar(length=length, label="checkpoints", show_pos=True, file=sys.stderr) as bar:
             bar.render_progress()

@@ -1,4 +1,4 @@
-"""The program `scalecurv`: its commands, and the exit codes that all of them share."""
+"""The program `scalecurv`: its commands, and the exit codes that they share."""
 
 import traceback
 from typing import Any
@@ -16,7 +16,7 @@ from scalecurv.errors import BUG, INTERRUPTED, CheckpointError, ClusterError, Mi
 
 
 class _Commands(click.Group):
-    """Gives every command the same exit codes; misuse is one line on stderr."""
+    """A group whose commands share their exit codes; misuse is one line on stderr."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -29,7 +29,7 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")
             ctx.exit(INTERRUPTED)
-        except Exception:  # not to hide it: to print it whole, and to exit with a code of its own
+        except Exception:  # printed whole, with an exit code of its own
             traceback.print_exc()
             say("scalecurv: this is a bug, please report it; what was finished is stored")
             ctx.exit(BUG)
@@ -38,7 +38,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="scalecurv")
 def main() -> None:
-    """How flat is the loss at every checkpoint, and in how many directions?"""
+    """Measure how flat the loss is at every checkpoint, and in how many directions."""
 
 
 for command in (analyze, submit, rank, planes, *STORE_COMMANDS):

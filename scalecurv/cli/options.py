@@ -1,4 +1,4 @@
-"""The arguments that several commands share, and what a command was told of the problem."""
+"""The arguments that several commands share, their checks, and the options that define the problem."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,18 +7,19 @@ from typing import Any
 import click
 
 from scalecurv.errors import Misuse
-from scalecurv.user_code import is_named
+from scalecurv.quantities import DEVICE, MEMORY, SEED
+from scalecurv.user_code import names_code
 
 PATH = click.Path(path_type=Path)
 
 
 class _Source(click.ParamType):
-    """A path, or the name of code."""
+    """A path, or user code pkg.mod:name."""
 
     name = "source"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
-        return value if isinstance(value, Path) or is_named(value) else Path(value)
+        return value if isinstance(value, Path) or names_code(value) else Path(value)
 
 
 CHECKPOINTS = click.argument("checkpoints", nargs=-1, type=PATH, metavar="CHECKPOINTS...")
@@ -57,7 +58,25 @@ PARAMS = click.option(
     metavar="REGEX",
     help="Free only the parameters in whose names this is found, as 'weight$': every measure is of that block.",
 )
-SAID = ("data", "split", "max_samples", "loss", "reduction", "weight_decay", "model", "activation", "allow")
+PROBLEM = ("data", "split", "max_samples", "loss", "reduction", "weight_decay", "model", "activation", "allow")
+
+
+MEMORY_SIZE = f"{MEMORY >> 30} GiB"
+
+
+def seed_option(help: str) -> Callable[[Any], Any]:
+    """Return the option --seed, with a help text that says which random numbers it draws."""
+    return click.option("--seed", type=int, default=SEED, show_default=True, help=help)
+
+
+def memory_option(help: str) -> Callable[[Any], Any]:
+    """Return the option --memory, with a help text that says which bytes it limits."""
+    return click.option("--memory", type=int, default=MEMORY, show_default=MEMORY_SIZE, help=help)
+
+
+ONE_DEVICE = click.option(
+    "--device", default=DEVICE, show_default=True, metavar="cpu|cuda", help="Where it is computed."
+)
 
 
 def taking(*options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -72,22 +91,22 @@ def taking(*options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Cal
 
 
 def say(text: str) -> None:
-    """Print a line to stderr: what is no part of the answer."""
+    """Print a line to stderr, for all that is not part of the answer."""
     click.echo(text, err=True)
 
 
-def said_of(params: dict[str, Any]) -> dict[str, Any]:
-    """What a command was told of the problem, None where it was not."""
-    return {name: params.get(name) or None if name == "allow" else params.get(name) for name in SAID}
+def given_options(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that define the problem, by the names of ProblemSpec, None for those that were not given."""
+    return {name: params.get(name) or None if name == "allow" else params.get(name) for name in PROBLEM}
 
 
 def check_memory(memory: int) -> None:
-    """Raise Misuse for what nothing fits into."""
+    """Raise Misuse where `memory` is not positive."""
     if memory < 1:
         raise Misuse(f"--memory is {memory}; it must be at least 1")
 
 
 def check_seed(seed: int) -> None:
-    """Raise Misuse for what no generator takes."""
+    """Raise Misuse where no random generator takes `seed`."""
     if not 0 <= seed < 2**63:
         raise Misuse(f"--seed is {seed}; it must be from 0 to 2^63 - 1")

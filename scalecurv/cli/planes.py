@@ -1,11 +1,22 @@
-"""The options of `scalecurv planes`, and the table that they ask for."""
+"""`scalecurv planes`: its options, and the table of sectional curvatures that it prints."""
 
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scalecurv.cli.options import CHECKPOINTS, DATA, LOSS, MODEL, check_memory, said_of, say, taking
+from scalecurv.cli.options import (
+    CHECKPOINTS,
+    DATA,
+    LOSS,
+    MODEL,
+    ONE_DEVICE,
+    check_memory,
+    given_options,
+    memory_option,
+    say,
+    taking,
+)
 from scalecurv.errors import FAILED
 
 if TYPE_CHECKING:
@@ -16,8 +27,8 @@ _OPTIONS = (
     *DATA,
     *LOSS,
     *MODEL,
-    click.option("--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes that temporaries may take."),
-    click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where it is computed."),
+    memory_option("Bytes that temporaries may take."),
+    ONE_DEVICE,
     click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True),
 )
 
@@ -42,10 +53,10 @@ def planes(**params: Any) -> None:
 
 
 def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
-    """One row for each three consecutive checkpoints, and what could not be read; raises Misuse."""
+    """Return a row for each three consecutive checkpoints, and a line for each that cannot be read; raises Misuse."""
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.planes import planes_of_steps
 
     check_memory(params["memory"])
     arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
-    return planes_of_steps(params["checkpoints"], said_of(params), arithmetic)
+    return planes_of_steps(params["checkpoints"], given_options(params), arithmetic)

@@ -1,4 +1,4 @@
-"""The options of `scalecurv rank`, and the question that they put to one checkpoint."""
+"""`scalecurv rank`: its options, and its report on the Jacobian at one checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 import pandas as pd
 
-from scalecurv.cli.options import DATA, MODEL, PARAMS, PATH, check_seed, said_of, taking
+from scalecurv.cli.options import (
+    DATA,
+    MODEL,
+    ONE_DEVICE,
+    PARAMS,
+    PATH,
+    check_seed,
+    given_options,
+    memory_option,
+    seed_option,
+    taking,
+)
 from scalecurv.errors import Misuse
 from scalecurv.statistics.estimate import Estimate, Status
 
@@ -33,9 +44,9 @@ _OPTIONS = (
         show_default=True,
         help="Try further inputs for the dimension of the functions: minutes where P is in the thousands.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of primes, residues and further inputs."),
-    click.option("--memory", type=int, default=2 << 30, show_default="2 GiB", help="Bytes that matrices may take."),
-    click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where it is computed."),
+    seed_option("Of primes, residues and further inputs."),
+    memory_option("Bytes that matrices may take."),
+    ONE_DEVICE,
 )
 
 
@@ -53,38 +64,36 @@ def rank(**params: Any) -> None:
 
 
 def rank_of(params: dict[str, Any]) -> tuple[dict[str, Estimate], tuple[int, int]]:
-    """The estimates by name, and the shape of J; raises Misuse and CheckpointError."""
+    """Return the estimates by name, and the shape of J; raises Misuse and CheckpointError."""
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.measures.rank.rank import Rank
 
     check_seed(params["seed"])
-    said = {**said_of(params), "loss": "mse"}  # the outputs do not know what they are trained by: any loss will do
-    functional = params["functional_dimension"] and params["params"] is None  # a function has no dimension in a block
+    given = {**given_options(params), "loss": "mse"}  # J does not depend on the loss, so that any loss will do
+    functional = params["functional_dimension"] and params["params"] is None  # it is defined for all parameters only
     measure = Rank(params["memory"], params["output"], functional, params=params["params"])
-    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])  # data as given, not rounded
-    findings, shape = ask_checkpoint(params["checkpoint"], said, measure, arithmetic, params["seed"])
+    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])  # data are not rounded
+    findings, shape = measure_at(params["checkpoint"], given, measure, arithmetic, params["seed"])
     return {name: estimate for (name, _), estimate in findings.by_component.items()}, shape
 
 
-def ask_checkpoint(
-    path: Path, said: Mapping[str, Any], measure: "Measure", arithmetic: "Arithmetic", seed: int
+def measure_at(
+    path: Path, given: Mapping[str, Any], measure: "Measure", arithmetic: "Arithmetic", seed: int
 ) -> tuple["Findings", tuple[int, int]]:
-    """The findings at one checkpoint, and the shape (N D, P) of its Jacobian; raises Misuse and CheckpointError."""
-    from scalecurv.analysis import check_point
+    """Return the findings at one checkpoint, and the shape (N D, P) of its Jacobian; raises Misuse, CheckpointError."""
+    from scalecurv.analysis import Analysis
     from scalecurv.checkpoints.common_task import common_task
     from scalecurv.checkpoints.load import is_directory_checkpoint
     from scalecurv.engine.dispatch import Resources, check_device
-    from scalecurv.measures.evaluation import Evaluation
 
     check_device(Resources(device=arithmetic.device))
     if path.is_dir() and not is_directory_checkpoint(path):
         raise Misuse(f"{path} is a directory of checkpoints; give one of them, or use scalecurv analyze")
-    task, (file,) = common_task((path,), said, seed)
-    problem = task.at(task.load(file), arithmetic)[0].restricted(measure.params)
-    measure.check(problem)
-    evaluation = Evaluation(problem, seed)
-    check_point(evaluation)
-    return measure.compute(evaluation), (problem.num_data * problem.num_outputs, problem.num_params)
+    task, (file,) = common_task((path,), given, seed)
+    analysis = Analysis(task.at(task.load(file), arithmetic)[0], seed)
+    findings = analysis.compute(measure)
+    problem = analysis.evaluation(measure.params).problem
+    return findings, (problem.num_data * problem.num_outputs, problem.num_params)
 
 
 PROFILE = {
@@ -95,7 +104,7 @@ PROFILE = {
     "jacobian_participation_ratio": "participation ratio of J'J",
 }
 CEILINGS = {
-    "rank_generic": "rank at almost all parameters of the cell",
+    "rank_generic": "rank at almost all parameters of the region",
     "functional_dimension_lower": "functional dimension, any inputs",
     "rank_ceiling": "ceiling of the architecture, P - hidden",
     "kink_margin": "margin of the activation pattern",
@@ -110,17 +119,19 @@ ENTRIES = {
 
 
 def rank_report(estimates: Mapping[str, Estimate], shape: tuple[int, int]) -> str:
-    """A line a number; `shape` is that of J, (N D, P)."""
+    """Return the report, a line for each number; `shape` is that of J, (N D, P)."""
     rank = estimates["rank"]
     rows: list[tuple[str, ...]] = [("J, samples x outputs by parameters", f"{shape[0]} x {shape[1]}", "")]
     rows += [("rank of J", str(rank), f"{rank.status}, {rank.method}")]
     for names in (PROFILE, CEILINGS):
         rows += [
-            (said, str(estimates[name]), _method(estimates[name])) for name, said in names.items() if name in estimates
+            (label, str(estimates[name]), _method(estimates[name]))
+            for name, label in names.items()
+            if name in estimates
         ]
     lines = _columns(rows)
     if all(name in estimates and estimates[name].status is Status.EXACT for name in list(ENTRIES)[1:]):
-        entries = [(f"  {said}", f"{estimates[name].value:.0f}") for name, said in ENTRIES.items()]
+        entries = [(f"  {label}", f"{estimates[name].value:.0f}") for name, label in ENTRIES.items()]
         lines += ["", *_columns([("Where the parameters go", f"{shape[1]}"), *entries])]
     return "\n".join(lines) + "\n"
 

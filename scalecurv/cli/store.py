@@ -1,4 +1,4 @@
-"""The commands that read or tend a store: none of them imports torch or Ray."""
+"""The commands that read, check or merge a store; none of them imports torch or Ray."""
 
 import sys
 from pathlib import Path
@@ -63,11 +63,11 @@ def plot(store: Path, picture: Path) -> None:
 
 @click.command()
 @STORE
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="What one file may take, at most.")
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="Time limit for one file.")
 def verify(store: Path, seconds: float) -> None:
-    """Check every file of STORE from its first byte to its last, in a process apart; exit 1 with what is wrong.
+    """Check every file of STORE from its first byte to its last in a separate process; exit 1 with what is wrong.
 
-    Checksums, columns, rows that occur twice, references. A file from a stranger cannot take this program down.
+    Verifies checksums, columns, repeated rows and references. A harmful file cannot crash this program.
 
     Example: scalecurv verify results
     """
@@ -93,9 +93,9 @@ def verify(store: Path, seconds: float) -> None:
 @click.command()
 @STORE
 def compact(store: Path) -> None:
-    """Merge STORE's loose parts into its index, store.h5, also while it is read and written.
+    """Merge STORE's loose parts into its index, store.h5, also while others read and write it.
 
-    `analyze` does it by itself where more than 64 lie loose.
+    `analyze` does this itself where there are more than 64 parts.
 
     Example: scalecurv compact results
     """

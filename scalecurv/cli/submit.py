@@ -17,7 +17,7 @@ from scalecurv.cli.options import taking
 def submit(ctx: click.Context, **params: Any) -> None:
     """Run `analyze` with the same arguments as a Ray job, and follow its log.
 
-    --address is that of the job server (http://127.0.0.1:8265 unless said otherwise).
+    --address is that of the job server (default: http://127.0.0.1:8265).
 
     Example: scalecurv submit runs/a results --rtol 0.05
     """
@@ -27,7 +27,7 @@ def submit(ctx: click.Context, **params: Any) -> None:
 
 
 def absolute_arguments(ctx: click.Context) -> list[str]:
-    """What was said on the command line, with paths made absolute: the same request from any directory."""
+    """Return the arguments of the command line with paths made absolute: the same request from any directory."""
     options: list[str] = []
     positional: list[str] = []
     for param in ctx.command.params:

@@ -1,4 +1,4 @@
-"""What x and y must be: real numbers, one target a sample, all of them finite."""
+"""Checks of x and y: real numbers, one target a sample, all of them finite."""
 
 import math
 
@@ -7,11 +7,11 @@ import numpy as np
 from scalecurv.data.stored import Stored
 from scalecurv.errors import Misuse
 
-BLOCK = 1 << 22  # numbers looked at together, so that what is mapped is never in memory as a whole
+BLOCK = 1 << 22  # numbers checked at a time, so that a mapped array is never in memory as a whole
 
 
 def check_form(source: object, x: Stored | np.ndarray, y: Stored | np.ndarray) -> None:
-    """Dtypes and shapes, before anything is read; raises Misuse."""
+    """Raise Misuse where dtypes or shapes of x and y are wrong; no row is read."""
     for name, array in (("x", x), ("y", y)):
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             raise Misuse(f"--data {source}: {name} holds {array.dtype}; give real numbers of at most 64 bits")
@@ -23,7 +23,7 @@ def check_form(source: object, x: Stored | np.ndarray, y: Stored | np.ndarray) -
 
 
 def check_finite(source: object, x: np.ndarray, y: np.ndarray) -> None:
-    """Raises Misuse with the number of values that are NaN or infinite."""
+    """Raise Misuse with the number of values that are NaN or infinite, where there are any."""
     for name, array in (("x", x), ("y", y)):
         if array.dtype.kind != "f":
             continue

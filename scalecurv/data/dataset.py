@@ -1,4 +1,4 @@
-"""Data by name: torch Datasets, or pairs of arrays, that the user's own code makes."""
+"""Data from user code: torch Datasets, iterables of items, or pairs of arrays."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,14 +10,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from scalecurv.data.checks import check_form
 from scalecurv.data.stored import Rows
-from scalecurv.errors import Misuse
-from scalecurv.user_code import called
+from scalecurv.errors import Misuse, kind_and_line
+from scalecurv.user_code import call
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def pair_of(source: str, what: str, item: Any) -> Pair:
-    """x and y of an item (x, y) of tensors, arrays or numbers; raises Misuse, in which `what` names the item."""
+    """Return x and y of an item (x, y) of tensors, arrays or numbers; raises Misuse, in which `what` names the item."""
     if not isinstance(item, tuple | list) or len(item) != 2:
         held = f"{type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else type(item).__name__
         raise Misuse(f"{source}: {what} is a {held}; give (x, y), tensors, arrays or numbers")
@@ -25,7 +25,7 @@ def pair_of(source: str, what: str, item: Any) -> Pair:
 
 
 def same_kind(source: str, what: str, pair: Pair, other: str, first: Pair) -> None:
-    """Raises Misuse where x or y of two items differ in shape or dtype, for they cannot be stacked."""
+    """Raise Misuse where x or y of two items differ in shape or dtype, for they cannot be stacked."""
     for name, array, wanted in zip("xy", pair, first, strict=True):
         if (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
             raise Misuse(
@@ -40,7 +40,7 @@ def _array(source: str, what: str, value: Any) -> np.ndarray:
     if isinstance(value, Tensor):
         try:
             return value.detach().cpu().numpy()
-        except (TypeError, RuntimeError) as error:  # bfloat16, sparse, quantized: NumPy has none of them
+        except (TypeError, RuntimeError) as error:  # NumPy has no bfloat16, sparse or quantized arrays
             raise Misuse(f"{source}: {what} is no array ({error}); give float32, or whole numbers") from error
     if isinstance(value, np.ndarray | np.generic | bool | int | float):
         return np.asarray(value)
@@ -48,23 +48,24 @@ def _array(source: str, what: str, value: Any) -> np.ndarray:
 
 
 T = TypeVar("T")
-FETCHED_TWICE = 8  # items; one that is flipped or not by chance is the same again half of the time
+FETCHED_TWICE = 8  # items; a random flip leaves one item unchanged half of the time
 
 
-def made(named: str, split: str | None, choose: Callable[[int], Rows]) -> tuple[np.ndarray, np.ndarray, int]:
-    """x, y and the samples available, from pkg.mod:factory called with the split if there is one; raises Misuse.
+def made(code: str, split: str | None, choose: Callable[[int], Rows]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return x, y and the number of samples available, from user code pkg.mod:factory; raises Misuse.
 
-    A dataset with a length is asked for the chosen items only; an iterable is taken whole before any is chosen.
+    The factory is called with the split where one is given. Of a dataset with a length only the chosen items are
+    fetched; an iterable is read whole before any are chosen.
     """
-    source = f"--data {named}"
-    found = called("--data", named, "factory", *([] if split is None else [split]))
+    source = f"--data {code}"
+    found = call("--data", code, "factory", *([] if split is None else [split]))
     if isinstance(found, DataLoader):
         raise Misuse(f"{source} returned a DataLoader, which makes batches; return its dataset")
     if _is_map(found):
-        available = _asked(source, "its length", lambda: len(found))
+        available = _fetch(source, "its length", lambda: len(found))
         rows = choose(available)
         x, y = _fetched(source, found, range(available) if rows is None else rows.tolist())
-        check_form(named, x, y)
+        check_form(code, x, y)
         return x, y, available
     if isinstance(found, tuple | list):
         x, y = pair_of(source, "what it returned", found)
@@ -72,7 +73,7 @@ def made(named: str, split: str | None, choose: Callable[[int], Rows]) -> tuple[
         x, y = _streamed(source, found)
     else:
         raise Misuse(f"{source} returned a {type(found).__name__}; return a torch Dataset, or arrays (x, y)")
-    check_form(named, x, y)
+    check_form(code, x, y)
     rows = choose(len(x))
     return (x, y, len(x)) if rows is None else (x[rows], y[rows], len(x))
 
@@ -83,7 +84,7 @@ def _is_map(found: Any) -> bool:
 
 
 def _fetched(source: str, dataset: Any, numbers: Sequence[int]) -> Pair:
-    """Items by number, each straight into its row: beside the arrays only one item is in memory."""
+    """Return the items of these numbers as arrays, copied one by one: beside the arrays one item is in memory."""
     if not numbers:
         raise Misuse(f"{source} returned a dataset without items; return one that has some")
     first = _numbered(source, dataset, numbers[0])
@@ -98,14 +99,14 @@ def _fetched(source: str, dataset: Any, numbers: Sequence[int]) -> Pair:
 
 
 def _numbered(source: str, dataset: Any, i: int) -> Pair:
-    return pair_of(source, f"item {i}", _asked(source, f"item {i}", lambda: dataset[i]))
+    return pair_of(source, f"item {i}", _fetch(source, f"item {i}", lambda: dataset[i]))
 
 
 def _streamed(source: str, stream: Iterable[Any]) -> Pair:
     pairs = list(_pairs(source, iter(stream)))
     if not pairs:
         raise Misuse(f"{source} returned an iterable without items; return one that has some")
-    for i, pair in enumerate(_pairs(source, islice(iter(stream), FETCHED_TWICE))):  # none, if they can be had only once
+    for i, pair in enumerate(_pairs(source, islice(iter(stream), FETCHED_TWICE))):  # none if it can be read only once
         _same_again(source, i, pairs[i], pair)
     for i, pair in enumerate(pairs):
         same_kind(source, f"item {i}", pair, "item 0", pairs[0])
@@ -114,7 +115,7 @@ def _streamed(source: str, stream: Iterable[Any]) -> Pair:
 
 def _pairs(source: str, run: Iterator[Any]) -> Iterator[Pair]:
     end, i = object(), 0
-    while (item := _asked(source, f"item {i}", lambda: next(run, end))) is not end:
+    while (item := _fetch(source, f"item {i}", lambda: next(run, end))) is not end:
         yield pair_of(source, f"item {i}", item)
         i += 1
 
@@ -122,15 +123,15 @@ def _pairs(source: str, run: Iterator[Any]) -> Iterator[Pair]:
 def _same_again(source: str, i: int, once: Pair, again: Pair) -> None:
     if any(a.tobytes() != b.tobytes() for a, b in zip(once, again, strict=True)):
         raise Misuse(
-            f"{source}: item {i} is another when it is fetched again: augmentation, of which no loss is a function; "
+            f"{source}: item {i} differs when it is fetched again, as by random augmentation, and so would the loss; "
             f"return the dataset without its random transforms"
         )
 
 
-def _asked(source: str, what: str, ask: Callable[[], T]) -> T:
+def _fetch(source: str, what: str, fetch: Callable[[], T]) -> T:
     try:
-        return ask()
-    except MemoryError:  # says nothing of the code: an attempt, to be made again
+        return fetch()
+    except MemoryError:  # not a fault of the code: the attempt is repeated
         raise
-    except Exception as error:  # the user's own code: whatever it raises, its line is what helps
-        raise Misuse(f"{source}: {what} raised {type(error).__name__}: {error}") from error
+    except Exception as error:  # user code may raise anything, and its message is what helps
+        raise Misuse(f"{source}: {what} raised {kind_and_line(error)}") from error

@@ -1,4 +1,4 @@
-"""One file of data: x and y as they are stored, whatever its format."""
+"""The arrays x and y in a file of any format, or in several files."""
 
 import pickle
 import struct
@@ -18,7 +18,7 @@ from scalecurv.data.parquet import parquet_arrays
 from scalecurv.data.splits import names_of
 from scalecurv.data.stored import Rows, Stored
 from scalecurv.data.tensors import safetensors_arrays, torch_arrays
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, first_line
 
 READERS = {
     ".npz": npz_arrays,
@@ -35,7 +35,7 @@ _UNREADABLE = (
 
 @contextmanager
 def opened(path: Path, split: str | None) -> Iterator[tuple[Stored, Stored]]:
-    """x and y of the file, or of one of its splits, to be taken while it is open; raises Misuse, in one line."""
+    """Yield x and y of the file, or of one of its splits, whose rows can be read while it is open; raises Misuse."""
     if path.suffix not in READERS:
         raise Misuse(f"--data {path} is of no known kind; give {', '.join(READERS)} with arrays x and y")
     try:
@@ -44,24 +44,24 @@ def opened(path: Path, split: str | None) -> Iterator[tuple[Stored, Stored]]:
             yield arrays[x](), arrays[y]()
     except Misuse:
         raise
-    except pickle.UnpicklingError as error:  # torch advises to run what is pickled; it is not repeated
+    except pickle.UnpicklingError as error:  # its message advises to run the pickle
         raise Misuse(
             f"--data {path} holds more than tensors, or is damaged; nothing pickled is ever run: save tensors x and y"
         ) from error
     except _UNREADABLE as error:
-        reason = next(iter(str(error).splitlines()), repr(error))
-        raise Misuse(f"--data {path} cannot be read: {reason}") from error
+        raise Misuse(f"--data {path} cannot be read: {first_line(error)}") from error
 
 
-Form = tuple[tuple[int, ...], np.dtype]  # of one sample, in this machine's byte order
+Form = tuple[tuple[int, ...], np.dtype]  # shape and dtype of a sample, in this machine's byte order
 
 
 def read_files(
     files: Sequence[Path], split: str | None, choose: Callable[[int], Rows]
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """x, y and the samples available; raises Misuse, naming the file, for what is no data or does not fit the first.
+    """Return x, y and the number of samples available.
 
-    Of several files the shapes are read first and then the rows, those of each file straight into their place.
+    Of several files the shapes are read first, then the rows of each file into their place. Raises Misuse, naming the
+    file, where a file holds no data or does not fit the first.
     """
     if len(files) == 1:
         with opened(files[0], split) as stored:

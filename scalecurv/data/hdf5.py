@@ -1,4 +1,4 @@
-"""Datasets of an HDF5 file, and of its groups; of large files, contiguous ones are mapped."""
+"""Datasets of an HDF5 file and of its groups; contiguous ones of large files are mapped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ import numpy as np
 
 from scalecurv.data.stored import Arrays, Rows, Stored, is_large
 
-BLOCK = 1 << 24  # bytes read at a time where only some rows are wanted
+BLOCK = 1 << 24  # bytes read at a time where some rows are wanted
 
 
 @contextmanager
 def hdf5_arrays(path: Path) -> Iterator[Arrays]:
-    """The datasets by name, those of a group as GROUP/x, while the file is open."""
+    """Yield the datasets by name, those of a group as GROUP/x, while the file is open."""
     with h5py.File(path, "r", locking=False) as file:
         yield {name: partial(_stored, path, dataset) for name, dataset in _datasets(file)}
 
@@ -39,23 +39,24 @@ def _stored(path: Path, dataset: h5py.Dataset) -> Stored:
 
 
 def _offset(dataset: h5py.Dataset) -> int | None:
-    """Where its bytes lie in this file, as NumPy has them; None for chunks, virtual datasets, and other files.
+    """Return the offset of a dataset's bytes in this file, None where they cannot be mapped as a NumPy array.
 
-    Numbers only: a map of what HDF5 calls a reference or a string would be a map of pointers.
+    These are chunks, virtual datasets, data in other files, and all that is no number: a map of HDF5 references or
+    strings would be a map of pointers.
     """
     plain = dataset.dtype.kind in "fiub" and dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
     return dataset.id.get_offset() if plain and dataset.size else None
 
 
 def _take(dataset: h5py.Dataset, rows: Rows) -> np.ndarray:
-    """Block by block of whole chunks, for h5py picks single rows slowly; blocks without a wanted row stay unread."""
+    """Return the wanted rows, read in blocks of whole chunks, for h5py reads single rows slowly; skip other blocks."""
     if rows is None:
         return dataset[...]
-    taken = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    array = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
     chunk = dataset.chunks[0] if dataset.chunks else 1
-    step = chunk * max(1, BLOCK // max(1, chunk * taken[:1].nbytes))
+    step = chunk * max(1, BLOCK // max(1, chunk * array[:1].nbytes))
     for start in range(0, len(dataset), step):
         here = slice(*np.searchsorted(rows, (start, start + step)))
         if len(wanted := rows[here]):
-            taken[here] = dataset[wanted[0] : wanted[-1] + 1][wanted - wanted[0]]
-    return taken
+            array[here] = dataset[wanted[0] : wanted[-1] + 1][wanted - wanted[0]]
+    return array

@@ -19,7 +19,7 @@ _LOCAL = struct.Struct("<26xHH")  # ends with the lengths of the name and of the
 
 @contextmanager
 def npz_arrays(path: Path) -> Iterator[Arrays]:
-    """Its arrays by name, while it is open."""
+    """Yield the arrays by name while the file is open."""
     with zipfile.ZipFile(path) as archive:
         yield {info.filename.removesuffix(".npy"): partial(_stored, path, archive, info) for info in archive.infolist()}
 

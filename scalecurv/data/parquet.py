@@ -1,4 +1,4 @@
-"""Columns of a Parquet file, by DuckDB: y, and either a list x or numbered x0, x1, ...; by split where it has one."""
+"""Columns of a Parquet file, read by DuckDB: y, and a list column x or columns x0, x1, ...; by split if it has one."""
 
 import glob
 import re
@@ -29,12 +29,15 @@ _DTYPES = {
 
 @contextmanager
 def parquet_arrays(path: Path) -> Iterator[Arrays]:
-    """x and y, or NAME/x and NAME/y for each NAME that a text column `split` holds; raises Misuse for other columns."""
-    import duckdb  # not above: workers are sent their data, and most data is in other files
+    """Yield x and y, or NAME/x and NAME/y for each NAME in a text column `split`; raises Misuse for other columns."""
+    import duckdb  # here, for workers are sent their data, and most data is in other files
 
-    with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection, _told(duckdb.Error):
+    with (
+        duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection,
+        _converted(duckdb.Error),
+    ):
         whole = _Table(path, connection)
-        types = {row[0]: row[1] for row in whole.ask("*", describe=True).fetchall()}
+        types = {row[0]: row[1] for row in whole.select("*", describe=True).fetchall()}
         features = _features(path, types)
         tables = {"": whole}
         if SPLIT in types:
@@ -47,7 +50,7 @@ def parquet_arrays(path: Path) -> Iterator[Arrays]:
 
 
 @contextmanager
-def _told(errors: type[Exception]) -> Iterator[None]:
+def _converted(errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
@@ -55,7 +58,7 @@ def _told(errors: type[Exception]) -> Iterator[None]:
 
 
 def _features(path: Path, columns: dict[str, str]) -> list[str]:
-    """The column x, or the numbered ones by their numbers; a gap, two ways of numbering or both kinds are refused."""
+    """Return the column x, or the numbered ones in order; raises Misuse for gaps, mixed numbering or both kinds."""
     matches = [match for match in map(re.compile(r"(x_?)([0-9]+)").fullmatch, columns) if match]
     numbered = {int(match[2]): match[0] for match in matches}
     first = min(numbered, default=-1)
@@ -71,14 +74,14 @@ def _features(path: Path, columns: dict[str, str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of the file, or those of one split, in the order of the file."""
+    """The rows of the file, or of one split, in the order of the file."""
 
     path: Path
     connection: Any
     split: str | None = None
 
-    def ask(self, columns: str, describe: bool = False) -> Any:
-        """A cursor over `select columns`; what comes from outside goes in as a parameter, and names no other file."""
+    def select(self, columns: str, describe: bool = False) -> Any:
+        """Return a cursor over `select columns`; path and split are parameters, so that no other file is read."""
         query = f"select {columns} from read_parquet(?, hive_partitioning = false)"
         given = [glob.escape(str(self.path.absolute()))]
         if self.split is not None:
@@ -88,13 +91,13 @@ class _Table:
     def splits(self, kind: str) -> list[str]:
         if kind != "VARCHAR":
             raise Misuse(f"--data {self.path}: the column {SPLIT} is {kind}; make it text, the name of a split")
-        names = [row[0] for row in self.ask(f"distinct {SPLIT}").fetchall()]
+        names = [row[0] for row in self.select(f"distinct {SPLIT}").fetchall()]
         if None in names:
             raise self._null(SPLIT)
         return sorted(names)
 
     def stored(self, columns: dict[str, str]) -> Stored:
-        """One column, of numbers or of lists of them, or the numbered ones; of several types the one that holds all."""
+        """Return a column of numbers or of lists of them, or the numbered columns in a dtype that holds them all."""
         names = list(columns)
         numbered = names[0] not in ("x", "y")
         kinds = [re.fullmatch(r"(\w+)(\[\d*\])?", kind) for kind in columns.values()]
@@ -103,7 +106,7 @@ class _Table:
                 wanted = "numbers" if numbered else "numbers or a list of them"
                 raise Misuse(f"--data {self.path}: {name} is of type {columns[name]}; give {wanted}")
         dtype = np.result_type(*(_DTYPES[kind[1]] for kind in kinds if kind))
-        (rows,) = self.ask("count(*)").fetchone()
+        (rows,) = self.select("count(*)").fetchone()
         if numbered:
             return Stored((rows, len(names)), dtype, partial(_chosen, self._numbered, names, rows, dtype))
         if not columns[names[0]].endswith("]"):
@@ -112,7 +115,7 @@ class _Table:
         return Stored(shape, dtype, partial(_chosen, self._lists, names[0], shape))
 
     def _width(self, name: str, rows: int) -> int:
-        least, most, present = self.ask(f"min(len({name})), max(len({name})), count({name})").fetchone()
+        least, most, present = self.select(f"min(len({name})), max(len({name})), count({name})").fetchone()
         if present < rows:
             raise self._null(name)
         if least != most:
@@ -120,17 +123,17 @@ class _Table:
         return most or 0
 
     def _flat(self, expression: str, name: str) -> np.ndarray:
-        return self._values(self.ask(f"{expression} as v").fetchnumpy()["v"], name)
+        return self._values(self.select(f"{expression} as v").fetchnumpy()["v"], name)
 
     def _lists(self, name: str, shape: tuple[int, int]) -> np.ndarray:
         return self._flat(f"unnest({name})", name).reshape(shape)
 
     def _numbered(self, names: list[str], rows: int, dtype: np.dtype) -> np.ndarray:
-        """Some columns at a time, so that beside x itself only these are in memory."""
+        """Return the numbered columns as one array, read some at a time, so that only these are in memory beside it."""
         x = np.empty((rows, len(names)), dtype)
         for start in range(0, len(names), COLUMNS_AT_A_TIME):
             some = names[start : start + COLUMNS_AT_A_TIME]
-            columns = self.ask(", ".join(some)).fetchnumpy()
+            columns = self.select(", ".join(some)).fetchnumpy()
             for j, name in enumerate(some, start):
                 x[:, j] = self._values(columns[name], name)
         return x

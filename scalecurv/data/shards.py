@@ -1,4 +1,4 @@
-"""A directory of data: which of its files are meant, by split and in the order of their numbers."""
+"""The files of a directory of data that make up a split, in the order of their numbers."""
 
 import re
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from scalecurv.data.file import READERS
 from scalecurv.data.splits import no_such_split, only_splits
 from scalecurv.errors import Misuse
 
-# what comes after the name of a split: -00000-of-00002, _7, .3, and the digest that some hubs append
+# numbers after the name of a split: -00000-of-00002, _7, .3, and the digest that some hubs append
 _NUMBERS = re.compile(r"((?:[-_.]of[-_.]\d+|[-_.]?\d+)+)(?:-[0-9a-f]{16})?$")
 _OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)$")
 
 
 def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
-    """The files to be put one after the other, and the split to look for in each of them; raises Misuse.
+    """Return the files to concatenate, and the split to read from each of them; raises Misuse.
 
-    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files, and files and
-    folders of what is no data by its suffix, are left alone.
+    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files, files of other
+    suffixes and folders without data are ignored.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     files = [entry for entry in entries if entry.is_file() and entry.suffix in READERS]
@@ -31,11 +31,11 @@ def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
         if folders or len(groups) > 1:
             raise only_splits(folder, {*groups, *folders})
         return _in_order(folder, files), None
-    named = [file for file in files if file.stem == split] or groups.get(split, [])
-    if named and split in folders:
-        raise Misuse(f"--data {folder} holds split {split} twice, {named[0].name} and {split}/; keep one")
-    if named:
-        return _in_order(folder, named), None
+    chosen = [file for file in files if file.stem == split] or groups.get(split, [])
+    if chosen and split in folders:
+        raise Misuse(f"--data {folder} holds split {split} twice, {chosen[0].name} and {split}/; keep one")
+    if chosen:
+        return _in_order(folder, chosen), None
     if split in folders:
         return shards_of(folders[split], None)
     if len(groups) == 1 and not folders:
@@ -48,8 +48,8 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
-    """By the numbers in their names, shard_2 before shard_10; raises Misuse for what does not make one array."""
-    ordered = sorted(files, key=lambda file: _natural(file.name))
+    """Return the files in the order of their numbers; raises Misuse where they do not make up one array."""
+    ordered = sorted(files, key=lambda file: by_numbers(file.name))
     first = ordered[0]
     for file in ordered[1:]:
         if file.suffix != first.suffix:
@@ -67,5 +67,6 @@ def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
     return ordered
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+def by_numbers(name: str) -> list[tuple[int, str]]:
+    """Return a key to sort names by, in which runs of digits compare as numbers: ckpt_2 before ckpt_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,4 +1,4 @@
-"""Which arrays of a file are x and y: those of no split, or those of the one that is asked for."""
+"""The names of the arrays x and y in a file, without a split or of the split that is given."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ HOLDS = "it must hold x (N, ...) and y"
 
 
 def names_of(path: Path, names: Iterable[str], split: str | None) -> tuple[str, str]:
-    """The names of x and y among `names`: x_NAME or NAME/x for a split NAME; raises Misuse where they are not there."""
+    """Return the names of x and y among `names`, x_NAME or NAME/x for a split NAME; raises Misuse if one is missing."""
     splits = _splits(path, names := list(names))
     complete = [name for name, pair in splits.items() if len(pair) == 2]
     if split is not None:
@@ -27,18 +27,18 @@ def names_of(path: Path, names: Iterable[str], split: str | None) -> tuple[str, 
 
 
 def only_splits(path: Path, splits: Iterable[str]) -> Misuse:
-    """For a source of which a part must be chosen."""
+    """Return the error for a source that holds only splits where none is given."""
     return Misuse(f"--data {path} holds the splits {_listed(splits)}; choose one with --split NAME")
 
 
 def no_such_split(path: Path, split: str, splits: Iterable[str]) -> Misuse:
-    """For a part that the source does not have."""
+    """Return the error for a split that the source does not have."""
     advice = f"it holds {there}" if (there := _listed(splits)) else "it holds none at all, so leave --split out"
     return Misuse(f"--data {path} has no split {split!r}; {advice}")
 
 
 def _listed(splits: Iterable[str]) -> str:
-    return ", ".join(sorted(filter(None, splits)))  # files that are numbers alone have no name
+    return ", ".join(sorted(filter(None, splits)))  # files whose names are numbers only belong to no named split
 
 
 def _splits(path: Path, names: Iterable[str]) -> dict[str, dict[str, str]]:

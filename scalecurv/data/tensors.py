@@ -1,4 +1,4 @@
-"""Arrays of a .pt file (tensors, lists of numbers, nested once) and of a .safetensors file; large ones are mapped."""
+"""Arrays of .pt files (tensors, lists of numbers, nested once) and of .safetensors files; large ones are mapped."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ _DTYPES = {
 
 @contextmanager
 def torch_arrays(path: Path) -> Iterator[Arrays]:
-    """The tensors by key, those of a nested dict as KEY/x; nothing pickled is run."""
+    """Yield the tensors by key, those of a nested dict as KEY/x; no code in the pickle is run."""
     in_place = is_large(path) and zipfile.is_zipfile(path)  # files of torch before 1.6 cannot be mapped
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
     yield {name: partial(_of_tensor, value) for name, value in _flat(content)}
@@ -42,7 +42,7 @@ def _of_tensor(value: Any) -> Stored:
 
 @contextmanager
 def safetensors_arrays(path: Path) -> Iterator[Arrays]:
-    """The tensors by name."""
+    """Yield the tensors by name."""
     with safe_open(path, framework="np") as file:  # checks that header and length agree
         header = _header(path) if is_large(path) else {}
         yield {name: partial(_named, path, file, name, header) for name in file.keys()}  # noqa: SIM118
@@ -56,9 +56,9 @@ def _named(path: Path, file: Any, name: str, header: dict[str, Any]) -> Stored:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """What the file says of each tensor: dtype, shape, and the start of its bytes in the file."""
+    """Return the entry of each tensor in the header: dtype, shape, and `start`, the offset of its bytes in the file."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        said = json.loads(file.read(length))
-    said.pop("__metadata__", None)
-    return {name: {**entry, "start": 8 + length + entry["data_offsets"][0]} for name, entry in said.items()}
+        entries = json.loads(file.read(length))
+    entries.pop("__metadata__", None)
+    return {name: {**entry, "start": 8 + length + entry["data_offsets"][0]} for name, entry in entries.items()}

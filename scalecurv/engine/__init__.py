@@ -1,1 +1,1 @@
-"""Where units of work run: in a for loop, or on a Ray cluster. Nothing below knows which."""
+"""The engines that analyse checkpoints: a for loop, or a Ray cluster. No package below this one knows which it is."""

@@ -1,4 +1,4 @@
-"""What comes of a unit of work: its result, the news that it was given up, or a bug."""
+"""The results of analysing a checkpoint on some worker: done, given up, or stopped by a bug."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,30 +8,25 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Done:
-    """A unit's result, and at which attempt it came."""
+    """The result for the checkpoint at `path`, and the number of the attempt that gave it."""
 
-    unit: str
+    path: str
     result: Any
     attempt: int
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A unit that took its worker down `attempt` times (killed, out of memory, its node gone)."""
+class GivenUp:
+    """A checkpoint whose analysis ended its worker `attempt` times (killed, out of memory, node lost)."""
 
-    unit: str
+    path: str
     reason: str
     attempt: int
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, without the pages that Ray adds."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+class UnexpectedError(Exception):
+    """A bug met at one checkpoint, raised after all running work has ended. The message holds the traceback."""
 
-
-class UnitError(Exception):
-    """A bug met at a unit: raised after everything in flight has come home. The message holds the traceback."""
-
-    def __init__(self, unit: str, traceback: str):
-        super().__init__(f"while analysing {unit}:\n{traceback}")
-        self.unit = unit
+    def __init__(self, path: str, traceback: str):
+        super().__init__(f"while analysing {path}:\n{traceback}")
+        self.path = path

@@ -7,21 +7,21 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, Lost, UnitError, first_line
+from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
 from scalecurv.engine.pool import LOOK, MAX_FAILED_STARTS, PATIENCE
-from scalecurv.engine.worker import Analyst
-from scalecurv.engine.workers import Workers
-from scalecurv.errors import ClusterError, Misuse
+from scalecurv.engine.worker import Worker
+from scalecurv.engine.worker_spec import WorkerSpec
+from scalecurv.errors import ClusterError, Misuse, first_line
 from scalecurv.problem.shard import Shard
 
 SILENCE = timedelta(minutes=10)  # that a rank waits for another: more than reading a checkpoint and one product
 
 
 class _Rank:
-    """The actor's side: a member of a process group for as long as it lives."""
+    """The side of the actor: a member of a process group until it ends."""
 
     def meet(self) -> tuple[str, int]:
-        """Rank 0: where the others find it."""
+        """Open the store at which the other ranks meet; return its host and port. Called on rank 0 only."""
         import torch.distributed as dist
         from ray.util import get_node_ip_address
 
@@ -38,55 +38,55 @@ class _Rank:
             )
         return host, port
 
-    def join(self, analyst: Analyst, workers: Workers, shard: Shard, host: str, port: int) -> bool:
-        """Enter the group; returns once all are there."""
+    def join(self, worker: Worker, spec: WorkerSpec, shard: Shard, host: str, port: int) -> bool:
+        """Enter the group; return once all ranks have."""
         import torch.distributed as dist
 
         if host.startswith("127."):  # an embedded cluster: nothing beyond this machine
             for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
                 os.environ.setdefault(name, "lo")
-        device = "cuda:0" if workers.gpus else "cpu"
-        self._desk = analyst.on(device, workers.threads, shard)
+        self._worker = worker.on("cuda:0" if spec.gpus else "cpu", spec.threads, shard)
         store = self._store if shard.rank == 0 else dist.TCPStore(host, port, is_master=False, timeout=SILENCE)
-        backend = "nccl" if workers.gpus else "gloo"
+        backend = "nccl" if spec.gpus else "gloo"
         dist.init_process_group(backend, store=store, timeout=SILENCE, rank=shard.rank, world_size=shard.size)
         return True
 
-    def run(self, unit: str) -> Any:
-        return self._desk(unit)
+    def run(self, path: str) -> Any:
+        return self._worker(path)
 
 
-class Gang:
-    """Units one after the other, each on every rank. Any failure ends all ranks, and the unit is tried again whole.
+class DataParallelGroup:
+    """Analyses checkpoints one after the other, each on every rank, at most 3 attempts each.
 
-    The ranks lie on as few nodes as will hold them. At most 3 attempts, counted here.
+    Any failure ends all ranks, and the checkpoint is tried again from the start. The ranks lie on as few nodes as will
+    hold them.
     """
 
-    def __init__(self, ray: Any, analyst: Analyst, workers: Workers, size: int):
-        self._ray, self._workers, self._size = ray, workers, size
-        self._analyst = ray.put(analyst)
+    def __init__(self, ray: Any, worker: Worker, spec: WorkerSpec, size: int):
+        self._ray, self._spec, self._size = ray, spec, size
+        self._worker = ray.put(worker)
         self._ranks: list[Any] = []
-        self._group: Any = None
+        self._placement: Any = None
 
-    def run(self, units: Sequence[str]) -> Iterator[Done | Lost]:
-        """Results as they come; raises UnitError for a bug, Misuse where the ranks do not find each other."""
+    def run(self, paths: Sequence[str]) -> Iterator[Done | GivenUp]:
+        """Yield results as they come; raise UnexpectedError for a bug, Misuse where the ranks do not meet."""
         try:
-            for unit in units:
+            for path in paths:
                 for attempt in range(1, MAX_ATTEMPTS + 1):
                     if not self._ranks:
                         self._start()
-                    done, reason = self._settled([rank.run.remote(unit) for rank in self._ranks], unit)
+                    done, reason = self._settled([rank.run.remote(path) for rank in self._ranks], path)
                     if not reason:
-                        yield Done(unit, done[0], attempt)
+                        yield Done(path, done[0], attempt)
                         break
                     self._end()
                     if attempt == MAX_ATTEMPTS:
-                        yield Lost(unit, f"{reason} ({attempt} attempts)", attempt)
+                        yield GivenUp(path, f"{reason} ({attempt} attempts)", attempt)
         finally:
             self._end()
 
     def _start(self) -> None:
-        """A gang whose ranks have met; raises ClusterError where there is no room, Misuse where they never meet."""
+        """Start ranks that meet; raise ClusterError where there is no room, Misuse where they never meet."""
         for _ in range(MAX_FAILED_STARTS):
             self._place()
             try:
@@ -96,7 +96,7 @@ class Gang:
             else:
                 shards = [Shard(rank, self._size) for rank in range(self._size)]
                 joins = [
-                    rank.join.remote(self._analyst, self._workers, shard, host, port)
+                    rank.join.remote(self._worker, self._spec, shard, host, port)
                     for rank, shard in zip(self._ranks, shards, strict=True)
                 ]
                 _, reason = self._settled(joins, "the data")
@@ -109,26 +109,27 @@ class Gang:
         )
 
     def _place(self) -> None:
+        """Reserve a bundle of resources for each rank and start the ranks in them; raise ClusterError for no room."""
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        workers = self._workers
-        bundle = {"CPU": workers.threads, **({"GPU": workers.gpus} if workers.gpus else {})}
-        self._group = placement_group([bundle] * self._size, strategy="PACK")
+        spec = self._spec
+        bundle = {"CPU": spec.threads, **({"GPU": spec.gpus} if spec.gpus else {})}
+        self._placement = placement_group([bundle] * self._size, strategy="PACK")
         deadline = time.monotonic() + PATIENCE
-        while not self._group.wait(LOOK):
+        while not self._placement.wait(LOOK):
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"the cluster has no room for {self._size} workers of {bundle} at once; give fewer --workers"
                 )
         actor = self._ray.remote(_Rank)
         for i in range(self._size):
-            place = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=i)
-            options = {"num_cpus": workers.threads, "num_gpus": workers.gpus, "max_restarts": 0, "max_task_retries": 0}
+            place = PlacementGroupSchedulingStrategy(self._placement, placement_group_bundle_index=i)
+            options = {"num_cpus": spec.threads, "num_gpus": spec.gpus, "max_restarts": 0, "max_task_retries": 0}
             self._ranks.append(actor.options(scheduling_strategy=place, **options).remote())
 
-    def _settled(self, refs: list[Any], unit: str) -> tuple[list[Any], str]:
-        """What every rank returned, or why one of them did not: the first that fails ends the wait."""
+    def _settled(self, refs: list[Any], path: str) -> tuple[list[Any], str]:
+        """Return the results of all ranks, or why one of them has none: the first that fails ends the wait."""
         exceptions, waiting = self._ray.exceptions, list(refs)
         while waiting:
             arrived, waiting = self._ray.wait(waiting, num_returns=1, timeout=LOOK)
@@ -136,13 +137,16 @@ class Gang:
                 try:
                     self._ray.get(ref)
                 except exceptions.RayTaskError as error:
-                    return [], self._why(error, [other for other in refs if other is not ref], unit)
+                    return [], self._why(error, [other for other in refs if other is not ref], path)
                 except exceptions.RayError as error:
-                    return [], f"a worker of the gang died: {first_line(error)}"
+                    return [], _died(error)
         return self._ray.get(refs), ""
 
-    def _why(self, error: Any, others: list[Any], unit: str) -> str:
-        """An error's reason to try again; raises UnitError for a bug. A rank whose peer died only hears of silence."""
+    def _why(self, error: Any, others: list[Any], path: str) -> str:
+        """Return the reason to try again after an error in a rank; raise UnexpectedError for a bug.
+
+        Where another rank died, the error of this one is only that its peer is silent: the death is the reason.
+        """
         if isinstance(error.cause, MemoryError):
             return f"out of memory: {error.cause}"
         exceptions = self._ray.exceptions
@@ -154,15 +158,19 @@ class Gang:
                 if isinstance(other.cause, MemoryError):
                     return f"out of memory: {other.cause}"
             except exceptions.RayError as death:
-                return f"a worker of the gang died: {first_line(death)}"
-        raise UnitError(unit, str(error)) from error
+                return _died(death)
+        raise UnexpectedError(path, str(error)) from error
 
     def _end(self) -> None:
         for rank in self._ranks:
             self._ray.kill(rank)
         self._ranks = []
-        if self._group is not None:
+        if self._placement is not None:
             from ray.util.placement_group import remove_placement_group
 
-            remove_placement_group(self._group)
-            self._group = None
+            remove_placement_group(self._placement)
+            self._placement = None
+
+
+def _died(error: BaseException) -> str:
+    return f"a worker of the data-parallel group died: {first_line(error)}"

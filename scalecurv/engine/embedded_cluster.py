@@ -1,4 +1,4 @@
-"""The processes of an embedded Ray cluster: ended with this process, at once, however it ends."""
+"""The processes of an embedded Ray cluster: ended with this process, at once, however this process ends."""
 
 import os
 import signal
@@ -13,23 +13,23 @@ _AUTOSCALER = b"/autoscaler/_private/monitor.py"
 _REAPER = "read _; for p; do case $(cat /proc/$p/comm 2>&-) in ray::*) kill -9 $p 2>&- ;; esac; done"
 
 
-class Daemons:
-    """What has been started below this process since it was entered. On systems without /proc it does nothing."""
+class EmbeddedCluster:
+    """The processes started below this one while the context is open. Without /proc it does nothing."""
 
-    def __enter__(self) -> "Daemons":
+    def __enter__(self) -> "EmbeddedCluster":
         self._before = set(family_of(os.getpid()))
         self.reaper: subprocess.Popen[bytes] | None = None
         return self
 
     def watch(self) -> None:
-        """From here on they end even if this process is killed: the reaper reads a pipe that nobody else holds."""
+        """Start a process that ends Ray's agents if this one is killed: it reads a pipe that nobody else holds."""
         names = [str(pid) for pid in self._started()]
         if names:
             words = ["/bin/sh", "-c", _REAPER, "sh", *names]
             self.reaper = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
 
-    def hurry(self) -> None:
-        """End the autoscaler, which has nothing to do here and ignores SIGTERM for the second that Ray gives it."""
+    def end_autoscaler(self) -> None:
+        """Kill the autoscaler, which has no work here and ignores SIGTERM for the second that Ray waits for it."""
         for pid in self._started():
             with suppress(OSError):
                 if _AUTOSCALER in (_PROC / str(pid) / "cmdline").read_bytes():
@@ -44,7 +44,7 @@ class Daemons:
 
 
 def family_of(ancestor: int) -> list[int]:
-    """Every process below this one, as /proc tells."""
+    """Return the ids of all processes below this one, from /proc."""
     children: dict[int, list[int]] = defaultdict(list)
     for entry in _PROC.glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile

@@ -1,111 +1,116 @@
-"""A ready-gated pool of Ray actors: work goes only to a worker known to be alive, attempts are counted here."""
+"""A pool of Ray actors: work goes only to a worker that has answered, and attempts are counted here."""
 
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, Lost, UnitError, first_line
-from scalecurv.engine.shared_probes import Crew
-from scalecurv.engine.worker import Analyst
-from scalecurv.engine.workers import Workers, nodes_of
-from scalecurv.errors import ClusterError, Misuse
+from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
+from scalecurv.engine.worker_spec import WorkerSpec, nodes_of
+from scalecurv.errors import ClusterError, Misuse, first_line
+
+if TYPE_CHECKING:  # an actor imports torch with the worker that it is given
+    from scalecurv.engine.worker import Worker
 
 MAX_FAILED_STARTS = 3  # before any worker became ready
 LOOK = 0.2  # seconds that one wait may take, so that Ctrl-C is heard
 COUNT_EVERY = 2.0  # seconds between two looks at what the cluster has room for
-GATHER = 15.0  # seconds that a unit which may be split waits for those who would help
+GATHER = 15.0  # seconds that a checkpoint whose probes may be shared waits for helpers to start
 REST = 1.0  # seconds after a failed start in which no other is tried
 PATIENCE = 60.0  # seconds without any node that could hold a worker
 
 
-class _Worker:
-    """The actor's side: built empty, so that a worker that cannot start fails in ready() with its traceback."""
+class _Actor:
+    """The side of the actor: built empty, so that a worker that cannot start fails in ready() with its traceback."""
 
-    def ready(self, analyst: Analyst, threads: int, gpus: float) -> bool:
-        self._desk = analyst.on("cuda:0" if gpus else "cpu", threads)
+    def ready(self, worker: "Worker", threads: int, gpus: float) -> bool:
+        self._worker = worker.on("cuda:0" if gpus else "cpu", threads)
         return True
 
     def alive(self) -> bool:
         return True
 
-    def run(self, unit: str, helpers: Sequence[Any]) -> Any:
+    def run(self, path: str, helpers: Sequence[Any]) -> Any:
+        if not helpers:
+            return self._worker(path)
         import ray
 
-        return self._desk(unit, Crew(ray, helpers)) if helpers else self._desk(unit)
+        from scalecurv.engine.shared_probes import SharedProbes
+
+        return self._worker(path, SharedProbes(ray, helpers))
 
     def rows(self, point: Any, work: Any, seed: int, blocks: Sequence[range]) -> Any:
         make, terms = work
-        return self._desk.rows(point, make, terms, seed, blocks)
+        return self._worker.rows(point, make, terms, seed, blocks)
 
 
 @dataclass(frozen=True)
-class _Flight:
-    """A unit on its way: who leads it, and who helps."""
+class _Running:
+    """A checkpoint under analysis: the attempt, the actor that leads it, and those that help."""
 
-    unit: str
+    path: str
     attempt: int
     lead: Any
     helpers: tuple[Any, ...] = ()
 
 
 class Pool:
-    """Units over actors. A dead actor is replaced, never restarted: `ready` gates every one of them.
+    """Analyses checkpoints on actors. A dead actor is replaced by a new one, which works once it is `ready`.
 
-    Ray's own retries are off (an actor that restarts at once would burn a unit's attempts while its node is
-    gone, and out-of-memory kills are retried without end): a unit has at most 3 attempts, counted here. Nodes
-    that join late are given workers. A unit may have a crew: one leads, the others help with its probes.
+    Ray's own retries are off: an actor that restarts at once would use up the attempts of a checkpoint while its node
+    is gone, and kills for memory are retried without end. Each checkpoint has at most 3 attempts, counted here. Nodes
+    that join late are given workers. Several workers may share the probes of a checkpoint: one leads, the others help.
     """
 
-    def __init__(self, ray: Any, analyst: Analyst, workers: Workers):
+    def __init__(self, ray: Any, worker: "Worker", spec: WorkerSpec):
         self._ray = ray
-        self._workers = workers
-        self._analyst = ray.put(analyst)
-        self._actor = ray.remote(_Worker).options(
-            num_cpus=workers.threads, num_gpus=workers.gpus, max_restarts=0, max_task_retries=0
+        self._spec = spec
+        self._worker = ray.put(worker)
+        self._actor = ray.remote(_Actor).options(
+            num_cpus=spec.threads, num_gpus=spec.gpus, max_restarts=0, max_task_retries=0
         )
-        self._booting: dict[Any, Any] = {}  # ref of ready() -> actor
-        self._checked: dict[Any, Any] = {}  # ref of alive() -> one that has helped
-        self._flying: dict[Any, _Flight] = {}  # ref of run() -> what it does
+        self._starting: dict[Any, Any] = {}  # ref of ready() -> actor
+        self._checked: dict[Any, Any] = {}  # ref of alive() -> actor that has helped
+        self._running: dict[Any, _Running] = {}  # by ref of run()
         self._idle: list[Any] = []
-        self._ever, self._failed_starts, self._rest_until = False, 0, 0.0
-        self._lived = self._gathered = self._counted = self._fitted = time.monotonic()
+        self._any_started, self._failed_starts, self._rest_until = False, 0, 0.0
+        self._last_alive = self._last_start = self._last_count = self._last_room = time.monotonic()
         self._room = 0
 
-    def run(self, units: Sequence[str]) -> Iterator[Done | Lost]:
-        """Results as they come; a bug stops new work, and is raised once everything in flight is home."""
-        queue = deque((unit, 1) for unit in units)
-        bug: UnitError | None = None
+    def run(self, paths: Sequence[str]) -> Iterator[Done | GivenUp]:
+        """Yield results as they come; a bug stops new work, and is raised once all running work has ended."""
+        queue = deque((path, 1) for path in paths)
+        bug: UnexpectedError | None = None
         try:
             self._count()
-            while queue or self._flying:
+            while queue or self._running:
                 self._grow(len(queue))
                 self._launch(queue)
                 for ref in self._arrived():
-                    if ref in self._booting or ref in self._checked:
+                    if ref in self._starting or ref in self._checked:
                         self._settle_worker(ref)
                         continue
                     try:
-                        news = self._settle_unit(ref, queue)
-                    except UnitError as error:
+                        result = self._settle_checkpoint(ref, queue)
+                    except UnexpectedError as error:
                         bug = bug or error
                         queue.clear()
                         continue
                     if bug is not None:
-                        queue.clear()  # nothing new, not even what died meanwhile
-                    if news is not None:
-                        yield news
+                        queue.clear()  # no new work, not even another attempt at a checkpoint whose worker died
+                    if result is not None:
+                        yield result
         finally:
-            flying = [actor for flight in self._flying.values() for actor in (flight.lead, *flight.helpers)]
-            for actor in {*self._booting.values(), *self._checked.values(), *self._idle, *flying}:
+            busy = [actor for running in self._running.values() for actor in (running.lead, *running.helpers)]
+            for actor in {*self._starting.values(), *self._checked.values(), *self._idle, *busy}:
                 self._ray.kill(actor)
         if bug is not None:
             raise bug
 
     def _arrived(self) -> list[Any]:
-        """What has news, soon: an empty list lets Ctrl-C be heard, and new nodes be seen."""
-        awaited = [*self._flying, *self._booting, *self._checked]
+        """Return the refs that are there, within LOOK; an empty list lets Ctrl-C be heard and new nodes be seen."""
+        awaited = [*self._running, *self._starting, *self._checked]
         if not awaited:  # no node has room
             time.sleep(LOOK)
             return []
@@ -113,49 +118,49 @@ class Pool:
         return list(arrived)
 
     def _count(self) -> None:
-        """What the cluster has room for now; raises ClusterError where for a minute that was nothing."""
-        self._room = self._workers.fit(nodes_of(self._ray))
-        self._counted = time.monotonic()
-        if self._room or self._flying:
-            self._fitted = self._counted
-        elif self._counted - self._fitted > PATIENCE:
+        """Count the workers that the cluster has room for; raise ClusterError where for PATIENCE there was none."""
+        self._room = self._spec.fit(nodes_of(self._ray))
+        self._last_count = time.monotonic()
+        if self._room or self._running:
+            self._last_room = self._last_count
+        elif self._last_count - self._last_room > PATIENCE:
             raise ClusterError(
-                f"no node that is left has {self._workers.threads} CPU(s) and {self._workers.gpus:g} GPU(s) for a "
+                f"no node that is left has {self._spec.threads} CPU(s) and {self._spec.gpus:g} GPU(s) for a "
                 f"worker; add one and run the same again"
             )
 
     def _grow(self, waiting: int) -> None:
-        """Start workers that there is room and work for."""
-        if self._flying or self._idle:
-            self._lived = time.monotonic()
-        if time.monotonic() - self._counted > COUNT_EVERY:
+        """Start workers where there is room and work for them."""
+        if self._running or self._idle:
+            self._last_alive = time.monotonic()
+        if time.monotonic() - self._last_count > COUNT_EVERY:
             self._count()
-        busy = sum(1 + len(flight.helpers) for flight in self._flying.values())
-        there = busy + len(self._idle) + len(self._booting) + len(self._checked)
-        wanted = min(self._room, busy + waiting * self._workers.crew)
+        busy = sum(1 + len(running.helpers) for running in self._running.values())
+        there = busy + len(self._idle) + len(self._starting) + len(self._checked)
+        wanted = min(self._room, busy + waiting * self._spec.per_checkpoint)
         for _ in range(wanted - there if waiting and time.monotonic() >= self._rest_until else 0):
-            self._boot()
+            self._start()
 
     def _launch(self, queue: deque[tuple[str, int]]) -> None:
-        """Give each waiting unit an idle worker to lead it, and as many to help as its crew may have."""
-        crew = self._workers.crew
-        starting = self._booting and time.monotonic() - self._gathered < GATHER
-        if crew > 1 and not self._flying and (starting or self._checked):
+        """Give each waiting checkpoint an idle worker to lead it, and as many helpers as it may have."""
+        members = self._spec.per_checkpoint
+        starting = self._starting and time.monotonic() - self._last_start < GATHER
+        if members > 1 and not self._running and (starting or self._checked):
             return
         while self._idle and queue:
-            unit, attempt = queue.popleft()
-            lead, *helpers = (self._idle.pop() for _ in range(min(crew, len(self._idle))))
-            self._flying[lead.run.remote(unit, helpers)] = _Flight(unit, attempt, lead, tuple(helpers))
+            path, attempt = queue.popleft()
+            lead, *helpers = (self._idle.pop() for _ in range(min(members, len(self._idle))))
+            self._running[lead.run.remote(path, helpers)] = _Running(path, attempt, lead, tuple(helpers))
 
-    def _boot(self) -> None:
-        self._gathered = time.monotonic()
+    def _start(self) -> None:
+        self._last_start = time.monotonic()
         actor = self._actor.remote()
-        self._booting[actor.ready.remote(self._analyst, self._workers.threads, self._workers.gpus)] = actor
+        self._starting[actor.ready.remote(self._worker, self._spec.threads, self._spec.gpus)] = actor
 
     def _settle_worker(self, ref: Any) -> None:
-        """One that started, or has helped: idle now, or dead."""
-        starting = ref in self._booting
-        actor = self._booting.pop(ref) if starting else self._checked.pop(ref)
+        """Take an actor that started, or has helped, as idle or as dead."""
+        starting = ref in self._starting
+        actor = self._starting.pop(ref) if starting else self._checked.pop(ref)
         try:
             self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
@@ -165,39 +170,39 @@ class Pool:
                 return
             self._failed_starts += 1
             self._rest_until = time.monotonic() + REST  # its node may be dead, and Ray not know it yet
-            if not self._ever and self._failed_starts >= MAX_FAILED_STARTS:
+            if not self._any_started and self._failed_starts >= MAX_FAILED_STARTS:
                 raise Misuse(
                     f"{MAX_FAILED_STARTS} workers in a row died while starting ({first_line(error)}); "
                     f"give fewer --workers, or more memory"
                 ) from error
-            if time.monotonic() - self._lived > 2 * PATIENCE:
+            if time.monotonic() - self._last_alive > 2 * PATIENCE:
                 raise ClusterError(
                     f"no worker could be started for {2 * PATIENCE:g} s ({first_line(error)}); look at the cluster and "
                     f"run the same again"
                 ) from error
             return
-        self._ever, self._failed_starts = True, 0
+        self._any_started, self._failed_starts = True, 0
         self._idle.append(actor)
 
-    def _settle_unit(self, ref: Any, queue: deque[tuple[str, int]]) -> Done | Lost | None:
-        """The news of one unit; None if it goes back to the queue."""
-        flight = self._flying.pop(ref)
-        for helper in flight.helpers:  # one that died meanwhile fails here, not in a unit's name
+    def _settle_checkpoint(self, ref: Any, queue: deque[tuple[str, int]]) -> Done | GivenUp | None:
+        """Return the result for one checkpoint, None where it goes back to the queue; raise UnexpectedError."""
+        running = self._running.pop(ref)
+        for helper in running.helpers:  # one that died meanwhile fails here, and costs the checkpoint no attempt
             self._checked[helper.alive.remote()] = helper
         exceptions = self._ray.exceptions
         try:
             result = self._ray.get(ref)
         except exceptions.RayTaskError as error:
-            self._idle.append(flight.lead)
+            self._idle.append(running.lead)
             if not isinstance(error.cause, MemoryError):
-                raise UnitError(flight.unit, str(error)) from error
+                raise UnexpectedError(running.path, str(error)) from error
             reason = f"out of memory: {error.cause}"
         except exceptions.RayError as error:  # killed, out of memory, its node or what it sent lost
             reason = f"its worker died: {first_line(error)}"
         else:
-            self._idle.append(flight.lead)
-            return Done(flight.unit, result, flight.attempt)
-        if flight.attempt == MAX_ATTEMPTS:
-            return Lost(flight.unit, f"{reason} ({flight.attempt} attempts)", flight.attempt)
-        queue.append((flight.unit, flight.attempt + 1))
+            self._idle.append(running.lead)
+            return Done(running.path, result, running.attempt)
+        if running.attempt == MAX_ATTEMPTS:
+            return GivenUp(running.path, f"{reason} ({running.attempt} attempts)", running.attempt)
+        queue.append((running.path, running.attempt + 1))
         return None

@@ -1,22 +1,22 @@
-"""The laptop is the reference: a for loop."""
+"""The serial engine, a for loop: the reference that every other engine must equal."""
 
 import traceback
 from collections.abc import Iterator, Sequence
 
-from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, Lost, UnitError
-from scalecurv.engine.worker import Analyst
+from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
+from scalecurv.engine.worker import Worker
 
 
-def run_serial(analyst: Analyst, units: Sequence[str], device: str, threads: int) -> Iterator[Done | Lost]:
-    """Each unit in turn, in this process; out of memory counts as an attempt, any other exception as a bug."""
-    analyse = analyst.on(device, threads)
-    for unit in units:
+def run_serial(worker: Worker, paths: Sequence[str], device: str, threads: int) -> Iterator[Done | GivenUp]:
+    """Analyse each checkpoint in turn in this process; yield Done or GivenUp, raise UnexpectedError for a bug."""
+    analyse = worker.on(device, threads)
+    for path in paths:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                yield Done(unit, analyse(unit), attempt)
+                yield Done(path, analyse(path), attempt)
                 break
             except MemoryError as error:
                 if attempt == MAX_ATTEMPTS:
-                    yield Lost(unit, f"out of memory: {error}", attempt)
+                    yield GivenUp(path, f"out of memory: {error}", attempt)
             except Exception as error:
-                raise UnitError(unit, traceback.format_exc()) from error
+                raise UnexpectedError(path, traceback.format_exc()) from error

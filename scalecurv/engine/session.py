@@ -8,30 +8,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from scalecurv.engine.embedded_cluster import Daemons
-from scalecurv.errors import Misuse
+from scalecurv.engine.embedded_cluster import EmbeddedCluster
+from scalecurv.errors import Misuse, first_line
 
 CONNECT_SECONDS = 5.0
 LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # at 0 every port of a node is on 127.0.0.1, on Linux too
 
 
 def inside_job() -> bool:
-    """Whether this process is the driver of a job submitted to a Ray cluster."""
+    """Return whether this process is the driver of a job submitted to a Ray cluster."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def joining(address: str | None) -> str | None:
-    """The address of the running cluster that is to be joined, None where an embedded one is started."""
+    """Return the address of the running cluster to join, None where an embedded one is to be started."""
     return address or os.environ.get("RAY_ADDRESS") or ("auto" if inside_job() else None)
 
 
 @contextmanager
 def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[Any]:
-    """The ray module, connected; what was started here is shut down on leaving.
+    """Yield the ray module, connected; shut down on leaving what was started here.
 
-    With no address, inside a job or with RAY_ADDRESS set, the running cluster is joined; else an embedded one
-    of `num_cpus` and `num_gpus` is started, on the loopback interface, under a token of its own. Telemetry is off,
-    and Ray reads these settings when it is imported, so they come first. Raises Misuse where no cluster answers.
+    With an address, inside a job or with RAY_ADDRESS set, the running cluster is joined; otherwise an embedded one of
+    `num_cpus` and `num_gpus` is started, on the loopback interface, under its own token. Telemetry is off. Ray reads
+    these settings when it is imported, so they are set first. Raises Misuse where no cluster answers.
     """
     cluster = joining(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -50,13 +50,13 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if cluster is None:
-        with Daemons() as daemons:
+        with EmbeddedCluster() as embedded:
             ray.init(address="local", include_dashboard=False, num_cpus=num_cpus, num_gpus=num_gpus, **quiet)
             try:
-                daemons.watch()
+                embedded.watch()
                 yield ray
             finally:
-                daemons.hurry()
+                embedded.end_autoscaler()
                 ray.shutdown()
         return
     try:
@@ -64,7 +64,7 @@ def ray_session(address: str | None, num_cpus: int, num_gpus: int) -> Iterator[A
         ray.init(address=cluster, **quiet)
     except (OSError, OverflowError, RuntimeError, ValueError) as error:
         raise Misuse(
-            f"no Ray cluster answers at {cluster} ({str(error).splitlines()[0]}); start one with "
+            f"no Ray cluster answers at {cluster} ({first_line(error)}); start one with "
             f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out"
         ) from error
     try:
@@ -81,9 +81,9 @@ def reach(address: str) -> None:
 
 
 def use_token() -> None:
-    """Token authentication wherever a token is to be had; must run before ray is imported.
+    """Turn token authentication on where there is a token; must run before ray is imported.
 
-    A token file of ours that others may read, as Ray leaves it under the usual umask, becomes ours alone.
+    A token file of this user that others may read, as Ray leaves it under the usual umask, becomes private.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
     with suppress(OSError):  # a disk that is read-only, or no longer there

@@ -7,17 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 
 from scalecurv.engine.session import reach, use_token
-from scalecurv.errors import Misuse
+from scalecurv.errors import INTERRUPTED, Misuse, first_line
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-INTERRUPTED = 130
 
 
 def submit(arguments: Sequence[str], address: str | None, say: Callable[[str], None]) -> int:
-    """Submit `analyze` with these arguments, follow its log through `say`, return the job's own exit code
-    (130 after Ctrl-C, which leaves the job running).
+    """Submit `analyze` with these arguments, pass its log to `say`, and return the exit code of the job.
 
-    Nothing is uploaded: the package is installed where the cluster runs, and checkpoints are seen by path.
+    After Ctrl-C the job runs on, and the code is 130. Nothing is uploaded: the package is installed where the cluster
+    runs, and checkpoints are read by path.
     Raises Misuse where no job server answers or it refuses the token.
     """
     use_token()
@@ -34,7 +33,7 @@ def submit(arguments: Sequence[str], address: str | None, say: Callable[[str], N
         job = client.submit_job(entrypoint=entrypoint, runtime_env={"env_vars": {"PYTHONPATH": path}})
     except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
         raise Misuse(
-            f"no Ray job server takes jobs at {where} ({str(error).strip().splitlines()[0]}); start one with "
+            f"no Ray job server takes jobs at {where} ({first_line(error)}); start one with "
             f"`RAY_AUTH_MODE=token ray start --head`, or give --address"
         ) from error
     say(f"job {job} submitted to {where}\n")

@@ -1,11 +1,11 @@
-"""One checkpoint from its path to an Outcome: what a worker does, wherever it runs."""
+"""One checkpoint from its path to an Outcome: the work of a worker, wherever it runs."""
 
 import platform
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,8 @@ from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
 from scalecurv.engine.cost import Cost, cost_of
-from scalecurv.engine.shared_probes import Crew
-from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.engine.shared_probes import SharedProbes
+from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
 from scalecurv.measures.evaluation import Make, Terms, run_here
 from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.problem import Problem
@@ -30,7 +30,7 @@ PACKAGES = ("scalecurv", "ray", "numpy", "scipy", "h5py")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what took part, the host, and the git revision where the package runs from a checkout."""
+    """Return the versions of the packages used, the host, and the git revision where the package is a checkout."""
     found = {package: version(package) for package in PACKAGES}
     return {**found, "python": platform.python_version(), "host": platform.node(), "git": _revision()}
 
@@ -52,35 +52,84 @@ def _revision() -> str:
 Point = tuple[str, str, str, str | None]
 
 
+@dataclass
+class _Helped:
+    """The checkpoint that a worker last helped with, and its problem by dtype and free parameters."""
+
+    name: tuple[str, str] | None = None  # path and fingerprint
+    problems: dict[tuple[str, str | None], Problem] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
-class Analyst:
-    """Everything a worker must be told once: the task, the request, the keys that are known already."""
+class Worker:
+    """The task, the request, the keys that are stored already, and the work on one device that they lead to.
+
+    A worker is pickled to where it works, and placed there by `on`. It takes the path of a checkpoint and returns its
+    Outcome, or takes blocks of probes and returns their rows to the worker that leads a checkpoint.
+    """
 
     task: Task
     request: Request
     arithmetic: Arithmetic
     known: frozenset[str] = frozenset()
     shard: Shard | None = None
+    _helped: _Helped = field(default_factory=_Helped, init=False, repr=False, compare=False)
 
-    def on(self, device: str, threads: int, shard: Shard | None = None) -> "Desk":
-        """Where paths become Outcomes, on the device that this worker was assigned."""
+    def on(self, device: str, threads: int, shard: Shard | None = None) -> "Worker":
+        """Return the same worker on the device that it was assigned, in this process, with its share of the data."""
         torch.set_num_threads(threads)
         coarse = self.arithmetic.dtype == "tf32"  # 10 bits of mantissa, only where asked: see noise_floor
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = coarse
-        return Desk(replace(self, arithmetic=replace(self.arithmetic, device=device), shard=shard))
+        return replace(self, arithmetic=replace(self.arithmetic, device=device), shard=shard)
 
     @property
     def num_data(self) -> int:
-        """Samples in all, whoever holds them."""
+        """Return the number of samples in all, on whichever ranks they are."""
         return len(self.task.x)
 
-    def outcome(self, path: Path, crew: Crew | None = None) -> Outcome:
-        """What the measures find at one checkpoint; raises CheckpointError, Misuse."""
+    def __call__(self, path: str, shared: SharedProbes | None = None) -> Outcome:
+        """Return the Outcome at one path; raise MemoryError, and any exception that is a bug."""
+        try:
+            with _memory_errors():
+                return self._outcome(Path(path), shared)
+        except (CheckpointError, Misuse) as error:
+            failed = failure(path, str(error), self.task.id, self.request.seed)
+            return replace(failed, provenance=self._provenance())
+
+    def rows(self, point: Point, make: Make, terms: Terms, seed: int, blocks: Sequence[range]) -> list[Any]:
+        """Return the terms at a checkpoint that another worker leads; raise CheckpointError where the file changed."""
+        path, fingerprint, dtype, params = point
+        helped = self._helped
+        with _memory_errors():
+            if helped.name != (path, fingerprint):
+                helped.name, helped.problems = None, {}
+                checkpoint = self.task.load(Path(path))
+                if checkpoint.fingerprint != fingerprint:
+                    raise CheckpointError(f"{path} changed while it was analysed; run again once it is written")
+                problem, _ = self.task.at(checkpoint, self.arithmetic)
+                helped.name, helped.problems = (path, fingerprint), {(str(problem.dtype), None): problem}
+            if (dtype, params) not in helped.problems:
+                whole = next(iter(helped.problems.values()))
+                helped.problems[dtype, params] = whole.astype(getattr(torch, dtype[6:])).restricted(params)
+            return run_here(helped.problems[dtype, params], make, terms, seed, blocks)
+
+    def cost(self, checkpoint: Checkpoint, device: str, threads: int) -> Cost | None:
+        """Return the most that a checkpoint may cost, measured in this process; None where it cannot be analysed."""
+        torch.set_num_threads(threads)
+        try:
+            with _memory_errors():
+                problem, _ = self.task.at(checkpoint, replace(self.arithmetic, device=device))
+                return cost_of(problem, self.request)
+        except (CheckpointError, Misuse, FloatingPointError, MemoryError):
+            return None
+
+    def _outcome(self, path: Path, shared: SharedProbes | None) -> Outcome:
+        """Return what the measures find at one checkpoint; raise CheckpointError, Misuse."""
         checkpoint = self._load(path)
         problem, architecture = self.task.at(checkpoint, self.arithmetic, self.shard)
         dtype = compute_dtype(checkpoint, self.arithmetic)
         identity = Identity(checkpoint.fingerprint, self.task.id, dtype)
-        run_terms = crew.run_terms(str(path), checkpoint.fingerprint) if crew else run_here
+        run_terms = shared.run_terms(str(path), checkpoint.fingerprint) if shared else run_here
         records, total_matvecs = analyze(problem, self.request, identity, self.known, run_terms)
         return Outcome(
             path=str(path),
@@ -117,20 +166,6 @@ class Analyst:
             raise CheckpointError(f"{path} changed while its ranks read it; run again once it is written")
         return checkpoint
 
-    def cost(self, path: str, device: str, threads: int) -> Cost | None:
-        """What this checkpoint may cost, measured in this process; None where it cannot be analysed."""
-        torch.set_num_threads(threads)
-        try:
-            with _memory_errors():
-                problem, _ = self.task.at(self.task.load(Path(path)), replace(self.arithmetic, device=device))
-                return cost_of(problem, self.request)
-        except (CheckpointError, Misuse, FloatingPointError, MemoryError):
-            return None
-
-    def failure(self, path: str, reason: str) -> Outcome:
-        """The Outcome of a checkpoint that cannot be analysed."""
-        return replace(failure(path, reason, self.task.id, self.request.seed), provenance=self._provenance())
-
     def _provenance(self) -> dict[str, Any]:
         return {
             **_surroundings(self.arithmetic.device),
@@ -145,54 +180,19 @@ class Analyst:
         }
 
 
-class Desk:
-    """An analyst at work on one device: a path comes, an Outcome goes; or rows of probes, for a colleague."""
-
-    def __init__(self, analyst: Analyst):
-        self._analyst = analyst
-        self._helped: tuple[str, str] | None = None  # path and fingerprint of the checkpoint last helped with
-        self._problems: dict[tuple[str, str | None], Problem] = {}  # it, by dtype and free parameters
-
-    def __call__(self, path: str, crew: Crew | None = None) -> Outcome:
-        """The Outcome at one path; raises MemoryError, and whatever is a bug."""
-        try:
-            with _memory_errors():
-                return self._analyst.outcome(Path(path), crew)
-        except (CheckpointError, Misuse) as error:
-            return self._analyst.failure(path, str(error))
-
-    def rows(self, point: Point, make: Make, terms: Terms, seed: int, blocks: Sequence[range]) -> list[Any]:
-        """Terms at the checkpoint that another worker leads; raises CheckpointError where the file is not the same."""
-        path, fingerprint, dtype, params = point
-        with _memory_errors():
-            if self._helped != (path, fingerprint):
-                self._helped, self._problems = None, {}
-                checkpoint = self._analyst.task.load(Path(path))
-                if checkpoint.fingerprint != fingerprint:
-                    raise CheckpointError(f"{path} changed while it was analysed; run again once it is written")
-                problem, _ = self._analyst.task.at(checkpoint, self._analyst.arithmetic)
-                self._helped, self._problems = (path, fingerprint), {(str(problem.dtype), None): problem}
-            if (dtype, params) not in self._problems:
-                whole = next(iter(self._problems.values()))
-                self._problems[dtype, params] = whole.astype(getattr(torch, dtype[6:])).restricted(params)
-            return run_here(self._problems[dtype, params], make, terms, seed, blocks)
-
-
 @contextmanager
 def _memory_errors() -> Iterator[None]:
-    """Every way in which memory runs out, as MemoryError."""
+    """Raise every error by which memory runs out as MemoryError."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(str(error).splitlines()[0]) from error
     except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # how torch's CPU allocator says it
-            raise MemoryError(str(error).splitlines()[0]) from error
+        if isinstance(error, torch.OutOfMemoryError) or is_memory(error):
+            raise MemoryError(first_line(error)) from error
         raise
 
 
 def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
-    """The outcome of a checkpoint of which nothing is known but its name and what went wrong."""
+    """Return the Outcome of a checkpoint of which only its name is known, and what went wrong."""
     step, epoch = step_and_epoch({}, Path(path).stem, Path(path).parent.name)
     try:
         stamp = stamp_of(Path(path))

@@ -1,1 +1,1 @@
-"""What the numbers mean: the geometry of the graph of the loss, in NumPy."""
+"""The geometry of the graph of the loss, in NumPy: curvatures, their bounds, and ratios of them."""

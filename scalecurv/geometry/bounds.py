@@ -4,12 +4,12 @@ Interval = tuple[float, float]
 
 
 def psd_bracket(trace: Interval, lambda_max: Interval, beta: float) -> Interval:
-    """beta^2 T (T - lambda) <= K <= beta (T^2 - lambda^2) where H is positive semidefinite.
+    """Return beta^2 T (T - lambda) and beta (T^2 - lambda^2), which bracket K where H is positive semidefinite.
 
     Each of T and lambda_max is given by an interval that holds it, and enters with the end that keeps the bound
-    valid. With beta = 1 this brackets T^2 - F, within the factor 1 + lambda / T. (F <= lambda T and F >= lambda^2;
-    K lies between beta^2 and beta times T^2 - F there, as K is a convex combination of e_2(H) and of e_2 of H on
-    the tangent space of the level set.)
+    valid. With beta = 1 this brackets T^2 - F, within the factor 1 + lambda / T. Proof: lambda^2 <= F <= lambda T, and
+    K lies between beta^2 and beta times T^2 - F, as K is a convex combination of e_2(H) and of e_2 of H on the
+    tangent space of the level set.
     """
     lower = max(trace[0], 0.0) * (trace[0] - lambda_max[1])  # T >= 0, whatever its interval says
     upper = trace[1] ** 2 - max(lambda_max[0], 0.0) ** 2
@@ -17,10 +17,11 @@ def psd_bracket(trace: Interval, lambda_max: Interval, beta: float) -> Interval:
 
 
 def general_bracket(trace: Interval, trace_h2: Interval, spectrum: Interval, beta: float) -> Interval:
-    """K between beta (T^2 - F) + 2 beta (1 - beta) t (t - T) at its least and its most over the spectrum, for any H.
+    """Return the minimum and maximum of beta (T^2 - F) + 2 beta (1 - beta) t (t - T) over the spectrum, for any H.
 
-    `spectrum` is an interval that holds all eigenvalues, as u'H^2 u - T u'Hu is a mean of t (t - T) over them for
-    every unit vector u, the direction of the gradient among them. From below also K >= beta ((1 + beta) T^2 / 2 - F).
+    They bracket K. `spectrum` is an interval that holds all eigenvalues t: u'H^2 u - T u'Hu is a mean of t (t - T) for
+    every unit vector u, and for the direction of the gradient in particular. The lower bound is raised to
+    beta ((1 + beta) T^2 / 2 - F), which holds too. `trace` and `trace_h2` are intervals that hold T and F.
     """
     squares = (0.0 if trace[0] <= 0 <= trace[1] else min(t * t for t in trace), max(t * t for t in trace))
     corners = [t * (t - T) for T in trace for t in spectrum]

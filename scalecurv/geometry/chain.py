@@ -1,26 +1,54 @@
-"""The chain of bounds at an interpolation solution, link by link: does it hold, is it violated, is it undecided?"""
+"""The chain of bounds at an interpolation solution, link by link, with a verdict on each link and on the chain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import product
-from typing import Literal
 
 from scalecurv.geometry.bounds import Interval
 
-Verdict = Literal["holds", "violated", "undecided"]
-VERDICTS: tuple[Verdict, ...] = ("holds", "violated", "undecided")
-ROUNDING = 1e-9  # of the larger side: equality is attained, and must not read as a violation
+ROUNDING = 1e-9  # relative to the larger side: equality is attained, and rounding must not read as a violation
+SEPARATOR = ": "  # in the method of a link, between its formula and its verdict
+
+
+class Verdict(StrEnum):
+    """The verdict on one link, or on the whole chain, from the intervals of its numbers."""
+
+    HOLDS = "holds"  # at all values inside the intervals
+    VIOLATED = "violated"  # at none
+    UNDECIDED = "undecided"  # the intervals are too wide to tell
+    NOT_APPLICABLE = "not_applicable"  # the chain bounds nothing here
 
 
 @dataclass(frozen=True)
 class Link:
-    """One bound of the chain: its formula, its value and interval, and whether it stands where it should."""
+    """One bound of the chain: its formula, its value and interval, and the verdict on its place in the chain."""
 
     formula: str
     value: float
     lower: float
     upper: float
     verdict: Verdict
+
+    @property
+    def method(self) -> str:
+        """The formula and the verdict, as an estimate's method holds them; `stored_verdict` reads it."""
+        return f"{self.formula}{SEPARATOR}{self.verdict}"
+
+
+def stored_verdict(method: str) -> Verdict:
+    """Return the verdict in the method of a stored link, NOT_APPLICABLE where the method is a reason instead."""
+    last = method.rpartition(SEPARATOR)[2]
+    return Verdict(last) if last in tuple(Verdict) else Verdict.NOT_APPLICABLE
+
+
+def chain_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on a chain from those on its links, of which there is at least one.
+
+    It is the first that some link has of NOT_APPLICABLE, VIOLATED and UNDECIDED, else HOLDS.
+    """
+    found = set(verdicts)
+    return next((v for v in (Verdict.NOT_APPLICABLE, Verdict.VIOLATED, Verdict.UNDECIDED) if v in found), Verdict.HOLDS)
 
 
 @dataclass(frozen=True)
@@ -44,7 +72,7 @@ LINKS: tuple[tuple[str, Callable[[_Point], float]], ...] = (
     ("(r - 1) lambda T", lambda p: max(p.r - 1, 0) * p.lam * p.T),
     ("r (r - 1) lambda^2", lambda p: p.r * max(p.r - 1, 0) * p.lam**2),
 )
-# what each step up the chain is, with the terms that both sides share cancelled; K stands between links 1 and 2
+# each step up the chain, without the terms that both sides share; K stands between links 1 and 2
 _STEPS: tuple[tuple[Callable[[_Point], float], ...], ...] = (
     (lambda p: p.T * (p.T - p.lam), lambda p: p.lam * p.T - p.F),  # 0 <= link 1 <= K
     (lambda p: p.F - p.lam**2 - (p.T - p.lam) ** 2 / (p.r - 1) if p.r > 1 else p.F - p.T**2,),  # K <= link 2
@@ -56,17 +84,19 @@ _STEPS: tuple[tuple[Callable[[_Point], float], ...], ...] = (
 
 
 def _within(interval: Interval, inside: list[float]) -> set[float]:
-    """Both ends, and what of the points `inside` lies between: where a quadratic turns."""
+    """Return both ends of an interval, and those of `inside`, turning points of quadratics, that lie between them."""
     return {*interval, *(x for x in inside if interval[0] < x < interval[1])}
 
 
 def chain(trace: Interval, trace_h2: Interval, lambda_max: Interval, rank: Interval) -> tuple[Link, ...]:
-    """0 <= T(T-l) <= K <= T^2-l^2-(T-l)^2/(r-1) <= (1-1/r)T^2 <= (r-1)F <= (r-1)lT <= r(r-1)l^2, K = T^2 - F.
+    """Return the links of the chain of bounds on K = T^2 - F, with T = tr H, F = tr H^2, l = lambda_max and r = rank.
 
-    Holds at g = 0 for H positive semidefinite of rank r with largest eigenvalue l (the proof of theorem 4.1 of
-    Gegenfurtner, "Flatness Has a Shape", whose printed form drops a factor: see docs/quantities.md). Each number
-    comes as an interval that holds it; a link `holds` where it does so at every corner of them, is `violated`
-    where it does so at none, and `undecided` otherwise. For r <= 1 every link on the side of K is 0.
+        0 <= T(T-l) <= K <= T^2-l^2-(T-l)^2/(r-1) <= (1-1/r)T^2 <= (r-1)F <= (r-1)lT <= r(r-1)l^2
+
+    It holds at g = 0 for H positive semidefinite of rank r with largest eigenvalue l (the proof of theorem 4.1 of
+    Gegenfurtner, "Flatness Has a Shape", whose printed form drops a factor: see docs/quantities.md). Each number comes
+    as an interval that holds it. A link holds where it does at every corner of the intervals, is violated where it
+    holds at none, and is undecided otherwise. For r <= 1 every link above K is 0.
     """
     traces = _within(trace, [0.0, *lambda_max, *(lam / 2 for lam in lambda_max)])
     tops = _within(
@@ -80,13 +110,6 @@ def chain(trace: Interval, trace_h2: Interval, lambda_max: Interval, rank: Inter
         slack = ROUNDING * max(middle.T**2, middle.F, *map(abs, values))
         steps = [[part(corner) for corner in corners] for part in parts]
         least, most = min(map(min, steps)), min(map(max, steps))
-        verdict: Verdict = "holds" if least >= -slack else "violated" if most < -slack else "undecided"
+        verdict = Verdict.HOLDS if least >= -slack else Verdict.VIOLATED if most < -slack else Verdict.UNDECIDED
         links.append(Link(formula, value(middle), min(values), max(values), verdict))
     return tuple(links)
-
-
-def chain_status(verdicts: tuple[str, ...]) -> Verdict:
-    """Of the whole chain: `violated` if any link is, `holds` if all do, else `undecided`."""
-    if "violated" in verdicts:
-        return "violated"
-    return "holds" if all(verdict == "holds" for verdict in verdicts) else "undecided"

@@ -1,4 +1,4 @@
-"""Quotients that count directions, with the interval that their parts leave open."""
+"""Quotients that count directions, with the intervals that follow from those of their parts."""
 
 from itertools import product
 
@@ -9,28 +9,28 @@ PROVEN = (Status.EXACT, Status.CERTIFIED)
 
 
 def interval_of(estimate: Estimate) -> Interval:
-    """lower..upper."""
+    """Return the pair (lower, upper) of an estimate."""
     return estimate.lower, estimate.upper
 
 
 def effective_rank(trace: Estimate, lambda_max: Estimate, rtol: float) -> Estimate:
-    """T / lambda_max: how many directions as curved as the most curved one would make up the trace."""
+    """Return T / lambda_max, the number of directions as curved as the most curved one that make up the trace."""
     return _quotient("T / lambda_max", trace, lambda_max, 1, rtol)
 
 
 def participation_ratio(trace: Estimate, trace_h2: Estimate, rtol: float) -> Estimate:
-    """T^2 / F, between 1 and rank H where H is positive semidefinite; K = (T^2 / F - 1) F where g = 0."""
+    """Return T^2 / F, between 1 and rank H where H is positive semidefinite; K = (T^2 / F - 1) F where g = 0."""
     return _quotient("T^2 / F", trace, trace_h2, 2, rtol)
 
 
 def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: float) -> Estimate:
-    """above^power / below over all that both intervals allow; not applicable where `below` may be 0 or less.
+    """Return above^power / below with its range over both intervals; not applicable where `below` may be 0 or less.
 
-    Its status is its own: `budget` where what the parts leave open is wider than `rtol`.
+    The status is `budget` where the range is wider than `rtol` allows, whatever the status of the parts.
     """
     status = joint_status(above, below)
     if status is Status.FAILED:
-        return Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, f"{method}: a part of it failed", status)
+        return Estimate.failed(f"{method}: a part of it failed")
     if not below.lower > 0:
         return Estimate.not_applicable(f"{method}: the denominator may be zero")
     corners = [a**power / b for a, b in product(interval_of(above), interval_of(below))]
@@ -54,7 +54,7 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: f
 
 
 def joint_status(*parts: Estimate) -> Status:
-    """That of the part which is known least well."""
+    """Return the status of the part that is known least well."""
     worst_first = (
         Status.FAILED,
         Status.INCONSISTENT,

@@ -7,17 +7,17 @@ from itertools import pairwise
 import numpy as np
 
 SWEEPS = 1000
-GAP = 1e-13  # of the value: what rounding leaves
+GAP = 1e-13  # of the value: the gap that rounding leaves
 LOOK = 1e-9  # of the value: a sweep that gains less may be the last
 
 
 @dataclass(frozen=True)
 class Rescaled:
-    """The smallest value found, a proven lower bound, the factors (h,) that attain it, and the sweeps that it took.
+    """The smallest trace found, a proven lower bound, the factors (h,) that attain it, and the number of sweeps.
 
-    Factor alpha multiplies what comes into a neuron and divides what goes out of it, 1 where neither costs anything.
-    Where a neuron costs on one side alone its best factor is 0 or infinite: NaN, and the value is an infimum
-    (`attained` False).
+    A factor alpha multiplies the weights into a neuron and divides the weights out of it; it is 1 where the entries of
+    both are zero. Where the entries on one side only are zero, the best factor is 0 or infinite: the factor is NaN and
+    the value an infimum (`attained` False).
     """
 
     value: float
@@ -28,15 +28,17 @@ class Rescaled:
 
 
 def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> Rescaled:
-    """min over alpha > 0 of sum_l (sum t_l[s, q] (alpha_q / alpha_s)^2 + sum t_l[s] / alpha_s^2), 1 at both ends.
+    """Return the minimum of the trace over all rescalings of the hidden neurons,
+
+    min over alpha > 0 of sum_l (sum t_l[s, q] (alpha_q / alpha_s)^2 + sum t_l[s] / alpha_s^2), alpha = 1 at both ends.
 
     `weights[l]` (n_(l+1), n_l) and `biases[l]` (n_(l+1),) are the diagonal of H, entry by entry; a layer without a bias
-    gives zeros. The diagonal entry of a weight from q to s turns into t (alpha_q / alpha_s)^2 when the neurons are
-    rescaled, which is convex in the logarithms: this balances a nonnegative matrix, and setting alpha_s^4 =
-    (what comes in) / (what goes out), a layer at a time, ends at the only minimum (Osborne 1960). With one hidden layer
-    the first sweep ends there: sum_j 2 sqrt(t_in t_out) + t_b. From below the dual bounds it, sum y (1 - ln(y / t)) for
-    any y >= 0 that flows in and out of each neuron alike, which the last terms do after being evened out. NaN where the
-    entries do not add up to a number.
+    has zeros. Rescaling turns the diagonal entry t of a weight from q to s into t (alpha_q / alpha_s)^2, which is
+    convex in the logarithms of alpha: the problem is to balance a nonnegative matrix. Setting
+    alpha_s^4 = (sum of entries into s) / (sum of entries out of s), one layer at a time, converges to the only minimum
+    (Osborne 1960). With one hidden layer the first sweep reaches it, sum_j 2 sqrt(t_in t_out) + t_b. The dual gives a
+    lower bound: sum y (1 - ln(y / t)) for any y >= 0 whose sums into and out of each neuron are equal, as are those of
+    the last entries after scaling. All results are NaN where the entries do not sum to a finite number.
     """
     whole = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
     if not np.isfinite(_total(whole)):
@@ -64,10 +66,10 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
 
 
 def _pruned(whole: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Layers with what can be driven to zero set to zero, and who is left, by layer.
+    """Return the layers with all entries that rescaling drives to zero set to zero, and the live neurons by layer.
 
-    A neuron with nothing coming in can shrink what goes out of it to nothing, and the other way round; that may leave
-    others so.
+    Where the entries into a neuron are zero, rescaling drives those out of it to zero, and vice versa. Other neurons
+    may then have zeros on one side, so that the pruning is repeated.
     """
     terms = [layer.copy() for layer in whole]
     live = [np.ones(len(layer), dtype=bool) for layer in whole[:-1]]
@@ -88,7 +90,7 @@ def _total(flow: list[np.ndarray]) -> float:
 
 
 def _dual(terms: list[np.ndarray], flow: list[np.ndarray]) -> float:
-    """The bound of the flow with what comes into each neuron scaled to what goes out, from the outputs backwards."""
+    """Return the dual bound of `flow`, whose sums into each neuron are first scaled to those out of it, backwards."""
     even, bound = list(flow), 0.0
     for l in range(len(flow) - 2, -1, -1):
         coming, going = even[l].sum(1), even[l + 1][:, :-1].sum(0)

@@ -12,19 +12,19 @@ Number = TypeVar("Number", float, np.ndarray)
 
 
 def beta_of(grad_norm: float) -> float:
-    """beta = 1 / (1 + |g|^2), in (0, 1]: 1 at a critical point, small on a slope."""
+    """Return beta = 1 / (1 + |g|^2), which is 1 at a critical point and small where the gradient is large."""
     return 1 / (1 + grad_norm**2)
 
 
 def scalar_curvature_of(
     trace: Number, trace_squared: Number, trace_h2: Number, beta: float, ghg: float, gh2g: float
 ) -> Number:
-    """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg).
+    """Return K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg).
 
-    `trace` is T = tr H, `trace_squared` T^2 (given apart, so that an unbiased estimate of it can stand in),
-    `trace_h2` F = tr H^2, `ghg` g'Hg and `gh2g` g'H^2 g, in the units of the loss over parameters squared and
-    so on; scalars or arrays of one shape. K sums the sectional curvatures over ordered pairs of directions:
-    twice the Gaussian curvature for P = 2. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
+    `trace` is T = tr H, `trace_squared` T^2 (a separate argument, so that it can be an unbiased estimate),
+    `trace_h2` F = tr H^2, `ghg` g'Hg and `gh2g` g'H^2 g; scalars or arrays of one shape. T is in the loss
+    over parameters squared. K sums the sectional curvatures over ordered pairs of directions, and is twice the
+    Gaussian curvature for P = 2. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
     """
     return beta * (trace_squared - trace_h2) + 2 * beta**2 * (gh2g - trace * ghg)
 
@@ -32,14 +32,14 @@ def scalar_curvature_of(
 def scalar_curvature_estimate(
     rows: np.ndarray, beta: float, ghg: float, gh2g: float, confidence: float = 0.95
 ) -> Estimate:
-    """K from terms (z'Hz, |Hz|^2) of shape (m, 2), m >= 3, and the exact beta, g'Hg and g'H^2 g.
+    """Estimate K from terms (z'Hz, |Hz|^2) of shape (m, 2), m >= 3, and the exact beta, g'Hg and g'H^2 g.
 
     T^2 is estimated by the U-statistic ((sum x)^2 - sum x^2) / (m (m - 1)), because the square of a mean is
     biased by the variance of the mean (Hoeffding 1948). The standard error is that of the m pseudo-values
     m K - (m - 1) K_(-i) (Quenouille 1956; Tukey 1958), which carries the covariance of z'Hz and |Hz|^2.
-    That error is proportional to |T|, and luckily small where the mean of x happens to be: at the far end of T's own
-    interval K lies beta t^2 var(x) / m further out than a straight line says; either end is moved by half of that.
-    With beta = 1 and ghg = gh2g = 0 this estimates T^2 - F.
+    That error is proportional to |T|, and too small where the mean of x is small by chance: at the far end of the
+    interval of T, K lies beta t^2 var(x) / m beyond its linearization. Each end is moved outwards by half of that.
+    With beta = 1 and ghg = gh2g = 0 this estimates T^2 - F. Raises ValueError for fewer than 3 terms.
     """
     m = len(rows)
     if m < 3:
@@ -50,7 +50,7 @@ def scalar_curvature_estimate(
         pairs = (sum_x**2 - sum_xx) / (count * (count - 1))
         return scalar_curvature_of(sum_x / count, pairs, sum_w / count, beta, ghg, gh2g)
 
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow gives the status `failed`
         whole = float(curvature(x.sum(), (x**2).sum(), w.sum(), m))
         without = curvature(x.sum() - x, (x**2).sum() - x**2, w.sum() - w, m - 1)
         bend = beta / 2 * float(np.var(x, ddof=1)) / m

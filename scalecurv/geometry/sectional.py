@@ -1,4 +1,4 @@
-"""Sectional curvature of the graph of the loss, from what the Hessian makes of two directions."""
+"""Sectional and Ricci curvature of the graph of the loss, from products of the Hessian with directions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, product
@@ -14,12 +14,13 @@ from scalecurv.statistics.stopping import Tolerance
 def sectional_curvature_of(
     bent: np.ndarray, lengths: np.ndarray, beta: float, steep: np.ndarray | None = None
 ) -> np.ndarray:
-    """beta det(U'HU) / det(U'GU) of the plane of U = (u, v), G = I + g g' the metric of the graph.
+    """Return beta det(U'HU) / det(U'GU), the sectional curvature of the plane of U = (u, v), G = I + g g'.
 
-    `bent` U'HU and `lengths` U'U, both (..., 2, 2) and symmetric, `steep` U'g (..., 2), None for 0; the answer (...),
-    in the loss squared over parameters to the fourth, is that of the plane, whatever u and v span it. The denominator,
-    det U'U + (g'u)^2 |v|^2 - 2 g'u g'v u'v + (g'v)^2 |u|^2, is taken so that no slope cancels in it: 1 + (g'u)^2 +
-    (g'v)^2 for orthonormal u and v. (Gauss' equation; do Carmo 1992, Riemannian Geometry, ch. 6)
+    G is the metric of the graph. `bent` is U'HU and `lengths` U'U, both (..., 2, 2) and symmetric; `steep` is U'g
+    (..., 2), None for 0. The result has shape (...) and the unit loss squared over parameters to the fourth; it depends
+    on the plane and not on the u and v that span it. The denominator is computed as
+    det U'U + (g'u)^2 |v|^2 - 2 g'u g'v u'v + (g'v)^2 |u|^2, which is 1 + (g'u)^2 + (g'v)^2 for orthonormal u and v, so
+    that steep slopes do not cancel. (Gauss' equation; do Carmo 1992, Riemannian Geometry, ch. 6)
     """
     area = _determinants(lengths)
     if steep is not None:
@@ -35,24 +36,26 @@ def _determinants(pairs: np.ndarray) -> np.ndarray:
 def ricci_curvature_of(
     trace: float, ghg: float, beta: float, uhu: float, squared: float, ghu: float, length: float
 ) -> float:
-    """Ric(u, u) / u'Gu: the sum of the sectional curvatures of P - 1 orthogonal planes through u.
+    """Return Ric(u, u) / u'Gu, the sum of the sectional curvatures of P - 1 orthogonal planes through u.
 
     Ric(u, u) = beta ((T - beta g'Hg) u'Hu - |Hu|^2 + beta (g'Hu)^2), with `uhu` u'Hu, `squared` |Hu|^2, `ghu` g'Hu and
-    `length` u'Gu = |u|^2 + (g'u)^2. Linear in `trace` T. (Pouplin, Roy, Singh, Arvanitidis 2023, arXiv 2307.04719)
+    `length` u'Gu = |u|^2 + (g'u)^2. The result is linear in `trace` T.
+    (Pouplin, Roy, Singh, Arvanitidis 2023, arXiv 2307.04719)
     """
     return beta * ((trace - beta * ghg) * uhu - squared + beta * ghu**2) / length
 
 
-NEAR_ZERO = 0.1  # of the largest |kappa|^2: below this share a product is asked for to rtol of the share
+NEAR_ZERO = 0.1  # of the largest |kappa|^2: the tolerance of a smaller product is rtol times this share
 
 
 def sectional_extremes(principal: Sequence[Estimate], rtol: float, confidence: float) -> tuple[Estimate, Estimate]:
-    """Largest and smallest sectional curvature from kappa_1 >= kappa_2 >= kappa_(P-1) >= kappa_P (fewer for P < 4).
+    """Return the largest and smallest sectional curvature from the outermost principal curvatures.
 
-    In the plane of principal directions i and j it is kappa_i kappa_j; all others lie between the extremes of these
-    products, as the operator u ^ v -> Au ^ Av has them for eigenvalues (decomposable eigenvectors attain them). Of all
-    pairs the largest and the smallest product are among the four outermost. Each interval holds the product at every
-    corner of its parts'.
+    `principal` holds kappa_1 >= kappa_2 >= kappa_(P-1) >= kappa_P (fewer for P < 4). The curvature of the plane of
+    principal directions i and j is kappa_i kappa_j. All other planes lie between the extremes of these products, which
+    are the eigenvalues of the operator u ^ v -> Au ^ Av (decomposable eigenvectors attain them). The largest and the
+    smallest product of all pairs are among those of the four outermost curvatures. Each interval holds the products at
+    every corner of the intervals of the curvatures.
     """
     pairs = list(combinations(principal, 2))
     values = [a.value * b.value for a, b in pairs]

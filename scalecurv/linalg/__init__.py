@@ -1,1 +1,1 @@
-"""Numerics on a LinearOperator: nothing here knows a network, a file or a cluster."""
+"""Numerical algorithms on a LinearOperator; no module here knows a network, a file or a cluster."""

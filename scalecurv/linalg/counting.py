@@ -1,4 +1,4 @@
-"""An operator that counts the products asked of it: what a number cost is measured, not estimated."""
+"""An operator that counts its products, so that the cost of a number is measured and not estimated."""
 
 from torch import Tensor
 
@@ -7,7 +7,10 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class CountingOperator(LinearOperator):
-    """The same map as `operator`; `num_matvecs` and `num_rmatvecs` count columns, at their cost, since it was made."""
+    """The map of `operator` with counters.
+
+    `num_matvecs` and `num_rmatvecs` count the columns multiplied by A and by A' since construction, each at `cost`.
+    """
 
     def __init__(self, operator: Operand):
         operator = aslinearoperator(operator)

@@ -1,4 +1,4 @@
-"""Hutchinson's terms with a known subspace taken out: what it holds is counted exactly, only the rest is sampled."""
+"""Hutchinson's terms with a known subspace deflated: its part of the trace is exact, and only the rest is sampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,20 +18,24 @@ STREAM = "deflated"
 
 @dataclass(frozen=True, eq=False)
 class DeflatedTerms:
-    """Terms of tr A and tr A^2 outside the Ritz space Q, with R = I - QQ' and fresh Gaussian z:
+    """The terms of tr A and tr A^2 outside a Ritz space Q, with R = I - QQ' and fresh Gaussian z:
 
-    tr A = tr Q'AQ + E z'RARz,    tr A^2 = |Q'AQ|_F^2 + 2 |RAQ|_F^2 + E |RARz|^2,
+    tr A = tr Q'AQ + E z'RARz,    tr A^2 = |Q'AQ|_F^2 + 2 |RAQ|_F^2 + E |RARz|^2.
 
-    and |RAQ|_F = |c| as AQ = QT + r c': the known parts take no product beyond those that built Q. For each of
-    `groups` (ranges of rows, layers) likewise tr A_gg and sum_(i in g) |A e_i|^2 = |(AQ)_g|_F^2 + E |(ARz)_g|^2.
-    Q must be independent of the probes. (Gambhir, Stathopoulos, Orginos 2017; Meyer, Musco, Musco, Woodruff 2021)
+    |RAQ|_F = |c| because AQ = QT + r c', so that the known parts need no product beyond those that built Q. Each of
+    `groups` (ranges of rows, one a layer) adds two terms: those of tr A_gg, and those of
+    sum_(i in g) |A e_i|^2 = |(AQ)_g|_F^2 + E |(ARz)_g|^2. Q must be independent of the probes.
+    (Gambhir, Stathopoulos, Orginos 2017; Meyer, Musco, Musco, Woodruff 2021)
     """
 
     space: RitzSpace
     groups: tuple[slice, ...] = ()
 
     def __call__(self, operator: Operand, seed: int, ids: Sequence[int]) -> np.ndarray:
-        """One row for each probe id, shape (len(ids), 2 + 2 len(groups)): (z'RARz, |RARz|^2), then by group."""
+        """Return one row for each probe id, shape (len(ids), 2 + 2 len(groups)).
+
+        A row holds z'RARz and |RARz|^2, then the terms of tr A_gg by group, then those of the squared rows by group.
+        """
         operator, Q = aslinearoperator(operator), self.space.basis
         Z = probes(operator.shape[0], seed, STREAM, ids, "gaussian", operator.dtype, operator.device)
         Z, _ = project_out(Z, Q)
@@ -44,13 +48,13 @@ class DeflatedTerms:
 
     @cached_property
     def known(self) -> np.ndarray:
-        """What the terms leave out, in the same columns, shape (2 + 2 len(groups),)."""
+        """Return the known parts, which the terms leave out, in the columns of the rows; shape (2 + 2 len(groups),)."""
         T, c = self.space.projected, self.space.coupling
         whole = [np.trace(T), float((T**2).sum() + 2 * (c**2).sum())]
         return np.array([*whole, *(self._trace(g) for g in self.groups), *(self._square(g) for g in self.groups)])
 
     def _trace(self, group: slice) -> float:
-        """tr over the group of A - RAR = QTQ' + r c'Q' + Q c r'."""
+        """Return the sum over the rows of `group` of the diagonal of A - RAR = QTQ' + r c'Q' + Q c r'."""
         Q, r = self.space.basis[group], self.space.residual[group]
         twice = Q @ self._cast(self.space.projected)
         return float(dots(Q, twice).sum() + 2 * dots((Q @ self._cast(self.space.coupling))[:, None], r[:, None]).sum())

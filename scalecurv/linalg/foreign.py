@@ -1,4 +1,4 @@
-"""Operators of other libraries at the door: whatever has a shape and takes @ becomes a LinearOperator."""
+"""Conversion of matrices and of operators of other libraries, which have a shape and take @, to LinearOperator."""
 
 from typing import Any, Protocol, TypeAlias
 
@@ -34,23 +34,23 @@ _REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class Multiplies(Protocol):
-    """What SciPy's, curvlinops' and skerch's operators have in common."""
+    """The interface that the operators of SciPy, curvlinops and skerch have in common."""
 
     shape: Any
 
     def __matmul__(self, other: Any, /) -> Any: ...
 
 
-# what algorithms take: operators of this library, matrices that are there, operators of others
+# algorithms take operators of this library, explicit matrices, and operators of other libraries
 Operand = LinearOperator | Tensor | np.ndarray | Multiplies
 
 
 class ForeignOperator(LinearOperator):
-    """V -> A @ V for an `A` of another library, in its own kind of arrays: tensors, or NumPy's where its dtype is.
+    """V -> A @ V for an operator `A` of another library, which gets arrays where its dtype is of NumPy, else tensors.
 
-    `dtype` and `device` are those of what is taken and returned here, A's own where nothing is said. Columns go one by
-    one where A takes vectors alone. The adjoint is taken from whatever it goes by: rmatmat, adjoint, H, T, or U' @ A.
-    Raises TypeError for what is no real operator, or does not tell its dtype.
+    `dtype` and `device` describe the blocks that this operator takes and returns; they default to A's own. Columns go
+    to A one by one where it takes vectors only. The adjoint is rmatmat, adjoint, H, T or U' @ A, whichever A has first.
+    Raises TypeError where A is not real, has no two axes, or has no dtype and none is given.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ForeignOperator(LinearOperator):
             raise TypeError(f"{type(A).__name__} has shape {shape}; an operator has two axes")
         self._A = A
         self._numpy = not isinstance(kind, torch.dtype)
-        self._columns = False  # known to take vectors alone
+        self._columns = False  # True once A has refused a block and taken vectors
         self.shape = (shape[0], shape[1])
         self.dtype = _real(type(A).__name__, kind, dtype)
         self._taken = kind if isinstance(kind, torch.dtype) and kind in _REAL else self.dtype
@@ -92,24 +92,25 @@ class ForeignOperator(LinearOperator):
 
     def _rmatmat(self, U: Tensor) -> Tensor:
         A: Any = self._A
-        if hasattr(A, "rmatmat"):  # takes blocks, whatever @ does
+        if hasattr(A, "rmatmat"):  # it takes blocks, even where @ takes vectors only
             try:
                 product = A.rmatmat(self._given(U))
-            except (NotImplementedError, TypeError) as error:  # both are SciPy's way to say that none was written
-                raise self._unturned() from error
+            except (NotImplementedError, TypeError) as error:  # SciPy raises either where no adjoint is defined
+                raise self._no_adjoint() from error
             return self._checked(product, self.shape[1], U.shape[1])
         for name in ("adjoint", "H", "T"):
-            turned = getattr(A, name, None)
-            turned = turned() if callable(turned) and not hasattr(turned, "shape") else turned
-            if turned is not None:
-                return self._product(turned.__matmul__, U, self.shape[1])
+            adjoint = getattr(A, name, None)
+            adjoint = adjoint() if callable(adjoint) and not hasattr(adjoint, "shape") else adjoint
+            if adjoint is not None:
+                return self._product(adjoint.__matmul__, U, self.shape[1])
         if not hasattr(A, "__rmatmul__"):
-            raise self._unturned()
+            raise self._no_adjoint()
         return self._product(lambda X: A.__rmatmul__(X.T).T, U, self.shape[1])
 
-    def _unturned(self) -> TypeError:
+    def _no_adjoint(self) -> TypeError:
         return TypeError(
-            f"{self.name} has no adjoint product: give it rmatmat, adjoint, H or T, or say symmetric=True where it is"
+            f"{self.name} has no adjoint product: give it rmatmat, adjoint, H or T, or pass symmetric=True where it is "
+            "symmetric"
         )
 
     def _product(self, multiply: Any, V: Tensor, rows: int) -> Tensor:
@@ -142,10 +143,17 @@ def aslinearoperator(
     dtype: _DType | None = None,
     device: torch.device | str | None = None,
 ) -> LinearOperator:
-    """Let an operator through, wrap a tensor, an array or another library's operator: past this door there is one type.
+    """Return `A` as a LinearOperator; an operator of this library that already fits is returned as it is.
 
-    Whether it is symmetric is said by `symmetric`, else by the object itself; of a matrix that is there it is seen.
-    Raises TypeError for what has no shape, takes no @ or is not real, ValueError for symmetric=True of a rectangle.
+    `symmetric` declares the symmetry. Without it the declaration of the object counts, and an explicit matrix is
+    compared with its transpose. `dtype` and `device` default to A's own. Raises TypeError where A has no shape, takes
+    no @ or is not real, and ValueError for symmetric=True where A is not square.
+
+    Example:
+        >>> import numpy as np
+        >>> A = aslinearoperator(np.array([[2.0, 1.0], [1.0, 3.0]]))
+        >>> A.symmetric, A @ np.ones(2)
+        (True, array([3., 4.]))
     """
     operator = _wrapped(A, symmetric, dtype, device)
     if symmetric and operator.shape[0] != operator.shape[1]:
@@ -163,25 +171,27 @@ def _wrapped(A: Any, symmetric: bool | None, dtype: _DType | None, device: torch
         raise TypeError(f"a {type(A).__name__} is no operator; give something with shape, dtype and @")
     if isinstance(A, np.ndarray):
         real = _real(type(A).__name__, A.dtype, dtype)
-        native = np.require(A, A.dtype.newbyteorder("="), ("C", "W"))  # torch knows no other, nor one not to write to
+        native = np.require(
+            A, A.dtype.newbyteorder("="), ("C", "W")
+        )  # torch takes native byte order and writable memory only
         return DenseOperator(torch.from_numpy(native).to(device, real), symmetric)
     if isinstance(A, Tensor) and A.layout is torch.strided:
         return DenseOperator(A.detach().to(device, _real(type(A).__name__, A.dtype, dtype)), symmetric)
     return ForeignOperator(A, symmetric, dtype, device)
 
 
-def _real(name: str, own: Any, told: _DType | None) -> torch.dtype:
-    """What to multiply in by something that holds `own` and was declared `told`: a real floating-point dtype."""
-    kind, wanted = _torch_dtype(own), _torch_dtype(own if told is None else told)
+def _real(name: str, own: Any, declared: _DType | None) -> torch.dtype:
+    """Return the real floating-point dtype to multiply in: `declared`, or else `own`, the dtype of the entries."""
+    kind, wanted = _torch_dtype(own), _torch_dtype(own if declared is None else declared)
     if kind.is_complex or wanted.is_complex:
-        raise TypeError(f"{name} holds {own if kind.is_complex else told}; only real operators are multiplied by")
+        raise TypeError(f"{name} holds {own if kind.is_complex else declared}; only real operators are multiplied by")
     if wanted not in _REAL:
         raise TypeError(f"{name} holds {own}; give dtype=torch.float64, or the dtype to multiply in")
     return wanted
 
 
 def _torch_dtype(dtype: Any) -> torch.dtype:
-    """The torch dtype of NumPy's."""
+    """Return the torch dtype that corresponds to a NumPy dtype."""
     if isinstance(dtype, torch.dtype):
         return dtype
     try:

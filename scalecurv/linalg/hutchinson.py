@@ -1,4 +1,4 @@
-"""Hutchinson's estimators of tr A and tr A^2 from the same products: one row of terms a probe."""
+"""Hutchinson's estimators of tr A and tr A^2, both from one product a probe."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ STREAM = "hutchinson"
 
 
 def terms(operator: Operand, seed: int, ids: Sequence[int]) -> np.ndarray:
-    """One row (z'Az, |Az|^2) for each probe id, shape (len(ids), 2) in float64.
+    """Return one row (z'Az, |Az|^2) for each probe id, shape (len(ids), 2) in float64.
 
     z is probe number i of the seed, with independent signs. E z'Az = tr A, with variance
     2 (|A|_F^2 - sum_i a_ii^2); E |Az|^2 = tr A^2 for symmetric A. One product a probe.
@@ -30,12 +30,12 @@ def terms(operator: Operand, seed: int, ids: Sequence[int]) -> np.ndarray:
 
 
 def trace_estimate(rows: np.ndarray, method: str = "hutchinson", confidence: float = 0.95) -> Estimate:
-    """tr A from `terms` of shape (m, 2): the mean of the first column."""
+    """Estimate tr A by the mean of the first column of `terms`, shape (m, 2)."""
     return mean_estimate(rows[:, 0], method, confidence)
 
 
 def trace_square_estimate(rows: np.ndarray, method: str = "hutchinson", confidence: float = 0.95) -> Estimate:
-    """tr A^2 = |A|_F^2 from `terms` of shape (m, 2): the mean of the second column, bounded below by zero."""
+    """Estimate tr A^2 = |A|_F^2 >= 0 by the mean of the second column of `terms`, shape (m, 2)."""
     estimate = mean_estimate(rows[:, 1], method, confidence)
     return replace(estimate, lower=max(estimate.lower, 0.0))
 
@@ -44,11 +44,11 @@ Sum = np.ndarray | np.floating
 
 
 def controlled_square_estimate(rows: np.ndarray, trace: float, method: str, confidence: float = 0.95) -> Estimate:
-    """tr A^2 = mean w - c (mean x - tr A) from terms (x, w) = (z'Az, |Az|^2) of shape (m, 2), m >= 4.
+    """Estimate tr A^2 by mean w - c (mean x - tr A) from terms (x, w) = (z'Az, |Az|^2) of shape (m, 2), m >= 4.
 
     c = cov(x, w) / var(x) from the same terms (a regression control variate: Lavenberg and Welch 1981); the variance
     falls from 2 t_4 / m to 2 t_4 (1 - t_3^2 / (t_2 t_4)) / m, t_k = tr A^k. c depends on the terms, which biases the
-    value by O(1/m): the jackknife takes that out and gives the standard error.
+    value by O(1/m): the jackknife removes that bias and gives the standard error.
     """
     m, x, w = len(rows), rows[:, 0] - trace, rows[:, 1]
 
@@ -57,7 +57,7 @@ def controlled_square_estimate(rows: np.ndarray, trace: float, method: str, conf
         slope = np.divide(sxw - sx * sw / count, spread, out=np.zeros_like(spread), where=spread > 1e-12 * sxx)
         return sw / count - slope * sx / count
 
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows in the status
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow gives the status `failed`
         xx, xw = x * x, x * w
         whole = float(square(x.sum(), w.sum(), xx.sum(), xw.sum(), m))
         without = square(x.sum() - x, w.sum() - w, xx.sum() - xx, xw.sum() - xw, m - 1)
@@ -67,18 +67,18 @@ def controlled_square_estimate(rows: np.ndarray, trace: float, method: str, conf
 def squared_norm_estimate(
     squares: np.ndarray, norm: float, confidence: float, method: str, num_matvecs: int
 ) -> Estimate:
-    """tr A^2 from m values |A z_i|^2, z_i Gaussian and A symmetric with |A| <= `norm`; the interval is proven.
+    """Estimate tr A^2 with a proven interval from m values |A z_i|^2, z_i Gaussian and A symmetric with |A| <= `norm`.
 
     |Az|^2 is a sum of a_i^2 chi^2_1 with 0 <= a_i^2 <= norm^2 and sum S = tr A^2. log E exp(s |Az|^2) is convex in
     each a_i^2 and 0 at 0, for s of either sign, hence at most that of norm^2 chi^2 with S / norm^2 degrees of
-    freedom: Chernoff's bound for chi^2 holds, and excludes every S with
+    freedom. Chernoff's bound for chi^2 therefore holds, and excludes every S with
     m (w - S - S ln(w / S)) / (2 norm^2) > ln(2 / delta), w the mean of the values and delta = 1 - confidence.
     """
     m, w = len(squares), float(np.mean(squares))
     if not math.isfinite(w):
-        return Estimate(NAN, NAN, NAN, NAN, NAN, m, num_matvecs, method, Status.FAILED)
+        return Estimate.failed(method, m, num_matvecs)
     if norm == 0 or w == 0 or not norm < math.inf:
-        upper = w if norm < math.inf else math.inf  # without a bound on |A| nothing is known
+        upper = w if norm < math.inf else math.inf  # without a bound on |A| the upper end is infinite
         return Estimate(w, NAN, 0.0, upper, confidence, m, num_matvecs, method, Status.BUDGET)
     allowed = 2 * norm**2 * math.log(2 / (1 - confidence)) / m / w
 

@@ -1,13 +1,13 @@
-"""Inner products accumulated in float64, whatever the dtype of the vectors."""
+"""Inner products, accumulated in float64 for vectors of any dtype."""
 
 import torch
 from torch import Tensor
 
-ROWS = 1 << 20  # rows converted at a time: the float64 copy of a block stays small beside the block
+ROWS = 1 << 20  # rows converted at a time, so that the float64 copy stays small beside the block
 
 
 def gram(U: Tensor, V: Tensor) -> Tensor:
-    """U' V of shape (j, k) in float64, for U (n, j) and V (n, k)."""
+    """Return U' V of shape (j, k) in float64, for U (n, j) and V (n, k)."""
     total = torch.zeros(U.shape[1], V.shape[1], dtype=torch.float64, device=U.device)
     for start in range(0, U.shape[0], ROWS):
         rows = slice(start, start + ROWS)
@@ -16,7 +16,7 @@ def gram(U: Tensor, V: Tensor) -> Tensor:
 
 
 def dots(U: Tensor, V: Tensor) -> Tensor:
-    """The k inner products u_i' v_i, shape (k,) in float64, of the columns of U and V, both (n, k)."""
+    """Return the k inner products u_i' v_i, shape (k,) in float64, of the columns of U and V, both (n, k)."""
     total = torch.zeros(U.shape[1], dtype=torch.float64, device=U.device)
     for start in range(0, U.shape[0], ROWS):
         rows = slice(start, start + ROWS)
@@ -25,15 +25,14 @@ def dots(U: Tensor, V: Tensor) -> Tensor:
 
 
 def norms(V: Tensor) -> Tensor:
-    """The k Euclidean norms of the columns of V (n, k), shape (k,) in float64."""
+    """Return the k Euclidean norms of the columns of V (n, k), shape (k,) in float64."""
     return dots(V, V).sqrt()
 
 
 def project_out(V: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
-    """Two passes of V <- V - Q Q'V, for V (n, k) and orthonormal Q (n, j).
+    """Return V (n, k) without its component along orthonormal Q (n, j), and the coefficients Q'V (j, k) in float64.
 
-    Returns V with its component along Q removed, and the coefficients (j, k) in float64. Twice is enough:
-    what the second pass cannot remove is rounding (Kahan, in Parlett 1998, sec. 6.9).
+    V <- V - Q Q'V is applied twice; what a second pass leaves is rounding (Kahan, in Parlett 1998, sec. 6.9).
     """
     coefficients = gram(Q, V)
     V = V - Q @ coefficients.to(V.dtype)

@@ -1,23 +1,23 @@
-"""The rank of a matrix over the integers modulo a prime: no tolerance, no rounding."""
+"""The rank of a matrix over the integers modulo a prime, which needs no tolerance and has no rounding."""
 
 import torch
 from torch import Tensor
 
 from scalecurv.linalg.residues import INNER, reduced
 
-PANEL = INNER  # columns eliminated before the rest of the matrix hears of it
+PANEL = INNER  # columns eliminated before the rest of the matrix is updated
 NARROW = 16  # columns below which a panel is eliminated one column at a time
 SPARE = 8  # random combinations of rows beyond the rank: one of p^SPARE draws hides some of it
-TILE = 1024  # columns of the rest that are brought up to date together
+TILE = 1024  # columns of the rest that are updated together
 
 
 def modular_rank(A: Tensor, prime: int) -> int:
-    """The rank of the residues A (m, n) modulo `prime`; A is overwritten.
+    """Return the rank of the residues A (m, n) modulo `prime`; A is overwritten.
 
     Blocked elimination with row pivoting: P A = L E with L (m, r) unit lower trapezoidal and E in row echelon form
-    (Jeannerod, Pernet and Storjohann 2013, arXiv 1112.5717), of which only r is kept. A minor that is not zero modulo
-    `prime` is not zero: over the rationals the rank is this or larger. About m n r products, nearly all of them in
-    matrix products.
+    (Jeannerod, Pernet and Storjohann 2013, arXiv 1112.5717); only r is returned. A minor that is not zero modulo
+    `prime` is not zero, so that the rank over the rationals is r or larger. The elimination takes about m n r
+    multiplications, nearly all of them in matrix products.
     """
     rank = 0
     for start in range(0, A.shape[1], PANEL):
@@ -32,7 +32,7 @@ def modular_rank(A: Tensor, prime: int) -> int:
 
 
 def modular_ranks(stack: Tensor, prime: int) -> Tensor:
-    """The rank of each of many small matrices, (b, m, n) -> (b,) int64, eliminated side by side; overwritten."""
+    """Return the rank of each matrix of `stack` (b, m, n), shape (b,) int64; `stack` is overwritten."""
     b, m, n = stack.shape
     everyone = torch.arange(b, device=stack.device)
     free = torch.ones(b, m, dtype=torch.bool, device=stack.device)
@@ -54,7 +54,7 @@ def modular_ranks(stack: Tensor, prime: int) -> Tensor:
 
 
 def _update(rest: Tensor, order: Tensor, L: Tensor, prime: int) -> None:
-    """Bring the columns right of a panel up to date; the rows of its pivots are not read again, and left alone."""
+    """Update the columns right of a panel in place, except in the rows of its pivots, which are not read again."""
     k = L.shape[1]
     inverse = _inverse(L[:k], prime)
     for i in range(0, rest.shape[1], TILE):
@@ -65,7 +65,7 @@ def _update(rest: Tensor, order: Tensor, L: Tensor, prime: int) -> None:
 
 
 def _eliminate(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
-    """The order of the rows and L (m, r) of a panel: its left half, then what that leaves of its right half."""
+    """Return the order of the rows and L (m, r) of a panel, by eliminating its left half and then its right half."""
     half = panel.shape[1] // 2
     if panel.shape[1] <= NARROW:
         return _one_by_one(panel.clone(), prime)
@@ -80,7 +80,7 @@ def _eliminate(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
 
 
 def _one_by_one(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
-    """Column by column; `panel` is overwritten."""
+    """Return the order of the rows and L (m, r) of a panel, column by column; `panel` is overwritten."""
     m, n = panel.shape
     order = torch.arange(m, device=panel.device)
     L = panel.new_zeros(m, n)
@@ -101,7 +101,7 @@ def _one_by_one(panel: Tensor, prime: int) -> tuple[Tensor, Tensor]:
 
 
 def _inverse(L: Tensor, prime: int) -> Tensor:
-    """The inverse of a unit lower triangular matrix, by halves."""
+    """Return the inverse of a unit lower triangular matrix modulo `prime`, by halves."""
     k = len(L)
     inverse = torch.eye(k, dtype=L.dtype, device=L.device)
     if k <= NARROW:

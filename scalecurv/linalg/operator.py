@@ -1,4 +1,4 @@
-"""A linear map known by its products alone, acting on blocks of column vectors."""
+"""A linear map given by its products with blocks of column vectors."""
 
 from abc import ABC, abstractmethod
 from typing import TypeVar
@@ -14,9 +14,9 @@ Block = TypeVar("Block", Tensor, np.ndarray)
 class LinearOperator(ABC):
     """A real m x n matrix given by V -> A V, for V of shape (n, k).
 
-    A subclass sets `shape`, `dtype`, `device` and writes `_matmat`; a rectangular one also `_rmatmat`
-    (U -> A' U). `symmetric` is declared by the author, never discovered. `cost` is what a column counts for: 1 for a
-    product, 2 for an operator that is made of two.
+    A subclass sets `shape`, `dtype` and `device` and defines `_matmat`, and a rectangular one also `_rmatmat`
+    (U -> A' U). The author of the subclass declares `symmetric`; it is never tested. `cost` is the number of products
+    that a column counts for: 1, or 2 for an operator that is the product of two.
     """
 
     shape: tuple[int, int]
@@ -27,34 +27,34 @@ class LinearOperator(ABC):
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The name of the operator in error messages."""
         return type(self).__name__
 
     @abstractmethod
     def _matmat(self, V: Tensor) -> Tensor:
-        """A V of shape (m, k), for V of shape (n, k) in this operator's dtype and device."""
+        """Return A V of shape (m, k), for V of shape (n, k) in this operator's dtype and device."""
 
     def _rmatmat(self, U: Tensor) -> Tensor:
-        """A' U of shape (n, k), for U of shape (m, k)."""
-        raise TypeError(f"{self.name} has no adjoint product: write _rmatmat, or declare it symmetric")
+        """Return A' U of shape (n, k), for U of shape (m, k)."""
+        raise TypeError(f"{self.name} has no adjoint product: define _rmatmat, or declare it symmetric")
 
     def matmat(self, V: Tensor) -> Tensor:
-        """A V of shape (m, k); raises ValueError where V is not a block of shape (n, k)."""
+        """Return A V of shape (m, k); raises ValueError where V is not a block of shape (n, k)."""
         self._check(V, self.shape[1])
         return self._matmat(V.to(self.device, self.dtype))
 
     def rmatmat(self, U: Tensor) -> Tensor:
-        """A' U of shape (n, k); raises ValueError where U is not a block of shape (m, k)."""
+        """Return A' U of shape (n, k); raises ValueError where U is not a block of shape (m, k)."""
         self._check(U, self.shape[0])
         U = U.to(self.device, self.dtype)
         return self._matmat(U) if self.symmetric else self._rmatmat(U)
 
     def matvec(self, v: Tensor) -> Tensor:
-        """A v of shape (m,), for v of shape (n,)."""
+        """Return A v of shape (m,), for v of shape (n,)."""
         return self.matmat(v[:, None])[:, 0]
 
     def __matmul__(self, V: Block) -> Block:
-        """A V for a vector (n,) or a block (n, k), a tensor or a NumPy array; the answer is of the same kind."""
+        """Return A V for a vector (n,) or a block (n, k): a tensor for a tensor, a NumPy array for an array."""
         block = (
             torch.from_numpy(np.require(V, requirements=("C", "W")))
             if isinstance(V, np.ndarray)
@@ -64,17 +64,17 @@ class LinearOperator(ABC):
         return product.cpu().numpy() if isinstance(V, np.ndarray) else product
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
-        """The same map for SciPy: NumPy vectors and blocks in, NumPy out, in the NumPy dtype of this one."""
+        """Return this map as a SciPy operator, which takes and returns NumPy arrays in the NumPy dtype of this one."""
         return scipy.sparse.linalg.LinearOperator(
             self.shape,
             matvec=lambda v: self @ v.reshape(-1),
             matmat=lambda V: self @ V,
-            rmatvec=lambda u: self._turned(u.reshape(-1, 1))[:, 0],
-            rmatmat=self._turned,
+            rmatvec=lambda u: self._adjoint(u.reshape(-1, 1))[:, 0],
+            rmatmat=self._adjoint,
             dtype=torch.empty(0, dtype=self.dtype).numpy().dtype,
         )
 
-    def _turned(self, U: np.ndarray) -> np.ndarray:
+    def _adjoint(self, U: np.ndarray) -> np.ndarray:
         return self.rmatmat(torch.from_numpy(np.require(U, requirements=("C", "W")))).cpu().numpy()
 
     def _check(self, V: Tensor, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Random vectors that depend on (seed, stream, i) and on nothing else."""
+"""Random vectors that are functions of (seed, stream, i)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ def probes(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """A block Z of shape (n, len(ids)) whose column j is random vector number ids[j].
+    """Return a block Z of shape (n, len(ids)) whose column j is random vector number ids[j].
 
     E[z z'] = I. Column i is drawn by its own Philox generator (Salmon et al. 2011) on the CPU and cast
-    afterwards, so that it is the same on every device, in every block and at every checkpoint.
+    afterwards, so that it is the same on every device, in every block and at every checkpoint. The name of a stream is
+    part of what stored numbers rest on: it stays as it is, whatever the module that draws from it is called.
     """
     draw = _DRAWS[kind]
     columns = np.empty((len(ids), n), dtype=np.float32 if dtype == torch.float32 else np.float64)
@@ -33,7 +34,7 @@ def probes(
 
 
 def generator(seed: int, stream: str, i: int) -> np.random.Generator:
-    """The generator of random vector number i of a stream: Philox (Salmon et al. 2011), keyed by all three."""
+    """Return the Philox generator (Salmon et al. 2011) of random vector `i`, keyed by (seed, stream, i)."""
     key = hashlib.sha256(f"{seed}/{stream}/{i}".encode()).digest()[:16]
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
 

@@ -1,4 +1,4 @@
-"""Arithmetic modulo a prime in float64 tensors: exact, and as fast as the floating-point products it is made of."""
+"""Exact arithmetic modulo a prime in float64 tensors, at the speed of floating-point matrix products."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ NUM_PRIMES = 268_216  # primes between 2^22 and 2^23
 
 
 def random_primes(count: int, seed: int) -> tuple[int, ...]:
-    """`count` different primes between 2^22 and 2^23, drawn uniformly: nothing about the data can be aimed at them."""
+    """Return `count` different primes between 2^22 and 2^23, drawn uniformly: no data can be built against them."""
     rng = generator(seed, "primes", 0)
     primes: list[int] = []
     while len(primes) < count:
@@ -23,7 +23,7 @@ def random_primes(count: int, seed: int) -> tuple[int, ...]:
 
 
 def share_that_divides(bits: float) -> float:
-    """The largest share of these primes that can divide one whole number of so many bits, other than 0."""
+    """Return the largest share of the primes between 2^22 and 2^23 that can divide a nonzero integer of `bits` bits."""
     return 1.0 if bits >= BITS * NUM_PRIMES else bits // BITS / NUM_PRIMES
 
 
@@ -38,19 +38,19 @@ _LEAST, _MOST = -1200, 1100  # exponents of two that a float64, taken apart, can
 
 
 def reduced(x: Tensor, prime: int) -> Tensor:
-    """x modulo `prime`, in place, in -prime/2 .. prime/2; x holds whole numbers up to 2^53 in size.
+    """Reduce x modulo `prime` in place, to -prime/2 .. prime/2, and return it; x holds integers up to 2^53 in size.
 
-    Zero is the only multiple of `prime` that is left: the quotient is rounded, so that an error of its last bits
-    moves no remainder away from 0.
+    Every multiple of `prime` becomes 0, because the quotient is rounded: an error of its last bits does not change
+    the nearest integer.
     """
     return x.sub_((x * (1 / prime)).round_(), alpha=prime)
 
 
 def residues(x: Tensor, prime: int) -> Tensor:
-    """The residues of floating-point numbers as they stand, x = m 2^e read as m 2^e modulo an odd `prime`.
+    """Return the residues of floating-point numbers x = m 2^e modulo an odd `prime`, in float64, in the shape of x.
 
-    2 has an inverse modulo an odd prime, so that every finite float has a residue, and sums and products of floats
-    in exact arithmetic have the sums and products of the residues.
+    2 has an inverse modulo an odd prime, so that every finite float has a residue. The residue of a sum or product of
+    floats in exact arithmetic is the sum or product of their residues.
     """
     out = torch.empty(x.shape, dtype=torch.float64, device=x.device)
     powers = _powers_of_two(prime).to(x.device)
@@ -59,16 +59,16 @@ def residues(x: Tensor, prime: int) -> Tensor:
     for i in range(0, flat.numel(), CHUNK):
         mantissa, exponent = torch.frexp(flat[i : i + CHUNK].double())
         high = (mantissa * 2.0**33).trunc()
-        low = (mantissa * 2.0**33 - high) * 2.0**20  # m 2^53 = high 2^20 + low, both whole
+        low = (mantissa * 2.0**33 - high) * 2.0**20  # m 2^53 = high 2^20 + low, both integers
         whole = reduced(reduced(high, prime) * pow(2, 20, prime) + low, prime)
         target[i : i + CHUNK] = reduced(whole * powers[exponent.long() - 53 - _LEAST], prime)
     return out
 
 
 def matmul_mod(A: Tensor, B: Tensor, prime: int) -> Tensor:
-    """A B modulo `prime` for residues A (..., n, m) and B (m, k): floating-point products of 2^9 terms, exact.
+    """Return A B modulo `prime` for residues A (..., n, m) and B (m, k), by exact float64 products of 2^9 terms each.
 
-    Tile by tile of the answer, so that what is reduced is still at hand.
+    The product is computed tile by tile, so that a tile is reduced while it is in the cache of the processor.
     """
     rows = A.flatten(0, -2)
     out = rows.new_empty(len(rows), B.shape[1])
@@ -86,7 +86,7 @@ def _tile(A: Tensor, B: Tensor, prime: int) -> Tensor:
 
 
 def lowest_bit(x: Tensor) -> int:
-    """The exponent e for which every number of x is a whole multiple of 2^e, as large as can be; 0 for no number."""
+    """Return the largest e for which every number in x is an integer times 2^e; 0 where x has no nonzero number."""
     mantissa, exponent = torch.frexp(x[x != 0].double())
     if not len(mantissa):
         return 0

@@ -1,4 +1,4 @@
-"""Singular values of a rectangular operator by an adaptive randomized range finder."""
+"""Singular values of a rectangular operator, by an adaptive randomized range finder, and of matrices."""
 
 import math
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from scalecurv.statistics.intervals import caution
 STREAM = "range finder"
 FIRST_SKETCH = 64
 NUM_TESTS = 10  # fresh vectors that test a range
-CHANCE = 1e-10  # of a sketch whose tests show too little of what it missed
+CHANCE = 1e-10  # that the tests of one sketch show too little of what it missed
 
 
 @dataclass(frozen=True)
 class SingularValues:
     """Leading singular values of an m x n operator: values[i] <= sigma_i <= values[i] + error.
 
-    `values` is descending, shape (k,), float64; those past k are at most `error`, which may differ from value to
-    value. `complete` says that none is missing (k = min(m, n)); otherwise the upper side holds but for a chance of
-    10^-10 a sketch. `num_matvecs` counts the products with A and with A' together.
+    `values` is descending, shape (k,), float64. `error` is one number or one for each value; singular values past k
+    are at most its maximum. `complete` is True where none is missing (k = min(m, n)); otherwise the upper bounds fail
+    with a chance of at most 10^-10 a sketch. `num_matvecs` counts the products with A and with A' together.
     """
 
     values: np.ndarray
@@ -36,21 +36,23 @@ class SingularValues:
 
     @property
     def confidence(self) -> float:
-        """That the values and their errors hold all that there is."""
+        """The probability that the two-sided bounds hold for all singular values."""
         if self.complete:
             return 1.0
-        sketches = 1 + math.ceil(math.log2(max(len(self.values) / FIRST_SKETCH, 1)))  # any of them may have ended it
+        sketches = 1 + math.ceil(
+            math.log2(max(len(self.values) / FIRST_SKETCH, 1))
+        )  # any of them may have been the last
         return 1 - sketches * CHANCE
 
 
 def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues:
-    """Sketch A (m, n) with 64, 128, ... Gaussian vectors until their range holds A to working precision.
+    """Return the singular values of A (m, n) from a sketch of 64, 128, ... Gaussian vectors.
 
-    Y = A Omega, Q = orth(Y), B = Q'A: the singular values of B lie below those of A by at most |(I - QQ')A|,
-    itself <= 10 sqrt(2/pi) max_j |(I - QQ')A w_j| over ten fresh Gaussian w_j but for a chance of 10^-10 (Halko,
-    Martinsson and Tropp 2011, lemma 4.1; see `caution`). A sketch that would pass half of the smaller side is
-    replaced by the whole side, which leaves no error. The sketch stops growing where Q, Y and B together would
-    outgrow `memory` bytes.
+    The sketch grows until its range holds A to working precision. Y = A Omega, Q = orth(Y), B = Q'A: the singular
+    values of B are below those of A by at most |(I - QQ')A|. That norm exceeds 10 sqrt(2/pi) max_j |(I - QQ')A w_j|
+    over ten fresh Gaussian w_j with a chance of at most 10^-10 (Halko, Martinsson and Tropp 2011, lemma 4.1; see
+    `caution`). Where the sketch would pass half of the smaller side, the whole side is taken, which leaves no error.
+    The sketch does not grow where Q, Y and B together would need more than `memory` bytes.
     """
     operator = aslinearoperator(operator)
     m, n = operator.shape
@@ -77,7 +79,7 @@ def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues
 
 
 def dense_values(A: Tensor) -> SingularValues:
-    """All singular values of a matrix that is there; no product is taken."""
+    """Return all singular values of an explicit matrix, at no product."""
     return SingularValues(_descending(A), 0.0, True, (A.shape[0], A.shape[1]), 0)
 
 
@@ -97,11 +99,11 @@ def _descending(B: Tensor) -> np.ndarray:
 
 
 def gram_values(gram: Tensor, terms: int, shape: tuple[int, int]) -> SingularValues:
-    """The singular values of J (m, n) from J J', float64, whose entries are sums of `terms` products.
+    """Return the singular values of J (m, n) from J J' in float64, whose entries are sums of `terms` products.
 
-    The eigenvalues are off by at most (terms + m) eps tr(J J'): the rounding of each entry, of which the norm of
-    |J| |J|' is a bound, and that of the decomposition (Higham 2002, chapter 3; Weyl's inequality). What this leaves of
-    a singular value is its square root: large ones are sharp, those below 1e-6 of the largest are lost.
+    The eigenvalues of J J' are off by at most (terms + m) eps tr(J J'), from the rounding of its entries and of the
+    decomposition (Higham 2002, chapter 3; Weyl's inequality). The error of a singular value is that of a square root:
+    large values are sharp, and those below 1e-6 of the largest are lost.
     """
     squares = torch.linalg.eigvalsh(gram).flip(0).double().cpu().numpy()
     slack = (terms + len(gram)) * float(np.finfo(np.float64).eps) * float(gram.trace())

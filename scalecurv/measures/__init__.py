@@ -1,4 +1,4 @@
-"""The questions that can be asked of a Problem, by the names that the command line knows."""
+"""The measures, by the names that the command line knows."""
 
 from typing import Any
 
@@ -21,7 +21,15 @@ DEFAULT: tuple[str, ...] = ("gradient", "extremes", "moments", "rescaling", "cur
 
 
 def measures_named(names: tuple[str, ...], **options: Any) -> tuple[Measure, ...]:
-    """The measures of these names, each given those of `options` that it has a field for."""
+    """Return the measures of these names, in the order of MEASURES, each with the `options` that it has a field for.
+
+    Raises Misuse for a name that is not known, and for options that a measure refuses.
+
+    Example:
+        >>> gradient, moments = measures_named(("moments", "gradient"), rtol=0.1)
+        >>> gradient.name, moments.name, moments.options["rtol"]
+        ('gradient', 'moments', 0.1)
+    """
     for name in names:
         if name not in MEASURES:
             raise Misuse(f"unknown measure {name!r}; choose from {', '.join(MEASURES)}")

@@ -1,33 +1,45 @@
-"""The two ends of the Hessian's spectrum, each inside a two-sided certificate."""
+"""The largest and the smallest eigenvalue of the Hessian, each with a two-sided certificate."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from scalecurv.errors import Misuse
+from scalecurv.measures.cost import POINT, MeasureCost, bytes_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.route import Strategy
+from scalecurv.measures.route import MAX_LANCZOS, Strategy
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
 
 
 @dataclass(frozen=True)
 class Extremes(Measure):
-    """lambda_max and lambda_min by one Lanczos run; `memory` bytes bound the vectors it keeps, by restarts if need be.
+    """The largest eigenvalue lambda_max and the smallest eigenvalue lambda_min of H, in units of H.
 
-    Stores the Ritz values with their residuals (an eigenvalue lies within each) and, of a run without restarts, their
-    weights in the start vector. Where H is written out (`route` None or "dense", see `Strategy`) both ends are exact,
-    and the Ritz values are all eigenvalues; any other route asks for the run.
+    Where H is written out (`route` None or "dense", see `Strategy`) both are exact. Elsewhere they come from one
+    Lanczos run: the Ritz value bounds an eigenvalue from inside the spectrum and the Lanczos polynomial from outside.
+    The run restarts where `memory` bytes hold too few vectors. It takes at most `max_matvecs` products.
+
+    Arrays: `ritz_values`; `ritz_residuals`, within which of each Ritz value an eigenvalue lies; and `ritz_weights`,
+    the squared components of the start vector, for a run without restarts. Where H is written out the Ritz values are
+    all eigenvalues.
     """
 
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
+    rtol: float = RTOL
+    max_matvecs: int = MAX_MATVECS
+    memory: int = MEMORY
     route: str | None = None
 
     name: ClassVar[str] = "extremes"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        size = bytes_of(problem, self.strategy)
+        if self.strategy.dense_is_taken(problem):
+            return MeasureCost(written_out=problem.num_params, bytes=size)
+        return MeasureCost(shared=min(self.max_matvecs, POINT + MAX_LANCZOS), bytes=size)
 
     @property
     def strategy(self) -> Strategy:

@@ -1,4 +1,4 @@
-"""The Gauss-Newton side of the Hessian: what the loss bends, without what the model bends."""
+"""The Gauss-Newton matrix G = J'MJ, and the share of the Hessian H that is not in it, |H - G|_F / |H|_F."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,36 +10,53 @@ from scalecurv.linalg.hutchinson import trace_estimate
 from scalecurv.linalg.krylov.extremes import ends_of, first_look, started
 from scalecurv.linalg.krylov.lanczos import Lanczos
 from scalecurv.linalg.krylov.ritz import RitzSpace
+from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.dense import dense_gauss_newton, dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import dominant_is_known
 from scalecurv.measures.measure import Findings, RoutedMeasure
 from scalecurv.measures.moments.exact import exact_norms, known_trace
-from scalecurv.measures.noise import VISIBLE, Rounding, rounding_in_double
-from scalecurv.measures.rank.exact import homogeneous_mlp
+from scalecurv.measures.noise import VISIBLE, Perturbation, rounding_in_double
 from scalecurv.measures.route import Strategy
 from scalecurv.mlp.euler_bounds import euler_bounds
+from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
-STREAM = "gauss-newton start"
-SLACK = 1e-9  # of the bound: what rounding may do to it
+GGN_STREAM = "gauss-newton start"
+RESIDUAL_STREAM = "residual start"
+SLACK = 1e-9  # relative rounding error of euler_bound
+ROUNDING = 1e-14  # of |H|_F: the size of H - G by rounding alone, where H = G
 
 
 @dataclass(frozen=True)
 class GaussNewton(RoutedMeasure):
-    """trace_ggn and lambda_max_ggn of G = J'MJ, euler_bound below the latter, residual_share |H - G|_F / |H|_F.
+    """The Gauss-Newton matrix G = J'MJ, where M is the second derivative of the loss in the outputs.
 
-    All in float64, as H - G is a difference; products are counted apart from those of the measures before it, as many
-    as `max_matvecs` again at most. lambda_max_ggn is certified as lambda_max is, and `inconsistent` where euler_bound,
-    which holds for MLPs of homogeneous activations, lies above its interval. Where H is written out so is G.
+    trace_ggn: tr G.
+    lambda_max_ggn: the largest eigenvalue of G, certified as lambda_max is. Its status is `inconsistent` where
+        euler_bound lies above its interval.
+    euler_bound: a lower bound on lambda_max_ggn for MLPs of homogeneous activations.
+    residual_share: |H - G|_F / |H|_F, which is 0 where the data is fitted exactly.
+
+    The first three have the units of H. All products are in float64, as H - G is a difference of nearly equal
+    matrices, and none is shared with other measures: at most `max_matvecs` of them. Where H is written out (see
+    `Strategy`), G is written out too.
     """
 
     name: ClassVar[str] = "gauss_newton"
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        size, P = bytes_of(problem, self.strategy), problem.num_params
+        if self.strategy.dense_is_taken(problem):  # H too, unless its moments are exact sums
+            return MeasureCost(own=P, written_out=0 if self.is_sum(problem) else P, bytes=size)
+        return MeasureCost(own=self.max_matvecs, own_probes=self.max_matvecs // 2, bytes=size)
 
     def compute(self, evaluation: Evaluation) -> Findings:
         trace, largest = _dense(evaluation, self.strategy) or _sampled(evaluation, self.strategy)
@@ -58,7 +75,10 @@ class GaussNewton(RoutedMeasure):
 
 
 def _dense(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estimate] | None:
-    """tr G and its largest eigenvalue from G written out, where H may be; the trace from structure as ever."""
+    """Return tr G and the largest eigenvalue of G from G written out; None where the strategy writes out no matrix.
+
+    The trace comes from the structure of an MLP where that gives it.
+    """
     if not strategy.dense_is_taken(evaluation.problem):
         return None
     G, known = dense_gauss_newton(evaluation), known_trace(evaluation, strategy)
@@ -66,44 +86,56 @@ def _dense(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estima
 
 
 def _sampled(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estimate]:
-    """The same from a Lanczos run, and from probes outside its space."""
-    run, noise = _run(evaluation, strategy), _noise(evaluation)
+    """Return tr G from probes outside the space of a Lanczos run, and the largest eigenvalue of G from that run."""
+    run, noise = _run(evaluation, strategy.rtol, _steps(evaluation, strategy)), _noise(evaluation)
     largest = ends_of(run, strategy.rtol, noise.norm).charged(noise.num_matvecs).largest
     return _trace(evaluation, strategy, run), largest
 
 
-def _run(evaluation: Evaluation, strategy: Strategy) -> Lanczos:
-    """The first steps of a Lanczos run on G that know its largest eigenvalue, or as many as there may be."""
+def _steps(evaluation: Evaluation, strategy: Strategy) -> int:
+    """Return the number of steps that a Lanczos run on G may take, by the budget and the memory."""
     problem = evaluation.double
     capacity = strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
-    process = started(evaluation.gauss_newton, evaluation.seed, min(capacity, strategy.budget.ggn_steps), STREAM)
-    known = Status.CERTIFIED
-    return first_look(process, lambda run: ends_of(run, strategy.rtol).largest.status is known, process.capacity)
+    return min(capacity, strategy.budget.ggn_steps)
+
+
+@remembered
+def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
+    """Return a Lanczos run on G, ended when its largest eigenvalue is certified to `rtol`, or after `steps`."""
+    process = started(evaluation.gauss_newton, evaluation.seed, steps, GGN_STREAM)
+    certified = Status.CERTIFIED
+    return first_look(process, lambda run: ends_of(run, rtol).largest.status is certified, process.capacity)
+
+
+@remembered
+def _outside(evaluation: Evaluation, run: Lanczos) -> DeflatedTerms:
+    """Return the terms of tr G outside the space of a run."""
+    return DeflatedTerms(RitzSpace.of(run))
 
 
 def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
-    """tr H where structure makes the two equal, else Hutchinson's estimator outside the space of the run."""
+    """Return tr G: tr H where structure makes them equal, else Hutchinson's estimate outside the space of the run."""
     known = known_trace(evaluation, strategy)
     if known is not None:
         return known.whole
-    terms = DeflatedTerms(RitzSpace.of(run))
-    name = ("gauss-newton terms", len(run.alphas))
+    terms = _outside(evaluation, run)
     found = estimate_until(
-        lambda m: evaluation.terms(m, terms, name, GaussNewtonOperator, double=True) + terms.known,
+        lambda m: evaluation.terms(m, terms, GaussNewtonOperator, double=True) + terms.known,
         {"trace": lambda rows: trace_estimate(rows, "deflated hutchinson")},
         {"trace": Tolerance(strategy.rtol)},
         strategy.budget.ggn_probes,
     )["trace"]
     noise = _noise(evaluation)
-    return replace(found, num_matvecs=found.num_matvecs + run.num_matvecs + noise.num_matvecs).widened(noise.trace)
+    return found.charged(run.num_matvecs + noise.num_matvecs).widened(noise.trace)
 
 
-def _noise(evaluation: Evaluation) -> Rounding:
-    """What rounding does to G: nothing to speak of by factors that do not cancel, and who knows by autograd alone."""
-    return rounding_in_double(evaluation) if evaluation.problem.loss.foreign else Rounding()
+def _noise(evaluation: Evaluation) -> Perturbation:
+    """Return bounds on what rounding adds to G: 0 unless the loss is user code, as the factors of G do not cancel."""
+    return rounding_in_double(evaluation) if evaluation.problem.loss.foreign else Perturbation()
 
 
 def _euler_bound(evaluation: Evaluation) -> Estimate:
+    """Return the largest lower bound on the largest eigenvalue of G; not applicable without homogeneous activations."""
     mlp = homogeneous_mlp(evaluation.double)
     if mlp is None or evaluation.double.loss.factor is None:
         return Estimate.not_applicable("not an MLP of homogeneous activations, or a loss of no known factor")
@@ -111,15 +143,12 @@ def _euler_bound(evaluation: Evaluation) -> Estimate:
     return Estimate.exact(float(bounds.max()), f"one of {len(bounds)} directions in which the outputs grow")
 
 
-RESIDUAL_STREAM = "residual start"
-ROUNDING = 1e-14  # of |H|_F: what is left of H - G where nothing should be
-
-
 def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
-    """|R|_F / |H|_F, R = H - G: 0 where the data is fitted exactly, so that H = G. Not applicable where H is 0.
+    """Return |R|_F / |H|_F where R = H - G; it is 0 where the data is fitted exactly. Not applicable where H is 0.
 
-    Exact by structure where tr H^2 is, or from both matrices where they are written out, else by deflated Hutchinson on
-    R, in float64, until the half-width is rtol of 1: a share is not asked for relative to itself.
+    It is exact where the structure of an MLP gives tr H^2, or where both matrices are written out. Elsewhere it is
+    sampled by deflated Hutchinson on R in float64 until the half-width is `rtol`: the tolerance is absolute, as the
+    share may be 0.
     """
     norms = exact_norms(evaluation, strategy)
     if norms is not None:
@@ -134,9 +163,9 @@ def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
         return Estimate.not_applicable("tr H^2 may be 0")
     if strategy.dense_is_taken(evaluation.problem):
         return _dense_share(evaluation, strategy, F)
-    terms, steps = _deflated(evaluation, strategy)
+    terms, steps = _deflated_residual(evaluation, _residual_steps(evaluation, strategy))
     found = estimate_until(
-        lambda m: evaluation.terms(m, terms, ("residual terms", strategy), ResidualOperator, double=True) + terms.known,
+        lambda m: evaluation.terms(m, terms, ResidualOperator, double=True) + terms.known,
         {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
         {"share": Tolerance(strategy.rtol, 1.0)},
         strategy.budget.residual_probes,
@@ -146,7 +175,7 @@ def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
 
 
 def _dense_share(evaluation: Evaluation, strategy: Strategy, F: Estimate) -> Estimate:
-    """From H and G written out; exact but where rounding shows in it."""
+    """Return the share from H and G written out; exact unless rounding is visible in it."""
     H, G = dense_hessian(evaluation), dense_gauss_newton(evaluation)
     noise, square = H.noise.norm + G.noise.norm, float(((H.matrix - G.matrix) ** 2).sum())
     cost, method = F.num_matvecs + G.num_matvecs, f"H and G written out, {len(H.matrix)} products each"
@@ -163,17 +192,33 @@ def _dense_share(evaluation: Evaluation, strategy: Strategy, F: Estimate) -> Est
     return Tolerance(strategy.rtol, 1.0).settle(found, Status.CERTIFIED)
 
 
-def _deflated(evaluation: Evaluation, strategy: Strategy) -> tuple[DeflatedTerms, int]:
-    """Terms of R outside the space of the first steps that know its dominant eigenvalue, and how many these were."""
-    P, itemsize = evaluation.double.num_params, evaluation.double.dtype.itemsize
-    capacity = min(strategy.budget.vectors(strategy.memory, P * itemsize), strategy.budget.residual_steps)
-    process = started(evaluation.residual, evaluation.seed, capacity, RESIDUAL_STREAM)
+def _residual_steps(evaluation: Evaluation, strategy: Strategy) -> int:
+    """Return the number of steps that a Lanczos run on R may take, by the budget and the memory."""
+    problem = evaluation.double
+    capacity = strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
+    return min(capacity, strategy.budget.residual_steps)
+
+
+@remembered
+def _deflated_residual(evaluation: Evaluation, steps: int) -> tuple[DeflatedTerms, int]:
+    """Return the terms of R outside the space of a Lanczos run, and the number of products of the run.
+
+    The run ends when the eigenvalue of R that is largest in size is certified to 1 %, or after `steps`.
+    """
+    process = started(evaluation.residual, evaluation.seed, steps, RESIDUAL_STREAM)
     run = first_look(process, dominant_is_known, process.capacity)
     return DeflatedTerms(RitzSpace.of(run)), run.num_matvecs
 
 
 def share_of(square: Estimate, whole: Estimate) -> Estimate:
-    """sqrt(square / whole) over all that both intervals allow; the standard error is that of `square` alone."""
+    """Return sqrt(square / whole), with the interval that all values inside the intervals of both give.
+
+    The standard error is that of `square` alone.
+
+    Example:
+        >>> print(share_of(Estimate.exact(1.0, "a"), Estimate.exact(4.0, "b")))
+        0.5
+    """
     value = math.sqrt(square.value / whole.value)
     lower, upper = math.sqrt(max(square.lower, 0.0) / whole.upper), math.sqrt(square.upper / whole.lower)
     stderr = square.stderr / (2 * whole.value * value) if value else NAN

@@ -1,6 +1,7 @@
-"""The gradient and the curvature along it: one gradient, one product."""
+"""The gradient, and the curvature along it: one gradient and one Hessian product."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -8,70 +9,108 @@ from torch import Tensor
 
 from scalecurv.geometry.scalar import beta_of
 from scalecurv.linalg.inner import dots, norms
-from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.noise import noise_floor
 from scalecurv.mlp.activation_pattern import kinks
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)
+class Slope:
+    """The curvature along the gradient: beta, the unit direction u = g/|g| (P, 1), u'Hu and Hu (P, 1).
+
+    At g = 0 beta is 1 and the others are 0.
+    """
+
+    beta: float
+    direction: Tensor
+    uhu: float
+    bent: Tensor
+
+    @property
+    def across(self) -> float:
+        """Return |Hu|^2 - (u'Hu)^2, the squared length of the part of Hu that is tangent to the level set of L."""
+        return max(float(dots(self.bent, self.bent)[0]) - self.uhu**2, 0.0)
+
+
+@dataclass(frozen=True)
 class GradientFacts:
-    """L, |g|, g'Hg, |Hg|^2 and the vector g (P,): what the other measures need of the gradient."""
+    """The loss L, |g|, and the vectors g and Hg, (P, 1) each."""
 
     loss: float
     grad_norm: float
-    ghg: float
-    gh2g: float
-    gradient: Tensor
+    g: Tensor
+    Hg: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """Return g of shape (P,)."""
+        return self.g[:, 0]
 
     @property
     def beta(self) -> float:
+        """Return 1 / (1 + |g|^2)."""
         return beta_of(self.grad_norm)
 
+    @cached_property
+    def ghg(self) -> float:
+        """Return g'Hg."""
+        return float(dots(self.g, self.Hg)[0])
 
+    @cached_property
+    def gh2g(self) -> float:
+        """Return g'H^2 g = |Hg|^2."""
+        return float(dots(self.Hg, self.Hg)[0])
+
+    @cached_property
+    def slope(self) -> Slope:
+        """Return the curvature along u = g/|g|; u is 0 where 1 + |g|^2 is rounded to 1."""
+        if self.beta == 1:
+            nothing = torch.zeros_like(self.g)
+            return Slope(1.0, nothing, 0.0, nothing)
+        u, bent = self.g / self.grad_norm, self.Hg / self.grad_norm
+        return Slope(self.beta, u, float(dots(u, bent)[0]), bent)
+
+
+@remembered
 def loss_and_slope(evaluation: Evaluation) -> tuple[float, float, Tensor]:
-    """L, |g| and g (P,), remembered: no Hessian product."""
-
-    def compute() -> tuple[float, float, Tensor]:
-        loss, g = loss_and_gradient(evaluation.problem)
-        return loss, float(norms(g[:, None])[0]), g
-
-    return evaluation.once("loss and slope", compute)
+    """Return L, |g| and g (P,), without a Hessian product; remembered."""
+    loss, g = loss_and_gradient(evaluation.problem)
+    return loss, float(norms(g[:, None])[0]), g
 
 
 def gradient_facts(evaluation: Evaluation, double: bool = False) -> GradientFacts:
-    """One gradient and one Hessian product, remembered; `double` takes both in float64 whatever the problem's dtype."""
-    if double and evaluation.problem.dtype != torch.float64:
-        return evaluation.once("double gradient", lambda: _in_double(evaluation))
-
-    def compute() -> GradientFacts:
-        loss, norm, g = loss_and_slope(evaluation)
-        return _along(loss, norm, g, evaluation.hessian)
-
-    return evaluation.once("gradient", compute)
+    """Return L, g and Hg from one gradient and one Hessian product, in float64 if `double`; remembered."""
+    own = evaluation.problem.dtype == torch.float64 or not double
+    return _facts(evaluation) if own else _facts_in_double(evaluation)
 
 
-def _in_double(evaluation: Evaluation) -> GradientFacts:
+@remembered
+def _facts(evaluation: Evaluation) -> GradientFacts:
+    loss, norm, g = loss_and_slope(evaluation)
+    return GradientFacts(loss, norm, g[:, None], evaluation.hessian.matmat(g[:, None]))
+
+
+@remembered
+def _facts_in_double(evaluation: Evaluation) -> GradientFacts:
     loss, g = loss_and_gradient(evaluation.double)
-    return _along(loss, float(norms(g[:, None])[0]), g, evaluation.double_hessian)
-
-
-def _along(loss: float, norm: float, g: Tensor, hessian: LinearOperator) -> GradientFacts:
     block = g[:, None]
-    Hg = hessian.matmat(block)
-    return GradientFacts(loss, norm, float(dots(block, Hg)[0]), float(dots(Hg, Hg)[0]), g)
+    return GradientFacts(loss, float(norms(block)[0]), block, evaluation.double_hessian.matmat(block))
 
 
 @dataclass(frozen=True)
 class Gradient(Measure):
-    """loss L, grad_norm |g|, beta = 1/(1+|g|^2), ghg g'Hg and gh2g |Hg|^2: exact up to rounding.
+    """The loss and its gradient g, exact up to rounding.
 
-    noise_floor tells how much rounding there is in a product, kinks how many pre-activations it may push over.
+    loss: L. grad_norm: |g|. beta: 1 / (1 + |g|^2). ghg: g'Hg. gh2g: g'H^2 g = |Hg|^2.
+    noise_floor: the relative rounding error of Hessian products, by comparison with float64.
+    kinks: for MLPs of piecewise-linear activations, the number of pairs of a sample and a hidden neuron whose
+        pre-activation lies so near a kink that rounding may have decided its side; for each activation too.
     """
 
     name: ClassVar[str] = "gradient"
@@ -96,41 +135,10 @@ class Gradient(Measure):
 
 
 def _kinks(problem: Problem) -> tuple[Estimate, dict[tuple[str, str], Estimate]]:
-    """Of all hidden layers together, and of the activations behind each."""
+    """Return the number of pre-activations within rounding of a kink, in all, and by (quantity, layer before it)."""
     mlp = structure_of(problem)
     if mlp is None:
         return Estimate.not_applicable("not an MLP of piecewise-linear activations"), {}
     counts = kinks(problem, mlp).tolist()
     parts = {("kinks", name): Estimate.exact(n, "forward pass") for name, n in zip(mlp.layers, counts, strict=False)}
     return Estimate.exact(sum(counts), "forward pass"), parts
-
-
-@dataclass(frozen=True)
-class Slope:
-    """beta, and along u = g/|g| (P, 1): u'Hu and Hu (P, 1). At g = 0 u is 0, and so is all the rest."""
-
-    beta: float
-    direction: Tensor
-    uhu: float
-    bent: Tensor
-
-    @property
-    def across(self) -> float:
-        """|Hu|^2 - (u'Hu)^2: what H moves from the slope into the level set, squared."""
-        return max(float(dots(self.bent, self.bent)[0]) - self.uhu**2, 0.0)
-
-
-def slope(evaluation: Evaluation) -> Slope:
-    """One product in float64, remembered; none where the gradient is 0 beside 1."""
-
-    def compute() -> Slope:
-        facts = gradient_facts(evaluation, double=True)
-        g = facts.gradient[:, None]
-        if facts.beta == 1:
-            nothing = torch.zeros_like(g)
-            return Slope(1.0, nothing, 0.0, nothing)
-        u = g / facts.grad_norm
-        bent = evaluation.double_hessian.matmat(u)
-        return Slope(facts.beta, u, float(dots(u, bent)[0]), bent)
-
-    return evaluation.once("slope", compute)

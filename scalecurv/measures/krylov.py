@@ -1,7 +1,9 @@
-"""The Lanczos run of a checkpoint: one process, from which ends and subspaces are read at the step they need."""
+"""The Lanczos run of a problem.
 
-from collections.abc import Hashable
-from dataclasses import dataclass, replace
+The ends of the spectrum and the deflated subspace are read from the same run, each at the first step that suffices.
+"""
+
+from dataclasses import dataclass
 
 from scalecurv.linalg.krylov.extremes import Ends, ends_of, first_look, started
 from scalecurv.linalg.krylov.lanczos import Lanczos, LanczosProcess
@@ -11,70 +13,74 @@ from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.route import Strategy
+from scalecurv.problem.remembered import remembered
 
-DOMINANT = 0.01  # a subspace is worth taking out once the eigenvalue of largest size is known so well
+DOMINANT = 0.01  # a subspace is deflated once the eigenvalue of largest size is certified to this relative width
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Krylov:
-    """Both ends of H's spectrum with the space that they were read from; `run` is None after a restart.
+    """Both ends of the spectrum of H, and the Ritz space that they were read from.
 
-    So it is where H was written out, and the space is all of R^P.
-
-    `name` is what it is remembered under: whatever is computed from it is filed under that name too.
+    `run` is the Lanczos run that built the space. It is None after a restart, and where H is written out, for which
+    the space is R^P.
     """
 
-    name: Hashable
     ends: Ends
     space: RitzSpace
     run: Lanczos | None
 
 
 def krylov_run(evaluation: Evaluation, strategy: Strategy) -> Krylov:
-    """Both ends to the tolerance of `strategy`, remembered; in as many vectors as its memory holds."""
+    """Return both ends of the spectrum within the tolerance and memory of `strategy`; remembered."""
     if strategy.dense_is_taken(evaluation.problem):
-        dense = dense_hessian(evaluation)
-        return Krylov("dense", dense.ends(strategy.rtol), dense.space, None)
-    name = ("krylov", replace(strategy, route=None))
-    return evaluation.once(name, lambda: _both_ends(evaluation, strategy, name))
+        return _dense_ends(evaluation, strategy.rtol)
+    return _both_ends(evaluation, strategy.rtol, strategy.budget.lanczos, _vectors(evaluation, strategy))
 
 
 def deflated_space(evaluation: Evaluation, strategy: Strategy) -> Krylov:
-    """The space of the first steps that know the dominant eigenvalue to 1 %, whatever tolerance is asked for."""
-    capacity = _vectors(evaluation, strategy)
-    limited = capacity < strategy.budget.lanczos  # only then do tolerance and number of steps matter
-    name = ("deflated", capacity, (strategy.rtol, strategy.budget.lanczos) if limited else None)
+    """Return the space at the first step that certifies the eigenvalue of largest size to 1 %; remembered.
 
-    def compute() -> Krylov:
-        run = first_look(_process(evaluation, capacity), dominant_is_known, capacity)
-        if limited and not dominant_is_known(run):
-            return krylov_run(evaluation, strategy)
-        return Krylov(name, _ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
-
-    return evaluation.once(name, compute)
+    It depends on tolerance and number of steps only where the memory holds fewer vectors than there may be steps.
+    """
+    capacity, steps = _vectors(evaluation, strategy), strategy.budget.lanczos
+    return _dominant_space(evaluation, capacity, (strategy.rtol, steps) if capacity < steps else None)
 
 
 def dominant_is_known(run: Lanczos) -> bool:
-    """Whether the eigenvalue of largest size is certified to 1 %."""
+    """Return True where the eigenvalue of largest size is certified to 1 %."""
     ends = ends_of(run, DOMINANT)
     return max((ends.largest, ends.smallest), key=lambda end: abs(end.value)).within(DOMINANT)
 
 
-def _both_ends(evaluation: Evaluation, strategy: Strategy, name: Hashable) -> Krylov:
-    size = _vectors(evaluation, strategy)
-    run = first_look(_process(evaluation, size), lambda run: _ends(evaluation, run, strategy.rtol).known, size)
-    ends, left = _ends(evaluation, run, strategy.rtol), strategy.budget.lanczos - len(run.alphas)
-    if ends.known or run.invariant or left < 4 or size >= strategy.budget.lanczos:
-        return Krylov(name, ends, RitzSpace.of(run), run)
+@remembered
+def _dense_ends(evaluation: Evaluation, rtol: float) -> Krylov:
+    dense = dense_hessian(evaluation)
+    return Krylov(dense.ends(rtol), dense.space, None)
+
+
+@remembered
+def _dominant_space(evaluation: Evaluation, capacity: int, restarts: tuple[float, int] | None) -> Krylov:
+    """Return the deflated space; `restarts` is the tolerance and the number of steps where memory forces restarts."""
+    run = first_look(_process(evaluation, capacity), dominant_is_known, capacity)
+    if restarts is not None and not dominant_is_known(run):
+        return _both_ends(evaluation, *restarts, capacity)
+    return Krylov(_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
+
+
+@remembered
+def _both_ends(evaluation: Evaluation, rtol: float, steps: int, capacity: int) -> Krylov:
+    run = first_look(_process(evaluation, capacity), lambda run: _ends(evaluation, run, rtol).known, capacity)
+    ends, left = _ends(evaluation, run, rtol), steps - len(run.alphas)
+    if ends.known or run.invariant or left < 4 or capacity >= steps:
+        return Krylov(ends, RitzSpace.of(run), run)
     noise = rounding(evaluation)
-    found = restarted_extremes(
-        evaluation.hessian, RitzSpace.of(run), evaluation.seed, strategy.rtol, size, left, noise.norm
-    )
-    return Krylov(name, found.ends.charged(noise.num_matvecs), found.space, None)
+    found = restarted_extremes(evaluation.hessian, RitzSpace.of(run), evaluation.seed, rtol, capacity, left, noise.norm)
+    return Krylov(found.ends.charged(noise.num_matvecs), found.space, None)
 
 
 def _ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
-    """Both ends of H itself: what the products' rounding adds to it is in the intervals, and paid for."""
+    """Return both ends of the spectrum of H; their intervals allow for rounding, and their cost has its check."""
     noise = rounding(evaluation)
     return ends_of(run, rtol, noise.norm).charged(noise.num_matvecs)
 
@@ -84,5 +90,6 @@ def _vectors(evaluation: Evaluation, strategy: Strategy) -> int:
     return strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
 
 
+@remembered
 def _process(evaluation: Evaluation, capacity: int) -> LanczosProcess:
-    return evaluation.once(("lanczos", capacity), lambda: started(evaluation.hessian, evaluation.seed, capacity))
+    return started(evaluation.hessian, evaluation.seed, capacity)

@@ -1,4 +1,4 @@
-"""What a question to a Problem is: a frozen set of options that answers with estimates."""
+"""The interface of all measures: frozen options, and a function from an Evaluation to Findings."""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,16 +9,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scalecurv.errors import Misuse
+from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.params import check_pattern
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
 from scalecurv.statistics.estimate import Estimate
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Estimates of the whole model by quantity, 1-D float64 arrays by name, and `parts` by (quantity, component)."""
+    """The results of a measure at one problem.
+
+    estimates: of the whole model, by quantity.
+    arrays: 1-D float64 arrays, by name.
+    parts: estimates of parts of the model, as layers, by (quantity, component).
+    """
 
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -26,11 +33,17 @@ class Findings:
 
     @property
     def by_component(self) -> dict[tuple[str, str], Estimate]:
-        """All estimates by (quantity, component), "" standing for the whole model."""
+        """Return all estimates by (quantity, component), where the component "" is the whole model."""
         return self.of_block("")
 
     def of_block(self, block: str) -> dict[tuple[str, str], Estimate]:
-        """The same where the whole is a block of parameters: its name stands for it, and before those of its parts."""
+        """Return all estimates by (quantity, component), where each component begins with the name of the block.
+
+        Example:
+            >>> one = Estimate.exact(1.0, "sum")
+            >>> list(Findings({"trace": one}, parts={("trace", "fc1"): one}).of_block("params=fc"))
+            [('trace', 'params=fc'), ('trace', 'params=fc fc1')]
+        """
         whole = {(name, block): estimate for name, estimate in self.estimates.items()}
         before = f"{block} " if block else ""
         return {**whole, **{(name, before + part): estimate for (name, part), estimate in self.parts.items()}}
@@ -38,10 +51,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class Measure(ABC):
-    """A question. Subclasses are frozen dataclasses whose fields are all their options.
+    """A measure: quantities that are computed together. Subclasses are frozen dataclasses whose fields are the options.
 
-    `params`, a regular expression, asks it of those parameters alone in whose names it is found, all others held fixed.
-    `version` rises whenever the numbers would change for the same options: it is part of every key.
+    name: the name on the command line and in the store.
+    version: rises whenever the numbers change for the same options; it is part of every key.
+    quantities: the names of the estimates.
+    params: a regular expression; only parameters whose names contain a match vary, and all others are held fixed.
+
+    Raises Misuse for options outside their range.
     """
 
     name: ClassVar[str]
@@ -52,16 +69,20 @@ class Measure(ABC):
 
     @property
     def block(self) -> str:
-        """What the component of its estimates begins with: nothing for the whole model."""
+        """Return the name of the block of parameters, with which components begin: "" for the whole model."""
         return "" if self.params is None else f"params={self.params}"
 
     @abstractmethod
     def compute(self, evaluation: Evaluation) -> Findings:
-        """The findings at one problem; never depends on which other measures were asked."""
+        """Return the findings at one problem; they do not depend on which other measures are computed."""
 
     def check(self, problem: Problem) -> None:
-        """Raise Misuse where these options can have no answer at this problem; costs no product."""
+        """Raise Misuse where the measure with these options is not defined at this problem; takes no product."""
         return
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        """Return the most that this measure can take at `problem`; takes no product. Raises Misuse as `check` does."""
+        return MeasureCost()
 
     def __post_init__(self) -> None:
         for name, least in (("rtol", 0.0), ("memory", 1), ("num_starts", 1)):
@@ -73,21 +94,31 @@ class Measure(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The fields that are set, by name: what goes into the key. An option added later starts as None."""
+        """Return the options that are part of the key, by name: those that are not None.
+
+        An option that is added later has the default None, so that it leaves older keys as they are.
+        """
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class RoutedMeasure(Measure):
-    """`rtol` of half-widths, at most `max_matvecs` products and `memory` bytes, a `route` or None: the cheapest."""
+    """A measure that can be computed by several routes.
 
-    rtol: float = 0.01
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
+    rtol: the relative half-width of intervals at which sampling ends.
+    max_matvecs: the largest number of Hessian products.
+    memory: the bytes that Krylov bases and matrices may take.
+    route: "exact", "sampled", "generic" or "dense" (see `Strategy`); None for the cheapest that applies.
+    """
+
+    rtol: float = RTOL
+    max_matvecs: int = MAX_MATVECS
+    memory: int = MEMORY
     route: str | None = None
 
     @property
     def strategy(self) -> Strategy:
+        """Return the options that decide how the measure is computed."""
         return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
@@ -95,3 +126,22 @@ class RoutedMeasure(Measure):
             self.strategy.structure(problem)
         except Misuse as error:
             raise Misuse(f"measure {self.name}: {error}") from error
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        """Return the cost of tr H and tr H^2: P products where H is written out, else all of the budget.
+
+        The budget's probes do not count where tr H^2 is an exact sum.
+        """
+        strategy, size = self.strategy, bytes_of(problem, self.strategy)
+        if strategy.dense_is_taken(problem):
+            return MeasureCost(written_out=problem.num_params, bytes=size)
+        mlp = strategy.structure(problem)
+        exact = mlp is not None and strategy.square_is_exact(problem, mlp)
+        probes = 0 if exact else strategy.budget.probes
+        return MeasureCost(shared=self.max_matvecs - strategy.budget.probes + probes, shared_probes=probes, bytes=size)
+
+    def is_sum(self, problem: Problem) -> bool:
+        """Return True where tr H and tr H^2 are both exact sums over the structure of an MLP."""
+        mlp = self.strategy.structure(problem)
+        known = mlp is not None and self.strategy.trace_is_exact(problem)
+        return known and mlp is not None and self.strategy.square_is_exact(problem, mlp)

@@ -1,9 +1,10 @@
-"""How much of a product is rounding: a few in the problem's own dtype against the same in float64."""
+"""Bounds on the rounding error of Hessian products, from products with three random vectors in two dtypes."""
 
 import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from scalecurv.linalg.inner import dots, norms
 from scalecurv.linalg.krylov.extremes import NOISE
@@ -11,111 +12,140 @@ from scalecurv.linalg.probes import probes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.problem.graphs import inner_eps
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import caution
 
 STREAM = "spot check"
 VECTORS = 3
-SATURATED = 1e-6  # below this p - p^2 keeps less than ten digits
 CAUTION = caution(NOISE, VECTORS)
-SWEEPS = 8  # products with J' that tell its norm
-ULPS = 4  # of 1, by which p - p^2 may be off
+SATURATED = 1e-6  # where every second class has at most this probability, p - p^2 keeps less than ten digits
+SWEEPS = 8  # products with J' that bound its norm
+ULPS = 4  # error of p - p^2 in ulps of 1
+CANCELLING = 16 * 2.0**-52  # error of a difference, relative to the numbers that are subtracted
+VISIBLE = 1e-9  # relative error below which a number counts as exact
 
 
 @dataclass(frozen=True)
-class Rounding:
-    """What the arithmetic adds to H, as far as random vectors tell: H64 + E is what products multiply by.
+class Perturbation:
+    """Bounds on a symmetric matrix E that is added to a matrix A: |E|_F <= `norm` and |tr E| <= `trace`.
 
-    `norm` bounds |E|_F and with it every eigenvalue's shift, `trace` |tr E|, both but for a chance of NOISE; they are 0
-    where products are in float64, whose rounding is counted in ulps. `share` is |EV|_F / |H64 V|_F over the vectors.
+    Both bounds hold except with probability `chance`; they took `num_matvecs` products. |E|_F bounds the shift of
+    every eigenvalue. (Weyl 1912)
     """
 
     norm: float = 0.0
     trace: float = 0.0
-    share: float = math.nan
+    chance: float = 0.0
     num_matvecs: int = 0
 
-    def of_square(self, trace_h2: float) -> float:
-        """By how much |H + E|_F^2 may differ from |H|_F^2."""
-        return 2 * math.sqrt(max(trace_h2, 0.0)) * self.norm + self.norm**2
+    def of_square(self, square: float) -> float:
+        """Return a bound on ||A + E|_F^2 - |A|_F^2|, which is 2 |A|_F |E|_F + |E|_F^2, for `square` = |A|_F^2.
+
+        Example:
+            >>> Perturbation(norm=0.5).of_square(4.0)
+            2.25
+        """
+        return 2 * math.sqrt(max(square, 0.0)) * self.norm + self.norm**2
 
 
-def rounding(evaluation: Evaluation) -> Rounding:
-    """The spot check: three Gaussian vectors, a product in each arithmetic for each, remembered.
+def cautious_norm(products: Tensor) -> float:
+    """Return a bound on |E|_F from the products (P, 3) of E with three Gaussian vectors; it fails with chance 1e-4.
 
-    In float32 the error can be large beside H itself: where a softmax saturates, p - p^2 cancels. In float64 there is
-    nothing to check against: ulps of |H| are taken for granted, but where every softmax is saturated.
+    The bound is `CAUTION` times the largest of the three norms; see `caution` for the proof.
+    """
+    return CAUTION * float(norms(products).max())
 
-    |tr E| is as far from the mean of three v'Ev as CAUTION times the largest |Ev| only where that is as small as it has
-    to be for the norm to fail: v'Ev is small there too, and |tr E| hardly above |E|_F where few eigenvalues matter.
+
+def spot_vectors(evaluation: Evaluation, stream: str = STREAM, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return the three Gaussian vectors (P, 3) of a spot check."""
+    problem = evaluation.problem
+    return probes(problem.num_params, evaluation.seed, stream, range(VECTORS), "gaussian", dtype, problem.device)
+
+
+@remembered
+def rounding(evaluation: Evaluation) -> Perturbation:
+    """Return bounds on the rounding error E of products with H, from three products in the problem's dtype and float64.
+
+    In float32 the error can be as large as H itself: where a softmax saturates, p - p^2 cancels. In float64 there is
+    nothing to compare with: the bounds are those of `rounding_in_double`, as every interval allows for ulps of |H|.
+
+    |tr E| is bounded by the mean of three v'Ev plus the bound on |E|_F. The mean is off by more only where |Ev| is
+    small for all three v, in which case the bound on |E|_F fails too.
     """
     if evaluation.problem.dtype == torch.float64:
         return rounding_in_double(evaluation)
-
-    def compute() -> Rounding:
-        problem = evaluation.problem
-        V = probes(
-            problem.num_params, evaluation.seed, STREAM, range(VECTORS), "gaussian", problem.dtype, problem.device
-        )
-        exact = evaluation.double_hessian.matmat(V.double())
-        off = evaluation.hessian.matmat(V).double() - exact
-        sizes, errors = norms(exact), norms(off)
-        eps = max(torch.finfo(problem.dtype).eps, ULPS * inner_eps(evaluation.double))
-        norm = CAUTION * max(float(errors.max()), eps * float(sizes.max()))
-        trace = abs(float(dots(V, off).mean())) + norm
-        size, error = float(sizes.norm()), float(errors.norm())
-        return Rounding(norm, trace, error / size if size else 0.0, 2 * VECTORS)
-
-    return evaluation.once("rounding", compute)
+    V, exact, off = _spot_check(evaluation)
+    eps = max(torch.finfo(evaluation.problem.dtype).eps, ULPS * inner_eps(evaluation.double))
+    norm = max(cautious_norm(off), CAUTION * (eps * float(norms(exact).max())))
+    return Perturbation(norm, abs(float(dots(V, off).mean())) + norm, NOISE, 2 * VECTORS)
 
 
-def rounding_in_double(evaluation: Evaluation) -> Rounding:
-    """What float64 itself adds to products, where that can be more than ulps of |H|; remembered."""
-    return evaluation.once("rounding in double", lambda: _narrow(evaluation) or _saturated(evaluation))
+@remembered
+def _spot_check(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    """Return V (P, 3), H V in float64, and the error of H V in the problem's dtype."""
+    V = spot_vectors(evaluation, dtype=evaluation.problem.dtype)
+    exact = evaluation.double_hessian.matmat(V.double())
+    return V, exact, evaluation.hessian.matmat(V).double() - exact
 
 
-def _narrow(evaluation: Evaluation) -> Rounding | None:
-    """Ulps of the narrowest floats that a float64 model computes in inside, of three products; None where none is.
+@remembered
+def rounding_in_double(evaluation: Evaluation) -> Perturbation:
+    """Return bounds on the rounding error of products in float64; 0 where it is no more than ulps of |H|."""
+    return _narrow(evaluation) or _saturated(evaluation)
 
-    The error of such a part cannot be seen in products that all have it: some ulps of |H| are taken for it.
+
+def _narrow(evaluation: Evaluation) -> Perturbation | None:
+    """Return bounds on the error of a model with floats narrower than float64 inside; None where it has none.
+
+    All products share the error of such a part, so that no difference of products shows it: it is taken to be four
+    ulps of |H| in the narrowest dtype. Takes three products.
     """
-    eps, problem = inner_eps(evaluation.double), evaluation.double
+    eps = inner_eps(evaluation.double)
     if not eps:
         return None
-    V = probes(problem.num_params, evaluation.seed, STREAM, range(VECTORS), "gaussian", device=problem.device)
-    norm = CAUTION * ULPS * eps * float(norms(evaluation.double_hessian.matmat(V)).max())
-    saturated = _saturated(evaluation)
-    return Rounding(norm + saturated.norm, norm + saturated.trace, num_matvecs=VECTORS + saturated.num_matvecs)
+    norm = CAUTION * ULPS * eps * float(norms(evaluation.double_hessian.matmat(spot_vectors(evaluation))).max())
+    more = _saturated(evaluation)
+    return Perturbation(norm + more.norm, norm + more.trace, NOISE, VECTORS + more.num_matvecs)
 
 
-def _saturated(evaluation: Evaluation) -> Rounding:
-    """Where no sample leaves a second class more than 1e-6, p - p^2 is off by ulps of 1, and H by c |J|_F^2 times that.
+def _saturated(evaluation: Evaluation) -> Perturbation:
+    """Return `ulps_of_outputs` where every sample leaves its second class at most 1e-6, as p - p^2 cancels; else 0.
 
-    Of a loss of the user's own nobody knows whether it saturates: it may.
-    |J|_F is known from a few |J'v|, v Gaussian: signs would cancel where two samples are alike.
+    A loss that is user code counts as saturated, as nothing is known of it.
     """
     problem = evaluation.problem
     sure = problem.loss.foreign or (problem.loss.second is not None and runner_up(problem) <= SATURATED)
-    if not sure:
-        return Rounding()
+    return ulps_of_outputs(evaluation) if sure else Perturbation()
+
+
+def ulps_of_outputs(evaluation: Evaluation) -> Perturbation:
+    """Return bounds on the error of c J'MJ by an error of four ulps of 1 in M: c |J|_F^2 times four ulps.
+
+    M is the second derivative of the loss in the outputs and c the factor of the reduction. |J|_F is bounded from
+    eight products J'v with Gaussian v; with random signs v they could cancel where two samples are alike.
+    """
+    problem = evaluation.problem
     rows = problem.num_data * problem.num_outputs
     V = probes(rows, evaluation.seed, STREAM, range(SWEEPS), "gaussian", device=problem.device)
     largest = caution(NOISE, SWEEPS) * float(norms(evaluation.jacobian.rmatmat(V)).max())
     norm = ULPS * torch.finfo(torch.float64).eps * problem.scale * largest**2
-    return Rounding(norm, norm, num_matvecs=SWEEPS)
+    return Perturbation(norm, norm, NOISE, SWEEPS)
 
 
 def noise_floor(evaluation: Evaluation) -> Estimate:
-    """|HV - H64 V|_F / |H64 V|_F for three random vectors; not applicable where products are in float64."""
-    found = rounding(evaluation)
-    if math.isnan(found.share):
+    """Return |HV - H64 V|_F / |H64 V|_F for three random vectors; not applicable where products are in float64."""
+    if evaluation.problem.dtype == torch.float64:
         return Estimate.not_applicable("products are in float64")
+    _, exact, off = _spot_check(evaluation)
+    size, error = float(norms(exact).norm()), float(norms(off).norm())
     dtype = str(evaluation.problem.dtype).removeprefix("torch.")
-    return Estimate.exact(found.share, f"{VECTORS} products, {dtype} against float64", found.num_matvecs)
+    method = f"{VECTORS} products, {dtype} against float64"
+    return Estimate.exact(error / size if size else 0.0, method, rounding(evaluation).num_matvecs)
 
 
 def runner_up(problem: Problem) -> float:
-    """The largest probability, over all samples, of any class but a sample's first; in 0 .. 1/2.
+    """Return the largest probability, over all samples, of a sample's second most probable class; in 0 .. 1/2.
 
     Raises ValueError for a loss that knows no classes.
     """
@@ -129,12 +159,13 @@ def runner_up(problem: Problem) -> float:
     return problem.shard.largest(most, problem.device)
 
 
-CANCELLING = 16 * 2.0**-52  # of what cancels: what rounding may leave of it
-VISIBLE = 1e-9  # of a number: below this nobody sees it
-
-
 def cancelled(estimate: Estimate, size: float) -> Estimate:
-    """A difference of numbers of this size: exact no longer where their rounding shows in it."""
+    """Return the estimate of a difference of numbers of this size, as `certified` where rounding is visible in it.
+
+    Example:
+        >>> str(cancelled(Estimate.exact(1e-7, "a - b"), 1.0).status)
+        'certified'
+    """
     slack = CANCELLING * size
     if estimate.status is not Status.EXACT or slack <= VISIBLE * abs(estimate.value):
         return estimate

@@ -1,4 +1,4 @@
-"""What of the trace belongs to the function, and what to the scale of its hidden neurons."""
+"""The smallest trace over all rescalings of hidden neurons, which leave the function as it is, and balancedness."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,50 +12,36 @@ from torch import Tensor
 from scalecurv.geometry.rescaled import Rescaled, smallest_trace
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.measures.rank.exact import homogeneous_mlp
+from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.mlp.trace import exact_diagonal
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.problem.structure import MLP
+from scalecurv.quantities import MAX_MATVECS
 from scalecurv.statistics.estimate import Estimate, Status
 
-
-def in_and_out(mlp: MLP, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Sums over the weights and the bias into each hidden neuron, and over the weights out of it, (h,) each.
-
-    `parts` holds a number for each parameter, by name: its square, its share of tr H, ... Of the squares of theta the
-    difference in - out is each neuron's balancedness, which gradient flow conserves and which one step of gradient
-    descent of size eta changes by eta^2 times that of the squares of the gradient, exactly, where activations are
-    homogeneous. (Du, Hu and Lee 2018, arXiv 1806.00900)
-    """
-    coming, going = [], []
-    for name, after in pairwise(mlp.layers):
-        arriving = parts[f"{name}.weight"].sum(1)
-        if f"{name}.bias" in parts:
-            arriving = arriving + parts[f"{name}.bias"]
-        coming.append(arriving)
-        going.append(parts[f"{after}.weight"].sum(0))
-    if not coming:
-        return torch.zeros(0), torch.zeros(0)
-    return torch.cat(coming), torch.cat(going)
-
-
-EXACT = 1e-9  # of the value: a gap to the proven lower bound that is rounding
-NARROW = 0.01
+EXACT = 1e-9  # relative gap to the proven lower bound that is rounding
+NARROW = 0.01  # relative gap up to which the minimum counts as certified
 
 
 @dataclass(frozen=True)
 class Rescaling(Measure):
-    """trace_rescaled, the smallest tr H over all rescalings of hidden neurons, none of which changes the function.
+    """The smallest trace over all rescalings of hidden neurons, for MLPs of homogeneous activations.
 
-    What comes into a neuron times alpha, what goes out of it divided by alpha: loss, fit and rank stay as they are, T
-    and K do not (Dinh, Pascanu, Bengio and Bengio 2017, arXiv 1703.04933). Stores the factors, the balancedness |in|^2
-    - |out|^2 of each neuron, and by how much a step of gradient descent of size eta changes it, over eta^2. `imbalance`
-    is sum | |in|^2 - |out|^2 | / sum (|in|^2 + |out|^2), in 0 .. 1. Takes as many backward passes as there are outputs,
-    no more than half of `max_matvecs`. Weight decay w, which rescaling does change, adds w P and nothing else.
+    A rescaling multiplies the weights and the bias into a neuron by alpha > 0, and divides the weights out of it by
+    alpha. It leaves the function, and so loss and rank, as they are, and changes tr H and K. (Dinh, Pascanu, Bengio and
+    Bengio 2017, arXiv 1703.04933)
+
+    trace_rescaled: the smallest tr H, in units of H. Weight decay w adds w P to it, as to tr H.
+    imbalance: sum | |in|^2 - |out|^2 | / sum (|in|^2 + |out|^2) over hidden neurons, in 0 .. 1, where `in` are the
+        weights and the bias into a neuron and `out` the weights out of it.
+
+    Arrays, with one number for each hidden neuron: `rescaling_factors`, the alpha of the minimum; `balancedness`,
+    |in|^2 - |out|^2; and `balancedness_drift`, its change by a step of gradient descent of size eta, over eta^2.
+    trace_rescaled takes one backward pass an output, and is given where these are at most half of `max_matvecs`.
     """
 
-    max_matvecs: int = 1000
+    max_matvecs: int = MAX_MATVECS
 
     name: ClassVar[str] = "rescaling"
     version: ClassVar[int] = 2
@@ -82,8 +68,28 @@ class Rescaling(Measure):
         return Findings({"trace_rescaled": smallest, **estimates}, {**arrays, "rescaling_factors": found.factors})
 
 
+def in_and_out(mlp: MLP, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the sums over the weights and the bias into each hidden neuron, and over the weights out of it, (h,) each.
+
+    `parts` holds a tensor for each parameter, by name. For the squares of theta the difference in - out is the
+    balancedness of each neuron. Gradient flow conserves it where activations are homogeneous, and a step of gradient
+    descent of size eta changes it by exactly eta^2 (in - out), taken of the squares of the gradient. (Du, Hu and Lee
+    2018, arXiv 1806.00900)
+    """
+    coming, going = [], []
+    for name, after in pairwise(mlp.layers):
+        arriving = parts[f"{name}.weight"].sum(1)
+        if f"{name}.bias" in parts:
+            arriving = arriving + parts[f"{name}.bias"]
+        coming.append(arriving)
+        going.append(parts[f"{after}.weight"].sum(0))
+    if not coming:
+        return torch.zeros(0), torch.zeros(0)
+    return torch.cat(coming), torch.cat(going)
+
+
 def rescaled_trace(problem: Problem, mlp: MLP) -> Rescaled:
-    """The smallest trace over rescalings of this network, with the factors that attain it."""
+    """Return the smallest trace over rescalings of this network, and the factors that attain it."""
     diagonal = exact_diagonal(problem, mlp)
     weights = [_array(diagonal[f"{name}.weight"]) for name in mlp.layers]
     none = diagonal[f"{mlp.layers[0]}.weight"].new_zeros
@@ -92,9 +98,10 @@ def rescaled_trace(problem: Problem, mlp: MLP) -> Rescaled:
 
 
 def _estimate(found: Rescaled) -> Estimate:
+    """Return the smallest trace as an estimate: exact where its proven lower bound meets it up to rounding."""
     method = f"balanced by {found.sweeps} sweep(s)" + ("" if found.attained else ", an infimum that no factors attain")
     gap = found.value - found.lower
-    if not gap > EXACT * abs(found.value):  # or nothing at all, which `exact` calls failed
+    if not gap > EXACT * abs(found.value):  # not <=, as the gap may be NaN, which `exact` calls failed
         return Estimate.exact(found.value, method)
     status = Status.CERTIFIED if gap <= NARROW * found.value else Status.BUDGET
     return Estimate.enclosed(found.value, found.lower, found.value, method, status)

@@ -1,4 +1,4 @@
-"""Which road a measure may take, and what it may cost."""
+"""The routes by which a measure may compute, and how the budget of products is divided."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,22 +9,33 @@ from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.structure import MLP
 
-MIN_MATVECS = 24
-MAX_LANCZOS = 100  # basis vectors; past this restarting would beat growing
-MAX_CHECK = 8
-MIN_VECTORS = 4
+MIN_MATVECS = 24  # the least budget that has products for every part
+MAX_LANCZOS = 100  # basis vectors; beyond this a restart costs less than a larger basis
+MAX_CHECK = 8  # steps of the run that bounds what a subspace leaves out
+MIN_VECTORS = 4  # basis vectors with which a run can restart
+PRODUCT = 6  # multiplications of a Hessian product for each sample and weight: forward, backward, and both derived
+MATRICES = 8  # P x P in float64: H, its eigenvectors and those of the shape operator, and what LAPACK needs beside them
+
+Route = Literal["exact", "sampled", "generic", "dense"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """max_matvecs = 8 (gradient, spot check) + `lanczos` + `check` + `probes`, whichever measures are asked.
+    """The division of `max_matvecs` Hessian products: 8 (gradient, spot check) + `lanczos` + `check` + `probes`.
 
-    At an exact fit the bounds take six more. `spectrum`, `principal` and `gauss_newton` have budgets of their own, of
-    the same size: 1 + `lanczos` + `outer_check` + `check_probes` + 2 `planes`, and `ggn_steps` + `ggn_probes` +
-    2 (`residual_steps` + `residual_probes`). The Jacobian's products are bounded by memory.
+    The default measures share these, and the bounds on K take six more at an exact fit. Three measures have a budget of
+    their own of the same size: `spectrum`; `principal`, of `lanczos` + `outer_check` + `check_probes` + 2 `planes`;
+    and `gauss_newton`, of `ggn_steps` + `ggn_probes` + 2 (`residual_steps` + `residual_probes`). Memory bounds the
+    products with the Jacobian.
 
-    Where H is written out its P products, no more than max_matvecs, stand for `lanczos`, `check` and `probes`, and for
-    all that `spectrum` and `principal` have of their own but one product; `gauss_newton` takes P of G as well.
+    Where H is written out, its P <= max_matvecs products take the place of `lanczos`, `check` and `probes`, and of the
+    own budgets of `spectrum` and `principal`; `gauss_newton` takes P products with G too. Raises Misuse where
+    `max_matvecs` is below 24.
+
+    Example:
+        >>> budget = Budget(1024)
+        >>> budget.lanczos, budget.check, budget.probes
+        (100, 8, 908)
     """
 
     max_matvecs: int
@@ -35,70 +46,75 @@ class Budget:
 
     @property
     def lanczos(self) -> int:
-        """Steps of the run that the ends of the spectrum and the deflated subspace are read from."""
+        """Return the steps of the run that gives the ends of the spectrum and the deflated subspace."""
         return min(MAX_LANCZOS, self.max_matvecs // 4)
 
     @property
     def check(self) -> int:
-        """Steps of the run from a fresh start that bounds what the subspace leaves out."""
+        """Return the steps of the run from a fresh start that bounds what the subspace leaves out."""
         return min(MAX_CHECK, self.max_matvecs // 8)
 
     @property
     def probes(self) -> int:
+        """Return the number of Hutchinson's probes."""
         return self.max_matvecs - 8 - self.lanczos - self.check
 
     @property
     def outer_check(self) -> int:
-        """Steps of the runs that bound what the space of the shape operator leaves out."""
+        """Return the steps of the runs that bound what the space of the outermost principal curvatures leaves out."""
         return min(40, max(1, self.max_matvecs // 16))
 
     @property
     def check_probes(self) -> int:
-        """Probes of the cross-check of the scalar curvature."""
+        """Return the number of probes of the cross-check of the scalar curvature."""
         return min(128, max(3, self.max_matvecs // 8))
 
     @property
     def planes(self) -> int:
-        """Planes at random, two products each."""
+        """Return the number of random planes, each of which takes two products."""
         return min(32, max(2, self.max_matvecs // 16))
 
     @property
     def ggn_steps(self) -> int:
-        """Steps of the run on the Gauss-Newton matrix."""
+        """Return the steps of the Lanczos run on the Gauss-Newton matrix G."""
         return max(1, self.lanczos // 2)
 
     @property
     def ggn_probes(self) -> int:
-        """Probes of its trace outside the space of that run."""
+        """Return the number of probes of tr G outside the space of the run on G."""
         return max(2, self.probes // 2)
 
     @property
     def residual_steps(self) -> int:
-        """Steps of the run on H - G, two products each."""
+        """Return the steps of the Lanczos run on H - G, each of which takes two products."""
         return max(1, self.lanczos // 4)
 
     @property
     def residual_probes(self) -> int:
-        """Probes of |H - G|_F^2 outside the space of that run, two products each."""
+        """Return the number of probes of |H - G|_F^2, each of which takes two products."""
         return max(2, self.probes // 4)
 
     def vectors(self, memory: int, vector_bytes: int) -> int:
-        """Vectors that one Krylov space may hold: all of `lanczos`, or a third of what fits, so that it can restart."""
+        """Return the number of vectors that a Krylov space may hold: `lanczos` where all fit into the memory.
+
+        Else it is a third of those that fit, as a restart needs room for more, and at least 4.
+        """
         room = memory // vector_bytes
         return self.lanczos if room > self.lanczos else max(MIN_VECTORS, room // 3)
 
 
-Route = Literal["exact", "sampled", "generic", "dense"]
-PRODUCT = 6  # multiplications of a Hessian product, a sample and a weight: forward, backward, and both derived
-MATRICES = 8  # P x P in float64: H, its eigenvectors and those of the shape operator, and what LAPACK needs beside them
-
-
 @dataclass(frozen=True)
 class Strategy:
-    """The options that trace, square and curvature share; equal plans share every intermediate.
+    """The tolerance, the budget and the route of a measure; equal strategies share all intermediate values.
 
-    `route` None picks by cost. "exact" insists on exact sums over the structure of a piecewise-linear MLP, "sampled"
-    takes its exact trace and samples tr H^2, "generic" assumes nothing about the model, "dense" writes H out.
+    rtol: the relative half-width of intervals at which sampling ends.
+    max_matvecs: the largest number of Hessian products.
+    memory: the bytes that Krylov bases and matrices may take.
+    route: "exact" for exact sums over the structure of a piecewise-linear MLP; "sampled" for its exact trace and a
+        sampled tr H^2; "generic" for no assumption about the model; "dense" for H written out, column by column; None
+        for the cheapest that applies.
+
+    Raises Misuse for an unknown route.
     """
 
     rtol: float
@@ -112,17 +128,18 @@ class Strategy:
 
     @property
     def budget(self) -> Budget:
+        """Return the division of `max_matvecs`; raises Misuse where it is too small."""
         return Budget(self.max_matvecs)
 
     def structure(self, problem: Problem) -> MLP | None:
-        """The MLP whose identities may be used, or None.
+        """Return the MLP whose exact sums the route may use; None where the route or the model rules them out.
 
-        Raises Misuse where `exact` asks for what is not there, and where the road that costs least, or was asked for,
-        needs samples in one place that are spread over ranks: another one would file another number under its key.
+        Raises Misuse where the route "exact" is given for another model. Raises Misuse also where samples are spread
+        over ranks and the route needs all of them on one: a different route would store another number under its key.
         """
         dense = self.dense_is_taken(problem)
-        told = self.route in ("generic", "dense")
-        mlp = None if told or problem.loss.factor is None else structure_of(problem)
+        unused = self.route in ("generic", "dense")
+        mlp = None if unused or problem.loss.factor is None else structure_of(problem)
         if mlp is None and self.route == "exact":
             raise Misuse("route 'exact' needs an MLP of piecewise-linear activations; leave the route out")
         if mlp is not None and not self.trace_is_exact(problem) and not dense:
@@ -132,9 +149,9 @@ class Strategy:
         return mlp
 
     def dense_is_taken(self, problem: Problem) -> bool:
-        """Whether H is written out: in P products, where these and its matrices are inside what may be spent.
+        """Return True where H is written out, for the route "dense" or none: where max_matvecs and memory allow it.
 
-        Raises Misuse where `dense` asks for more than that.
+        Raises Misuse where the route "dense" is given and they do not.
         """
         if self.route not in (None, "dense"):
             return False
@@ -153,11 +170,15 @@ class Strategy:
         return self.max_matvecs >= P and self.memory >= size
 
     def trace_is_exact(self, problem: Problem) -> bool:
-        """Whether one backward pass an output is worth it: as many as half of all products are."""
+        """Return True where tr H is summed exactly: the backward passes, one an output, are at most half the budget."""
         return self.route == "exact" or problem.num_outputs <= self.max_matvecs // 2
 
     def square_is_exact(self, problem: Problem, mlp: MLP) -> bool:
-        """Whether the sums over pairs of samples cost less than a quarter of all products, and fit into memory."""
+        """Return True where tr H^2 is summed exactly over pairs of samples.
+
+        With a given route it is so for "exact" only; without one, where the sums cost at most a quarter of the budget
+        and take at most half of the memory.
+        """
         if self.route is not None:
             return self.route == "exact"
         flops, size = block_norms_cost(problem, mlp)
@@ -167,5 +188,10 @@ class Strategy:
 
 
 def dense_bytes(num_params: int) -> int:
-    """What a Hessian that is written out takes, with its eigenvectors and all that is made of it."""
+    """Return the bytes of a Hessian that is written out, with its eigenvectors and the shape operator: 64 P^2.
+
+    Example:
+        >>> dense_bytes(100)
+        640000
+    """
     return MATRICES * 8 * num_params**2

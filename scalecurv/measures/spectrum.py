@@ -1,4 +1,4 @@
-"""The spectral density of the Hessian as Gauss rules: nodes and weights, never a smoothed curve."""
+"""The spectral density of the Hessian as Gauss rules: nodes and weights, without smoothing."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,33 +9,42 @@ import torch
 from scalecurv.errors import Misuse
 from scalecurv.linalg.krylov.lanczos import lanczos
 from scalecurv.linalg.probes import probes
+from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.route import Budget, Strategy
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import MAX_MATVECS, MEMORY
 
 STREAM = "spectrum start"
-EVERY = -1.0  # the start of nodes that come from no run: they are the spectrum itself
+EVERY = -1.0  # in `ritz_starts`, where the nodes are all eigenvalues and come from no run
 
 
 @dataclass(frozen=True)
 class Spectrum(Measure):
-    """The density phi(t) = (1/P) sum_i delta(t - lambda_i), sampled by `num_starts` Lanczos runs of one length.
+    """The spectral density phi(t) = (1/P) sum_i delta(t - lambda_i) of H, from `num_starts` Lanczos runs of one length.
 
-    The weights of all runs together sum to 1, so that sum_j weights[j] f(nodes[j]) estimates tr f(H) / P;
-    `ritz_starts` tells which run a node came from; it is EVERY throughout where H is written out (`route` None or
-    "dense", see `Strategy`), so that the nodes are all eigenvalues, each of weight 1/P. (Ubaru, Chen and Saad 2017)
+    Arrays of equal length: `ritz_nodes`, in units of H; `ritz_weights`, which sum to 1; and `ritz_starts`, the number
+    of the run that a node comes from. sum_j weights[j] f(nodes[j]) estimates tr f(H) / P. Where H is written out
+    (`route` None or "dense", see `Strategy`) the nodes are all eigenvalues, each of weight 1/P, and `ritz_starts` is
+    -1. (Ubaru, Chen and Saad 2017)
     """
 
     num_starts: int = 4
-    max_matvecs: int = 1000
-    memory: int = 2 << 30
+    max_matvecs: int = MAX_MATVECS
+    memory: int = MEMORY
     route: str | None = None
 
     name: ClassVar[str] = "spectrum"
     version: ClassVar[int] = 2
     quantities: ClassVar[tuple[str, ...]] = ()
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        size = bytes_of(problem, self.strategy)
+        if self.strategy.dense_is_taken(problem):
+            return MeasureCost(written_out=problem.num_params, bytes=size)
+        return MeasureCost(own=self.max_matvecs, bytes=size)
 
     @property
     def strategy(self) -> Strategy:
@@ -73,6 +82,6 @@ class Spectrum(Measure):
 
 
 def _every(values: np.ndarray) -> Findings:
-    """The rule that is the spectrum: each eigenvalue as often as it is one."""
+    """Return the rule whose nodes are all eigenvalues, each of weight 1/P."""
     weights, starts = np.full(len(values), 1 / len(values)), np.full(len(values), EVERY)
     return Findings(arrays={"ritz_nodes": values, "ritz_weights": weights, "ritz_starts": starts})

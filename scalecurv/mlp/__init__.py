@@ -1,1 +1,1 @@
-"""What is exact because a network is an MLP of piecewise-linear activations."""
+"""Exact results for MLPs of piecewise-linear activations: layers, traces, block norms, activation patterns."""

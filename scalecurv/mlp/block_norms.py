@@ -1,4 +1,4 @@
-"""tr H^2 of a piecewise-linear MLP without a single Hessian product: every layer-by-layer block's norm, exact."""
+"""tr H^2 of a piecewise-linear MLP as the exact norms of its blocks by layers, without Hessian products."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,17 +8,18 @@ from torch import Tensor
 
 from scalecurv.mlp.layers import OpenBatch, open_batch, residuals
 from scalecurv.mlp.trace import layer_sizes, layer_traces
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
 
 
 def block_norms(problem: Problem, mlp: MLP) -> Tensor:
-    """|H_kl|_F^2 for each pair of layers (weights and bias together), shape (L, L); the sum of all is tr H^2."""
+    """Return |H_kl|_F^2 for each pair of layers (weights and bias together), (L, L); the sum of all is tr H^2."""
     return split_norms(problem, mlp).sum(0)
 
 
 def split_norms(problem: Problem, mlp: MLP) -> Tensor:
-    """|G_kl|_F^2, 2 <G_kl, R_kl> and |R_kl|_F^2 for each pair of layers, shape (3, L, L); H = G + R.
+    """Return |G_kl|_F^2, 2 <G_kl, R_kl> and |R_kl|_F^2 for each pair of layers, (3, L, L), where H = G + R.
 
     With B~ = F'B and K_l the inner products of the layer's inputs (+ 1 for a bias), |G_kl|^2 = <Gram_k, Gram_l>,
     Gram_l = (B~_l B~_l') o K_l over all pairs of samples and outputs. R_kl (l < k) has entries
@@ -46,7 +47,7 @@ def split_norms(problem: Problem, mlp: MLP) -> Tensor:
 
 
 def block_norms_cost(problem: Problem, mlp: MLP) -> tuple[float, float]:
-    """Multiplications and bytes that `block_norms` takes, to be weighed against Hessian products."""
+    """Return the multiplications and bytes that `block_norms` takes, for a comparison with Hessian products."""
     N, D, n = problem.num_data, problem.num_outputs, mlp.widths
     L = len(mlp.layers)
     flops = float((N * D) ** 2 * (sum(n[1:]) + L * L / 2))
@@ -61,7 +62,7 @@ def block_norms_cost(problem: Problem, mlp: MLP) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """All samples at once: B~_l as (N, D, n_l), delta_l as (N, n_l), both with the factor in front of the sum."""
+    """The layers of all samples at once: B~_l (N, D, n_l) and delta_l (N, n_l), c in front of the sum included."""
 
     problem: Problem
     mlp: MLP
@@ -87,7 +88,7 @@ class _Opened:
 
     @cached_property
     def tile(self) -> int:
-        """Samples whose pairs with all others, for every layer and output, fit into a quarter of the memory."""
+        """The number of samples whose pairs with all others, for all layers and outputs, take 1/4 of the memory."""
         N, D, L = self.problem.num_data, self.problem.num_outputs, len(self.mlp.layers)
         per_sample = 8 * N * max(L * D * D, 2 * (max(self.mlp.widths) + 2 * D))
         return max(1, min(N, self.problem.memory // 4 // per_sample))
@@ -96,6 +97,7 @@ class _Opened:
         return [slice(i, i + self.tile) for i in range(0, self.problem.num_data, self.tile)]
 
     def gauss_newton_norms(self) -> Tensor:
+        """Return <Gram_k, Gram_l> for each pair of layers, (L, L)."""
         L, N, D = len(self.mlp.layers), self.problem.num_data, self.problem.num_outputs
         norms = torch.zeros(L, L, dtype=torch.float64, device=self.problem.device)
         for tile in self.tiles():
@@ -109,7 +111,7 @@ class _Opened:
         return norms
 
     def remainder(self, low: int, high: int, path: Tensor | None) -> Tensor:
-        """2 <G, R> and |R|^2 of the block (high, low); `path` is C (N, t, p), None where C is diagonal, the slopes."""
+        """Return 2 <G, R> and |R|^2 of the block (high, low); `path` is C (N, t, p), None for diag(slopes)."""
         crossed, squared = 0.0, 0.0
         slopes, a = self.open.slopes[low], self.open.inputs[high]
         rows_low, rows_high = self.rows[low], self.rows[high]

@@ -1,20 +1,21 @@
-"""Lower bounds on the largest eigenvalue of the Gauss-Newton matrix of an MLP, for one forward pass."""
+"""Lower bounds on the largest eigenvalue of the Gauss-Newton matrix of an MLP, from one forward pass."""
 
 import torch
 from torch import Tensor
 
 from scalecurv.mlp.layers import open_batch
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
 
 
 def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:
-    """c^2 sum_i f_i'M_i f_i / |E theta|^2 <= lambda_max(G) for L + 1 directions E theta, shape (L + 1,).
+    """Return c^2 sum_i f_i'M_i f_i / |E theta|^2 <= lambda_max(G) for L + 1 directions E theta, shape (L + 1,).
 
-    Along W_l and all later biases, l = 1 .. L, the outputs grow as they are (c = 1), along all W_l and l b_l L times as
-    fast (c = L): Euler's theorem for homogeneous functions, so that each number is a Rayleigh quotient of G, weight
-    decay included. 0 of the data's part where a direction vanishes. Raises ValueError for other activations.
+    By Euler's theorem for homogeneous functions J E theta = c f: c = 1 along W_l and all later biases, l = 1 .. L, and
+    c = L along all W_l and l b_l. Each number is thus a Rayleigh quotient of G, weight decay included; the data's part
+    is 0 where E theta is 0. Raises ValueError for activations that are not positively homogeneous.
     """
     if not mlp.homogeneous:
         raise ValueError("outputs grow in proportion for homogeneous activations: ReLU, LeakyReLU or none")
@@ -32,7 +33,7 @@ def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:
 
 
 def _bent(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
-    """c sum_i |F_i'f_i|^2 of one batch."""
+    """Return c sum_i |F_i'f_i|^2 of one batch."""
     assert problem.loss.factor is not None
     f = open_batch(problem, mlp, batch).outputs
     along = torch.einsum("ncd,nc->nd", problem.loss.factor(f, batch.y), f)

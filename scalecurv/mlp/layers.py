@@ -1,4 +1,4 @@
-"""A piecewise-linear MLP laid open: what each affine layer takes in, and how the outputs depend on what it puts out."""
+"""A piecewise-linear MLP laid open: the input of each affine layer, and the outputs' dependence on its output."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vjp
 
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP, recognise_mlp
 
 
@@ -26,40 +28,43 @@ class OpenBatch:
 
     @property
     def outputs(self) -> Tensor:
+        """f of shape (B, D)."""
         return self.pre[-1]
 
     def pulled(self, seeds: Tensor) -> tuple[Tensor, ...]:
-        """s' B_l of shape (B, c, n_l) for each layer l, B_l = df/dz_l, from `seeds` s of shape (B, c, D)."""
+        """Return s' B_l (B, c, n_l) for each layer l, where B_l = df/dz_l and `seeds` s have shape (B, c, D)."""
         rows = [seeds]
         for weight, slope in zip(reversed(self.weights[1:]), reversed(self.slopes), strict=True):
             rows.append((rows[-1] @ weight) * slope[:, None, :])
         return tuple(reversed(rows))
 
     def inner_inputs(self, layer: int, left: slice, right: slice) -> Tensor:
-        """The (b, b') inner products of the layer's inputs between two ranges of samples, plus 1 for a bias."""
+        """Return the inner products (b, b') of the layer's inputs in two ranges of samples, plus 1 for a bias."""
         a = self.inputs[layer]
         return a[left] @ a[right].T + float(self.biases[layer] is not None)
 
     def sizes(self, layer: int) -> Tensor:
-        """|W| |a| + |b| of shape (B, n_l): what the layer's pre-activations are made of, signs left out."""
+        """Return |W| |a| + |b| of shape (B, n_l): the terms of the pre-activations added without their signs."""
         bias = self.biases[layer]
         return nn.functional.linear(
             self.inputs[layer].abs(), self.weights[layer].abs(), None if bias is None else bias.abs()
         )
 
     def squared_inputs(self, layer: int) -> Tensor:
-        """|a|^2, plus 1 for a bias, of shape (B,)."""
+        """Return |a|^2, plus 1 for a bias, of shape (B,)."""
         return (self.inputs[layer] ** 2).sum(1) + float(self.biases[layer] is not None)
 
 
+@remembered
 def structure_of(problem: Problem) -> MLP | None:
-    """The MLP that this problem's model is, where its outputs are piecewise linear in each parameter; else None."""
+    """Return the MLP that the model is, where its outputs are piecewise linear in each parameter; else None.
+
+    None is returned for a block of the parameters too.
+    """
     mlp = recognise_mlp(problem.model)
-    if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:  # but a block of one
+    if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:
         return None
-    if "computes as listed" not in problem.cache:
-        problem.cache["computes as listed"] = _computes_as_listed(problem, mlp)
-    if not problem.cache["computes as listed"]:
+    if not _computes_as_listed(problem, mlp):
         return None
     first = next(iter(problem.model.children()))
     flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))
@@ -67,13 +72,13 @@ def structure_of(problem: Problem) -> MLP | None:
 
 
 def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:
-    """Whether the layers, one after the other, give what the model gives: the last word on what was recognised."""
-    few = Batch(problem.few, problem.few, 0)  # the same on all ranks, which must agree
+    """Return True where the layers, one after the other, have the model's outputs on the sample of the problem."""
+    batch = Batch(problem.sample, problem.sample_targets, 0)  # the same on all ranks, which must agree
     try:
-        ours = open_batch(problem, mlp, few).outputs
+        ours = open_batch(problem, mlp, batch).outputs
     except RuntimeError:  # shapes that only the model itself can take
         return False
-    theirs = problem.outputs(problem.theta, few.x)
+    theirs = problem.outputs(problem.theta, batch.x)
     if not bool(theirs.isfinite().all()):
         return False
     margin = torch.finfo(problem.dtype).eps ** 0.5
@@ -82,8 +87,14 @@ def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:
     )
 
 
+def homogeneous_mlp(problem: Problem) -> MLP | None:
+    """The MLP that this model is, with hidden neurons that can be rescaled, or None."""
+    mlp = structure_of(problem)
+    return mlp if mlp is not None and mlp.homogeneous else None
+
+
 def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
-    """One forward pass with everything kept; slopes are autograd's own, 0 at a kink of ReLU."""
+    """Return inputs, pre-activations and slopes of one forward pass; slopes are autograd's, 0 at a kink of ReLU."""
     parts = problem.space.unflatten(problem.theta)
     a = batch.x.flatten(1)
     inputs, pre, slopes, weights, biases = [], [], [], [], []
@@ -101,11 +112,11 @@ def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
 
 
 def bent(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
-    """phi(z) and phi'(z) elementwise, z untouched by activations that work in place."""
+    """Return phi(z) and phi'(z) elementwise; activations that work in place get a copy of z."""
     a, pull = vjp(lambda t: phi(t.clone()), z)  # type: ignore[misc]
     return a, pull(torch.ones_like(a))[0]
 
 
 def residuals(problem: Problem, batch: Batch, f: Tensor) -> Tensor:
-    """c dloss/df of shape (B, D), the factor in front of the sum included."""
+    """Return c dloss/df of shape (B, D), where c is the factor in front of the sum."""
     return grad(lambda outputs: problem.scale * problem.loss.total(outputs, batch.y))(f)

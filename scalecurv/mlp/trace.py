@@ -1,4 +1,4 @@
-"""tr H of a piecewise-linear MLP without a single Hessian product: each layer's share, exact."""
+"""tr H and diag H of a piecewise-linear MLP, exact or sampled over outputs, without Hessian products."""
 
 import numpy as np
 import torch
@@ -6,30 +6,32 @@ from torch import Tensor
 
 from scalecurv.linalg.probes import probes
 from scalecurv.mlp.layers import open_batch
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
 
 
 def layer_traces(problem: Problem, mlp: MLP) -> Tensor:
-    """tr H_ll for each layer's weights and bias together, shape (L,) in float64, in D backward passes.
+    """Return tr H_ll for each layer's weights and bias together, shape (L,) in float64, in D backward passes.
 
     No output of such a network has a second derivative along a single parameter, so that H and the Gauss-Newton
     matrix share their diagonal blocks: tr H_ll = c sum_i |F_i' B_l(x_i)|_F^2 (|a_(l-1)(x_i)|^2 + 1), where
     F_i F_i' = d^2 loss / df^2 and B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks.
     Weight decay w adds w times the number of parameters in the layer.
     """
-    total = sum_over_data(problem, lambda batch: _contribution(problem, mlp, batch)).double()
+    total = sum_over_data(problem, lambda batch: _traces_of_batch(problem, mlp, batch)).double()
     return total + problem.weight_decay * layer_sizes(problem, mlp).to(total.device)
 
 
 def layer_sizes(problem: Problem, mlp: MLP) -> Tensor:
-    """Parameters in each layer, weights and bias together, shape (L,) in float64."""
+    """Return the number of parameters in each layer, weights and bias together, shape (L,) in float64."""
     sizes = [part.stop - part.start for name in mlp.layers for part in [problem.space.layers[name]]]
     return torch.tensor(sizes, dtype=torch.float64)
 
 
-def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
+def _traces_of_batch(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
+    """Return the share of one batch in tr H_ll for each layer, shape (L,), weight decay left out."""
     assert problem.loss.factor is not None
     D, total = problem.num_outputs, torch.zeros(len(mlp.layers), dtype=torch.float64, device=problem.device)
     for piece in batch.pieces(samples_at_once(problem, mlp, D)):
@@ -42,7 +44,7 @@ def _contribution(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
 
 
 def samples_at_once(problem: Problem, mlp: MLP, num_rows: int) -> int:
-    """Samples whose `num_rows` pulled rows at every layer fit into half of the memory."""
+    """Return the number of samples whose `num_rows` pulled rows at every layer fit into half of the memory."""
     scalars = num_rows * (sum(mlp.widths[1:]) + 2 * max(mlp.widths)) + num_rows * problem.num_outputs
     return max(1, problem.memory // 2 // (scalars * problem.dtype.itemsize))
 
@@ -51,18 +53,19 @@ STREAM = "output probes"
 
 
 def output_probe_terms(problem: Problem, mlp: MLP, seed: int, index: int) -> np.ndarray:
-    """One pass: for each sample its unbiased term of tr H_ll, shape (N, L) in float64.
+    """Return each sample's unbiased term of tr H_ll from one pass, shape (N, L) in float64.
 
     Y_il = c |B_l' F_i s_i|^2 (|a_(l-1)|^2 + 1) with independent signs s_i in {-1, 1}^D for every sample, so that
     E sum_i Y_il = tr H_ll. The passes `index` = 0, 1, ... are independent. Weight decay is spread over the samples.
     """
     signs = probes(problem.num_data * problem.num_outputs, seed, STREAM, [index], dtype=torch.float64)[:, 0]
     signs = signs.view(problem.num_data, problem.num_outputs).to(problem.device, problem.dtype)
-    terms = torch.cat([_terms(problem, mlp, batch, signs) for batch in problem.batches()]).cpu()
+    terms = torch.cat([_terms_of_batch(problem, mlp, batch, signs) for batch in problem.batches()]).cpu()
     return (terms + problem.weight_decay * layer_sizes(problem, mlp) / problem.num_data).numpy()
 
 
-def _terms(problem: Problem, mlp: MLP, batch: Batch, signs: Tensor) -> Tensor:
+def _terms_of_batch(problem: Problem, mlp: MLP, batch: Batch, signs: Tensor) -> Tensor:
+    """Return the terms Y_il of one batch, shape (B, L), weight decay left out."""
     assert problem.loss.factor is not None
     done = []
     for piece in batch.pieces(samples_at_once(problem, mlp, problem.num_outputs)):
@@ -78,17 +81,18 @@ def _terms(problem: Problem, mlp: MLP, batch: Batch, signs: Tensor) -> Tensor:
 
 
 def exact_diagonal(problem: Problem, mlp: MLP) -> dict[str, Tensor]:
-    """diag H by parameter name, each of its parameter's shape, in D backward passes.
+    """Return diag H by parameter name, each of its parameter's shape, in D backward passes, weight decay included.
 
-    d^2 L / dW_l[s, q]^2 = c sum_i |(F_i' B_l)_s|^2 a_(l-1)[q]^2, for b_l[s] the same without a: no output has a second
-    derivative along a single parameter, so that this is the diagonal of the Gauss-Newton matrix. F_i F_i' = d^2 loss /
-    df^2, B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks. Weight decay is in it.
+    d^2 L / dW_l[s, q]^2 = c sum_i |(F_i' B_l)_s|^2 a_(l-1)[q]^2, and the same without a for b_l[s]: no output has a
+    second derivative along a single parameter, so that this is the diagonal of the Gauss-Newton matrix, where
+    F_i F_i' = d^2 loss / df^2 and B_l = df/dz_l. Exact for any loss with a known factor, at any theta off the kinks.
     """
-    diagonal = sum_over_data(problem, lambda batch: _diagonal(problem, mlp, batch))
+    diagonal = sum_over_data(problem, lambda batch: _diagonal_of_batch(problem, mlp, batch))
     return problem.space.unflatten(diagonal + problem.weight_decay if problem.weight_decay else diagonal)
 
 
-def _diagonal(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
+def _diagonal_of_batch(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
+    """Return the share of one batch in diag H, shape (P,), weight decay left out."""
     assert problem.loss.factor is not None
     total = torch.zeros_like(problem.theta)
     parts = problem.space.unflatten(total)  # views: adding to one adds to the whole

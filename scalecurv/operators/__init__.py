@@ -1,1 +1,1 @@
-"""The Hessian and its relatives as linear operators, known by their products."""
+"""The Hessian, the Gauss-Newton matrix, the Jacobian and the shape operator, each given by its products."""

@@ -1,4 +1,4 @@
-"""The generalized Gauss-Newton matrix: the part of the Hessian that bends with the loss, not with the model."""
+"""The generalized Gauss-Newton matrix: the part of the Hessian with the second derivatives of the loss."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,15 @@ from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.summed import SummedOperator
 from scalecurv.problem.graphs import backend_of, linearized
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
 
 
 class GaussNewtonOperator(SummedOperator):
     """G = sum_i J_i' M_i J_i + w I, P x P, M_i = c d^2 loss / df^2 at sample i, w the weight decay (Schraudolph 2002).
 
-    H = G + R, where R carries the second derivatives of the model weighted by the residuals.
+    H = G + R, where R holds the second derivatives of the model, weighted by the residuals.
     """
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ class GaussNewtonOperator(SummedOperator):
         return side.pull(self._bent(side.f, batch, side.push(V)))
 
     def _bent(self, f: Tensor, batch: Batch, changes: Tensor) -> Tensor:
-        """M times each column of `changes`, (B D, k)."""
+        """Return M times each column of `changes`, (B D, k)."""
         problem, known = self.problem, self.problem.loss.bend
         if known is not None:
             columns = [problem.scale * known(f, batch.y, v.reshape(f.shape)).flatten() for v in changes.T]
@@ -32,15 +33,13 @@ class GaussNewtonOperator(SummedOperator):
             return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
 
         with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"):
-            return backend_of(problem).hessian(loss, f.flatten())(
-                changes
-            )  # M is symmetric: its pull-back is the product
+            return backend_of(problem).hessian(loss, f.flatten())(changes)
 
 
 class ResidualOperator(LinearOperator):
     """R = H - G = sum_i sum_k (dloss_i / df_k) grad^2 f_k(x_i), P x P and symmetric; two products each.
 
-    0 where every residual is; a difference of much that is alike nearby: take it in float64.
+    R is 0 where every residual is. Where residuals are small H and G nearly cancel: use float64.
     """
 
     symmetric = True

@@ -1,16 +1,25 @@
-"""The Hessian of the loss, known by its products."""
+"""The Hessian of the loss, given by its products."""
 
 from torch import Tensor
 
 from scalecurv.operators.summed import SummedOperator
 from scalecurv.problem.graphs import hessian_product
-from scalecurv.problem.problem import Batch
+from scalecurv.problem.samples import Batch
 
 
 class HessianOperator(SummedOperator):
-    """H = grad^2 L(theta), P x P, weight decay included: one product is one more backward pass through the gradient.
+    """H = grad^2 L(theta), P x P, weight decay included: a product is a backward pass through the gradient.
 
-    The pass up to g is shared by a whole block, and by all products where its graph fits into memory.
+    A block shares the pass that computes g; all products share it where its graph fits into memory (Pearlmutter 1994,
+    Fast exact multiplication by the Hessian).
+
+    Example:
+        >>> import torch
+        >>> from scalecurv.problem.problem import Problem
+        >>> model = torch.nn.Linear(1, 1, bias=False)
+        >>> problem = Problem(model, (torch.tensor([[3.0]]), torch.tensor([[1.0]])), "mse")
+        >>> HessianOperator(problem) @ torch.tensor([[2.0]])  # L = (3 theta - 1)^2 / 2, H = 9
+        tensor([[18.]])
     """
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Jacobian of all outputs over the batch, known by its products from both sides."""
+"""The Jacobian of all outputs over the data, given by its products from both sides."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,13 @@ from torch import Tensor
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.summed import by_columns
 from scalecurv.problem.graphs import linearized
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
+from scalecurv.problem.samples import Batch
 
 
 class JacobianOperator(LinearOperator):
-    """J = df/dtheta of shape (N D, P); row i D + k is output k of sample i, or with `prob` its softmax."""
+    """J = df/dtheta of shape (N D, P); row i D + k belongs to output k of sample i, with `prob` to its softmax."""
 
     def __init__(self, problem: Problem, prob: bool = False):
         self.problem, self.prob = problem, prob

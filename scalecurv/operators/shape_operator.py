@@ -10,7 +10,7 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class ShapeOperator(LinearOperator):
-    """A = sqrt(beta) G^(-1/2) H G^(-1/2), P x P and symmetric, G = I + g g', beta = 1/(1 + |g|^2); one HVP a product.
+    """A = sqrt(beta) G^(-1/2) H G^(-1/2), P x P and symmetric, G = I + g g', beta = 1/(1 + |g|^2); one H v a product.
 
     Similar to the shape operator S = sqrt(beta) G^(-1) H of {(theta, L(theta))} in R^(P+1), whose eigenvalues are the
     principal curvatures, in the loss over parameters squared. G^(-1/2) = I - (1 - sqrt(beta)) u u', u = g/|g|, takes
@@ -29,7 +29,7 @@ class ShapeOperator(LinearOperator):
         self.direction = unit[:, None].to(self.device, self.dtype)
 
     def tangent(self, V: Tensor) -> Tensor:
-        """G^(-1/2) V, for V of shape (P, k): orthonormal columns become orthonormal in the metric of the graph."""
+        """Return G^(-1/2) V for V (P, k): orthonormal columns become orthonormal in the metric of the graph."""
         across, along = project_out(V.to(self.device, self.dtype), self.direction)
         return across + self.root * (self.direction @ along.to(self.dtype))
 

@@ -1,4 +1,4 @@
-"""A symmetric P x P matrix that is a sum over the data: one product a mini-batch is all that sets two apart."""
+"""Symmetric P x P matrices that are sums over the data, given by their product for one mini-batch."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from scalecurv.linalg.operator import LinearOperator
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
+from scalecurv.problem.samples import Batch
 
 
 def by_columns(V: Tensor, num_rows: int, width: int, product: Callable[[Tensor], Tensor]) -> Tensor:
-    """[product(V_1), product(V_2), ...] of shape (num_rows, k), V_j being `width` columns of V (n, k).
+    """Return [product(V_1), product(V_2), ...] (num_rows, k), where each V_j is `width` columns of V (n, k).
 
-    Raises FloatingPointError where a product overflows: no estimator can do anything with it.
+    Raises FloatingPointError where a product is not finite.
     """
     out = V.new_empty(num_rows, V.shape[1])
     for start in range(0, V.shape[1], width):
@@ -37,7 +38,7 @@ class SummedOperator(LinearOperator):
 
     @abstractmethod
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
-        """A_b V of shape (P, k), for V of shape (P, k)."""
+        """Return A_b V of shape (P, k), for V of shape (P, k)."""
 
     def _matmat(self, V: Tensor) -> Tensor:
         return by_columns(V, self.shape[0], self.problem.columns, self._over_data)

@@ -1,4 +1,4 @@
-"""Whether products are those of the loss: H and J are checked against differences before anything rests on them."""
+"""Checks of H, J and the gradient against differences, before any number is computed from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,35 +10,36 @@ from scalecurv.autodiff.lookups import any_length
 from scalecurv.errors import CheckpointError
 from scalecurv.linalg.probes import probes
 from scalecurv.problem.graphs import backend_of, hessian_product, inner_eps, linearized
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
 
 STREAM = "consistency"
 SAMPLES = 256  # at most, evenly spread over the data
-ACTIVATIONS = 2e5  # at most, of these samples together: the fewer kinks are near, the sooner a small step meets none
-APART = 1e-3  # the distance from theta, relative to a tensor's size: no tie of zeros survives there
-STEPS = (1e-5, 1e-6, 1e-7)  # of the differences, relative likewise
+ACTIVATIONS = 2e5  # at most, of these samples together: with fewer kinks near, a small step more likely crosses none
+APART = 1e-3  # the distance from theta, relative to the size of an entry: no two zeros are tied there
+STEPS = (1e-5, 1e-6, 1e-7)  # of the differences, relative in the same way
 TOLERANCE = 1e-4  # of a tensor's rows
-ALIKE = 0.3  # what two differences may differ by, relative, and still tell the same
-COARSE = 1e-2  # of |Hv|, where the model computes in less than float64 and differences tell nothing
+ALIKE = 0.3  # two gaps that differ by no more than this, relative, show the same fault
+COARSE = 1e-2  # of |Hv|: the tolerance where the model computes in less than float64 and differences are too coarse
 DUST = 1e-9  # of products and gradient together: rows below it are rounding
 ULPS = 64  # of a difference's terms
-TINY = 1e-150  # whose square is no number
+TINY = 1e-150  # its square still is a normal float64
 NAMED = 6  # parameters in one line
 
 
+@remembered
 def check_derivatives(problem: Problem) -> None:
-    """Check H, J and g near theta, in float64, on some of the samples; remembered.
+    """Check H, J and g near theta, in float64, on some of the samples; once.
 
     For random u and v: u'Hv = v'Hu and <Jv, u> = <v, J'u>; g'v, Hv and Jv against central differences of L, g and f
-    at three step sizes. A kink crossed at one step is not crossed at all of them, so that only what disagrees at every
-    step, alike at the two smallest, and at a second point too, counts. What no gradient reaches is held fixed: a
-    padding row, a detached tensor. Costs about six gradients and four products on at most 256 samples. Where the model
-    computes in less than float64 only symmetry is checked, to a hundredth. Raises CheckpointError that names the
-    parameters.
+    at three step sizes. A kink that one step crosses is not crossed by all of them, so that a fault counts only if it
+    shows at every step, alike at the two smallest, and at a second point too. Parameters that no gradient reaches (a
+    padding row, a detached tensor) are held fixed. Costs about six gradients and four products on at most 256 samples.
+    Where the model computes in less than float64 only symmetry is checked, to 1 %. Raises CheckpointError that names
+    the parameters.
     """
-    if "consistent" in problem.cache:
-        return
     reason = None
     if problem.num_local:
         count = min(problem.num_local, SAMPLES, max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1))))
@@ -46,15 +47,14 @@ def check_derivatives(problem: Problem) -> None:
         try:
             with any_length():
                 reason = _found(problem, rows)
-        except CheckpointError as error:  # of one rank: the others hear of it below
+        except CheckpointError as error:  # on one rank: the others learn of it below
             reason = str(error)
     if (reason := problem.shard.first(reason)) is not None:
         raise CheckpointError(reason)
-    problem.cache["consistent"] = True
 
 
 def _found(problem: Problem, rows: Tensor) -> str | None:
-    """The fault that shows at two points near theta: a kink closer than the smallest step is not close to both."""
+    """Return the fault that shows at two points near theta, or None: no kink is within the smallest step of both."""
     for draw in (0, 3):
         fault = _found_near(problem, rows, draw)
         if fault is None:
@@ -63,7 +63,7 @@ def _found(problem: Problem, rows: Tensor) -> str | None:
 
 
 def _found_near(problem: Problem, rows: Tensor, draw: int) -> str | None:
-    """The fault near theta; at theta itself where the model does not stand a step aside."""
+    """Return the fault at a point near theta, or at theta itself where the model raises beside it; None without one."""
     for apart in (APART, 0.0):
         try:
             return _Check.near(problem.of_some(rows).astype(torch.float64), apart, draw).fault()
@@ -75,7 +75,7 @@ def _found_near(problem: Problem, rows: Tensor, draw: int) -> str | None:
 
 @dataclass(frozen=True)
 class _Check:
-    """Few samples at a point off theta; `sizes` (P,) scales directions, each tensor by the size of its entries."""
+    """Some samples at a point near theta; `sizes` (P,) scales directions, each tensor by the size of its entries."""
 
     problem: Problem
     batch: Batch
@@ -83,6 +83,7 @@ class _Check:
 
     @classmethod
     def near(cls, problem: Problem, apart: float, draw: int) -> "_Check":
+        """Return the check at theta + `apart` times a random direction; it moves the theta of `problem`."""
         theta = problem.theta
         overall, sizes = float(theta.square().mean().sqrt()) or 1.0, theta.abs()
         for part in problem.space.slices.values():  # relative to each entry, so that none changes its sign
@@ -95,7 +96,7 @@ class _Check:
         return probes(problem.num_params, 0, STREAM, (i,), "gaussian", torch.float64, problem.device)[:, 0]
 
     def fault(self) -> str | None:
-        """Words for what is wrong; None where all agrees, or where an overflow hides it, as products will tell."""
+        """Return words for what is wrong; None where all agrees, or where a product overflows, which raises later."""
         problem = self.problem
         _, g, _ = self._at(problem.theta)
         free = self.sizes * (g != 0)
@@ -105,9 +106,8 @@ class _Check:
         signs = probes(side.f.numel(), 0, STREAM, (0,), device=problem.device)
         slope, _ = self._slope(side.f)
         Jv = side.push(V[:, :1])[:, 0]
-        Js, terms = side.pull(
-            torch.cat([signs, signs * slope.reshape(-1, 1)], dim=1)
-        ).T  # g's own, which may cancel in it
+        # `terms` are those whose sum is g: they may cancel in it
+        Js, terms = side.pull(torch.cat([signs, signs * slope.reshape(-1, 1)], dim=1)).T
         if not all(bool(part.isfinite().all()) for part in (g, HV, Jv, Js)):
             return None
         rows = HV * free[:, None]
@@ -125,21 +125,22 @@ class _Check:
         return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust, (g.abs() + terms.abs()) * free)
 
     def _slope(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """c dloss/df, of the shape of f, and the loss."""
+        """Return c dloss/df, of the shape of f, and the loss."""
         problem, y = self.problem, self.batch.y
         return backend_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
 
     def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
-        problem, road = self.problem, backend_of(self.problem)
+        """Return L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
+        problem, backend = self.problem, backend_of(self.problem)
         with quoted(problem.model, "the gradient near these weights"):
-            side = road.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
+            side = backend.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
             slope, loss = self._slope(side.f)
             return loss, side.pull(slope.reshape(-1, 1))[:, 0], side.f.flatten()
 
     def _against_differences(
         self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float, terms: Tensor
     ) -> str | None:
+        """Return words for what differences along v contradict: the gradient g, the product Hv or Jv; else None."""
         losses, slopes, outputs = [], [], []
         L, _, f = map(torch.linalg.vector_norm, self._at(self.problem.theta))  # ulps of these are in the differences
         for step in STEPS:
@@ -163,7 +164,7 @@ class _Check:
         return _line("J is not the derivative of the outputs", share, ()) if share else None
 
     def _bends_apart(self, g: Tensor, v: Tensor, part: slice, dust: float) -> bool:
-        """Whether the loss changes otherwise than its gradient says along one tensor alone."""
+        """Return True where the loss along one tensor alone changes by something else than its gradient."""
         alone = torch.zeros_like(v)
         alone[part] = v[part]
         gaps = []
@@ -175,7 +176,7 @@ class _Check:
         )
 
     def _asymmetric(self, free: Tensor, V: Tensor, HV: Tensor, dust: float) -> list[str]:
-        """The tensors between whose rows and columns u'Hv and v'Hu differ, one product each, the first of them."""
+        """Return the tensors, of the first 64, in whose rows and columns u'Hv and v'Hu differ, by a product each."""
         slices = dict(list(self.problem.space.slices.items())[:64])
         names = []
         for name, part in slices.items():
@@ -189,9 +190,9 @@ class _Check:
 
 
 def _wrong(gaps: Sequence[Tensor], size: float, dust: float, whole: float) -> float:
-    """The share of `size` by which all differences miss, where the last two tell the same; else 0.
+    """Return the share of `size` by which all differences miss, where the last two gaps agree; else 0.
 
-    `whole` is the size of what was subtracted, whose ulps each difference holds.
+    `whole` is the size of the numbers that were subtracted: each difference holds some of their ulps.
     """
     sizes = [float(gap.norm()) for gap in gaps]
     bound = TOLERANCE * max(size, *sizes) + dust
@@ -203,6 +204,7 @@ def _wrong(gaps: Sequence[Tensor], size: float, dust: float, whole: float) -> fl
 
 
 def _line(what: str, share: float, names: Sequence[str]) -> str:
+    """Return the message: what is wrong, by how much, in which parameters, and what to do."""
     listed = ", ".join(map(repr, names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
     rows = f", in the rows of {listed}" if names else ""
     return (

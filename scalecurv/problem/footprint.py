@@ -1,4 +1,4 @@
-"""How many samples and how many vectors fit into a memory budget at once."""
+"""The numbers of samples and of vectors that fit into a memory budget at once."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,24 @@ COPIES = 6  # live copies of each activation while a product of second order is 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Scalars that one sample keeps alive in one pass through the model, and scalars in one parameter vector."""
+    """The scalars that one sample keeps in memory in one pass, those of one parameter vector, and bytes a scalar."""
 
     activations: int
     num_params: int
     itemsize: int
 
     def batch_size(self, memory: int, num_data: int) -> int:
-        """The largest mini-batch whose single product stays inside half of `memory` bytes."""
+        """Return the size of the largest mini-batch whose product with one vector fits into half of `memory` bytes."""
         return max(1, min(num_data, memory // 2 // (COPIES * self.itemsize * max(self.activations, 1))))
 
     def columns(self, memory: int, batch_size: int) -> int:
-        """How many vectors of a block to push through a mini-batch together."""
+        """Return the number of vectors that one product over a mini-batch takes together."""
         per_column = self.itemsize * (4 * self.num_params + COPIES * self.activations * batch_size)
         return max(1, min(MAX_COLUMNS, memory // 2 // per_column))
 
 
 def count_activations(model: nn.Module, forward, sample: Tensor) -> int:  # type: ignore[no-untyped-def]
-    """Scalars per sample that the leaf modules put out while `forward(sample)` runs, sample of shape (B, ...)."""
+    """Return the scalars per sample that leaf modules put out while `forward(sample)` runs, sample (B, ...)."""
     total = 0
 
     def count(module: nn.Module, inputs: object, output: object) -> None:

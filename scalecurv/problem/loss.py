@@ -1,4 +1,4 @@
-"""What a loss is: a sum over samples, twice differentiable in the outputs, and what is known of its curvature."""
+"""A loss as a sum over samples, twice differentiable in the outputs, with its second derivative where it is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from scalecurv.errors import Misuse, first_line, is_memory
 
 @dataclass(frozen=True)
 class Loss:
-    """`total(f, y)` sums the loss over the samples of a batch, f of shape (B, D), twice differentiable in f.
+    """A loss: `total(f, y)` sums it over the samples of a batch, f of shape (B, D), twice differentiable in f.
 
-    `targets(y, D)` turns the targets as given into what `total` takes, raising Misuse where it cannot.
+    `targets(y, D)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
     `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
     known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: where p is near 1, p - p^2 cancels and these do not.
-    `second(f)`, of classifiers, is the probability of the second class of each sample, (B,). `float_targets` says that
-    integers among the targets are quantities, not indices; `foreign` that nothing is known but what autograd says.
+    `second(f)`, for classifiers, is the second largest probability of each sample, (B,). `float_targets` is True where
+    integers among the targets are quantities, not indices; `foreign` where only autograd knows the loss.
     """
 
     name: str
@@ -34,22 +34,29 @@ PerSample = Callable[[Tensor, Tensor], Tensor]
 
 
 def per_sample_loss(name: str, function: PerSample) -> Loss:
-    """`function(f, y)` of outputs (B, D) and targets (B, ...) as a Loss; it must return (B,), one number a sample.
+    """Return the Loss of `function(f, y)`, outputs (B, D) and targets (B, ...) to (B,), one number a sample.
 
-    A mean or a sum would hide by what the samples are weighed: `reduction` says that, for every loss alike. Targets are
-    taken as they are. Nothing is known of the second derivative, so that measures take the generic route.
+    A mean or a sum would hide the weights of the samples, which `reduction` sets for every loss alike. Targets are
+    taken as they are. The second derivative is not known, so that measures take the generic route.
+
+    Example:
+        >>> half_square = per_sample_loss("half square", lambda f, y: ((f - y) ** 2).sum(1) / 2)
+        >>> half_square.total(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]]))
+        tensor(2.5000)
     """
     return Loss(name, _Total(name, function), lambda y, num_outputs: y, foreign=True)
 
 
 def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:
-    """Call it once in its own arithmetic and once in float64, in which some products are taken; raises Misuse."""
+    """Call the loss in the dtype of f and in float64, in which some products are taken; raise Misuse where it fails."""
     loss.total(f, y)
     loss.total(f.double(), y.double() if y.is_floating_point() else y)
 
 
 @dataclass(frozen=True)
 class _Total:
+    """The sum of a user's loss over a batch; a call raises Misuse with the words of the user's code."""
+
     name: str
     function: PerSample
 
@@ -59,7 +66,7 @@ class _Total:
         except (KeyboardInterrupt, torch.OutOfMemoryError):
             raise
         except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
-            if is_memory(error):  # says nothing of the loss: an attempt, to be made again
+            if is_memory(error):  # no fault of the loss: the unit is tried again
                 raise
             raise Misuse(
                 f"loss {self.name} raised {type(error).__name__}: {first_line(error)}; it is given outputs of shape "

@@ -1,4 +1,4 @@
-"""Losses by name, as sums over samples: a mean is a scale outside, so that a ragged batch weighs what it holds."""
+"""The losses by name, as sums over samples: a mean divides once, outside, so that short batches weigh less."""
 
 from collections.abc import Callable
 
@@ -10,21 +10,21 @@ from scalecurv.errors import Misuse
 from scalecurv.problem.loss import Loss, per_sample_loss
 
 
-def _total(f: Tensor, y: Tensor) -> Tensor:
+def _logistic(f: Tensor, y: Tensor) -> Tensor:
     return -(y * functional.logsigmoid(f) + (1 - y) * functional.logsigmoid(-f)).sum()
 
 
-def _bend(f: Tensor, y: Tensor, v: Tensor) -> Tensor:
-    """p (1 - p) v, 1 - p from its own sigmoid: nothing cancels."""
+def _logistic_bend(f: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """Return p (1 - p) v, with 1 - p as the sigmoid of -f, so that nothing cancels."""
     return f.sigmoid() * (-f).sigmoid() * v
 
 
-def _factor(f: Tensor, y: Tensor) -> Tensor:
+def _logistic_factor(f: Tensor, y: Tensor) -> Tensor:
     return (f.sigmoid() * (-f).sigmoid()).sqrt()[:, :, None]
 
 
-def _targets(y: Tensor, num_outputs: int) -> Tensor:
-    """(N,) classes 0 and 1, or probabilities of class 1, (N,) or (N, 1), as one column of floats."""
+def _logistic_targets(y: Tensor, num_outputs: int) -> Tensor:
+    """Return classes 0 and 1 (N,), or probabilities of class 1, (N,) or (N, 1), as one column of floats."""
     if num_outputs != 1:
         raise Misuse(
             f"logistic takes one output, the model has {num_outputs}; use cross_entropy, or give the model one output"
@@ -38,9 +38,6 @@ def _targets(y: Tensor, num_outputs: int) -> Tensor:
     return column.double()
 
 
-LOGISTIC = Loss("logistic", _total, _targets, _factor, _bend, lambda f: (-f.abs()).sigmoid()[:, 0])
-
-
 def _squared_error(f: Tensor, y: Tensor) -> Tensor:
     return ((f - y) ** 2).sum() / 2
 
@@ -50,7 +47,7 @@ def _squared_error_factor(f: Tensor, y: Tensor) -> Tensor:
 
 
 def _float_targets(y: Tensor, num_outputs: int) -> Tensor:
-    """(N, D) numbers as they are, (N,) as one column where there is one output, else (N,) classes as one-hot rows.
+    """Return (N, D) numbers as they are, (N,) as one column for one output, (N,) classes as one-hot rows for several.
 
     Whole numbers are quantities where they have as many columns as there are outputs, or where there is one output.
     """
@@ -69,7 +66,7 @@ def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
 
 
 def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
-    """Columns sqrt(p_k) (e_k - p), as sum_k p_k (e_k - p)(e_k - p)' = diag(p) - pp'; targets weigh what they sum to."""
+    """Return the columns sqrt(w p_k) (e_k - p): sum_k p_k (e_k - p)(e_k - p)' = diag(p) - pp', w the targets' sum."""
     p = f.softmax(1)
     weight = y.sum(1) if y.is_floating_point() else torch.ones_like(p[:, 0])
     root = (weight[:, None] * p).sqrt()
@@ -77,7 +74,7 @@ def _cross_entropy_factor(f: Tensor, y: Tensor) -> Tensor:
 
 
 def _cross_entropy_bend(f: Tensor, y: Tensor, v: Tensor) -> Tensor:
-    """F F'v, the factor never written out."""
+    """Return F F'v without writing the factor out."""
     p = f.softmax(1)
     weight = y.sum(1) if y.is_floating_point() else torch.ones_like(p[:, 0])
     root = (weight[:, None] * p).sqrt()
@@ -86,7 +83,7 @@ def _cross_entropy_bend(f: Tensor, y: Tensor, v: Tensor) -> Tensor:
 
 
 def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
-    """(N,) classes as they are, (N, D) floats as class probabilities."""
+    """Return (N,) classes and (N, D) class probabilities as they are; raise Misuse for other targets."""
     if num_outputs == 1:
         raise Misuse("cross_entropy of a single output is zero everywhere; give the model 2 outputs, or use mse")
     if not y.is_floating_point():
@@ -102,6 +99,7 @@ def _class_targets(y: Tensor, num_outputs: int) -> Tensor:
 
 
 def _classes(y: Tensor, num_outputs: int) -> Tensor:
+    """Return the classes (N,) as int64; raise Misuse where one is not below the number of outputs."""
     if y.ndim != 1:
         raise Misuse(
             f"y holds integers of shape {tuple(y.shape)}; give one class a sample, shape (N,), or a loss of your own"
@@ -115,21 +113,28 @@ def _classes(y: Tensor, num_outputs: int) -> Tensor:
     return y.long()
 
 
-def _second_class(f: Tensor) -> Tensor:
+def _second_probability(f: Tensor) -> Tensor:
     return f.softmax(1).topk(2, dim=1).values[:, 1]
 
 
 LOSSES: dict[str, Loss] = {
     "mse": Loss("mse", _squared_error, _float_targets, _squared_error_factor, lambda f, y, v: v, float_targets=True),
     "cross_entropy": Loss(
-        "cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor, _cross_entropy_bend, _second_class
+        "cross_entropy", _cross_entropy, _class_targets, _cross_entropy_factor, _cross_entropy_bend, _second_probability
     ),
-    "logistic": LOGISTIC,
+    "logistic": Loss(
+        "logistic",
+        _logistic,
+        _logistic_targets,
+        _logistic_factor,
+        _logistic_bend,
+        lambda f: (-f.abs()).sigmoid()[:, 0],
+    ),
 }
 
 
 def loss_of(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """The Loss that is meant: by name, as it is, or one number a sample by a function of (f, y); raises Misuse."""
+    """Return the Loss of this name, the Loss itself, or that of a function (f, y) -> (B,); raise Misuse for others."""
     if isinstance(loss, Loss):
         return loss
     if callable(loss):

@@ -1,20 +1,21 @@
-"""Where the first NaN or infinity comes up on the way from the data to the gradient."""
+"""The place where the first NaN or infinity arises between the data and the gradient."""
 
 from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from scalecurv.problem.graphs import backend_of, batch_loss
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 
 
 def locate_nonfinite(problem: Problem) -> str | None:
-    """Words for the place, such as "the output of module '2' (Linear) at sample 17 (batch 1)"; None: all is finite.
+    """Return the place, as "the output of module '2' (Linear) at sample 17 (batch 1)"; None where all is finite.
 
-    The first mini-batch whose L_b or grad L_b (P,) is not finite is searched in the order of evaluation: what
-    modules take and put out, the loss sample by sample, the gradient parameter by parameter. An infinity that
-    harms neither loss nor gradient (a mask) is none. Samples and mini-batches count from 0. Of several ranks the first
-    that finds one tells all.
+    The first mini-batch whose L_b or grad L_b (P,) is not finite is searched in the order of evaluation: inputs and
+    outputs of modules, the loss sample by sample, the gradient parameter by parameter. An infinity that harms neither
+    loss nor gradient (a mask) is not reported. Samples and mini-batches count from 0. All ranks return the place that
+    the lowest rank found.
     """
     return problem.shard.first(_first_place(problem))
 
@@ -30,7 +31,7 @@ def _first_place(problem: Problem) -> str | None:
 
 
 def _in_modules(problem: Problem, batch: Batch) -> str | None:
-    """The first tensor, in time, that a module takes or puts out and that is not finite."""
+    """Return the first input or output of a module, in the order of evaluation, that is not finite; None without."""
     places: list[str] = []
 
     def look(module: nn.Module, what: str, value: object) -> None:
@@ -39,13 +40,13 @@ def _in_modules(problem: Problem, batch: Batch) -> str | None:
                 places.append(f"the {what} of {names[module]} ({type(module).__name__}){_sample(tensor, batch)}")
 
     def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
-        look(module, "input", inputs[:1])  # those behind it may be masks, which hold infinities on purpose
+        look(module, "input", inputs[:1])  # later arguments may be masks, which hold infinities on purpose
 
     def after(module: nn.Module, inputs: object, output: object) -> None:
         look(module, "output", output)
 
     names = {module: f"module {name!r}" if name else "the model" for name, module in problem.model.named_modules()}
-    handles = [m.register_forward_pre_hook(before) for m in names]  # what the code between two modules made
+    handles = [m.register_forward_pre_hook(before) for m in names]  # tensors made between two modules
     handles += [m.register_forward_hook(after) for m in names]
     try:
         problem.outputs(problem.theta, batch.x)
@@ -56,6 +57,7 @@ def _in_modules(problem: Problem, batch: Batch) -> str | None:
 
 
 def _in_loss(problem: Problem, batch: Batch, loss: Tensor) -> str | None:
+    """Return the first sample whose loss is not finite, or the sum; None where `loss` is finite."""
     if _finite(loss):
         return None
     f = problem.outputs(problem.theta, batch.x)
@@ -66,12 +68,13 @@ def _in_loss(problem: Problem, batch: Batch, loss: Tensor) -> str | None:
 
 
 def _in_gradient(problem: Problem, gradient: Tensor) -> str:
+    """Return the first parameter whose gradient is not finite."""
     bad = (name for name, part in problem.space.unflatten(gradient).items() if not _finite(part))
     return f"the gradient of parameter {next(bad)!r}"
 
 
 def _sample(tensor: Tensor, batch: Batch) -> str:
-    """Which sample, where the rows of `tensor` are the samples of the batch."""
+    """Return words for the first bad sample where the rows of `tensor` are the batch's samples, else ""."""
     if tensor.ndim == 0 or len(tensor) != len(batch.x):
         return ""
     finite = tensor.isfinite().reshape(len(tensor), -1).all(1)
@@ -79,6 +82,7 @@ def _sample(tensor: Tensor, batch: Batch) -> str:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples and lists."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):

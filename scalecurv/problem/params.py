@@ -1,4 +1,4 @@
-"""The flat coordinates of a model's trainable parameters: flattening happens here and nowhere else."""
+"""The flat coordinates of a model's trainable parameters; they are flattened here only."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ from scalecurv.errors import Misuse
 
 @dataclass(frozen=True)
 class ParameterSpace:
-    """R^P, laid out parameter after parameter in the model's own order; a tied parameter counts once."""
+    """R^P, parameter after parameter in the model's own order; a tied parameter counts once."""
 
     shapes: Mapping[str, torch.Size]
 
     @classmethod
     def of(cls, model: nn.Module) -> "ParameterSpace":
+        """Return the space of all parameters of the model that require a gradient."""
         return cls({name: p.shape for name, p in model.named_parameters() if p.requires_grad})
 
     @property
@@ -27,7 +28,7 @@ class ParameterSpace:
 
     @property
     def slices(self) -> dict[str, slice]:
-        """Where each parameter lies in a flat vector."""
+        """The place of each parameter in a flat vector, by name."""
         result, start = {}, 0
         for name, shape in self.shapes.items():
             result[name] = slice(start, start + shape.numel())
@@ -36,7 +37,7 @@ class ParameterSpace:
 
     @property
     def layers(self) -> dict[str, slice]:
-        """Where the parameters of each module lie, by the module's name; a parameter of the model itself by its own."""
+        """The place of each module's parameters, by the module's name; a parameter of the model itself by its own."""
         result: dict[str, slice] = {}
         for name, part in self.slices.items():
             layer = name.rpartition(".")[0] or name
@@ -44,7 +45,7 @@ class ParameterSpace:
         return result
 
     def restricted(self, pattern: str) -> "ParameterSpace":
-        """The parameters in whose names `pattern` is found; raises Misuse where there is none, or it is no pattern."""
+        """Return the parameters in whose names `pattern` is found; raise Misuse for none, or for no pattern."""
         check_pattern(pattern)
         chosen = {name: shape for name, shape in self.shapes.items() if re.search(pattern, name)}
         if not chosen:
@@ -53,17 +54,17 @@ class ParameterSpace:
         return ParameterSpace(chosen)
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One vector (P,) from tensors by name."""
+        """Return one vector (P,) from tensors by name."""
         return torch.cat([tensors[name].reshape(-1) for name in self.shapes])
 
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
-        """Views of `theta` (P,) by name, each in its own shape."""
+        """Return views of `theta` (P,) by name, each in its own shape."""
         parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise Misuse for what is no regular expression."""
+    """Raise Misuse where `pattern` is no regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:

@@ -1,4 +1,4 @@
-"""Whether an output is a function of theta and its own sample alone: a few passes before anything is paid for."""
+"""Checks, in a few passes, that each output is a function of theta and its own sample alone."""
 
 import random
 from collections.abc import Iterator
@@ -11,39 +11,37 @@ from torch import Tensor
 
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 
 SAMPLES = 8  # evaluated in another order, and one by one
 REDRAWS = 64  # for a model that draws: a block dropped in one pass of ten is then missed less than once in a thousand
-# threads and atomics add up in any order, and no noise that means anything is so small
+# what two passes may differ by: threads and atomics add up in any order, and no meaningful noise is so small
 REPEATABLE = {torch.float32: 1e-4, torch.float64: 1e-10}
 MARGIN = 100  # over the response to one rounding: batches of other sizes are multiplied by other kernels
 
 
+@remembered
 def preflight(problem: Problem) -> None:
-    """Check that f_theta(x) is the same twice and f_theta(x)_i = f_theta(x_i), x (B, ...) and f (B, D).
+    """Check that f_theta(x) is the same twice and f_theta(x)_i = f_theta(x_i), x (B, ...) and f (B, D); once.
 
     Differences at rounding level pass; numbers that are drawn and change nothing pass, and no random state is moved.
-    What has passed is remembered with the problem. Ranks look at samples of their own, and go by the largest change.
-    Raises Misuse, in different words, where the model draws at random, where an output depends on the other samples or
-    on their order, where it gives no row a sample, where nothing depends on theta, and where a loss of the user's own
-    compares samples.
+    Each rank checks its own samples, and all ranks take the largest change. Raises Misuse, in different words, where
+    the model draws at random, where an output depends on the other samples or on their order, where there is not one
+    row of outputs for each sample, where nothing depends on theta, and where a user's own loss compares samples.
     """
-    if "preflight" in problem.cache:
-        return
-    with _random_state_kept(problem.device):
+    with _unmoved_random_state(problem.device):
         size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
         rows = torch.arange(size, device=problem.device) * (problem.num_local - 1) // max(size - 1, 1)
-        few = problem.x[rows]
-        _refuse_draws(problem, next(problem.own_batches()).x, few)
-        _refuse_company(problem, few)
-        _refuse_cut(problem, few, problem.y[rows])
-        if problem.loss.factor is None:  # of losses by name it is known
-            _refuse_comparison(problem, _outputs(problem, few), problem.y[rows])
-    problem.cache["preflight"] = True
+        x, y = problem.x[rows], problem.y[rows]
+        _refuse_draws(problem, next(problem.own_batches()).x, x)
+        _refuse_company(problem, x)
+        _refuse_cut(problem, x, y)
+        if problem.loss.factor is None:  # a loss by name is known to treat samples one by one
+            _refuse_comparison(problem, _outputs(problem, x), y)
 
 
 def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:
-    """Where nothing depends on what it is differentiated by, every number would be 0 and mean nothing."""
+    """Raise Misuse where outputs do not depend on theta, or the loss on the outputs: every number would be 0."""
     f = problem.outputs(problem.theta.clone().requires_grad_(), x)
     if problem.params is None and not f.requires_grad:
         raise Misuse(
@@ -56,18 +54,20 @@ def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:
         )
 
 
-def _refuse_draws(problem: Problem, batch: Tensor, few: Tensor) -> None:
+def _refuse_draws(problem: Problem, batch: Tensor, x: Tensor) -> None:
+    """Raise Misuse where the outputs of the same samples change from one pass to the next."""
     before = _random_state(problem.device)
     f = _outputs(problem, batch)
     drawn = problem.shard.largest(_random_state(problem.device) != before, problem.device)
     _refuse_change(problem, f, batch)
-    if drawn:  # rarely to any effect, perhaps: once is not enough
-        f = _outputs(problem, few)
+    if drawn:  # a draw may seldom have an effect: two passes are not enough to see it
+        f = _outputs(problem, x)
         for _ in range(REDRAWS):
-            _refuse_change(problem, f, few)
+            _refuse_change(problem, f, x)
 
 
 def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
+    """Raise Misuse where the outputs for x are no longer f."""
     change = problem.shard.largest(_change(f, _outputs(problem, x)), problem.device)
     if change > REPEATABLE.get(problem.dtype, torch.finfo(problem.dtype).eps ** 0.5):
         raise Misuse(
@@ -78,6 +78,7 @@ def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
 
 
 def _refuse_company(problem: Problem, x: Tensor) -> None:
+    """Raise Misuse where the output of a sample depends on its place in the batch or on the other samples."""
     f = _outputs(problem, x)
     others = {
         "their order is reversed": lambda: _outputs(problem, x.flip(0)).flip(0),
@@ -101,6 +102,7 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
 
 
 def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
+    """Raise Misuse where the loss of a batch is not the sum of the losses of its samples."""
     total = problem.loss.total
     alone = torch.stack([total(f[i : i + 1], y[i : i + 1]) for i in range(len(f))])
     together = total(f, y)
@@ -114,6 +116,7 @@ def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
 
 
 def _outputs(problem: Problem, x: Tensor) -> Tensor:
+    """Return f (B, D) without its graph; raise Misuse where the shape is another."""
     f, wanted = problem.outputs(problem.theta, x).detach(), (len(x), problem.num_outputs)
     if f.shape != wanted:
         raise Misuse(
@@ -124,7 +127,7 @@ def _outputs(problem: Problem, x: Tensor) -> Tensor:
 
 
 def _change(f: Tensor, g: Tensor) -> float:
-    """max |f - g| / max |f|, |g|: zero also where both are the same infinity or NaN, inf where just one is."""
+    """Return max |f - g| / max(|f|, |g|); equal infinities and NaNs count as 0, one that stands alone as inf."""
     alike = (f == g) | (f.isnan() & g.isnan())
     gap = (f - g).abs().masked_fill(alike, 0).nan_to_num(torch.inf, torch.inf).max()
     largest = torch.stack([f, g]).abs().nan_to_num(0, 0).max()
@@ -132,14 +135,15 @@ def _change(f: Tensor, g: Tensor) -> float:
 
 
 def _rounding(problem: Problem, x: Tensor, f: Tensor) -> float:
-    """The change when every parameter moves by its last digit: large where the outputs are what cancellation left."""
+    """Return the change when every parameter moves by its last digit: large where terms of the outputs cancel."""
     digits = torch.randint(2, problem.theta.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     moved = problem.theta * (1 + torch.finfo(problem.dtype).eps * digits.to(problem.device, problem.dtype))
     return _change(f, problem.outputs(moved, x).detach())
 
 
 @contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
+def _unmoved_random_state(device: torch.device) -> Iterator[None]:
+    """Put the random state of Python, NumPy and torch back at the end."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  a model may draw from it
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
@@ -150,7 +154,7 @@ def _random_state_kept(device: torch.device) -> Iterator[None]:
 
 
 def _random_state(device: torch.device) -> tuple[Any, ...]:
-    """Where the generators stand that a model may draw from: equal as long as nothing was drawn."""
+    """Return the state of all generators that a model may draw from; it is equal as long as nothing was drawn."""
     numpy: Any = np.random.get_state()  # noqa: NPY002
     torches = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
     return (random.getstate(), numpy[1].tobytes(), *numpy[2:], *(state.numpy().tobytes() for state in torches))

@@ -1,9 +1,7 @@
-"""A model, data and a loss at one point theta: the one thing that every product is taken of."""
+"""A model, data and a loss at one point theta: every operator and every measure is about a Problem."""
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -12,32 +10,18 @@ from torch.func import functional_call
 
 from scalecurv.autodiff.backends import Backend
 from scalecurv.autodiff.second_order import twice_differentiable
-from scalecurv.errors import Misuse
 from scalecurv.problem.footprint import Footprint, count_activations
 from scalecurv.problem.loss import Loss, PerSample, try_loss
 from scalecurv.problem.losses import loss_of
 from scalecurv.problem.params import ParameterSpace
-from scalecurv.problem.readiness import check_buffers, check_finite, check_model
-from scalecurv.problem.samples import take, width_of
+from scalecurv.problem.readiness import check_buffers, check_finite, check_model, check_options, check_trainable
+from scalecurv.problem.remembered import remembered
+from scalecurv.problem.samples import Batch, take_samples, width_of
 from scalecurv.problem.shard import Shard
-from scalecurv.problem.user_model import quoted
+from scalecurv.problem.user_model import quoted, rows_of
+from scalecurv.quantities import MEMORY
 
 Reduction = Literal["mean", "sum"]
-MEMORY = 2 << 30  # bytes that the temporaries of one product may take
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Consecutive samples: inputs x (B, ...), targets y, and the index of the first."""
-
-    x: Tensor
-    y: Tensor
-    start: int
-
-    def pieces(self, size: int) -> "Iterator[Batch]":
-        """The batch in runs of at most `size` samples."""
-        for i in range(0, len(self.x), size):
-            yield Batch(self.x[i : i + size], self.y[i : i + size], self.start + i)
 
 
 class Problem:
@@ -46,12 +30,18 @@ class Problem:
     `data` is (x, y), tensors or arrays with one sample a row. c is 1/N for reduction "mean", 1 for "sum";
     mse is |f - y|^2 / 2 summed over outputs. theta is a copy of the trainable parameters: the model is never
     written to, and later training does not move this point. `dtype` and `device` default to the parameters'.
-    w is `weight_decay`, whatever the reduction. `params`, a regular expression, holds all parameters fixed but those
-    in whose name it is found.
-    `batch_size` and `memory` (bytes of temporaries) change the cost of a product, not its value.
-    With a `shard`, `data` is still all of it and N counts all of it: the problem keeps this rank's rows, `x` and `y`,
-    and sums over data are sums over all ranks. `few` are the first samples of all, on every rank.
-    Raises Misuse where the data does not fit the model, or the loss is not a function of theta alone.
+    w is `weight_decay`, whatever the reduction. `params` is a regular expression: parameters are held fixed unless it
+    is found in their name. `batch_size` and `memory` (bytes of temporaries) change the cost of a product, not its
+    value. With a `shard`, `data` is still the whole data set and N counts all of it: the problem keeps this rank's
+    rows, `x` and `y`, and sums over data are sums over all ranks. `sample` holds the first inputs of the whole data
+    set, the same on every rank. Raises Misuse where the data does not fit the model, or the loss is not a function of
+    theta alone.
+
+    Example:
+        >>> import torch
+        >>> problem = Problem(torch.nn.Linear(2, 3), (torch.zeros(5, 2), torch.zeros(5, dtype=int)))
+        >>> problem.num_data, problem.num_outputs, problem.num_params
+        (5, 3, 9)
     """
 
     def __init__(
@@ -70,22 +60,14 @@ class Problem:
         params: str | None = None,
     ):
         check_model(model)
-        self.model = model
-        self.loss = loss_of(loss)
-        if reduction not in ("mean", "sum"):
-            raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
-        if batch_size is not None and batch_size < 1:
-            raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
-        if not 0 <= weight_decay < math.inf:
-            raise Misuse(f"weight_decay is {weight_decay}; it must be at least 0 and finite")
+        self.model, self.loss = model, loss_of(loss)
+        check_options(reduction, batch_size, weight_decay)
         self.reduction: Reduction = reduction
-        self.weight_decay = weight_decay
-        self.memory = memory
+        self.weight_decay, self.memory, self._batch_size = weight_decay, memory, batch_size
         self.shard = shard or Shard()
         everything = ParameterSpace.of(model)
         self.space, self.params = everything if params is None else everything.restricted(params), params
-        if self.space.size == 0:
-            raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
+        check_trainable(self.space.size)
         parameters = {name: p.detach() for name, p in model.named_parameters()}
         check_finite({f"parameter {name!r}": p for name, p in parameters.items()})
         flat = self.space.flatten(parameters)
@@ -94,30 +76,30 @@ class Problem:
         self.theta = flat.to(self.device, self.dtype, copy=True)
         frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
         self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
-        check_buffers(dict(model.named_buffers()))
-        fixed = frozen | dict(model.named_buffers())  # copies: what a forward writes to them stays here
-        self._constants = {name: self._cast(t.detach()).clone() for name, t in fixed.items()}
-        samples = take(data, self.loss, self.shard, self._cast, partial(width_of, self.outputs, self.theta))
-        self.x, self.y, (self.few, self.few_targets) = samples.x, samples.y, samples.few
-        self.num_data, self.num_outputs, self._most = samples.num_data, samples.num_outputs, samples.most
+        buffers = dict(model.named_buffers())
+        check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
+        self._constants = {name: self._cast(t.detach()).clone() for name, t in (frozen | buffers).items()}
+        found = take_samples(data, self.loss, self.shard, self._cast, partial(width_of, self.outputs, self.theta))
+        self.x, self.y, self.sample, self.sample_targets = found.x, found.y, found.sample, found.sample_targets
+        self.num_data, self.num_outputs, self._most = found.num_data, found.num_outputs, found.most
         if self.loss.factor is None:
             with torch.no_grad():
-                try_loss(self.loss, self.outputs(self.theta, self.few), self.few_targets)
-        self._batch_size = batch_size
-        self.backend: Backend | None = None  # of derivatives; found by `backend_of`, the same at every dtype
-        self.cache: dict[Any, Any] = {}  # see `remembered`: it dies with the point
+                try_loss(self.loss, self.outputs(self.theta, self.sample), self.sample_targets)
+        self.backend: Backend | None = None  # found by `backend_of`; copies share it, so that no dtype takes another
+        self.cache: dict[Any, Any] = {}  # what `remembered` functions of this problem returned
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
-        """To this problem's device, and to its dtype unless the tensor holds integers that mean indices."""
+        """Return the tensor on this problem's device, in its dtype unless it holds integers that mean indices."""
         return tensor.to(self.device, self.dtype if floats or tensor.is_floating_point() else tensor.dtype)
 
     @property
     def num_local(self) -> int:
-        """Samples on this rank: all `num_data` of them where there is one."""
+        """The number of samples on this rank: `num_data` where there is one rank."""
         return len(self.x)
 
     @property
     def num_params(self) -> int:
+        """P, the number of parameters to differentiate by."""
         return self.space.size
 
     @property
@@ -125,112 +107,95 @@ class Problem:
         """c, the factor in front of the sum over samples."""
         return 1 / self.num_data if self.reduction == "mean" else 1.0
 
-    @cached_property
+    @property
+    @remembered
     def footprint(self) -> Footprint:
-        activations = count_activations(self.model, lambda x: self.outputs(self.theta, x), self.few[:1])
+        """The scalars that one sample and one parameter vector keep in memory."""
+        activations = count_activations(self.model, lambda x: self.outputs(self.theta, x), self.sample[:1])
         return Footprint(activations, self.num_params, self.dtype.itemsize)
 
-    @cached_property
+    @property
+    @remembered
     def batch_size(self) -> int:
-        """Samples in a mini-batch: as asked for, else as many as the memory allows; the same on all ranks."""
+        """The number of samples in a mini-batch: the given one, else what fits into `memory`; alike on all ranks."""
         return min(self._batch_size or self.footprint.batch_size(self.memory, self._most), self._most)
 
-    @cached_property
+    @property
+    @remembered
     def columns(self) -> int:
-        """Vectors of a block that one product takes together."""
+        """The number of vectors of a block that one product takes together."""
         return self.footprint.columns(self.memory, self.batch_size)
 
     def outputs(self, theta: Tensor, x: Tensor, cast: bool = True) -> Tensor:
-        """f_theta(x) of shape (B, D), for flat theta (P,), in the problem's dtype unless `cast` is False.
+        """Return f_theta(x) of shape (B, D), for flat theta (P,), in the problem's dtype unless `cast` is False.
 
-        The model is handed a copy of x, which it may write to.
-
-        Raises CheckpointError that quotes the model where it raises, Misuse where it returns no tensor.
+        The model is given a copy of x, which it may write to. Raises CheckpointError that quotes the model where it
+        raises, Misuse where it returns no tensor.
         """
         given = {**self.space.unflatten(theta), **self._constants}
         with twice_differentiable(), quoted(self.model, f"outputs for x of shape {tuple(x.shape)}, {x.dtype}"):
             f = functional_call(self.model, given, (x.clone(),))
-        if not isinstance(f, Tensor) or not f.is_floating_point():
-            kind = f.dtype if isinstance(f, Tensor) else type(f).__name__
-            raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
-        f = f if f.layout == torch.strided else f.to_dense()
-        f = f.to(self.dtype) if cast else f
-        if len(x) == 1 or f.ndim == 0:  # whatever shape is left, it is that sample's: .squeeze() takes rows away too
-            return f.reshape(1, -1)
-        return f[:, None] if f.ndim == 1 else f.flatten(1)
+        rows = rows_of(f, len(x))
+        return rows.to(self.dtype) if cast else rows
 
     def batches(self) -> Iterator[Batch]:
-        """The data in its own order, the last mini-batch as short as it comes; raises Misuse as `whole` does."""
+        """Yield the data in its own order in mini-batches, the last one shorter; raise Misuse where `whole` does."""
         yield from self.whole.pieces(self.batch_size)
 
     def own_batches(self) -> Iterator[Batch]:
-        """The part of it that is on this rank, for those who put together what the ranks find."""
+        """Yield this rank's mini-batches, for callers that combine the results of all ranks themselves."""
         yield from Batch(self.x, self.y, self.shard.rows(self.num_data).start).pieces(self.batch_size)
 
     @property
     def whole(self) -> Batch:
-        """All samples; raises Misuse where they are spread over ranks."""
+        """All samples; the property raises Misuse where they are spread over ranks."""
         self.shard.refuse("this number")
         return Batch(self.x, self.y, 0)
 
     def astype(self, dtype: torch.dtype) -> "Problem":
-        """The same problem, its parameters and data cast to `dtype`."""
+        """Return the same problem with its parameters and data cast to `dtype`."""
         if dtype == self.dtype:
             return self
-        twin = self._twin()
-        twin.dtype = dtype
-        twin.theta = self.theta.to(dtype)
-        twin._constants = {name: twin._cast(t) for name, t in self._constants.items()}
-        twin.x, twin.y, twin.few, twin.few_targets = map(twin._cast, (self.x, self.y, self.few, self.few_targets))
-        return twin
+        copy = self._copy(dtype=dtype, theta=self.theta.to(dtype))
+        copy._constants = {name: copy._cast(t) for name, t in self._constants.items()}
+        copy.x, copy.y, copy.sample = copy._cast(self.x), copy._cast(self.y), copy._cast(self.sample)
+        copy.sample_targets = copy._cast(self.sample_targets)
+        return copy
 
     def restricted(self, params: str | None) -> "Problem":
-        """The same loss as a function of those parameters alone in whose name the pattern `params` is found.
+        """Return the same loss as a function of those parameters alone in whose name the pattern `params` is found.
 
-        All others are held fixed; None holds none. Raises Misuse where the pattern is none, or fits no parameter.
+        All others are held fixed; None returns the problem itself. Raises Misuse as `ParameterSpace.restricted` does.
         """
         if params is None or params == self.params:
             return self
         space = self.space.restricted(params)
         parts = self.space.unflatten(self.theta)
         fixed = {name: part for name, part in parts.items() if name not in space.shapes}
-        twin = self._twin()
-        twin.space, twin.params = space, params
-        twin.theta = space.flatten(parts)
-        twin._constants = {**self._constants, **fixed}
-        twin._fixed_square = self._fixed_square + _square(fixed.values())
-        return twin
+        held = {"_constants": self._constants | fixed, "_fixed_square": self._fixed_square + _square(fixed.values())}
+        return self._copy(space=space, params=params, theta=space.flatten(parts), **held)
 
     def undecayed(self) -> "Problem":
-        """The same problem without its weight decay."""
-        if not self.weight_decay:
-            return self
-        twin = self._twin()
-        twin.weight_decay = 0.0
-        return twin
+        """Return the same problem without its weight decay."""
+        return self._copy(weight_decay=0.0) if self.weight_decay else self
 
     def of_some(self, rows: Tensor) -> "Problem":
-        """The loss over these samples of this rank alone, without ranks and weight decay."""
-        twin = self._twin()
-        twin.x, twin.y, twin.num_data, twin._most = self.x[rows], self.y[rows], len(rows), len(rows)
-        twin.shard, twin.weight_decay, twin._batch_size = Shard(), 0.0, None
-        return twin
+        """Return the loss over these samples of this rank alone, without ranks and weight decay."""
+        some = {"x": self.x[rows], "y": self.y[rows], "num_data": len(rows), "_most": len(rows)}
+        return self._copy(**some, shard=Shard(), weight_decay=0.0, _batch_size=None)
 
     def penalty(self) -> tuple[float, Tensor]:
-        """What weight decay adds to L, w |theta|^2 / 2 over parameters held fixed too, and to its gradient, w theta."""
+        """Return the terms of weight decay: w |theta|^2 / 2 over fixed parameters too, and its gradient, w theta."""
         square = _square([self.theta]) + self._fixed_square
         return self.weight_decay * square / 2, self.weight_decay * self.theta
 
-    def _twin(self) -> "Problem":
-        """Another problem of the same parts, to be changed; what was computed at this one stays with it."""
-        twin = object.__new__(Problem)
-        twin.__dict__.update(
-            {k: v for k, v in self.__dict__.items() if k not in ("footprint", "batch_size", "columns")}
-        )
-        twin.cache = {}
-        return twin
+    def _copy(self, **changes: Any) -> "Problem":
+        """Return another problem with these attributes changed and an empty cache."""
+        copy = object.__new__(Problem)
+        copy.__dict__.update(self.__dict__ | changes | {"cache": {}})
+        return copy
 
 
 def _square(tensors: Iterable[Tensor]) -> float:
-    """|theta|^2 of parameters in float64: of those that decay and are held fixed, too."""
+    """Return the sum of the squares of all entries, in float64."""
     return sum(float((tensor.double() ** 2).sum()) for tensor in tensors)

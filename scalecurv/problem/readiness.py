@@ -1,4 +1,6 @@
-"""What makes a loss no function of the parameters alone: found before any product is taken."""
+"""Checks of a model, its tensors and the options of a problem, made before any product is taken."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,24 @@ from scalecurv.errors import Misuse
 _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 
+def check_options(reduction: str, batch_size: int | None, weight_decay: float) -> None:
+    """Raise Misuse where an option of a problem has a value that it does not take."""
+    if reduction not in ("mean", "sum"):
+        raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
+    if batch_size is not None and batch_size < 1:
+        raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
+    if not 0 <= weight_decay < math.inf:
+        raise Misuse(f"weight_decay is {weight_decay}; it must be at least 0 and finite")
+
+
+def check_trainable(num_params: int) -> None:
+    """Raise Misuse where there is no parameter to differentiate by."""
+    if num_params == 0:
+        raise Misuse("the model has no trainable parameter; set requires_grad on those to differentiate by")
+
+
 def check_model(model: nn.Module) -> None:
-    """Raise Misuse for what cannot be differentiated as it is, is random, or depends on the rest of its batch."""
+    """Raise Misuse for a model that cannot be differentiated twice, is random, or mixes the samples of a batch."""
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise Misuse(
             "the model is TorchScript, or has such a part, and is not differentiated twice; give what it was made of"
@@ -38,7 +56,7 @@ def check_model(model: nn.Module) -> None:
 
 
 def _random(module: nn.Module) -> bool:
-    """Whether a module in train mode draws: dropout, or a module that does its own (attention, recurrent nets)."""
+    """Return True where a module in train mode draws: dropout, or a module with dropout inside (attention, LSTM)."""
     if isinstance(module, nn.RReLU):
         return module.lower < module.upper
     rate = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "dropout", 0.0)
@@ -49,21 +67,21 @@ _EVAL = "call model.eval() before handing the model over"
 
 
 def check_finite(tensors: dict[str, Tensor], start: int = 0) -> None:
-    """Raise Misuse naming the first tensor that holds NaN or infinity, and where: a sample of x or y, else an index.
+    """Raise Misuse that names the first tensor with NaN or infinity and the place: a sample of x or y, else an index.
 
-    x and y begin with the sample `start`.
+    `start` is the number of the first sample in x and y.
     """
     for name, tensor in tensors.items():
         finite = torch.isfinite(tensor)
         if not bool(finite.all()):
             bad = int((~finite).sum())
             place = f", the first {_place(name, finite, start)}"
-            where = "" if bad == tensor.numel() else place  # everywhere is no place
+            where = "" if bad == tensor.numel() else place  # no first place where all are bad
             raise Misuse(f"{name} holds {bad} non-finite value(s) of {tensor.numel()}{where}; remove them first")
 
 
 def check_buffers(buffers: dict[str, Tensor]) -> None:
-    """Raise Misuse for NaN in a buffer; infinity may be a mask, and what it does to the loss is seen there."""
+    """Raise Misuse for NaN in a buffer; infinity passes, as it may be a mask: the loss shows whether it harms."""
     for name, buffer in buffers.items():
         if buffer.is_meta:
             raise Misuse(f"buffer {name!r} is on the meta device and has no values; make it on the CPU, or save it too")

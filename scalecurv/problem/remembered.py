@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -9,7 +10,7 @@ T = TypeVar("T")
 
 
 class Remembers(Protocol):
-    """What has a `cache` of its own, which dies with it."""
+    """An object with a `cache` that lives as long as the object does."""
 
     cache: dict[Any, Any]
 
@@ -37,9 +38,13 @@ def remembered(function: Callable[Concatenate[Owner, P], T]) -> Callable[Concate
         (9, 9)
     """
 
+    parameters = signature(function)
+
     @wraps(function)
     def recalled(owner: Owner, *arguments: P.args, **options: P.kwargs) -> T:
-        key = (function, arguments, *sorted(options.items()))
+        bound = parameters.bind(owner, *arguments, **options)
+        bound.apply_defaults()  # however an argument is given, it is the same one
+        key = (function, *bound.args[1:], *sorted(bound.kwargs.items()))
         if key not in owner.cache:
             owner.cache[key] = function(owner, *arguments, **options)
         return owner.cache[key]

@@ -1,4 +1,4 @@
-"""The sum over data: the one place where contributions of mini-batches and of ranks are added."""
+"""The sum over data: contributions of mini-batches and of ranks are added here only."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from scalecurv.problem.graphs import backend_of, batch_loss
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
 
 
 def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
-    """sum_b contribution(b) over the mini-batches of all ranks, in float64 as soon as there are two of them."""
+    """Return sum_b contribution(b) over the mini-batches of all ranks, in float64 where there are two or more."""
     batches = problem.own_batches()
     total = contribution(next(batches))
     for batch in batches:
@@ -20,12 +21,12 @@ def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> 
 
 
 def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
-    """L and g = grad L, g of shape (P,) in the problem's dtype; weight decay is added once, not by every batch."""
+    """Return L and g = grad L (P,) in the problem's dtype; weight decay is added once, not by every batch."""
 
     def contribution(batch: Batch) -> Tensor:
         with quoted(problem.model, "the gradient"):
             gradient, value = backend_of(problem).gradient(batch_loss(problem, batch), problem.theta)
-        return torch.cat([gradient, value[None]])  # one vector: whatever adds up data adds up both
+        return torch.cat([gradient, value[None]])  # one vector, so that one sum adds both
 
     total = sum_over_data(problem, contribution)
     if not problem.weight_decay:

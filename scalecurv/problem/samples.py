@@ -1,6 +1,6 @@
-"""The samples of a problem: what comes as (x, y), what is taken for granted about it, and this rank's part of it."""
+"""The samples of a problem: they come as (x, y), are checked, and each rank keeps its part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +15,41 @@ from scalecurv.problem.readiness import check_finite
 from scalecurv.problem.shard import Shard
 
 WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
-FEW = 4  # samples by which the model is known
+SAMPLE_SIZE = 4  # samples on which the model is tried
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive samples: inputs x (B, ...), targets y, and the index of the first."""
+
+    x: Tensor
+    y: Tensor
+    start: int
+
+    def pieces(self, size: int) -> "Iterator[Batch]":
+        """Yield the batch in runs of at most `size` samples."""
+        for i in range(0, len(self.x), size):
+            yield Batch(self.x[i : i + size], self.y[i : i + size], self.start + i)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """This rank's inputs x (n, ...) and targets y (n, ...), `few` of all on every rank, and how many there are in all.
+    """This rank's inputs x (n, ...) and targets y (n, ...), and the first samples of the data set, on every rank.
 
-    `most` is the number of samples on the rank that holds most of them.
+    `num_data` counts the samples of all ranks, `most` those of the rank that holds most of them.
     """
 
     x: Tensor
     y: Tensor
-    few: tuple[Tensor, Tensor]
+    sample: Tensor
+    sample_targets: Tensor
     num_data: int
     num_outputs: int
     most: int
 
 
 def pair(data: Any) -> tuple[Any, Any]:
-    """x and y, if that is what `data` is; raises Misuse for loaders, data sets, batches and inputs of several parts."""
+    """Return x and y of `data` = (x, y); raise Misuse for loaders, data sets, batches and inputs of several parts."""
     if isinstance(data, tuple | list) and len(data) == 2 and all(map(_array, data)):
         return data[0], data[1]
     advice = "give (x, y), one array each, one sample a row: torch.cat of what a loader yields makes them"
@@ -47,7 +62,7 @@ def pair(data: Any) -> tuple[Any, Any]:
 
 
 def _array(data: Any) -> bool:
-    """Whether it is one array, or a table of plain numbers; what holds tensors is several of them."""
+    """Return True for one array or a table of plain numbers, False for a list of tensors."""
     if isinstance(data, tuple | list):
         return len(data) == 0 or not any(hasattr(part, "shape") or isinstance(part, str | dict) for part in data)
     return hasattr(data, "shape") and hasattr(data, "__getitem__")
@@ -59,17 +74,18 @@ def _contents(data: Any) -> str:
     return ""
 
 
-def take(
+def take_samples(
     data: Any,
     loss: Loss,
     shard: Shard,
     cast: Callable[[Tensor, bool], Tensor],
     width: Callable[[Tensor, tuple[int, ...]], int],
 ) -> Samples:
-    """This rank's samples. Every rank looks at those of all, a shard at a time: what one refuses, all refuse.
+    """Return this rank's samples; raise Misuse where the data is no (x, y) that fits model and loss.
 
-    `cast` brings a tensor, and whether its integers are quantities, to the problem's dtype and device; `width` tells
-    the number of outputs from the first samples and the shape of x. Raises Misuse.
+    Every rank looks at the samples of all ranks, a shard at a time: if one rank raises, all do. `cast(tensor, floats)`
+    brings a tensor to the problem's device and dtype, integers only where `floats` says that they are quantities;
+    `width(sample, shape)` returns the number of outputs from the first samples and the shape of x.
     """
     x, y = pair(data)
     shape, targets_shape = _shape(x, "x"), _shape(y, "y")
@@ -82,29 +98,29 @@ def take(
         some, targets = tensor_of(x[rows], "x"), tensor_of(y[rows], "y")
         check_finite({"x": some, "y": targets}, rows.start)
         if rank == 0:
-            few = cast(some[:FEW], False)
-            num_outputs = width(few, shape)
+            sample = cast(some[:SAMPLE_SIZE], False)
+            num_outputs = width(sample, shape)
         targets = loss.targets(targets, num_outputs)
         if rank == 0:
-            first = few, cast(targets[:FEW], loss.float_targets)
+            sample_targets = cast(targets[:SAMPLE_SIZE], loss.float_targets)
         if rank == shard.rank:
-            kept = cast(some, False), cast(targets, loss.float_targets)
+            own = cast(some, False), cast(targets, loss.float_targets)
     most = max(rows.stop - rows.start for rows in parts)
-    return Samples(*kept, first, len(x), num_outputs, most)
+    return Samples(*own, sample, sample_targets, len(x), num_outputs, most)
 
 
-def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, few: Tensor, shape: tuple[int, ...]) -> int:
-    """The number of outputs that the model has for x of this shape, by two samples where there are two.
+def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, sample: Tensor, shape: tuple[int, ...]) -> int:
+    """Return the number of outputs that the model has for x of this shape, from at most two samples.
 
     Raises Misuse where the model does not take them, writes to theta, or holds parameters that theta does not reach.
     """
     before = theta.clone()
     try:
-        f = outputs(theta, few[:2])
+        f = outputs(theta, sample[:2])
     except CheckpointError as error:
         if (cause := error.__cause__) is None:
             raise
-        hint = "" if few.is_floating_point() else f"; {WHOLE}"
+        hint = "" if sample.is_floating_point() else f"; {WHOLE}"
         kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
         raise Misuse(f"the model does not take x of shape {shape}: {kind}{first_line(cause)}{hint}") from error
     if (held := stranger(f)) is not None:
@@ -121,7 +137,7 @@ def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, few: Te
 
 
 def _shape(data: Any, name: str) -> tuple[int, ...]:
-    """The shape of what is an array of real numbers; raises Misuse."""
+    """Return the shape of an array of real numbers; raise Misuse for anything else."""
     odd = isinstance(data, Tensor) and (data.layout != torch.strided or data.is_quantized or data.is_meta)
     if odd or "complex" in str(getattr(data, "dtype", "")):
         raise Misuse(f"{name} is of {data.dtype}, {getattr(data, 'layout', '')}; give a dense array of real numbers")
@@ -134,7 +150,7 @@ def _shape(data: Any, name: str) -> tuple[int, ...]:
 
 
 def tensor_of(data: Any, name: str) -> Tensor:
-    """A tensor that shares nothing with a read-only array; unsigned and small integers become int64. Raises Misuse."""
+    """Return a tensor that shares no memory with an array; all integers become int64. Raise Misuse for no numbers."""
     try:
         tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
     except (TypeError, ValueError) as error:

@@ -1,10 +1,10 @@
-"""Multilayer perceptrons recognised as such: from the modules, never assumed."""
+"""Multilayer perceptrons, recognised by the modules of a model."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
-# phi(c z) = c phi(z) for c > 0: hidden neurons can be rescaled without changing the function
+# phi(c z) = c phi(z) for c > 0: a hidden neuron can be rescaled without changing the function
 HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 # phi'' = 0 wherever it exists
 PIECEWISE_LINEAR = (*HOMOGENEOUS, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.Hardshrink, nn.Softshrink, nn.Threshold)
@@ -12,7 +12,7 @@ PIECEWISE_LINEAR = (*HOMOGENEOUS, nn.ReLU6, nn.Hardtanh, nn.Hardsigmoid, nn.Hard
 
 @dataclass(frozen=True)
 class MLP:
-    """Widths n_0 .. n_L of the affine layers, their names in the model, and the activations between them."""
+    """The affine layers of a perceptron: widths n_0 .. n_L, names in the model, and the activations between them."""
 
     widths: tuple[int, ...]
     activations: tuple[nn.Module, ...]
@@ -21,26 +21,26 @@ class MLP:
 
     @property
     def num_hidden(self) -> int:
-        """h = n_1 + ... + n_(L-1), the hidden neurons."""
+        """The number h of hidden neurons, the sum of n_1 to n_(L-1)."""
         return sum(self.widths[1:-1])
 
     @property
     def homogeneous(self) -> bool:
-        """Whether every hidden neuron sits under a positively homogeneous activation."""
+        """True where every activation is positively homogeneous."""
         return all(type(a) in HOMOGENEOUS for a in self.activations)
 
     @property
     def piecewise_linear(self) -> bool:
-        """Whether the outputs have no second derivative along any single parameter, at almost every theta."""
+        """True where no output has a second derivative along a single parameter, at almost every theta."""
         return all(type(a) in PIECEWISE_LINEAR for a in self.activations)
 
 
 def recognise_mlp(model: nn.Module) -> MLP | None:
-    """The structure of a Sequential of Flatten, Linear and activations with every parameter free, or None.
+    """Return the structure of a Sequential of Flatten, Linear and activations with every parameter free, or None.
 
-    An activation is a module without parameters or children that stands between two Linear modules; it may stand in
-    several places. A model that computes something else than its list of modules says (a forward of its own, hooks,
-    a subclass of a layer) or shares a parameter between layers is None.
+    An activation is a module without parameters or children between two Linear modules; one module may stand in
+    several places. None is returned where the model may compute something else than its list of modules (its own
+    forward, hooks, a subclass of a layer), and where layers share a parameter.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
         return None
@@ -48,7 +48,8 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
         return None
     if type(model).forward is not nn.Sequential.forward or any(_altered(m) for m in model.modules()):
         return None
-    listed = [(name, m) for name, m in model._modules.items() if m is not None]  # a repeated module comes repeatedly
+    # not by named_children(), which leaves a repeated module out
+    listed = [(name, m) for name, m in model._modules.items() if m is not None]
     named = [(name, m) for name, m in listed if type(m) not in (nn.Flatten, nn.Dropout)]
     modules = [m for _, m in named]
     linears, activations = modules[0::2], modules[1::2]
@@ -67,11 +68,13 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
 
 
 def _altered(module: nn.Module) -> bool:
+    """Return True where hooks or a forward on the instance may change what the class computes."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return bool(hooks or "forward" in vars(module))
 
 
 def _elementwise(module: nn.Module) -> bool:
+    """Return True for an activation of torch.nn that acts on each entry alone."""
     if type(module) is nn.Identity:
         return True
     return type(module).__module__ == "torch.nn.modules.activation" and not isinstance(

@@ -1,10 +1,10 @@
-"""What the user's own model or loss raises, as one line that quotes it and says where it came from."""
+"""The user's own model: its errors as one line that quotes them and says where they rose, its outputs as rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
 
@@ -12,10 +12,10 @@ HINT = "; some products are taken in float64: make constants like x, by x.new_ze
 
 
 @contextmanager
-def quoted(model: nn.Module, asked: str) -> Iterator[None]:
-    """Turn whatever the model raises within into a CheckpointError; `asked` says what it was asked for.
+def quoted(model: nn.Module, what: str) -> Iterator[None]:
+    """Turn whatever the model raises within into a CheckpointError; `what` names what was to be computed.
 
-    Lines of our own and memory that runs out pass unchanged: the latter says nothing of the model.
+    Errors of this library pass unchanged, and so does memory that runs out: that is no fault of the model.
     """
     try:
         yield
@@ -27,11 +27,11 @@ def quoted(model: nn.Module, asked: str) -> Iterator[None]:
         line = first_line(error)
         hint = HINT if "dtype" in line or "scalar type" in line else ""
         where = innermost_module(model, error)
-        raise CheckpointError(f"{asked}: {where} raised {type(error).__name__}: {line}{hint}") from error
+        raise CheckpointError(f"{what}: {where} raised {type(error).__name__}: {line}{hint}") from error
 
 
 def innermost_module(model: nn.Module, error: BaseException) -> str:
-    """The module in whose own code the error rose last, by name and type; "torch" where it rose in none."""
+    """Return the name and type of the module in whose own code the error rose last, or words for torch itself."""
     found, trace = "torch, in a pass through the model,", error.__traceback__
     try:
         names = {id(module): name for name, module in nn.Module.named_modules(model)}
@@ -44,3 +44,14 @@ def innermost_module(model: nn.Module, error: BaseException) -> str:
             found = f"module {name!r} ({type(module).__name__})" if name else f"the model ({type(module).__name__})"
         trace = trace.tb_next
     return found
+
+
+def rows_of(outputs: object, count: int) -> Tensor:
+    """Return the outputs of a model for `count` samples as one dense tensor (B, D); raise Misuse for no floats."""
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        kind = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
+    f = outputs if outputs.layout == torch.strided else outputs.to_dense()
+    if count == 1 or f.ndim == 0:  # whatever shape is left, it is that sample's: .squeeze() takes rows away too
+        return f.reshape(1, -1)
+    return f[:, None] if f.ndim == 1 else f.flatten(1)

@@ -1,4 +1,4 @@
-"""The spectral density from Gauss rules: smoothed on read, with its sampling error and its truncation error."""
+"""The spectral density from Gauss rules, smoothed when read, with its sampling error and its truncation error."""
 
 import math
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import numpy as np
 from scalecurv.errors import Misuse
 
 EPS = float(np.finfo(np.float64).eps)
-MOST_POINTS = 1 << 15  # of one Chebyshev expansion; what needs more gets the closed bound alone
+MOST_POINTS = 1 << 15  # of one Chebyshev expansion; where more are needed the closed bound is used
 
 
 def truncation_bound(num_nodes: int, width: float, grid: np.ndarray, interval: tuple[float, float]) -> float:
-    """max over t in `grid` of a bound on |integral f dmu - Gauss rule of f|, f(x) = N(t; x, width^2).
+    """Return the maximum over t in `grid` of a bound on |integral f dmu - Gauss rule of f|, f(x) = N(t; x, width^2).
 
-    For any probability measure mu on `interval`: k nodes are exact to degree 2k - 1, so that the error is at most
-    2 E_{2k-1}(f) <= 2 sum_{j >= 2k} |c_j|, c_j the Chebyshev coefficients of f there, and at most f's maximum.
-    (Golub and Meurant 2010; Trefethen 2013)
+    It holds for every probability measure mu on `interval`: a rule of k = `num_nodes` nodes is exact to degree 2k - 1,
+    so that the error is at most 2 E_{2k-1}(f) <= 2 sum_{j >= 2k} |c_j|, c_j the Chebyshev coefficients of f there, and
+    at most the maximum of f. (Golub and Meurant 2010; Trefethen 2013)
     """
     low, high = interval
     peak, s = 1 / (math.sqrt(2 * math.pi) * width), 2 * width / (high - low)
@@ -25,34 +25,34 @@ def truncation_bound(num_nodes: int, width: float, grid: np.ndarray, interval: t
         num_points *= 2
     if 2 * num_nodes >= num_points or beyond > EPS:
         return peak * min(1.0, 2 * _tail(2 * num_nodes, s))
-    from scipy.fft import dct  # here: whoever reads a store for its numbers need not wait for it
+    from scipy.fft import dct  # here, for readers of numbers need not wait for scipy
 
     x = np.cos(np.pi * (np.arange(num_points) + 0.5) / num_points)
     largest = 0.0
     for centre in np.array_split((grid - (low + high) / 2) * 2 / (high - low), 1 + grid.size * num_points // (1 << 22)):
         c = dct(np.exp(-(((x - centre[:, None]) / s) ** 2) / 2), axis=1) / num_points
         largest = max(largest, float(np.abs(c[:, 2 * num_nodes :]).sum(axis=1).max(initial=0)))
-    # every coefficient past the last is missing once, and folded onto another at most once
+    # coefficients past the last are missing once, and aliased onto others at most once
     return peak * min(1.0, 2 * (largest + 2 * beyond))
 
 
 def _tail(j: int, s: float) -> float:
-    """sum_{i >= j} |c_i| of exp(-(x - t)^2 / 2s^2) on [-1, 1] is at most this, whatever t.
+    """Return a bound on sum_{i >= j} |c_i|, c_i the Chebyshev coefficients of exp(-(x - t)^2 / 2s^2), for every t.
 
-    |c_i| <= 2 M rho^-i, M = exp(b^2 / 2s^2) the maximum on the ellipse with half axis b = (rho - 1/rho) / 2, any
-    b > 0; here the one at which rho^-j M is least. (Bernstein 1912)
+    |c_i| <= 2 M rho^-i, M = exp(b^2 / 2s^2) the maximum on the ellipse with half axis b = (rho - 1/rho) / 2 > 0; b is
+    chosen to make rho^-j M least. (Bernstein 1912)
     """
     b = math.sqrt(2 * j**2 * s**4 / (1 + math.sqrt(1 + 4 * j**2 * s**4)))
     log_rho = math.asinh(b)
     return 2 * math.exp(b**2 / (2 * s**2) - j * log_rho) / -math.expm1(-log_rho)
 
 
-WIDENED = 0.05  # of the nodes' range, at either end, where the interval of the spectrum is not given
-RESOLVED = 0.01  # of the peak: the truncation error that the default width puts up with
-ROUNDING = 1e-3  # of a given interval's length, by which nodes may lie outside it
-DISTINCT = 1e-6  # of the largest node: nodes closer than this may be one eigenvalue and rounding
-EVERY = -1  # the start of nodes that are the spectrum itself
-WIDTHS = (1e-15, 1e15)  # of the interval's length: outside of them there is but rounding
+WIDENED = 0.05  # share of the nodes' range added at either end, where no interval is given
+RESOLVED = 0.01  # truncation error that the default width allows, relative to the peak
+ROUNDING = 1e-3  # share of a given interval's length by which nodes may lie outside it
+DISTINCT = 1e-6  # relative to the largest node; closer nodes may be one eigenvalue and rounding
+EVERY = -1  # in place of a start's number where nodes are all eigenvalues
+WIDTHS = (1e-15, 1e15)  # relative to the interval's length; beyond them there is only rounding
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,14 @@ class SpectralRule:
     """Gauss rules of several random starts, pooled: sum_j weights[j] f(nodes[j]) ~ tr f(A) / n.
 
     `nodes`, `weights` and `starts` have shape (m,); starts[j] numbers the start that node j came from. Every start
-    weighs the same, and all weights sum to 1; raises Misuse where they do not. Where starts[j] is EVERY for all j the
-    nodes are all n eigenvalues, and nothing is estimated. (Ubaru, Chen and Saad 2017)
+    has the same weight, and all weights sum to 1; raises Misuse where they do not. Where starts[j] is EVERY for all j
+    the nodes are all n eigenvalues, and nothing is estimated. (Ubaru, Chen and Saad 2017)
+
+    Example:
+        >>> import numpy as np
+        >>> rule = SpectralRule(np.array([-1.0, 3.0]), np.array([0.25, 0.75]), np.array([0, 0]))
+        >>> rule.num_starts, rule.num_nodes, float(rule.weights @ rule.nodes)  # the mean eigenvalue
+        (1, 2, 2.0)
     """
 
     nodes: np.ndarray
@@ -80,7 +86,7 @@ class SpectralRule:
 
     @property
     def exact(self) -> bool:
-        """Whether the nodes are all eigenvalues."""
+        """True where the nodes are all eigenvalues."""
         return bool((self.starts == EVERY).all())
 
     @property
@@ -89,17 +95,17 @@ class SpectralRule:
 
     @property
     def num_nodes(self) -> int:
-        """Of the shortest rule: every rule is exact to degree 2 num_nodes - 1."""
+        """The number of nodes of the shortest rule: every rule is exact to degree 2 num_nodes - 1."""
         return min(len(nodes) for nodes, _ in self.by_start())
 
     def by_start(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(nodes, weights) of each start, by its number."""
+        """Return (nodes, weights) of each start, in the order of their numbers."""
         return [(self.nodes[self.starts == i], self.weights[self.starts == i]) for i in np.unique(self.starts)]
 
     def merge(self, *rules: "SpectralRule") -> "SpectralRule":
-        """This rule and others of independent starts as one: every start weighs the same, renumbered from 0.
+        """Return one rule of this and others of independent starts: equal weights, starts renumbered from 0.
 
-        One that is exact stands for all of them.
+        Where one of them is exact, it is returned alone.
         """
         if exact := next((rule for rule in (self, *rules) if rule.exact), None):
             return exact
@@ -112,8 +118,8 @@ class SpectralRule:
 class Density:
     """The smoothed density on `grid` (m,): `values` and their standard error over the starts, both (m,).
 
-    `truncation` bounds, at every point of the grid, how far the Gauss rules lie from the spectral measures of their
-    starts, both smoothed by `width`; it is beside the sampling error, not part of it.
+    `truncation` bounds, at every point of the grid, the difference between the Gauss rules and the spectral measures of
+    their starts, both smoothed by `width`. It adds to the sampling error and is no part of it.
     """
 
     grid: np.ndarray
@@ -130,15 +136,21 @@ def density(
     points: int = 400,
     interval: tuple[float, float] | None = None,
 ) -> Density:
-    """phi(t) = sum_j weights[j] N(t; nodes[j], width^2) on `grid`, else on `points` over the nodes +- 4 widths.
+    """Return phi(t) = sum_j weights[j] N(t; nodes[j], width^2) on `grid`, else on `points` over the nodes +- 4 widths.
 
     stderr is sd over the starts / sqrt(num_starts), NaN for one start; it is 0, and `truncation` too, where the rule is
-    exact. `truncation` holds if the spectrum lies in `interval`, up to the rounding of the Lanczos run; where none is
-    given, this is assumed of the nodes' range widened by 5 % of it at either end. Without `width` it is the interval's
-    length, halved for as long as `truncation` is at most 1 % of the peak and the default grid no coarser than the
-    width. Raises Misuse on a width, grid, number of points or interval that is none, where nodes lie outside the
-    interval, and where no width resolves anything.
-    (Lin, Saad and Yang 2016)
+    exact. `truncation` holds if the spectrum lies in `interval`, up to the rounding of the Lanczos run; without
+    `interval` it is taken to be the nodes' range, widened by 5 % of it at either end. The default width is the
+    interval's length, halved for as long as `truncation` is at most 1 % of the peak and the default grid is no coarser
+    than the width. Raises Misuse for an invalid width, grid, number of points or interval, where nodes lie outside the
+    interval, and where no width resolves anything. (Lin, Saad and Yang 2016)
+
+    Example:
+        >>> import numpy as np
+        >>> rule = SpectralRule(np.array([-1.0, 3.0]), np.array([0.25, 0.75]), np.array([EVERY, EVERY]))
+        >>> curve = density(rule, width=0.1)
+        >>> round(float(curve.values.sum() * (curve.grid[1] - curve.grid[0])), 3), curve.truncation
+        (1.0, 0.0)
     """
     if points < 2 or (grid is not None and (np.ndim(grid) != 1 or np.size(grid) == 0 or not np.isfinite(grid).all())):
         raise Misuse("the grid is empty, not finite or of several axes; give numbers of shape (m,), or points >= 2")
@@ -159,7 +171,7 @@ def density(
 
 
 def _interval(rule: SpectralRule, given: tuple[float, float] | None) -> tuple[float, float]:
-    """The interval that holds the spectrum, as it was given or from the nodes; Misuse where it cannot."""
+    """Return the interval that holds the spectrum, the given one or from the nodes; raises Misuse where it cannot."""
     first, last = float(rule.nodes.min()), float(rule.nodes.max())
     if given is None:
         if last - first <= DISTINCT * max(abs(first), abs(last)):
@@ -196,7 +208,7 @@ def _default_grid(rule: SpectralRule, width: float, points: int) -> np.ndarray:
 
 
 def _curves(rule: SpectralRule, width: float, grid: np.ndarray) -> np.ndarray:
-    """The smoothed measure of each start on the grid, shape (num_starts, len(grid)), each of mass 1."""
+    """Return the smoothed measure of each start on the grid, each of mass 1, shape (num_starts, len(grid))."""
     scale = rule.num_starts / (math.sqrt(2 * math.pi) * width)
     return np.array(
         [scale * np.exp(-(((grid[:, None] - n) / width) ** 2) / 2) @ weights for n, weights in rule.by_start()]

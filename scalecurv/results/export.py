@@ -1,4 +1,4 @@
-"""A table of a store as one file of another kind, written whole or not at all."""
+"""The export of a table of a store to a file of another kind, written whole or not at all."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".nc": "netcdf", ".h5": "netcd
 
 
 def export(store: Store, file: Path, table: str = "results") -> int:
-    """Write `table` of `store` to `file`, its kind said by its suffix; the number of rows.
+    """Write `table` of `store` to `file`, in the format of its suffix, and return the number of rows.
 
-    Raises Misuse for a suffix, table or directory that there is not, StoreError where the disk is full.
+    Raises Misuse for an unknown suffix or table and for a missing directory, StoreError where the disk is full.
     """
     if file.suffix not in SUFFIXES:
         raise Misuse(f"{file} has no suffix that says what to write; give one of {', '.join(SUFFIXES)}")

@@ -1,4 +1,4 @@
-"""A table of results as text or bytes: for eyes, spreadsheets, programs and archives."""
+"""The conversion of a table of results to text or bytes: to read, for spreadsheets, programs and archives."""
 
 import json
 import math
@@ -14,15 +14,15 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 
 def render(frame: pd.DataFrame, form: str) -> str | bytes:
-    """`frame` as a table or csv text, as a JSON list of objects, or as the bytes of a Parquet file."""
+    """Return `frame` as a table or csv text, as a JSON list of objects, or as the bytes of a Parquet file."""
     if form == "parquet":
         return _parquet(frame)
     if form == "table" and frame.empty:
-        return "  ".join(frame.columns) + "\n"  # pandas would say something about frames and indices
+        return "  ".join(frame.columns) + "\n"  # pandas would print the index of an empty frame
     if form == "table":
         blank = frame.astype(object).where(frame.notna(), "")
         return blank.to_string(index=False, float_format=lambda x: f"{x:.6g}", max_colwidth=60) + "\n"
-    if form == "csv":  # NumPy would print the middle of a long array as dots
+    if form == "csv":  # NumPy would abbreviate long arrays
         lists = {name: cells.map(_plain) for name, cells in frame.items() if cells.dtype == object}
         return frame.assign(**lists).to_csv(index=False)
     rows = frame.astype(object).itertuples(index=False, name=None)
@@ -31,8 +31,8 @@ def render(frame: pd.DataFrame, form: str) -> str | bytes:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell as JSON has it, every digit kept: arrays are lists, what is no finite number is null."""
-    if cell is np.ma.masked:  # how DuckDB hands out a null in a list
+    """Return a cell as a JSON value with every digit: arrays as lists, numbers that are not finite as None."""
+    if cell is np.ma.masked:  # a null in a list of DuckDB
         return None
     if isinstance(cell, np.ndarray | list):
         return [_plain(item) for item in cell]

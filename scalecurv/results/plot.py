@@ -1,4 +1,4 @@
-"""A run at a glance: its main quantities over training steps, each with its interval."""
+"""A picture of runs: their main quantities over training steps, each with its interval."""
 
 import math
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from scalecurv.errors import Misuse
 from scalecurv.results.query import Store
+from scalecurv.store.schema import ANALYSED
 
 PANELS = {  # quantity: title, symbol, whether its scale is logarithmic (on both sides of zero)
     "loss": ("loss", "$L$", False),
@@ -19,7 +20,7 @@ PANELS = {  # quantity: title, symbol, whether its scale is logarithmic (on both
 
 
 def plot_run(store: Store, picture: Path) -> None:
-    """Save one picture of `PANELS` over steps, a line a run, bars for the intervals; the suffix names the format.
+    """Save a picture of `PANELS` over steps, a line for each run, bars for the intervals; its suffix is the format.
 
     Raises Misuse where matplotlib is missing, where no checkpoint has a step, or for an unknown suffix.
     """
@@ -31,7 +32,7 @@ def plot_run(store: Store, picture: Path) -> None:
     results = results[results["step"].notna() & (results["status"] != "failed")]
     if results.empty:
         raise Misuse(f"{store.path} holds no checkpoint with a step to draw over; see `scalecurv show {store.path}`")
-    drawn = {name: how for name, how in PANELS.items() if results[name].notna().any()}
+    drawn = {name: panel for name, panel in PANELS.items() if results[name].notna().any()}
     if not drawn:
         raise Misuse(f"{store.path} holds no {', '.join(PANELS)} of a whole model to draw; blocks rest in estimates")
     figure = Figure(figsize=(7, 2.0 * len(drawn)), layout="constrained")
@@ -61,14 +62,14 @@ def plot_run(store: Store, picture: Path) -> None:
 
 
 def _lines(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """One line a (run, task, dtype, seed), labelled by the run and by whatever else sets two apart."""
-    identity = ["run", "task_id", "dtype", "seed"]
-    apart = [name for name in identity[1:] if results[name].nunique() > 1]
+    """Return the rows of each (run, task, dtype, seed) by a label: the run, and what else tells two lines apart."""
+    names = ["run", *ANALYSED[1:]]
+    apart = [name for name in names[1:] if results[name].nunique() > 1]
     lines = {}
-    for values, rows in results.groupby(identity):
-        said = dict(zip(identity, values, strict=True))
-        label = ", ".join([Path(str(said["run"])).name, *(f"{name} {said[name]}" for name in apart)])
-        lines[label if label not in lines else f"{said['run']}, {label}"] = rows
+    for values, rows in results.groupby(names):
+        line = dict(zip(names, values, strict=True))
+        label = ", ".join([Path(str(line["run"])).name, *(f"{name} {line[name]}" for name in apart)])
+        lines[label if label not in lines else f"{line['run']}, {label}"] = rows
     return lines
 
 
@@ -81,7 +82,7 @@ def _bars(axes: Any, rows: pd.DataFrame, name: str, **style: Any) -> None:
 
 
 def _ceilings(axes: Any, store: Store, results: pd.DataFrame) -> None:
-    """The two numbers that no rank can pass: rows of J, and the architecture's ceiling."""
+    """Draw the two upper bounds on the rank: rows of J, and the architecture's ceiling."""
     tasks = store.table("tasks").set_index("task_id").loc[results["task_id"].unique()]
     rows = int((tasks["num_data"] * tasks["num_outputs"]).max())
     axes.axhline(rows, color="grey", linestyle="--", linewidth=1, label="samples x outputs")
@@ -91,7 +92,7 @@ def _ceilings(axes: Any, store: Store, results: pd.DataFrame) -> None:
 
 
 def _smallest_told_from_zero(results: pd.DataFrame, name: str) -> float:
-    """Where the logarithm turns linear: no point whose interval holds zero is drawn on a logarithmic scale."""
+    """Return where the scale turns linear, so that no point whose interval holds zero is on the logarithmic part."""
     lower, upper = results[f"{name}_lower"], results[f"{name}_upper"]
     ends = pd.concat([lower.abs(), upper.abs()], axis=1).max(axis=1)
     unsure = ends[(lower < 0) & (upper > 0) & (ends < math.inf)]

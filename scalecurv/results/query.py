@@ -1,8 +1,7 @@
-"""A store as tables: `results` (wide) and `estimates` (tidy), in SQL or as pandas frames."""
+"""A store as tables: `results` (wide) and `estimates` (tidy), read by SQL or as pandas frames."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from functools import cache, cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,19 +12,25 @@ import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
-from scalecurv.geometry.chain import VERDICTS, chain_status
-from scalecurv.quantities import QUANTITIES
+from scalecurv.geometry.chain import Verdict, chain_verdict, stored_verdict
+from scalecurv.quantities import CHAIN, QUANTITIES
 from scalecurv.results.density import EVERY, SpectralRule
 from scalecurv.store.frames import best_of, plain
 from scalecurv.store.reader import read_store
-from scalecurv.store.schema import NO_STEP
+from scalecurv.store.schema import ANALYSED, KEYS, NO_STEP
 
-IDENTITY = ["fingerprint", "task_id", "dtype", "seed"]
 PARTS_OF_ESTIMATE = {"": "value", "_stderr": "stderr", "_lower": "lower", "_upper": "upper"}
 
 
 class Store:
-    """What a directory of results held when it was opened. Reading loads neither torch nor ray."""
+    """The content of a directory of results at the time it was opened. Reading loads neither torch nor ray.
+
+    Example:
+        >>> import tempfile
+        >>> store = Store(tempfile.mkdtemp())  # a directory that `scalecurv analyze` writes to; this one is empty
+        >>> len(store.results()), store.broken
+        (0, {})
+    """
 
     def __init__(self, path: str | PathLike[str]):
         self.path = Path(path)
@@ -34,48 +39,48 @@ class Store:
         self.broken = contents.broken
 
     def table(self, name: str) -> pd.DataFrame:
-        """One table as it rests: checkpoints, estimates, arrays, tasks, provenance or files."""
+        """Return one table as it is stored: checkpoints, estimates, arrays, tasks, provenance or files."""
         frame = plain(self._tables[name])
         if "step" in frame:
             frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
         return frame
 
     def results(self) -> pd.DataFrame:
-        """One row per (checkpoint, task, seed, dtype), ordered by run and step; see `_results`."""
+        """Return one row per (checkpoint, task, seed, dtype), ordered by run and step, with four columns a quantity."""
         return self._results.copy()
 
     def estimates(self) -> pd.DataFrame:
-        """One row per (key, quantity, component)."""
+        """Return one row per (key, quantity, component)."""
         return self.table("estimates")
 
     def spectrum(
         self, fingerprint: str, seed: int | None = None, *, task_id: str | None = None, dtype: str | None = None
     ) -> SpectralRule:
-        """The spectral density of a checkpoint as Gauss rules, all seeds merged unless one is named; raises Misuse."""
+        """Return the spectral density of a checkpoint as Gauss rules, of one `seed` or all merged; raises Misuse."""
         return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
 
     def chosen(self) -> pd.DataFrame:
-        """The best row of each quantity and component at each checkpoint, whatever options it was asked with.
+        """Return the best row of each quantity and component at each checkpoint, whatever options it was computed with.
 
-        One that did not fail, of the latest version of its measure, from the most products, and then the newest: a
-        coarse run never hides a fine one, and the choice never looks at the values.
+        Rows that did not fail precede the others, then come the latest version of the measure, the most products, and
+        the newest. A coarse run never hides a fine one, and the choice never depends on the values.
         """
         return plain(self._chosen)
 
     def sql(self, query: str) -> pd.DataFrame:
-        """Any SQL of DuckDB over `results` and the tables; raises Misuse with DuckDB's own first line."""
+        """Return the rows of a query, in DuckDB's SQL, over `results` and the tables; raises Misuse where it fails."""
         with self.connect(query) as connection:
             try:
                 result = connection.sql(query)
                 if result is None:
                     raise Misuse("the query returns no rows; give a SELECT over results or estimates")
-                return result.df()  # it is only now that rows are computed
+                return result.df()  # DuckDB computes the rows here, so that errors may come here too
             except duckdb.Error as error:
-                said = " ".join(str(error).partition("\nLINE ")[0].split())  # with DuckDB's candidates, not its echo
-                raise Misuse(f"the query does not run: {said}") from error
+                reason = " ".join(str(error).partition("\nLINE ")[0].split())  # candidates stay, the echoed query goes
+                raise Misuse(f"the query does not run: {reason}") from error
 
     def connect(self, query: str) -> duckdb.DuckDBPyConnection:
-        """An in-memory database that holds those tables which `query` names."""
+        """Return a connection to an in-memory database with the tables that `query` mentions."""
         connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         for name in ("results", *self._tables):
             if re.search(rf"\b{name}\b", query, re.IGNORECASE):
@@ -86,21 +91,21 @@ class Store:
     def _chosen(self) -> pd.DataFrame:
         rows = self._tables["estimates"]
         rows = rows.assign(good=rows["status"] != "failed")
-        best = best_of(rows, [*IDENTITY, "quantity", "component"], ["good", "version", "num_matvecs", "created"])
+        best = best_of(rows, [*ANALYSED, *KEYS["estimates"][1:]], ["good", "version", "num_matvecs", "created"])
         return best.drop(columns="good")
 
     @cached_property
     def _results(self) -> pd.DataFrame:
-        """Checkpoints beside their chosen estimates, component "" only; `partial` where one of these failed."""
+        """Return checkpoints with their chosen estimates of component "", as `partial` where one of these failed."""
         checkpoints = self.table("checkpoints")
         chosen = self._chosen
         chosen = chosen[chosen["component"] == ""]
         failed = chosen["status"] == "failed"
-        broken = pd.MultiIndex.from_frame(plain(chosen.loc[failed, IDENTITY]))
-        mixed = pd.MultiIndex.from_frame(checkpoints[IDENTITY]).isin(broken) & (checkpoints["status"] != "failed")
+        broken = pd.MultiIndex.from_frame(plain(chosen.loc[failed, ANALYSED]))
+        mixed = pd.MultiIndex.from_frame(checkpoints[ANALYSED]).isin(broken) & (checkpoints["status"] != "failed")
         checkpoints["status"] = checkpoints["status"].mask(mixed, "partial")
-        keep = ["path", "run", "step", "epoch", "num_params", *IDENTITY, "status", "error", "total_matvecs"]
-        joined = checkpoints[keep].merge(_wide(chosen[~failed]), how="left", on=IDENTITY)
+        keep = ["path", "run", "step", "epoch", "num_params", *ANALYSED, "status", "error", "total_matvecs"]
+        joined = checkpoints[keep].merge(_wide(chosen[~failed]), how="left", on=ANALYSED)
         joined = joined.rename(columns={"path": "checkpoint"})
         joined.insert(joined.columns.get_loc("status") + 1, "chain_status", joined.pop("chain_status"))
         failed = joined["status"] == "failed"
@@ -109,10 +114,10 @@ class Store:
 
 
 def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
-    """A row an identity, four columns a quantity, and what the links of the chain say together."""
-    grouped = chosen.groupby(IDENTITY, observed=True)
+    """Return a row for each analysed content: four columns a quantity, and the verdict on the chain of bounds."""
+    grouped = chosen.groupby(ANALYSED, observed=True)
     identities = grouped.size().index
-    quantities = chosen["quantity"].cat.remove_unused_categories()  # a table's texts share one vocabulary
+    quantities = chosen["quantity"].cat.remove_unused_categories()  # all text columns share their categories
     rows, columns = grouped.ngroup().to_numpy(), quantities.cat.codes.to_numpy()
     known = list(quantities.cat.categories)
     wide: dict[str, Any] = {}
@@ -121,7 +126,7 @@ def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
         grid[rows, columns] = chosen[part].to_numpy()
         for quantity in QUANTITIES:
             numbers = grid[:, known.index(quantity.name)] if quantity.name in known else np.full(len(grid), np.nan)
-            if quantity.integer and suffix != "_stderr":  # an open end of an interval is no integer: null
+            if quantity.integer and suffix != "_stderr":  # null where an end of an interval is infinite
                 wide[quantity.name + suffix] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan)).astype(
                     "Int64"
                 )
@@ -135,24 +140,25 @@ def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chains(chosen: pd.DataFrame, rows: np.ndarray) -> pd.Series:
-    """What the links of the chain say together, for each of the `rows` that estimates belong to; null without links."""
-    names = chosen["quantity"].cat.categories
-    links = chosen["quantity"].isin(names[names.str.startswith("chain_")]).to_numpy()
-    methods: dict[int, list[str]] = defaultdict(list)
-    for row, method in zip(rows[links].tolist(), chosen["method"][links], strict=True):
-        methods[row].append(method)
-    verdict = cache(chain_verdict)
-    return pd.Series({row: verdict(tuple(said)) for row, said in methods.items()}, dtype="string")
-
-
-def chain_verdict(methods: Iterable[str]) -> str:
-    """What the methods of the chain's links say together: holds, violated, undecided or not_applicable."""
-    verdicts = tuple(method.rpartition(": ")[2] for method in methods)
-    return chain_status(verdicts) if set(verdicts) <= set(VERDICTS) else "not_applicable"
+    """Return the verdict on the chain for each of `rows`, the row numbers of the estimates; null without links."""
+    is_link = chosen["quantity"].isin(CHAIN).to_numpy()
+    verdict = cache(stored_verdict)  # a few methods, in many rows
+    links: dict[int, list[Verdict]] = defaultdict(list)
+    for row, method in zip(rows[is_link].tolist(), chosen["method"][is_link], strict=True):
+        links[row].append(verdict(method))
+    return pd.Series({row: str(chain_verdict(verdicts)) for row, verdicts in links.items()}, dtype="string")
 
 
 def open_store(path: str | PathLike[str]) -> Store:
-    """Open a directory that `scalecurv analyze` wrote to, also while it is being written; raises Misuse."""
+    """Open a directory that `scalecurv analyze` wrote to, also while it is being written; raises Misuse.
+
+    Example:
+        >>> import tempfile
+        >>> import scalecurv
+        >>> store = scalecurv.open_store(tempfile.mkdtemp())  # give the directory of a store; this one is empty
+        >>> store.sql("select step, trace, trace_lower, trace_upper from results order by step").shape
+        (0, 4)
+    """
     return Store(path)
 
 
@@ -166,11 +172,11 @@ def spectral_rule(
     task_id: str | None = None,
     dtype: str | None = None,
 ) -> SpectralRule:
-    """The rule of one checkpoint from the table `arrays`, of one seed or merged over all of them.
+    """Return the rule of one checkpoint from the table `arrays`, of one seed or merged over all of them.
 
-    Of each seed that of the measure's latest version, all eigenvalues before any estimate, from the most products, and
-    then the newest. Raises Misuse where there is none, and where several tasks or dtypes have one and the choice
-    between them is not made.
+    For each seed the choice falls on the measure's latest version, then on all eigenvalues rather than an estimate,
+    the most products, and the newest. Raises Misuse where there is none, and where several tasks or dtypes have one
+    and neither `task_id` nor `dtype` chooses.
     """
     rows = arrays[(arrays["measure"] == "spectrum") & (arrays["fingerprint"] == fingerprint)]
     for column, wanted in {"task_id": task_id, "dtype": dtype, "seed": seed}.items():

@@ -1,4 +1,4 @@
-"""What a store says at a glance: a line about it, and a row of numbers with their intervals a checkpoint."""
+"""The summary of a store: counts, tasks, and for each checkpoint a row of numbers with their intervals."""
 
 import math
 from typing import Any
@@ -7,6 +7,7 @@ import pandas as pd
 
 from scalecurv.results.query import Store
 from scalecurv.statistics.estimate import Estimate, Status
+from scalecurv.store.schema import ANALYSED
 
 MARK = "*"
 COLUMNS = (
@@ -16,11 +17,11 @@ COLUMNS = (
 
 
 def summary(store: Store) -> str:
-    """Counts of checkpoints by status, the tasks, the main quantities as `value +- half-width`, the failures."""
+    """Return counts of checkpoints by status, the tasks, the main quantities as `value +- half-width`, the failures."""
     results = store.results()
     counts = results["status"].value_counts()
-    said = ", ".join(f"{count} {status}" for status, count in counts.items()) or "empty"
-    lines = [f"{store.path}: {len(results)} checkpoint(s) ({said})"]
+    by_status = ", ".join(f"{count} {status}" for status, count in counts.items()) or "empty"
+    lines = [f"{store.path}: {len(results)} checkpoint(s) ({by_status})"]
     for task in store.table("tasks").itertuples():
         lines.append(
             f"task {task.task_id}: {task.loss} ({task.reduction}) over {task.num_data} samples of {task.data_path}, "
@@ -44,12 +45,12 @@ def _table(store: Store, results: pd.DataFrame) -> pd.DataFrame:
     chosen = store.chosen()
     chosen = chosen[chosen["component"] == ""]
     cells = {(e.fingerprint, e.task_id, e.dtype, e.seed, e.quantity): _cell(e) for e in chosen.itertuples()}
-    told_apart = [name for name in ("run", "task_id", "dtype", "seed") if results[name].nunique() > 1]
+    apart = [name for name in ("run", *ANALYSED[1:]) if results[name].nunique() > 1]
     rows = []
     for row in results.itertuples():
         identity = (row.fingerprint, row.task_id, row.dtype, row.seed)
         step = row.checkpoint.rsplit("/", 1)[-1] if pd.isna(row.step) else str(row.step)
-        who = {name: str(getattr(row, name)) for name in told_apart}
+        who = {name: str(getattr(row, name)) for name in apart}
         rows.append({**who, "step": step, **{name: cells.get((*identity, name), "") for name in COLUMNS}})
     return pd.DataFrame(rows)
 

@@ -1,1 +1,1 @@
-"""A number with its interval, and when enough of it has been computed."""
+"""Numbers with their intervals and costs, and the rules for when to stop sampling."""

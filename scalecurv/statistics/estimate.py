@@ -1,4 +1,4 @@
-"""A number, its interval and its cost: what every estimator of this package returns."""
+"""A number with its interval and its cost, which every estimator of this package returns."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,42 +8,49 @@ NAN = math.nan
 
 
 class Status(StrEnum):
-    """How much a number may be believed."""
+    """The grounds on which an interval may be believed."""
 
-    EXACT = "exact"  # no sampling and no truncation: rounding alone
+    EXACT = "exact"  # no sampling and no truncation, only rounding
     CERTIFIED = "certified"  # inside a proven interval that is narrow enough
     CONVERGED = "converged"  # the confidence interval is inside the tolerance asked for
-    BUDGET = "budget"  # honest interval, but wider than asked: the products were spent
+    BUDGET = "budget"  # the interval holds and is wider than asked: the products were spent
     LOWER_BOUND = "lower_bound"  # the truth is this or larger
-    NOT_APPLICABLE = "not_applicable"  # the question has no answer here
-    INCONSISTENT = "inconsistent"  # two roads to the number do not meet
+    NOT_APPLICABLE = "not_applicable"  # the quantity is not defined here
+    INCONSISTENT = "inconsistent"  # two routes to the number disagree
     FAILED = "failed"  # the arithmetic broke down
 
     @property
     def advice(self) -> str:
-        """One sentence: what to do about a number of this status."""
+        """One sentence that advises what to do about a number of this status."""
         return _ADVICE[self]
 
 
 _ADVICE = {
-    Status.EXACT: "Nothing was sampled: compare it as it stands.",
-    Status.CERTIFIED: "The interval is proven at its confidence and inside --rtol.",
-    Status.CONVERGED: "The interval is inside --rtol.",
-    Status.BUDGET: "The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one.",
-    Status.LOWER_BOUND: "The truth is this or larger, up to the upper end: more --memory may close the gap.",
-    Status.NOT_APPLICABLE: "The question has no answer at this model, loss or point; the method says why.",
-    Status.INCONSISTENT: "Two roads to this number do not meet: believe neither; after float32 try --dtype float64.",
+    Status.EXACT: "Nothing was sampled: compare the number as it is.",
+    Status.CERTIFIED: "The interval is proven at its confidence and within --rtol.",
+    Status.CONVERGED: "The interval is within --rtol.",
+    Status.BUDGET: "The interval holds and is wider than --rtol: raise --max-matvecs (or --rtol).",
+    Status.LOWER_BOUND: "The truth is between the value and the upper end: more --memory may close the gap.",
+    Status.NOT_APPLICABLE: "The quantity is not defined for this model, loss or point; the method says why.",
+    Status.INCONSISTENT: "Two routes to this number disagree: believe neither; after float32 try --dtype float64.",
     Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with the interval to quote, and the products it took.
+    """A value with the interval to quote, and the number of products that it took.
 
     `lower`..`upper` holds the truth with probability `confidence` (Student quantiles, a certificate or a
     bound). `stderr` is the sampling error alone, NaN where nothing was sampled. `num_samples` counts
     independent terms, `num_matvecs` the operator products that this value needed, shared ones included.
+
+    Example:
+        >>> trace = Estimate(12.34, 0.025, 12.29, 12.39, 0.95, 40, 40, "hutchinson", Status.CONVERGED)
+        >>> print(trace, "from", trace.num_samples, "samples")
+        12.34 +- 0.05 (95 %) from 40 samples
+        >>> print(Estimate.exact(2.5, "written out"), Estimate.not_applicable("no gradient"))
+        2.5 not applicable
     """
 
     value: float
@@ -58,9 +65,9 @@ class Estimate:
 
     @classmethod
     def exact(cls, value: float, method: str, num_matvecs: int = 0) -> "Estimate":
-        """A value known up to rounding; `failed` if it is not a finite number."""
+        """Return the estimate of a value known up to rounding; `failed` where it is not a finite number."""
         if not math.isfinite(value):
-            return cls(NAN, NAN, NAN, NAN, NAN, 0, num_matvecs, method, Status.FAILED)
+            return cls.failed(method, num_matvecs=num_matvecs)
         return cls(float(value), NAN, float(value), float(value), 1.0, 0, num_matvecs, method, Status.EXACT)
 
     @classmethod
@@ -75,42 +82,55 @@ class Estimate:
         confidence: float = 1.0,
         num_matvecs: int = 0,
     ) -> "Estimate":
-        """A value between bounds, of which nothing was sampled."""
+        """Return the estimate of a value between proven bounds, where nothing was sampled."""
         return cls(value, NAN, lower, upper, confidence, 0, num_matvecs, method, status)
 
     @classmethod
     def not_applicable(cls, method: str) -> "Estimate":
-        """The honest answer where the question does not apply."""
+        """Return the estimate of a quantity that does not apply; `method` says why. All its numbers are NaN."""
         return cls(NAN, NAN, NAN, NAN, NAN, 0, 0, method, Status.NOT_APPLICABLE)
+
+    @classmethod
+    def failed(cls, reason: str, num_samples: int = 0, num_matvecs: int = 0) -> "Estimate":
+        """Return the estimate of a computation that broke down; `reason` says why. All its numbers are NaN."""
+        return cls(NAN, NAN, NAN, NAN, NAN, num_samples, num_matvecs, reason, Status.FAILED)
 
     @property
     def halfwidth(self) -> float:
-        """Half the length of the interval, in the units of the value."""
+        """Return half the length of the interval, in the units of the value."""
         return (self.upper - self.lower) / 2
 
     def within(self, rtol: float) -> bool:
-        """Whether the interval's half-width is at most `rtol` |value|."""
+        """Return True where the interval's half-width is at most `rtol` |value|."""
         return self.halfwidth <= rtol * abs(self.value)
 
     def with_status(self, status: Status) -> "Estimate":
+        """Return the estimate with another status."""
         return replace(self, status=status)
 
     def judged(self, rtol: float) -> "Estimate":
-        """Of what was computed from a number that met its tolerance: `budget` where this one does not meet `rtol`."""
+        """Return the estimate as `budget` where it is `converged` or `certified` and wider than `rtol` |value|.
+
+        It serves a value computed from another estimate, which met its tolerance where this one may not.
+        """
         met = self.status not in (Status.CONVERGED, Status.CERTIFIED) or self.within(rtol)
         return self if met else self.with_status(Status.BUDGET)
 
     def affine(self, scale: float, offset: float) -> "Estimate":
-        """offset + scale x, its interval turned over where `scale` is negative."""
+        """Return the estimate of offset + scale x; a negative `scale` exchanges the ends of the interval."""
         ends = sorted((offset + scale * self.lower, offset + scale * self.upper))
         value = offset + scale * self.value
         if not math.isfinite(value):
-            return Estimate(NAN, NAN, NAN, NAN, NAN, self.num_samples, self.num_matvecs, self.method, Status.FAILED)
+            return Estimate.failed(self.method, self.num_samples, self.num_matvecs)
         return replace(self, value=value, stderr=abs(scale) * self.stderr, lower=ends[0], upper=ends[1])
 
     def widened(self, slack: float) -> "Estimate":
-        """Both ends moved out by `slack` >= 0."""
+        """Return the estimate with both ends of its interval moved outwards by `slack` >= 0."""
         return replace(self, lower=self.lower - slack, upper=self.upper + slack) if slack else self
+
+    def charged(self, num_matvecs: int) -> "Estimate":
+        """Return the estimate with `num_matvecs` operator products added to its cost."""
+        return replace(self, num_matvecs=self.num_matvecs + num_matvecs)
 
     def __float__(self) -> float:
         return self.value
@@ -125,7 +145,7 @@ class Estimate:
             return f"{_plain(self.value)} +- inf {confidence}"
         if self.upper == math.inf or self.status is Status.LOWER_BOUND:
             return f">= {_plain(self.lower)}" + (f", <= {_plain(self.upper)}" if self.upper < math.inf else "")
-        if self.halfwidth <= 1e-6 * abs(self.value):  # nothing of it would show
+        if self.halfwidth <= 1e-6 * abs(self.value):  # the interval is too short to show
             return f"{_plain(self.value)} {confidence}"
         digits = _decimals(self.halfwidth)
         centre = (self.upper + self.lower) / 2
@@ -136,12 +156,12 @@ class Estimate:
 
 
 def _plain(number: float) -> str:
-    """Six digits, or all of a whole number that has no more than twelve."""
+    """Return six digits, or all digits of an integer that has no more than twelve."""
     return f"{number:.0f}" if float(number).is_integer() and abs(number) < 1e12 else f"{number:.6g}"
 
 
 def _decimals(halfwidth: float) -> int:
-    """Decimals that show a half-width to one significant digit, to two where it begins with 1."""
+    """Return the decimals that show a half-width to one significant digit, or to two where it begins with 1."""
     leading, exponent = f"{halfwidth:.17e}".split("e")
     return -int(exponent) + (1 if leading.startswith("1") else 0)
 

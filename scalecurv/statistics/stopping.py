@@ -1,4 +1,4 @@
-"""When to stop drawing terms: at a few looks fixed in advance, once the interval is inside the tolerance."""
+"""The rule for when to stop sampling: at looks fixed in advance, once the interval is within the tolerance."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,17 +12,23 @@ FIRST_LOOK = 32  # fewer independent terms than about 30 make a Student interval
 
 @dataclass(frozen=True)
 class Tolerance:
-    """rtol |value|, and rtol `floor` where |value| is below it: what cancels is never known relative to itself."""
+    """The tolerance rtol max(|value|, floor).
+
+    The floor serves values that are small by cancellation, which cannot be known to a share of themselves.
+    """
 
     rtol: float
     floor: float = 0.0
 
     def at(self, value: float) -> float:
-        """The half-width that is asked for at this value, in its units."""
+        """Return the half-width that is asked for at this value, in its units."""
         return self.rtol * max(abs(value), self.floor)
 
     def settle(self, estimate: Estimate, status: Status = Status.CONVERGED) -> Estimate:
-        """Raise `budget` to `status` where the interval is inside; say so where the floor took over."""
+        """Return the estimate with `budget` raised to `status` where its interval is within the tolerance.
+
+        The method names the absolute tolerance where the floor decided. Other statuses stay as they are.
+        """
         if estimate.status is not Status.BUDGET or not 0 <= estimate.halfwidth <= self.at(estimate.value):
             return estimate
         if abs(estimate.value) >= self.floor:
@@ -32,7 +38,7 @@ class Tolerance:
 
 
 def looks(limit: int) -> Iterator[int]:
-    """32, 64, 128, ... up to `limit`, and `limit` itself: the numbers of terms at which to look."""
+    """Yield 32, 64, 128, ... below `limit`, and `limit` itself: the numbers of terms at which to look."""
     m = FIRST_LOOK
     while m < limit:
         yield m
@@ -46,10 +52,10 @@ def estimate_until(
     tolerances: Mapping[str, Tolerance],
     limit: int,
 ) -> dict[str, Estimate]:
-    """Look at terms(32), terms(64), ... until every estimate that has a tolerance is inside it, or `limit`.
+    """Return the estimates from terms(32), terms(64), ... when each that has a tolerance meets it, or at `limit` terms.
 
-    `terms(m)` returns the rows of probes 0 .. m-1; looking more often than at doublings would make intervals
-    too narrow, because it stops at a lucky moment. Each estimate says by its status whether it converged.
+    `terms(m)` returns the rows of probes 0 .. m-1. More looks than at doublings would make intervals too narrow,
+    because the stop would come at a lucky moment. The status of an estimate is `converged` where it met its tolerance.
     """
     results: dict[str, Estimate] = {}
     for m in looks(limit):

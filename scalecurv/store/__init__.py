@@ -1,1 +1,1 @@
-"""Where records rest: immutable HDF5 parts, read together. Imports neither torch nor ray."""
+"""The store of records: immutable HDF5 parts that are read together. It imports neither torch nor ray."""

@@ -1,4 +1,4 @@
-"""Loose parts merged into the index: one writer at a time, nothing removed before what replaces it is on disk."""
+"""Merging loose parts into the index: one writer at a time, no file removed before its replacement is on disk."""
 
 import fcntl
 import os
@@ -19,14 +19,14 @@ from scalecurv.store.unique import UNIQUE, distinct_runs
 from scalecurv.store.writer import PARTS, temporary_beside, write_atomically
 
 LOCK = ".lock"
-MANY = 64  # loose parts: each costs a reader some 10 ms
-SHARE = 16  # an index is rewritten once parts are 1/16 of it, so that no row is written more than some 16 times
-STALE = 3600.0  # seconds: no write takes that long, so its temporary file belongs to nobody
+MANY = 64  # loose parts; each costs a reader some 10 ms
+SHARE = 16  # an index is rewritten once its parts are 1/16 of it, so that a row is written some 16 times at most
+STALE = 3600.0  # seconds; no write takes that long: an older temporary file has lost its writer
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What one merge did: parts that went into the index, rows of estimates in it, and what could not be read."""
+    """The result of a merge: parts that went into the index, rows of estimates in it, files that could not be read."""
 
     parts: int
     estimates: int
@@ -34,11 +34,12 @@ class Merge:
 
 
 def compact(store: Path) -> Merge | None:
-    """Merge all parts into `store`/store.h5; None where another process is at it.
+    """Merge all parts into `store`/store.h5; return None where another process is merging.
 
-    Readers see every row all the time: a part goes only after the index that holds it is on disk, and a reader lists
-    parts first. The index before is kept as store.previous.h5: where store.h5 is ever damaged, all but the last
-    merge is still there. Raises Misuse where there is no store, StoreError (nothing lost) where the disk is full.
+    Readers see every row at all times: a part is removed only after the index that holds it is on disk, and a reader
+    lists the parts first. The former index is kept as store.previous.h5: where store.h5 is damaged later, it still
+    holds everything except the last merge. Raises Misuse where there is no store, StoreError (with nothing lost) where
+    the disk is full.
     """
     check_store(store)
     try:
@@ -51,9 +52,10 @@ def compact(store: Path) -> Merge | None:
 
 
 def compact_if_many(store: Path) -> Merge | None:
-    """Merge where more than 64 parts lie loose, and rewriting the index is worth it.
+    """Merge where there are more than 64 loose parts, of at least 1/16 of the index in bytes.
 
-    A sweep goes on with loose parts where it cannot be done: no room, a file system without locks.
+    Returns None where nothing was merged, also where it cannot be done (no room, a file system without locks): a sweep
+    continues with loose parts.
     """
     parts = parts_of(store)
     if len(parts) <= MANY:
@@ -92,7 +94,7 @@ def _merged(name: str, files: list[Tables]) -> pd.DataFrame:
 
 
 def _keep(index: Path, former: Path) -> None:
-    """A second name for the index of now, which a replacement of the first does not touch."""
+    """Give the present index a second name, which stays when the first is replaced."""
     temporary = temporary_beside(former)
     try:
         os.link(index, temporary)
@@ -104,7 +106,7 @@ def _keep(index: Path, former: Path) -> None:
 
 
 def _remove_stale(store: Path) -> None:
-    """What writers that were killed left behind: never acknowledged, never read."""
+    """Remove temporary files of writers that were killed; no reader ever reads them."""
     for folder in (store, store / PARTS):
         for path in folder.glob(".*.tmp"):
             with suppress(OSError):
@@ -114,7 +116,7 @@ def _remove_stale(store: Path) -> None:
 
 @contextmanager
 def _lock(store: Path) -> Iterator[bool]:
-    """Whether this process alone merges now; the system lets go of it however the process ends."""
+    """Yield True where this process holds the lock; the system releases it however the process ends."""
     descriptor = os.open(store / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

@@ -1,4 +1,4 @@
-"""One table as one plain HDF5 file that any netCDF-4 reader opens, for archives and programs that know no store."""
+"""One table as a plain HDF5 file that any netCDF-4 reader opens, for archives and other programs."""
 
 import io
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ import pandas as pd
 
 from scalecurv.store.schema import FORMAT
 
-MISSING = np.iinfo(np.int64).min  # how an integer that does not apply rests: readers mask it by `_FillValue`
+MISSING = np.iinfo(np.int64).min  # an integer that does not apply; readers mask it by `_FillValue`
 CHUNK = 65536
 
 
 def encode_flat(frame: pd.DataFrame, title: str, units: Mapping[str, str]) -> bytes:
-    """The bytes of a file with one 1-D variable a column along `row`: text, int64 or float64 (NaN: does not apply).
+    """Return the bytes of a file with a 1-D variable along `row` for each column.
 
-    Raises TypeError for a column of anything else.
+    A variable is text, int64 or float64 (NaN: does not apply). Raises TypeError for a column of any other kind.
     """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:

@@ -17,7 +17,7 @@ def empty_tables() -> dict[str, pd.DataFrame]:
 
 
 def frame_of(data: Mapping[str, Any], columns: tuple[Column, ...]) -> pd.DataFrame:
-    """A frame with exactly these columns: text as sorted categories, arrays as Python objects."""
+    """Return a frame with exactly these columns: text as sorted categories, arrays as Python objects."""
     return pd.DataFrame({c.name: _series(data.get(c.name, []), c) for c in columns}, copy=False)
 
 
@@ -34,7 +34,7 @@ def _categorical(values: Sequence[str]) -> pd.Categorical:
 
 
 def concatenated(frames: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
-    """The rows of all frames of one table, one after the other."""
+    """Return the rows of all frames of the table `name`, one after the other."""
     full = [frame for frame in frames if len(frame)]
     if len(full) < 2:
         return full[0] if full else frame_of({}, TABLES[name])
@@ -56,15 +56,15 @@ def concatenated(frames: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with text as Python strings, as whoever reads them expects it."""
+    """Return the rows with text as Python strings in place of categories."""
     texts = {name: frame[name].astype(object) for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
     return frame.assign(**texts)
 
 
 def best_of(frame: pd.DataFrame, identity: list[str], order: list[str]) -> pd.DataFrame:
-    """Of the rows that share an `identity`, the one that comes last in `order`; all others as they are.
+    """Return one row for each value of the columns `identity`: the last in the order of the columns `order`.
 
-    Repetitions are rare and tables long: only those rows are sorted.
+    Only rows that repeat are sorted: they are few, and tables long.
     """
     repeated = frame.duplicated(identity, keep=False)
     if not repeated.any():

@@ -1,4 +1,4 @@
-"""Tables as the bytes of an HDF5 file and back: built in memory, checked before HDF5 sees them."""
+"""Tables encoded as the bytes of an HDF5 file and decoded: built in memory, checked before HDF5 sees them."""
 
 import errno
 import hashlib
@@ -18,9 +18,9 @@ from scalecurv.store.frames import Tables, frame_of
 from scalecurv.store.schema import ADDED, FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
 TEXT = h5py.string_dtype("utf-8")
-TRIES = 5  # of reading a file that is replaced meanwhile
+TRIES = 5  # attempts to read a file that is being replaced
 CHUNK = 65536  # rows of an index that are checked, and packed, together
-SEAL = b"scalecurv sha256 "  # then the digest of all before it; HDF5 ignores what follows its own end
+SEAL = b"scalecurv sha256 "  # followed by the digest of all bytes before it; HDF5 ignores bytes after its end
 _SEAL_LENGTH = len(SEAL) + 64
 _DAMAGE = (
     OSError,
@@ -31,20 +31,20 @@ _DAMAGE = (
     OverflowError,
     AttributeError,
     MemoryError,
-)  # as HDF5 and h5py say it
+)  # what h5py raises on damaged files
 
 
 class BrokenFile(StoreError):
-    """A file of the store that cannot be read whole: to be set aside, never to be deleted."""
+    """A file of the store that cannot be read whole; it is set aside, never deleted."""
 
 
 def encode(tables: Tables) -> bytes:
-    """The bytes of an HDF5 file, sealed: one group a table, one 1-D dataset a column, along a `row` dimension scale.
+    """Return the bytes of an HDF5 file with a seal: a group for each table, a 1-D dataset along `row` for each column.
 
-    Text rests once: a text column holds positions in the table's sorted `label`. An array column `values` becomes
-    `values` (all rows' numbers on end) along `point`, and `offset` along `edge`: row i holds
-    values[offset[i] : offset[i + 1]]. Opens in xarray, group by group. Writing to memory and the bytes ourselves
-    turns a full disk into an OSError instead of a crash inside HDF5.
+    Every text is stored once: a text column holds positions in the table's sorted `label`. An array column `values`
+    becomes `values` (the numbers of all rows, concatenated) along `point`, and `offset` along `edge`: row i holds
+    values[offset[i] : offset[i + 1]]. xarray opens it, group by group. HDF5 writes to memory and this program writes
+    the bytes, so that a full disk is an OSError instead of a crash inside HDF5.
     """
     buffer = io.BytesIO()
     # format 1.10 keeps a checksummed one-chunk column in a fifth of the space of the oldest format
@@ -56,17 +56,17 @@ def encode(tables: Tables) -> bytes:
 
 
 def decode(source: Path) -> Tables:
-    """The tables of one file, each read when it is asked for.
+    """Return the tables of one file, each of which is read at its first use.
 
-    Raises BrokenFile for damage, Misuse for a file of a newer release, StoreError where it cannot be read now. HDF5
-    sees no byte before the seal is found whole: on damaged metadata it can loop for ever.
+    Raises BrokenFile for damage, Misuse for a file of a newer release, StoreError where it cannot be read now. The
+    seal is checked before HDF5 sees a byte: on damaged metadata HDF5 can loop for ever.
     """
     try:
         content = _bytes_of(source)
     except FileNotFoundError:
         raise
     except OSError as error:
-        # too many open files, no permission: says nothing of the file, which must not be set aside for it
+        # too many open files, no permission: the file may be whole, so it must not be set aside
         kind = BrokenFile if error.errno in (errno.EIO, errno.EISDIR) else StoreError
         raise kind(f"{source} cannot be read ({error.strerror})") from error
     image, seal = memoryview(content)[:-_SEAL_LENGTH], content[-_SEAL_LENGTH:]
@@ -78,7 +78,7 @@ def decode(source: Path) -> Tables:
 
 
 def _bytes_of(source: Path) -> bytes:
-    """The content of a file; where NFS says that it was replaced while it was opened, of what replaced it."""
+    """Return the content of a file; where it is replaced while it is opened (ESTALE on NFS), of its replacement."""
     for _ in range(TRIES):
         try:
             return source.read_bytes()
@@ -89,7 +89,7 @@ def _bytes_of(source: Path) -> bytes:
 
 
 class _Image(Mapping[str, pd.DataFrame]):
-    """The tables of one sealed file, read one by one and never twice."""
+    """The tables of one sealed file, each read once."""
 
     def __init__(self, source: Path, content: bytes):
         self._source, self._content = source, content
@@ -142,7 +142,7 @@ def _write_table(group: h5py.Group, frame: pd.DataFrame, columns: tuple[Column, 
 
 
 def _one_vocabulary(texts: dict[str, pd.Series]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """All texts of a table once, sorted, and each column as positions in them."""
+    """Return all texts of a table once, sorted, and each column as positions in them."""
     used = {name: np.unique(series.cat.codes) for name, series in texts.items()}
     known = {name: series.cat.categories.to_numpy() for name, series in texts.items()}
     labels = sorted({label for name in texts for label in known[name][used[name]]})
@@ -156,7 +156,7 @@ def _one_vocabulary(texts: dict[str, pd.Series]) -> tuple[np.ndarray, dict[str, 
 
 
 def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
-    """A dimension without coordinates, as netCDF writes one: a scale whose storage is never allocated."""
+    """Return a dimension without coordinates, as netCDF writes it: a scale whose storage is never allocated."""
     scale = group.create_dataset(name, shape=(length,), dtype=np.dtype("i1"))
     scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{length:10d}")
     return scale
@@ -164,7 +164,7 @@ def _scale(group: h5py.Group, name: str, length: int) -> h5py.Dataset:
 
 def _write(group: h5py.Group, name: str, data: np.ndarray, column: Column, scale: h5py.Dataset) -> h5py.Dataset:
     dtype = TEXT if data.dtype == object else data.dtype
-    # HDF5 cannot filter text of variable length; fletcher32 is for readers that do not look at the seal
+    # HDF5 cannot filter text of variable length; fletcher32 is for readers that do not check the seal
     options: dict[str, Any] = {}
     if len(data) and data.dtype != object:
         options = {"fletcher32": True, "chunks": (min(len(data), CHUNK),)}
@@ -184,7 +184,7 @@ def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> 
 
 
 def _check_columns(file: h5py.File, version: int) -> None:
-    """Raise LookupError where a sealed file lacks a table or a column: whoever wrote it, it was not this program."""
+    """Raise LookupError where a sealed file lacks a table or a column: this program did not write it."""
     for name, columns in TABLES.items():
         missing = {column.name for column in columns} - _absent(name, version) - set(file[name])
         if missing:
@@ -192,13 +192,13 @@ def _check_columns(file: h5py.File, version: int) -> None:
 
 
 def _absent(table: str, version: int) -> set[str]:
-    """Columns that a table of this schema version does not have yet."""
+    """Return the columns of a table that files of this schema version do not have."""
     return {column for (name, column), (since, _) in ADDED.items() if name == table and version < since}
 
 
 def _read_table(group: h5py.Group, name: str, version: int) -> pd.DataFrame:
     data: dict[str, Any] = {}
-    # the first schema kept every text column whole
+    # the first schema stored every text column whole
     labels = pd.Index(group[LABELS].asstr()[...], dtype=object) if version > 1 else None
     absent = _absent(name, version)
     for column in TABLES[name]:

@@ -1,4 +1,4 @@
-"""All that a store holds, whoever is writing to it meanwhile."""
+"""Reading all that a store holds, also while others write to it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,26 +15,26 @@ from scalecurv.store.unique import UNIQUE
 from scalecurv.store.writer import PARTS
 
 INDEX = "store.h5"
-FORMER = "store.previous.h5"  # the index before the last merge: read where the index is lost
+FORMER = "store.previous.h5"  # the index before the last merge, read where the index is lost
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables with every repetition removed, and the files that could not be read, with the reason."""
+    """The tables of a store without repeated rows, and the files that could not be read with the reason."""
 
     tables: Tables
     broken: dict[Path, str]
 
     @property
     def keys(self) -> frozenset[str]:
-        """The keys that need not be computed again: none of their estimates failed."""
+        """Return the keys that need not be computed again, those of which no estimate failed."""
         estimates, arrays = self.tables["estimates"], self.tables["arrays"]
         failed = estimates.loc[estimates["status"] == "failed", "key"]
         return frozenset({*estimates["key"].unique(), *arrays["key"].unique()}.difference(failed.unique()))
 
 
 class _Merged(Mapping[str, pd.DataFrame]):
-    """The tables of several files as one, each put together when it is first asked for."""
+    """The tables of several files as one, each concatenated at its first use."""
 
     def __init__(self, files: list[Tables]):
         self._files = files
@@ -54,9 +54,10 @@ class _Merged(Mapping[str, pd.DataFrame]):
 
 
 def read_store(store: Path) -> Contents:
-    """Read every part, then the index: that order misses nothing while parts are merged into the index.
+    """Return the contents of a store: every part is read, then the index.
 
-    Where the index is lost, the one before it is read. Raises Misuse where `store` is no directory.
+    That order misses no row while parts are merged into the index. Where the index is lost, the former one is read.
+    Raises Misuse where `store` is no directory.
     """
     check_store(store)
     parts, broken = read_files(parts_of(store))
@@ -67,7 +68,7 @@ def read_store(store: Path) -> Contents:
 
 
 def first_readable(store: Path) -> tuple[dict[Path, Tables], dict[Path, str]]:
-    """The index, or where it is lost the one before, if there is any; and what is broken of the two."""
+    """Return the index, or the former one where it is lost, by its path; and the reasons for broken ones."""
     broken: dict[Path, str] = {}
     for path in (store / INDEX, store / FORMER):
         found, why = read_files([path])
@@ -78,13 +79,13 @@ def first_readable(store: Path) -> tuple[dict[Path, Tables], dict[Path, str]]:
 
 
 def read_files(paths: list[Path]) -> tuple[dict[Path, Tables], dict[Path, str]]:
-    """The tables of each file that is there and whole, and why each other one is not; in the order given."""
+    """Return the tables of each whole file, in the order given, and the reason for each broken one; skip missing."""
     found: dict[Path, Tables] = {}
     broken: dict[Path, str] = {}
     for path in paths:
         try:
             found[path] = decode(path)
-        except FileNotFoundError:  # merged away since it was listed, or no index yet
+        except FileNotFoundError:  # merged into the index since it was listed, or there is no index yet
             continue
         except BrokenFile as error:
             broken[path] = str(error)
@@ -92,12 +93,12 @@ def read_files(paths: list[Path]) -> tuple[dict[Path, Tables], dict[Path, str]]:
 
 
 def parts_of(store: Path) -> list[Path]:
-    """The parts that lie loose, the oldest first."""
+    """Return the loose parts, the oldest first."""
     return sorted((store / PARTS).glob("*.h5"))
 
 
 def check_store(store: Path) -> None:
-    """Raise Misuse for what is no directory, or holds something but no store: it may be anything of the user's."""
+    """Raise Misuse where `store` is no directory, or one that holds files but no store."""
     if not store.is_dir():
         raise Misuse(f"{store} is no store; give the directory that `scalecurv analyze` wrote to")
     if any(store.iterdir()) and not (store / PARTS).is_dir() and not (store / INDEX).exists():
@@ -105,9 +106,10 @@ def check_store(store: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file out of the readers' sight that is broken still: nothing is deleted, its keys become work again.
+    """Rename a broken file so that no reader reads it, and return its new path.
 
-    A second sweep may have set it aside, and put a whole one in its place: that one stays.
+    Nothing is deleted, and its keys are computed again. A file that is whole stays where it is: another sweep may have
+    set the broken one aside and written a whole one in its place.
     """
     found, _ = read_files([path])
     if found or not path.exists():

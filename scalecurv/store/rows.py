@@ -1,4 +1,4 @@
-"""An Outcome as rows of the store's tables."""
+"""The conversion of an Outcome into rows of the store's tables."""
 
 import json
 from typing import Any
@@ -9,11 +9,11 @@ from scalecurv.record import Outcome, Record, digest
 from scalecurv.store.frames import Tables, frame_of
 from scalecurv.store.schema import ADDED, NO_STEP, TABLES
 
-_UNSAID = {column: value for (table, column), (_, value) in ADDED.items() if table == "tasks"}
+_NOT_GIVEN = {column: value for (table, column), (_, value) in ADDED.items() if table == "tasks"}
 
 
 def rows_of(outcome: Outcome) -> Tables:
-    """One checkpoint row, the rows of its records, and the task, provenance and file they refer to."""
+    """Return one checkpoint row, the rows of its records, and the task, provenance and file that they refer to."""
     provenance = _provenance(outcome)
     shared = {
         "fingerprint": outcome.fingerprint,
@@ -28,7 +28,7 @@ def rows_of(outcome: Outcome) -> Tables:
         "checkpoints": [] if outcome.status == "twin" else [_checkpoint(outcome)],
         "estimates": [{**shared, **row} for record in outcome.records for row in _estimates(record)],
         "arrays": [{**shared, **row} for record in outcome.records for row in _arrays(record)],
-        "tasks": [{"task_id": outcome.task_id, **_UNSAID, **outcome.task}] if outcome.task else [],
+        "tasks": [{"task_id": outcome.task_id, **_NOT_GIVEN, **outcome.task}] if outcome.task else [],
         "provenance": [provenance],
         "files": [],
     }
@@ -52,7 +52,7 @@ def rows_of(outcome: Outcome) -> Tables:
 
 
 def _cell(value: Any, kind: str) -> Any:
-    """Text as HDF5 can hold it: names from damaged files may hold NUL, and paths bytes that are no UTF-8."""
+    """Return text that HDF5 can hold: names in damaged files may contain NUL, and paths bytes that are not UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") if kind == "text" else value
 
 

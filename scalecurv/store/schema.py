@@ -1,4 +1,4 @@
-"""The tables of a store, their columns, kinds and units: data, not code."""
+"""The tables of a store as data: columns with their kinds and units, primary keys, references."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,9 +7,9 @@ FORMAT = "scalecurv-results"
 VERSION = 3  # 1: every text column whole, which took most of the time of reading; 2: without ADDED
 OLDEST = 1  # that this release still reads
 LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
-NO_STEP = -1  # how an unknown step rests in an integer column
+NO_STEP = -1  # an unknown step, in an integer column
 
-# columns that files of the schema before the given one lack, and what their rows have in them
+# (table, column): the schema version that added it, and its value in rows of older files
 ADDED: dict[tuple[str, str], tuple[int, str | int | float]] = {
     ("tasks", "split"): (3, ""),
     ("tasks", "num_available"): (3, 0),  # not recorded
@@ -30,7 +30,7 @@ class Column:
 
 
 def _columns(text: str = "", int: str = "", float: str = "", array: str = "") -> tuple[Column, ...]:
-    """Columns from names, `name/units` where the unit is not 1."""
+    """Return columns from their names, written `name/units` where the unit is not 1."""
     kinds: dict[Kind, str] = {"text": text, "int": int, "float": float, "array": array}
     return tuple(
         Column(name, kind, units or "1")
@@ -64,3 +64,21 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "provenance": _columns(text="provenance_id versions device host git config", int="threads"),
     "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode", float="created/s"),
 }
+
+ANALYSED = ["fingerprint", "task_id", "dtype", "seed"]  # one content analysed in one way: a row of `results`
+# columns that tell a row of each table from every other row of it
+KEYS: dict[str, list[str]] = {
+    "checkpoints": ["path", *ANALYSED, "created"],
+    "estimates": ["key", "quantity", "component"],
+    "arrays": ["key", "name"],
+    "tasks": ["task_id"],
+    "provenance": ["provenance_id"],
+    "files": ["path", "size", "mtime_ns", "inode"],
+}
+# (table, column, table that has a row for each of its values)
+REFERENCES = (
+    ("estimates", "fingerprint", "checkpoints"),
+    ("estimates", "provenance_id", "provenance"),
+    ("estimates", "task_id", "tasks"),
+    ("arrays", "fingerprint", "checkpoints"),
+)

@@ -1,4 +1,4 @@
-"""Which of several rows of one thing stands: the rule of each table, the same in any order and any number of times."""
+"""The choice among rows that repeat one thing, a rule for each table; order and repetition of merges do not matter."""
 
 from collections.abc import Callable
 
@@ -6,26 +6,26 @@ import numpy as np
 import pandas as pd
 
 from scalecurv.store.frames import best_of
+from scalecurv.store.schema import ANALYSED, KEYS
 
 _RANK = {"ok": 2, "partial": 1, "failed": 0}
-_RUN = ["path", "fingerprint", "task_id", "seed", "dtype", "created"]  # what tells one run over one file from another
 
 
 def distinct_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each run over each checkpoint once: what an index must keep, so that products still add up after a merge."""
-    return frame.drop_duplicates(_RUN)
+    """Return each analysis of each checkpoint once. An index keeps them all, for their products are added up."""
+    return frame.drop_duplicates(KEYS["checkpoints"])
 
 
 def _checkpoints(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each (path, task, seed, dtype) the newest that worked; a failure only where nothing did.
+    """Return the newest row that worked of each (path, task, seed, dtype), a failed one only where none worked.
 
-    `total_matvecs` adds up over the runs that the same content was analysed in.
+    `total_matvecs` is the sum over all analyses of the same content.
     """
     if frame.empty:
         return frame
     frame = distinct_runs(frame)
     frame = frame.assign(
-        total_matvecs=frame.groupby(_RUN[:-1], observed=True)["total_matvecs"].transform("sum"),
+        total_matvecs=frame.groupby(["path", *ANALYSED], observed=True)["total_matvecs"].transform("sum"),
         rank=frame["status"].astype(object).map(lambda status: _RANK.get(status, 0)).astype(np.int64),
     )
     worked = frame.groupby(["path", "task_id", "seed"], observed=True)["rank"].transform("max") > 0
@@ -34,16 +34,16 @@ def _checkpoints(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _estimates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each (key, quantity, component) the newest that did not fail."""
+    """Return the newest row of each (key, quantity, component) that did not fail, else the newest."""
     good = frame.assign(good=frame["status"] != "failed")
-    return best_of(good, ["key", "quantity", "component"], ["good", "created"]).drop(columns="good")
+    return best_of(good, KEYS["estimates"], ["good", "created"]).drop(columns="good")
 
 
 UNIQUE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "checkpoints": _checkpoints,
     "estimates": _estimates,
-    "arrays": lambda frame: best_of(frame, ["key", "name"], ["created"]),
-    "tasks": lambda frame: frame.drop_duplicates("task_id", keep="last"),
-    "provenance": lambda frame: frame.drop_duplicates("provenance_id", keep="last"),
-    "files": lambda frame: best_of(frame, ["path", "size", "mtime_ns", "inode"], ["created"]),
+    "arrays": lambda frame: best_of(frame, KEYS["arrays"], ["created"]),
+    "tasks": lambda frame: frame.drop_duplicates(KEYS["tasks"], keep="last"),
+    "provenance": lambda frame: frame.drop_duplicates(KEYS["provenance"], keep="last"),
+    "files": lambda frame: best_of(frame, KEYS["files"], ["created"]),
 }

@@ -1,4 +1,4 @@
-"""Every file of a store opened in a child process with a time limit: HDF5 can crash, or loop, on files of strangers."""
+"""The check of every file of a store in a child process with a time limit: HDF5 can crash or loop on foreign files."""
 
 import json
 import selectors
@@ -19,16 +19,16 @@ START = 120.0  # seconds that Python may take to start
 
 @dataclass(frozen=True)
 class Verdict:
-    """A file of a store and what is wrong with it, nothing for most."""
+    """A file of a store with its problems, none where it is whole."""
 
     path: Path
     problems: tuple[str, ...] = ()
 
 
 def verify(store: Path, seconds: float = SECONDS) -> Iterator[Verdict]:
-    """A verdict on every part and index, as it comes; raises Misuse where there is no store.
+    """Yield a verdict on every part and index; raises Misuse where there is no store.
 
-    A file that takes the child down, or longer than `seconds`, is one of the verdicts.
+    A file that crashes the child process, or takes longer than `seconds`, gets a verdict that says so.
     """
     check_store(store)
     files = [*parts_of(store), *(path for name in (INDEX, FORMER) if (path := store / name).exists())]
@@ -36,7 +36,7 @@ def verify(store: Path, seconds: float = SECONDS) -> Iterator[Verdict]:
     try:
         for path in files:
             child = child or _Child()
-            problems = child.ask(path, seconds)
+            problems = child.problems_of(path, seconds)
             if problems is None:
                 child = None
                 problems = [f"{path} cannot be opened: HDF5 crashed on it, or took longer than {seconds:g} s"]
@@ -47,21 +47,26 @@ def verify(store: Path, seconds: float = SECONDS) -> Iterator[Verdict]:
 
 
 def set_aside_files(store: Path) -> list[Path]:
-    """Broken files that were set aside earlier: what was in them is done again, and they may be deleted."""
+    """Return the broken files that were set aside earlier: their work was done again, and they may be deleted."""
     return sorted([*store.glob("*.broken"), *(store / PARTS).glob("*.broken")])
 
 
 class _Child:
-    """A process that answers with what is wrong with the files it is given, one at a time."""
+    """A process that is given files one at a time, and answers with what is wrong with each."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-P", "-m", "scalecurv.store.inspection"]  # -P: no code from where we stand
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "scalecurv.store.inspection",
+        ]  # -P: import nothing from the current directory
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self._answer(START) is None:
             raise StoreError(f"the process that opens files did not start: {' '.join(command)}")
 
-    def ask(self, path: Path, seconds: float) -> list[str] | None:
-        """What is wrong with one file, None where there was no answer: then the child is gone."""
+    def problems_of(self, path: Path, seconds: float) -> list[str] | None:
+        """Return what is wrong with one file, None where there was no answer in time: the child has ended then."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(str(path)) + "\n")

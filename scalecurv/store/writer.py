@@ -1,4 +1,4 @@
-"""Parts: one immutable file an outcome; the rename is the commit."""
+"""Writing parts: an immutable file for each outcome, committed by a rename."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ PARTS = "parts"
 
 
 def prepare_store(store: Path) -> None:
-    """Make the directories of a store; raises Misuse where `store` cannot be one."""
+    """Make the directories of a store; raises Misuse where `store` is a file or cannot be made."""
     if store.exists() and not store.is_dir():
         raise Misuse(f"{store} is a file; give a directory for the store (it is made if it does not exist)")
     try:
@@ -27,10 +27,10 @@ def prepare_store(store: Path) -> None:
 
 
 def write_part(store: Path, outcome: Outcome) -> Path:
-    """Commit one outcome; raises StoreError, and leaves the store as it was, where it cannot be written.
+    """Commit one outcome and return the path of its part.
 
-    Its name sorts by time. A part is never written over: another process may be merging it, and would remove what
-    it has not read.
+    Names sort by time. No part is ever overwritten: a process that merges it would remove rows that it has not read.
+    Raises StoreError, and leaves the store as it was, where it cannot be written.
     """
     identity = [outcome.path, outcome.fingerprint, outcome.task_id, outcome.dtype, outcome.seed]
     name = digest([*identity, [[record.key, record.failed] for record in outcome.records]])
@@ -40,12 +40,12 @@ def write_part(store: Path, outcome: Outcome) -> Path:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the same directory that no other process takes, on whatever machine."""
+    """Return a path in the same directory that no other process on any machine uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` whole or not at all, on disk when this returns; raises StoreError."""
+    """Write `content` to `path`, whole or not at all; it is on disk when this returns. Raises StoreError."""
     temporary = temporary_beside(path)
     try:
         with open(temporary, "wb") as file:

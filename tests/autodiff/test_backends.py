@@ -1,8 +1,7 @@
-"""Two roads to the same derivatives: equal to the matrices written out, chosen by a trial, said where it matters."""
+"""Two backends of the same derivatives: equal to the matrices written out, chosen by a trial, said where it matters."""
 
 import pytest
 import torch
-from dense import dense
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -13,8 +12,10 @@ from scalecurv.measures import Gradient, Moments
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
-from scalecurv.problem.graphs import backend_of
+from scalecurv.problem.graphs import backend_of, hessian_product, linearized
 from scalecurv.problem.risk import loss_and_gradient
+from tests.dense import dense_at
+from tests.loops import each
 from tests.networks import NETWORKS, oracle, problem
 
 
@@ -65,7 +66,7 @@ def at(model: nn.Module, loss: str = "cross_entropy", **options) -> Problem:  # 
 
 def written_out(point: Problem) -> list[tuple[Tensor, Tensor]]:
     """Gradient, H, G and J of a model that torch.func takes, each beside its oracle."""
-    truth, eye = dense(point), torch.eye(point.num_params)
+    truth, eye = dense_at(point), torch.eye(point.num_params)
     J = JacobianOperator(point)
     return [
         (loss_and_gradient(point)[1], truth.gradient),
@@ -76,15 +77,15 @@ def written_out(point: Problem) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-@pytest.mark.parametrize("road", [TORCH_FUNC, AUTOGRAD])
-def test_both_roads_give_the_matrices_written_out(road) -> None:  # type: ignore[no-untyped-def]
+@each(backend=[TORCH_FUNC, AUTOGRAD])
+def test_both_backends_give_the_matrices_written_out(backend) -> None:  # type: ignore[no-untyped-def]
     rng = torch.Generator().manual_seed(0)
     for name in NETWORKS:
         truth = oracle(name)
         V = torch.randn(len(truth.gradient), 3, generator=rng, dtype=torch.float64)
         for options in ({}, {"batch_size": 3}):
             point = problem(name, **options)
-            point.backend = road
+            point.backend = backend
             for kind, matrix in (
                 (HessianOperator, truth.hessian),
                 (GaussNewtonOperator, truth.gauss_newton),
@@ -143,10 +144,10 @@ def test_a_graph_is_kept_where_all_samples_fit_and_changes_nothing() -> None:
         return torch.tanh(h)
 
     V = torch.eye(26)[:, :2]
-    for road in (TORCH_FUNC, AUTOGRAD):
+    for backend in (TORCH_FUNC, AUTOGRAD):
         for options, again in (({}, False), ({"batch_size": 4}, True), ({"memory": 1}, True)):
             point = at(By(tanh), **options)
-            point.backend = road
+            point.backend = backend
             H = HessianOperator(point)
             first = H.matmat(V)
             passes.clear()
@@ -154,7 +155,19 @@ def test_a_graph_is_kept_where_all_samples_fit_and_changes_nothing() -> None:
             assert bool(passes) is again
 
 
-def test_rows_say_by_which_road() -> None:
+def test_the_graph_of_all_samples_serves_no_other_batch() -> None:
+    point = at(By(torch.tanh))
+    V = torch.eye(point.num_params, dtype=torch.float64)[:, :2]
+    whole = hessian_product(point, point.whole)(V)
+    pieces = [hessian_product(point, piece)(V) for piece in point.whole.pieces(3)]
+    torch.testing.assert_close(sum(pieces), whole, rtol=0, atol=1e-12)
+    J = torch.cat([linearized(point, piece).push(V) for piece in point.whole.pieces(3)])
+    torch.testing.assert_close(J, linearized(point, point.whole).push(V), rtol=0, atol=1e-12)
+    first = next(point.whole.pieces(3))  # after the graph of all samples is stored
+    torch.testing.assert_close(linearized(point, first).push(V), J[: 3 * point.num_outputs], rtol=0, atol=1e-12)
+
+
+def test_rows_say_by_which_backend() -> None:
     measures = (Gradient(), Moments())
     for act, said in ((Sine.apply, True), (torch.sin, False)):
         records, _ = analyze(at(By(act)), Request(measures), Identity("f", "t", "float64"))

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 
 from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.errors import CheckpointError
+from tests.loops import each
 
 Function = Callable[[Tensor], Tensor]
 Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -150,7 +151,7 @@ def test_ctc_behind_a_softmax() -> None:
     assert kept == impossible[1:].div(torch.tensor([1.0, 1.0])).sum() / 3
 
 
-@pytest.mark.parametrize("dim", [0, 1, -1, None])
+@each(dim=[0, 1, -1, None])
 def test_weight_norm_has_the_hessian_of_its_primitives(dim: int | None) -> None:
     torch.manual_seed(0)
     shapes = {

@@ -1,4 +1,4 @@
-"""What twice_differentiable does to torch while it is entered, and that nothing of it stays."""
+"""twice_differentiable changes torch while it is entered, and leaves it as it was."""
 
 from collections.abc import Callable
 from typing import Any

@@ -69,9 +69,8 @@ def test_numpy_scalars(tmp_path: Path) -> None:
     assert load(path, names).tensors.keys() == STATE.keys()
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
+def test_what_nobody_may_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, message in [
         ("os.system", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("subprocess.Popen", "could run anything; give a class of plain data, as argparse.Namespace"),
         ("builtins.eval", "could run anything; give a class of plain data, as argparse.Namespace"),
@@ -85,13 +84,11 @@ def test_numpy_scalars(tmp_path: Path) -> None:
             "cannot be imported (module 'argparse' has no attribute 'Nothing'); is its package installed?",
         ),
         ("harmless.Thing", "is subprocess.Popen, which could run anything"),
-    ],
-)
-def test_what_nobody_may_allow(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "harmless", SimpleNamespace(Thing=subprocess.Popen))  # by another name
-    with pytest.raises(Misuse) as caught:
-        allowed_globals((name,))
-    assert str(caught.value) == f"--allow-global {name} {said}"
+    ]:
+        monkeypatch.setitem(sys.modules, "harmless", SimpleNamespace(Thing=subprocess.Popen))  # by another name
+        with pytest.raises(Misuse) as caught:
+            allowed_globals((name,))
+        assert str(caught.value) == f"--allow-global {name} {message}"
 
 
 def test_advice_never_is_to_allow_code() -> None:

@@ -73,8 +73,8 @@ def test_chunks_are_put_where_they_belong(folder: Path) -> None:
     (folder / "__2_0.distcp").unlink()
     with pytest.raises(CheckpointError) as caught:
         load(folder)
-    said = f"{folder} is no readable distributed checkpoint: FileNotFoundError: "
-    assert str(caught.value).startswith(said)
+    message = f"{folder} is no readable distributed checkpoint: FileNotFoundError: "
+    assert str(caught.value).startswith(message)
 
 
 def test_a_chunk_that_is_missing(folder: Path) -> None:
@@ -82,8 +82,8 @@ def test_a_chunk_that_is_missing(folder: Path) -> None:
         place = first(metadata)
         metadata.state_dict_metadata[place.fqn].size = torch.Size([6, 6])
 
-    said = "ValueError: model.0.weight has 30 of 36 numbers"
-    assert altered(folder, drop) == f"{folder} is no readable distributed checkpoint: {said}"
+    message = "ValueError: model.0.weight has 30 of 36 numbers"
+    assert altered(folder, drop) == f"{folder} is no readable distributed checkpoint: {message}"
 
 
 def test_overlapping_chunks_leave_a_hole_that_shows(folder: Path) -> None:
@@ -101,20 +101,20 @@ def test_parts_must_lie_inside(folder: Path, path: str) -> None:
     def lead_away(metadata: Metadata) -> None:
         metadata.storage_data[first(metadata)].relative_path = path
 
-    said = f"ValueError: it names {path!r}, outside its directory"
-    assert altered(folder, lead_away) == f"{folder} is no readable distributed checkpoint: {said}"
+    message = f"ValueError: it names {path!r}, outside its directory"
+    assert altered(folder, lead_away) == f"{folder} is no readable distributed checkpoint: {message}"
 
 
 def test_parts_that_are_packed(folder: Path) -> None:
     def pack(metadata: Metadata) -> None:
         metadata.storage_data[first(metadata)].transform_descriptors = ["zstd"]
 
-    said = "ValueError: its parts are stored as zstd; save them as they are"
-    assert altered(folder, pack) == f"{folder} is no readable distributed checkpoint: {said}"
+    message = "ValueError: its parts are stored as zstd; save them as they are"
+    assert altered(folder, pack) == f"{folder} is no readable distributed checkpoint: {message}"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", " is no readable metadata: EOFError; it may be cut short"),
         (pickle.dumps({"a": 1}), " holds a dict, no metadata of a distributed checkpoint"),
@@ -126,11 +126,11 @@ def test_parts_that_are_packed(folder: Path) -> None:
         (pickle.dumps(Path("/tmp")) + b"", " holds a PurePosixPath, no metadata of a distributed checkpoint"),
     ],
 )
-def test_metadata_that_is_none(folder: Path, content: bytes, said: str) -> None:
+def test_metadata_that_is_none(folder: Path, content: bytes, message: str) -> None:
     (folder / ".metadata").write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
         load(folder)
-    assert str(caught.value) == f"{folder / '.metadata'}{said}"
+    assert str(caught.value) == f"{folder / '.metadata'}{message}"
 
 
 def test_only_what_metadata_is_made_of_is_known() -> None:
@@ -195,5 +195,5 @@ def test_a_size_that_no_chunk_could_fill(folder: Path) -> None:
     def declare(metadata: Metadata) -> None:
         metadata.state_dict_metadata["model.0.weight"].size = torch.Size([20_000, 200_000])
 
-    said = "ValueError: model.0.weight of shape (20000, 200000) has more numbers than its chunks have bytes"
-    assert altered(folder, declare) == f"{folder} is no readable distributed checkpoint: {said}"
+    message = "ValueError: model.0.weight of shape (20000, 200000) has more numbers than its chunks have bytes"
+    assert altered(folder, declare) == f"{folder} is no readable distributed checkpoint: {message}"

@@ -30,48 +30,52 @@ def plainly_saved(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 @pytest.mark.xdist_group("formats")
-@pytest.mark.parametrize("name", READABLE)
-def test_the_same_weights_whatever_they_rest_in(tmp_path: Path, name: str, plainly_saved: Checkpoint) -> None:
-    checkpoint = load(READABLE[name](tmp_path, STATE, STEP))
-    assert checkpoint.fingerprint == plainly_saved.fingerprint
-    assert checkpoint.tensors.keys() == STATE.keys()
-    assert all(torch.equal(checkpoint.tensors[layer], STATE[layer]) for layer in STATE)
-    assert checkpoint.step == STEP
-    OUTCOMES.setdefault(name, []).append(READ)
-
-
-@pytest.mark.xdist_group("formats")
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_state_is_refused_with_advice(tmp_path: Path, name: str) -> None:
-    writer, advice = REFUSED[name]
-    path = writer(tmp_path, STATE, STEP)
-    with pytest.raises(CheckpointError) as caught:
-        load(path)
-    said = str(caught.value)
-    assert said.startswith(str(path))
-    assert advice in said
-    assert "\n" not in said
-    OUTCOMES.setdefault(name, []).append(ADVISED)
-
-
-@pytest.mark.xdist_group("formats")
-@pytest.mark.parametrize("name", WRITERS)
-def test_what_is_pickled_is_never_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even where the environment tells torch to run it."""
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
-    for i, poison in enumerate(ways_of(name)):
-        folder, marker = tmp_path / str(i), tmp_path / f"marker {i}"
+def test_the_same_weights_whatever_they_rest_in(tmp_path: Path, plainly_saved: Checkpoint) -> None:
+    for name in READABLE:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
-        path = WRITERS[name](folder, STATE, STEP)
-        poison(path, marker)
+        checkpoint = load(READABLE[name](folder, STATE, STEP))
+        assert checkpoint.fingerprint == plainly_saved.fingerprint
+        assert checkpoint.tensors.keys() == STATE.keys()
+        assert all(torch.equal(checkpoint.tensors[layer], STATE[layer]) for layer in STATE)
+        assert checkpoint.step == STEP
+        OUTCOMES.setdefault(name, []).append(READ)
+
+
+@pytest.mark.xdist_group("formats")
+def test_what_is_no_state_is_refused_with_advice(tmp_path: Path) -> None:
+    for name in REFUSED:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        writer, advice = REFUSED[name]
+        path = writer(folder, STATE, STEP)
         with pytest.raises(CheckpointError) as caught:
             load(path)
-        assert not marker.exists()
-        assert "mkdir" in str(caught.value) or name in REFUSED  # what would have run
-        assert "\n" not in str(caught.value)
-        read_carelessly(path)
-        assert marker.exists()  # the payload was live
-    OUTCOMES.setdefault(name, []).append(NO_CODE if name in PICKLE_FREE else NOT_RUN)
+        message = str(caught.value)
+        assert message.startswith(str(path))
+        assert advice in message
+        assert "\n" not in message
+        OUTCOMES.setdefault(name, []).append(ADVISED)
+
+
+@pytest.mark.xdist_group("formats")
+def test_what_is_pickled_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the environment tells torch to run it."""
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    for name in WRITERS:
+        for poison in ways_of(name):
+            folder = tmp_path / str(len(list(tmp_path.iterdir())))
+            folder.mkdir()
+            path, marker = WRITERS[name](folder, STATE, STEP), tmp_path / f"marker of {folder.name}"
+            poison(path, marker)
+            with pytest.raises(CheckpointError) as caught:
+                load(path)
+            assert not marker.exists(), name
+            assert "mkdir" in str(caught.value) or name in REFUSED  # what would have run
+            assert "\n" not in str(caught.value)
+            read_carelessly(path)
+            assert marker.exists(), name  # the payload was live
+        OUTCOMES.setdefault(name, []).append(NO_CODE if name in PICKLE_FREE else NOT_RUN)
 
 
 @pytest.mark.xdist_group("formats")

@@ -27,10 +27,10 @@ def refusal(path: Path) -> str:
     """What the file is refused with, less its path: every refusal names the file first, in one line."""
     with pytest.raises(CheckpointError) as caught:
         load(path)
-    said = str(caught.value)
-    assert said.startswith(str(path))
-    assert "\n" not in said
-    return said.removeprefix(str(path))
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message.removeprefix(str(path))
 
 
 def test_all_that_a_checkpoint_says(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_a_diverged_run_is_told_by_tensor_and_count(
     ],
 )
 def test_tensors_of_a_kind_that_nothing_is_computed_with(tmp_path: Path, tensor: torch.Tensor, kind: str) -> None:
-    said = refusal(saved(tmp_path / "x.pt", {**STATE, "odd": tensor}))
-    assert said == f": odd ({kind}) is no dense tensor of plain numbers; save it as one"
+    message = refusal(saved(tmp_path / "x.pt", {**STATE, "odd": tensor}))
+    assert message == f": odd ({kind}) is no dense tensor of plain numbers; save it as one"
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:

@@ -43,10 +43,10 @@ class Payload:
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
         load(path)
-    said = str(caught.value)
-    assert said.startswith(str(path))
-    assert "\n" not in said
-    return said.removeprefix(str(path))
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message.removeprefix(str(path))
 
 
 @pytest.mark.parametrize("name", SAVERS)
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_refused_or_known_for_another(tmp_path: Path, name: st
         same = found.tensors.keys() == STATE.keys() and all(torch.equal(found.tensors[n], STATE[n]) for n in STATE)
         assert (found.fingerprint == original.fingerprint) == same
     assert 0 < len(refused) < 300
-    assert all(said.startswith(str(path)) and "\n" not in said for said in refused)
+    assert all(message.startswith(str(path)) and "\n" not in message for message in refused)
 
 
 @pytest.mark.parametrize(

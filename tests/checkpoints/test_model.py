@@ -67,17 +67,19 @@ def settled(model: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_each_activation_stands_between_the_layers(tmp_path: Path, activation: str) -> None:
-    original = nn.Sequential(
-        nn.Linear(4, 3), ACTIVATIONS[activation](), nn.Linear(3, 3), ACTIVATIONS[activation](), nn.Linear(3, 2)
-    )
-    model, architecture = build_mlp(load(saved(tmp_path / "x.pt", original.state_dict())), activation, flatten=False)
-    x = torch.linspace(-2, 2, 20).reshape(5, 4)
-    assert torch.equal(model(x), original(x))
-    assert not model.training
-    described = {"kind": "mlp", "widths": [4, 3, 3, 2], "biases": True, "activation": activation}
-    assert json.loads(architecture) == described
+def test_each_activation_stands_between_the_layers(tmp_path: Path) -> None:
+    for activation in ACTIVATIONS:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        original = nn.Sequential(
+            nn.Linear(4, 3), ACTIVATIONS[activation](), nn.Linear(3, 3), ACTIVATIONS[activation](), nn.Linear(3, 2)
+        )
+        model, architecture = build_mlp(load(saved(folder / "x.pt", original.state_dict())), activation, flatten=False)
+        x = torch.linspace(-2, 2, 20).reshape(5, 4)
+        assert torch.equal(model(x), original(x))
+        assert not model.training
+        described = {"kind": "mlp", "widths": [4, 3, 3, 2], "biases": True, "activation": activation}
+        assert json.loads(architecture) == described
 
 
 def test_activations_do_what_their_names_say() -> None:
@@ -194,8 +196,8 @@ def test_a_factory_must_make_a_module(tmp_path: Path) -> None:
 def test_a_factory_that_raises_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(Misuse) as caught:
         build_from_factory(load(saved(tmp_path / "x.pt", STATE)), "users_nets:needy")
-    said = "--model users_nets:needy raised RuntimeError: no weights here; it must work without arguments"
-    assert str(caught.value) == said
+    message = "--model users_nets:needy raised RuntimeError: no weights here; it must work without arguments"
+    assert str(caught.value) == message
 
 
 def test_the_current_directory_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ def write(folder: Path, content: Any) -> Path:
     return file
 
 
-def complaint(folder: Path, said: dict[str, Any]) -> str:
+def complaint(folder: Path, given: dict[str, Any]) -> str:
     with pytest.raises(Misuse) as caught:
-        read_spec(folder, said)
+        read_spec(folder, given)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -33,8 +33,8 @@ def test_the_file_says_it_all(tmp_path: Path) -> None:
 
 def test_options_say_it_all_and_the_rest_has_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    said = {"data": Path("d.npz"), "loss": "cross_entropy", "activation": "relu"}
-    spec = read_spec(tmp_path / "runs", said)
+    given = {"data": Path("d.npz"), "loss": "cross_entropy", "activation": "relu"}
+    spec = read_spec(tmp_path / "runs", given)
     assert spec == ProblemSpec(tmp_path.resolve() / "d.npz", "cross_entropy", "mean", "mlp", "relu")
 
 
@@ -65,8 +65,8 @@ def test_a_factory_has_its_own_activations(tmp_path: Path) -> None:
     factory = {**NOTHING, "model": "pkg.mod:net"}
     data = tmp_path.resolve() / "data.npz"
     assert read_spec(tmp_path, factory) == ProblemSpec(data, "mse", "sum", "pkg.mod:net", None)
-    said = "--activation says nothing of --model pkg.mod:net; leave it out"
-    assert complaint(tmp_path, {**factory, "activation": "relu"}) == said
+    message = "--activation says nothing of --model pkg.mod:net; leave it out"
+    assert complaint(tmp_path, {**factory, "activation": "relu"}) == message
 
 
 @pytest.mark.parametrize(("name", "instead"), [("model", "mlp"), ("loss", "mse"), ("data", Path("/data/d.npz"))])
@@ -83,9 +83,9 @@ def test_numbers_and_what_they_may_be(tmp_path: Path) -> None:
     spec = read_spec(tmp_path, NOTHING)
     assert (spec.weight_decay, spec.max_samples, spec.split) == (5e-4, 100, "train")
     assert read_spec(tmp_path, {**NOTHING, "weight_decay": 0.0}).weight_decay == 0.0
-    said = "must be at least 0 and finite"
-    assert complaint(tmp_path, {**NOTHING, "weight_decay": -1.0}) == f"weight_decay is -1.0; it {said}"
-    assert complaint(tmp_path, {**NOTHING, "weight_decay": float("nan")}) == f"weight_decay is nan; it {said}"
+    message = "must be at least 0 and finite"
+    assert complaint(tmp_path, {**NOTHING, "weight_decay": -1.0}) == f"weight_decay is -1.0; it {message}"
+    assert complaint(tmp_path, {**NOTHING, "weight_decay": float("nan")}) == f"weight_decay is nan; it {message}"
     assert complaint(tmp_path, {**NOTHING, "max_samples": 0}) == "max_samples is 0; it must be at least 1"
     for name, value, words in (("weight_decay", "much", "a number"), ("max_samples", 1.5, "a whole number")):
         write(tmp_path, {**WRITTEN, name: value})
@@ -108,11 +108,11 @@ CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identi
 @pytest.mark.parametrize(
     ("lacking", "message"),
     [
-        ("data", "data is said neither by an option nor by {file}; give --data FILE"),
-        ("loss", "loss is said neither by an option nor by {file}; give --loss mse|cross_entropy|logistic"),
+        ("data", "data is given neither by an option nor by {file}; give --data FILE"),
+        ("loss", "loss is given neither by an option nor by {file}; give --loss mse|cross_entropy|logistic"),
         (
             "activation",
-            "activation is said neither by an option nor by {file}, and a state_dict does not hold it; "
+            "activation is given neither by an option nor by {file}, and a state_dict does not hold it; "
             f"give --activation {CHOICES}",
         ),
     ],
@@ -166,5 +166,7 @@ def test_files_that_do_not_do(tmp_path: Path, content: Any, message: str) -> Non
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "problem.json").write_bytes(b'{"loss": "\xff"}')
-    said = complaint(tmp_path, NOTHING)
-    assert said.startswith(f"{tmp_path / 'problem.json'} cannot be read as JSON: 'utf-8' codec can't decode byte 0xff")
+    message = complaint(tmp_path, NOTHING)
+    assert message.startswith(
+        f"{tmp_path / 'problem.json'} cannot be read as JSON: 'utf-8' codec can't decode byte 0xff"
+    )

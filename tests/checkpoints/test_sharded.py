@@ -28,7 +28,7 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", " cannot be read as JSON: "),
         ([], " holds no weight_map of names and files"),
@@ -38,9 +38,9 @@ def refusal(path: Path) -> str:
         ({"weight_map": {"w": "/etc/passwd"}}, " names '/etc/passwd'; shards must lie beside their index"),
     ],
 )
-def test_what_is_no_index(folder: Path, content: Any, said: str) -> None:
+def test_what_is_no_index(folder: Path, content: Any, message: str) -> None:
     (folder / INDEX).write_text(content if isinstance(content, str) else json.dumps(content))
-    assert refusal(folder).startswith(f"{folder / INDEX}{said}")
+    assert refusal(folder).startswith(f"{folder / INDEX}{message}")
 
 
 def test_a_tensor_that_is_not_where_it_should_be(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import pytest
 import torch
 
 from scalecurv.checkpoints.step import run_of, step_and_epoch
@@ -84,21 +83,20 @@ SILENT = [
 ]
 
 
-@pytest.mark.parametrize(("stem", "expected"), NAMES.items())
-def test_names_that_tell(stem: str, expected: tuple[int | None, float | None]) -> None:
-    step, epoch = step_and_epoch({}, stem)
-    assert (step, epoch) == expected
-    assert isinstance(step, int | None)
+def test_names_that_tell() -> None:
+    for stem, expected in NAMES.items():
+        step, epoch = step_and_epoch({}, stem)
+        assert (step, epoch) == expected
+        assert isinstance(step, int | None)
 
 
-@pytest.mark.parametrize("stem", SILENT)
-def test_names_that_do_not_tell(stem: str) -> None:
-    assert step_and_epoch({}, stem) == (None, None)
+def test_names_that_do_not_tell() -> None:
+    for stem in SILENT:
+        assert step_and_epoch({}, stem) == (None, None)
 
 
-@pytest.mark.parametrize(
-    ("folder", "expected"),
-    [
+def test_a_folder_tells_where_it_is_nothing_but_a_time() -> None:
+    for folder, expected in [
         ("checkpoint-500", (500, None)),
         ("step_100", (100, None)),
         ("global_step1000", (1000, None)),
@@ -108,10 +106,8 @@ def test_names_that_do_not_tell(stem: str) -> None:
         ("batch64", (None, None)),
         ("mlp_step_5", (None, None)),
         ("runs", (None, None)),
-    ],
-)
-def test_a_folder_tells_where_it_is_nothing_but_a_time(folder: str, expected: tuple[int | None, float | None]) -> None:
-    assert step_and_epoch({}, "model", folder) == expected
+    ]:
+        assert step_and_epoch({}, "model", folder) == expected
 
 
 def test_a_folder_that_is_but_a_time_is_no_run_of_its_own() -> None:
@@ -125,9 +121,8 @@ def test_the_folder_is_asked_last() -> None:
     assert step_and_epoch({"epoch": 2}, "model", "checkpoint-500") == (None, 2)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
+def test_content_goes_before_the_name() -> None:
+    for content, expected in [
         ({"step": 5}, (5, 3)),
         ({"global_step": 6, "step": 5}, (6, 3)),
         ({"iter_num": 7}, (7, 3)),
@@ -140,15 +135,12 @@ def test_the_folder_is_asked_last() -> None:
         ({"step": "13", "epoch": "2"}, (13, 2)),  # safetensors metadata
         ({"epoch": "2.5"}, (100, 2.5)),
         ({"global_step": None, "step": 14}, (14, 3)),
-    ],
-)
-def test_content_goes_before_the_name(content: dict, expected: tuple[int, float]) -> None:
-    assert step_and_epoch(content, "epoch=3-step=100") == expected
+    ]:
+        assert step_and_epoch(content, "epoch=3-step=100") == expected
 
 
-@pytest.mark.parametrize(
-    "nonsense",
-    [
+def test_what_is_no_number_says_nothing() -> None:
+    for nonsense in [
         True,
         None,
         "soon",
@@ -164,7 +156,5 @@ def test_content_goes_before_the_name(content: dict, expected: tuple[int, float]
         torch.arange(2),
         torch.tensor(math.nan),
         torch.tensor(1j),
-    ],
-)
-def test_what_is_no_number_says_nothing(nonsense: object) -> None:
-    assert step_and_epoch({"step": nonsense, "epoch": nonsense}, "epoch=3-step=100") == (100, 3)
+    ]:
+        assert step_and_epoch({"step": nonsense, "epoch": nonsense}, "epoch=3-step=100") == (100, 3)

@@ -22,9 +22,9 @@ X, TARGETS, CLASSES = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 3)), np.array
 SPEC = ProblemSpec(Path("/data/d.npz"), "mse", "mean", "mlp", "tanh")
 
 
-def read(folder: Path, name: str = "d.npz", x: np.ndarray = X, y: np.ndarray = TARGETS, **said: Any) -> Task:
+def read(folder: Path, name: str = "d.npz", x: np.ndarray = X, y: np.ndarray = TARGETS, **given: Any) -> Task:
     np.savez(folder / name, x=x, y=y)
-    return Task.read(replace(SPEC, data=folder / name, **said))
+    return Task.read(replace(SPEC, data=folder / name, **given))
 
 
 def mlp(inputs: int = 4, dtype: torch.dtype = torch.float64) -> nn.Sequential:
@@ -62,8 +62,8 @@ def _nets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_the_problem_is_the_original_models(tmp_path: Path, loss: str, reduction: str, model: str) -> None:
     original = mlp() if model == "mlp" else nn.Sequential(nn.Linear(4, 3)).double()
     y = TARGETS if loss == "mse" else CLASSES
-    said = {"model": model, "activation": "tanh" if model == "mlp" else None}
-    here = read(tmp_path, y=y, loss=loss, reduction=reduction, **said)
+    given = {"model": model, "activation": "tanh" if model == "mlp" else None}
+    here = read(tmp_path, y=y, loss=loss, reduction=reduction, **given)
     problem, _ = here.at(checkpoint(tmp_path, original), Arithmetic(batch_size=4))
     expected = LOSSES[loss, reduction](original(torch.from_numpy(X)), torch.from_numpy(y))
     expected.backward()

@@ -1,4 +1,4 @@
-"""What would be done, shared out and cost is said, and nothing is touched."""
+"""A dry run says what would be done, shared out and cost, and touches nothing."""
 
 import re
 from dataclasses import replace
@@ -12,8 +12,8 @@ from scalecurv.cli.dry_run import describe
 from scalecurv.engine import dispatch
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.dispatch import Resources
-from scalecurv.engine.worker import Analyst
-from scalecurv.sweep import plan
+from scalecurv.engine.worker import Worker
+from scalecurv.sweep import find_work
 from tests.commands import analyze
 from tests.runs import gradient_sweep, write_checkpoint, write_run, write_truncated
 
@@ -59,15 +59,15 @@ SHARED = "plan: the probes of each checkpoint over {} workers, {} worker(s)"
 def said(
     monkeypatch: pytest.MonkeyPatch, folder: Path, steps: int, resources: Resources, cost: Cost | None
 ) -> list[str]:
-    """What is said of so many checkpoints, at this cost, on a machine of four cores."""
+    """Return the lines for so many checkpoints, at this cost, on a machine of four cores."""
     for module in (dispatch, dry_run):
         monkeypatch.setattr(module, "num_cores", lambda: 4)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
     told = []
-    monkeypatch.setattr(Analyst, "cost", lambda self, *where: told.append(where) or cost)
+    monkeypatch.setattr(Worker, "cost", lambda self, at, *where: told.append((str(at.path), *where)) or cost)
     sweep = replace(gradient_sweep(folder, range(steps)), resources=resources)
-    lines = list(describe(sweep, plan(sweep)))
+    lines = list(describe(sweep, find_work(sweep)))
     threads = resources.threads or (4 if "engine serial" in lines[0] else 1)
     assert told == [(str(folder / "run" / "step_0.pt"), "cpu", threads)]
     assert lines[-steps:] == [str(folder / "run" / f"step_{i}.pt") for i in range(steps)]

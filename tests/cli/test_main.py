@@ -19,6 +19,7 @@ from scalecurv.measures import Gradient
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings
 from scalecurv.results.query import open_store
+from scalecurv.statistics.estimate import Status
 from tests.commands import analyze, invoke
 from tests.runs import rows_of, write_checkpoint, write_malicious, write_run, write_truncated
 
@@ -134,21 +135,21 @@ def test_a_measure_that_breaks_down_makes_a_partial_checkpoint(run: Path, tmp_pa
 def test_a_bug_exits_with_3_names_the_checkpoint_and_keeps_the_rest(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, asked = Gradient.ask, []
+    compute, computed = Gradient.compute, []
 
     def breaks(self: Gradient, evaluation: Evaluation) -> Findings:
-        asked.append(evaluation)
-        if len(asked) == 2:
+        computed.append(evaluation)
+        if len(computed) == 2:
             raise ZeroDivisionError("the model's own bug")
-        return ask(self, evaluation)
+        return compute(self, evaluation)
 
-    monkeypatch.setattr(Gradient, "ask", breaks)
+    monkeypatch.setattr(Gradient, "compute", breaks)
     result = analyze(run, tmp_path / "store")
     assert result.exit_code == 3
     lines = [line for line in result.stderr.splitlines() if line]
     assert lines[0] == f"1/3 ok {run}/step_0.pt"
     assert lines[1] == "Traceback (most recent call last):"
-    assert f"scalecurv.engine.attempts.UnitError: while analysing {run}/step_1.pt:" in lines
+    assert f"scalecurv.engine.attempts.UnexpectedError: while analysing {run}/step_1.pt:" in lines
     assert lines[-2:] == [
         "ZeroDivisionError: the model's own bug",
         "scalecurv: this is a bug, please report it; what was finished is stored",
@@ -182,7 +183,7 @@ def test_show_prints_every_checkpoint(store: Path) -> None:
     assert header.split()[:5] == ["step", "loss", "grad_norm", "beta", "trace"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"]
     assert all("+-" in row for row in rows)
-    assert mark == "* The interval is honest but wider than --rtol: raise --max-matvecs (or --rtol) for a narrower one."
+    assert mark == f"* {Status.BUDGET.advice}"
     assert failed.startswith(f"failed: {store.parent}/run/step_9.pt ")
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from scalecurv.cli.analyze import sweep_of
 from scalecurv.cli.main import main
-from scalecurv.cli.options import SAID
+from scalecurv.cli.options import PROBLEM
 from scalecurv.cli.submit import absolute_arguments
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT
-from scalecurv.sweep import plan
+from scalecurv.sweep import find_work
 from tests.runs import write_run
 
 
@@ -40,7 +40,7 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     found = sweep("run store")
     assert found.checkpoints == (Path("run"),)
     assert found.store == folder / "store"
-    assert found.said == dict.fromkeys(SAID)
+    assert found.given == dict.fromkeys(PROBLEM)
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
     moments = next(m for m in found.request.measures if m.name == "moments")
@@ -59,8 +59,8 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
         "--device cpu --gpus-per-worker 0.5 --rehash"
     )
     assert found.checkpoints == (Path("run/step_0.pt"), Path("run/step_1.pt"))
-    assert (found.said["loss"], found.said["reduction"], found.said["activation"]) == ("mse", "sum", "tanh")
-    assert found.said["data"] == Path("run/data.npz")
+    assert (found.given["loss"], found.given["reduction"], found.given["activation"]) == ("mse", "sum", "tanh")
+    assert found.given["data"] == Path("run/data.npz")
     asked = {measure.name: measure.options for measure in found.request.measures}
     assert asked == {
         "gradient": {},
@@ -78,7 +78,7 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
 
 @pytest.mark.parametrize("given", ["run", "run/step_0.pt"])
 def test_what_is_not_said_is_in_problem_json(folder: Path, given: str) -> None:
-    spec = plan(sweep(f"{given} store --reduction sum")).task.spec
+    spec = find_work(sweep(f"{given} store --reduction sum")).task.spec
     assert (spec.data, spec.loss, spec.reduction) == (folder / "run" / "data.npz", "cross_entropy", "sum")
     assert (spec.model, spec.activation) == ("mlp", "relu")
 
@@ -104,9 +104,9 @@ def test_what_is_asked_of_the_rank_alone(folder: Path) -> None:
     """--output and --functional-dimension reach `rank` and no other measure; unsaid, they take no part in keys."""
     line = "run store --measure gradient,extremes,moments,curvature,rank,spectrum"
     asked = {m.name: m.options for m in sweep(f"{line} --output prob --functional-dimension").request.measures}
-    said = {"output": "prob", "functional_dimension": True}
-    assert asked["rank"] == {"memory": 2 << 30, **said}
-    assert all(not said.keys() & options.keys() for name, options in asked.items() if name != "rank")
+    given = {"output": "prob", "functional_dimension": True}
+    assert asked["rank"] == {"memory": 2 << 30, **given}
+    assert all(not given.keys() & options.keys() for name, options in asked.items() if name != "rank")
     assert next(m.options for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}
     with pytest.raises(click.BadParameter, match="'odds' is not one of 'logits', 'prob'"):
         context("run store --output odds")
@@ -120,13 +120,13 @@ def test_an_unknown_route_is_a_usage_error(folder: Path) -> None:
 NUMBERS = ("rtol", "max-matvecs", "batch-size", "memory", "workers", "threads", "gpus-per-worker")
 
 
-@pytest.mark.parametrize("value", [0, -1])
-@pytest.mark.parametrize("name", NUMBERS)
-def test_numbers_are_positive(folder: Path, name: str, value: int) -> None:
-    shown = float(value) if name in ("rtol", "gpus-per-worker") else value
-    with pytest.raises(Misuse) as caught:
-        sweep(f"run store --{name} {value}")
-    assert str(caught.value) == f"--{name} is {shown}; it must be positive and finite"
+def test_numbers_are_positive(folder: Path) -> None:
+    for value in [0, -1]:
+        for name in NUMBERS:
+            shown = float(value) if name in ("rtol", "gpus-per-worker") else value
+            with pytest.raises(Misuse) as caught:
+                sweep(f"run store --{name} {value}")
+            assert str(caught.value) == f"--{name} is {shown}; it must be positive and finite"
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ def test_submit_says_the_same_with_absolute_paths(folder: Path, line: str, rewri
 
 def test_every_option_travels_to_the_job(folder: Path) -> None:
     """What `analyze` makes of the rewritten words is what it makes of those that were said."""
-    said = context(
+    given = context(
         "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu "
         "--output prob --functional-dimension",
         "submit",
     )
-    words = absolute_arguments(said)
+    words = absolute_arguments(given)
     again = context(shlex.join(words)).params
-    assert {**again, "checkpoints": said.params["checkpoints"], "store": said.params["store"]} == said.params
+    assert {**again, "checkpoints": given.params["checkpoints"], "store": given.params["store"]} == given.params

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.cli import rank as single
+from scalecurv import analysis
+from scalecurv.analysis import Analysis
 from scalecurv.cli.rank import rank_of
-from scalecurv.measures.evaluation import Evaluation
 from scalecurv.results.query import open_store
 from tests.commands import analyze, invoke
 from tests.runs import write_checkpoint, write_data, write_run, write_truncated
@@ -42,7 +42,7 @@ def printed(*arguments: object) -> dict[str, str]:
     result = invoke("rank", *arguments)
     assert (result.exit_code, result.stderr) == (0, "")
     rows = [re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines() if line]
-    return {said: number for said, number, *_ in rows}
+    return {label: number for label, number, *_ in rows}
 
 
 @pytest.mark.parametrize("step", range(3))
@@ -74,9 +74,9 @@ def test_a_model_without_structure_has_no_account(run: Path) -> None:
     found = printed(run / "step_0.pt", "--activation", "tanh")
     assert found["rank of J"] == "53"
     assert "Where the parameters go" not in found
-    declined = {said for said, number in found.items() if number == "not applicable"}
+    declined = {label for label, number in found.items() if number == "not applicable"}
     assert declined == {
-        "rank at almost all parameters of the cell",
+        "rank at almost all parameters of the region",
         "functional dimension, any inputs",
         "ceiling of the architecture, P - hidden",
         "margin of the activation pattern",
@@ -126,7 +126,7 @@ def test_sql_gives_the_printed_numbers(run: Path, tmp_path: Path) -> None:
         found = printed(run / f"step_{step}.pt")
         assert rank + sum(account) == num_params == 53
         assert [found["rank"], found["functional dimension, any inputs"]] == [str(rank), str(shown)]
-        assert found["rank at almost all parameters of the cell"].split()[0] == str(generic)
+        assert found["rank at almost all parameters of the region"].split()[0] == str(generic)
 
 
 def test_options_stand_for_a_problem_file(lone: Path) -> None:
@@ -134,7 +134,7 @@ def test_options_stand_for_a_problem_file(lone: Path) -> None:
     assert int(found["rank"]) <= 48
     less = printed(lone, "--data", lone.parent / "data.npz", "--activation", "relu", "--memory", 20_000)
     assert less["rank of J"].startswith(">= ")
-    assert less["rank at almost all parameters of the cell"] == "not applicable"
+    assert less["rank at almost all parameters of the region"] == "not applicable"
 
 
 MISUSE = [
@@ -148,7 +148,7 @@ MISUSE = [
         ("--data", "{lone}/narrow.npz"),
         "{run}/step_0.pt takes 6 inputs but x has 5 a sample, shape (20, 5); give the data that it was trained on",
     ),
-    ("{lone}/a.pt", (), "data is said neither by an option nor by {lone}/problem.json; give --data FILE"),
+    ("{lone}/a.pt", (), "data is given neither by an option nor by {lone}/problem.json; give --data FILE"),
     (
         "{lone}/single.pt",
         ("--data", "{lone}/floats.npz", "--activation", "relu", "--output", "prob"),
@@ -173,7 +173,7 @@ def test_an_activation_that_nobody_said(lone: Path) -> None:
     result = invoke("rank", lone, "--data", lone.parent / "data.npz")
     assert (result.exit_code, result.stdout) == (2, "")
     assert re.fullmatch(
-        r"scalecurv: activation is said neither by an option .*; give --activation relu .*\n", result.stderr
+        r"scalecurv: activation is given neither by an option .*; give --activation relu .*\n", result.stderr
     )
 
 
@@ -188,12 +188,12 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "said"), [("foo", "unknown --device 'foo'"), ("cuda:7", "--device cuda:7 but torch sees")]
+    ("device", "message"), [("foo", "unknown --device 'foo'"), ("cuda:7", "--device cuda:7 but torch sees")]
 )
-def test_a_device_that_is_not_there(run: Path, device: str, said: str) -> None:
+def test_a_device_that_is_not_there(run: Path, device: str, message: str) -> None:
     result = invoke("rank", run / "step_0.pt", "--device", device)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_weights_whose_loss_is_no_number(lone: Path, tmp_path: Path) -> None:
@@ -220,6 +220,6 @@ def test_data_is_taken_as_given(tmp_path: Path) -> None:
 
 def test_the_seed_reaches_the_evaluation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(single, "Evaluation", lambda at, seed: seen.append(seed) or Evaluation(at, seed))
+    monkeypatch.setattr(analysis, "Analysis", lambda at, seed: seen.append(seed) or Analysis(at, seed))
     printed(run / "step_0.pt", "--seed", 7)
     assert seen == [7]

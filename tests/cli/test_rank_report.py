@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from scalecurv.cli.rank import rank_report
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 
@@ -37,17 +35,17 @@ Where the parameters go                      54
 def test_to_the_letter() -> None:
     assert rank_report(FOUND, (60, 54)) == (
         """\
-J, samples x outputs by parameters              60 x 54
-rank of J                                  46 (99.95 %)  certified, modulo 1 prime(s); at most rows 60, neurons 48
-singular values > 1e-2 of the largest                 8
-singular values > 1e-3 of the largest                12
-singular values > 1e-6 of the largest                45
-stable rank, |J|_F^2 / sigma_1^2                   5.25
-participation ratio of J'J                         11.5
-rank at almost all parameters of the cell            47
-functional dimension, any inputs           >= 47, <= 48  best of data 46, Gaussian 47
-ceiling of the architecture, P - hidden              49
-margin of the activation pattern                  0.005
+J, samples x outputs by parameters                60 x 54
+rank of J                                    46 (99.95 %)  certified, modulo 1 prime(s); at most rows 60, neurons 48
+singular values > 1e-2 of the largest                   8
+singular values > 1e-3 of the largest                  12
+singular values > 1e-6 of the largest                  45
+stable rank, |J|_F^2 / sigma_1^2                     5.25
+participation ratio of J'J                           11.5
+rank at almost all parameters of the region            47
+functional dimension, any inputs             >= 47, <= 48  best of data 46, Gaussian 47
+ceiling of the architecture, P - hidden                49
+margin of the activation pattern                    0.005
 """
         + PARTS
     )
@@ -60,13 +58,13 @@ def test_what_was_not_asked_has_no_line() -> None:
     assert len(lines) == len(rank_report(FOUND, (60, 54)).splitlines()) - 1
 
 
-@pytest.mark.parametrize("missing", ENTRIES)
-@pytest.mark.parametrize("known", [True, False])
-def test_without_every_entry_there_is_no_account(missing: str, known: bool) -> None:
+def test_without_every_entry_there_is_no_account() -> None:
     """Parts that do not add up are not printed; why a line has no number is."""
-    none = Estimate.not_applicable("not an MLP")
-    found = {name: e for name, e in FOUND.items() if name != missing}
-    text = rank_report({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54))
-    assert "Where the parameters go" not in text
-    assert text.endswith("0.005\n")
-    assert text.splitlines()[9].split("hidden")[1].split("  ")[-2:] == ["not applicable", "not an MLP"]
+    for missing in ENTRIES:
+        for known in [True, False]:
+            none = Estimate.not_applicable("not an MLP")
+            found = {name: e for name, e in FOUND.items() if name != missing}
+            text = rank_report({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54))
+            assert "Where the parameters go" not in text
+            assert text.endswith("0.005\n")
+            assert text.splitlines()[9].split("hidden")[1].split("  ")[-2:] == ["not applicable", "not an MLP"]

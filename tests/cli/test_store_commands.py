@@ -112,6 +112,6 @@ def test_nothing_is_exported_over_the_store(tmp_path: Path, inside: str) -> None
     before = sorted(path.name for path in store.rglob("*"))
     result = invoke("export", store, store / inside)
     assert result.exit_code == 2
-    said = f"{store / inside} lies in the store itself; give a file outside of {store}"
-    assert result.stderr == f"scalecurv: {said}\n"
+    message = f"{store / inside} lies in the store itself; give a file outside of {store}"
+    assert result.stderr == f"scalecurv: {message}\n"
     assert sorted(path.name for path in store.rglob("*")) == before

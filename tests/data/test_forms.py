@@ -28,17 +28,15 @@ def fingerprint(data: Data) -> str:
 
 
 @pytest.mark.parametrize("large", [1 << 28, 0], ids=["read", "mapped"])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("y", [Y, Y.astype(np.float64), Y.astype(np.int32)], ids=lambda y: str(y.dtype))
-def test_equal_content_has_equal_fingerprints(
-    tmp_path: Path, form: str, large: int, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_content_has_equal_fingerprints(tmp_path: Path, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "LARGE", large)
-    FORMS[form](tmp_path / form, x=X, y=y)
-    for wanted, rows in ((None, slice(None)), (40, slice(None)), (7, ROWS)):
-        data = load_data(tmp_path / form, None, wanted, seed=10)
-        assert data.available == 40
-        assert fingerprint(data) == fingerprint_of_arrays(x=X[rows], y=y[rows])
+    for i, form in enumerate(FORMS):
+        y = Y.astype(("int64", "float64", "int32")[(i + (large > 0)) % 3])
+        FORMS[form](tmp_path / form, x=X, y=y)
+        for wanted, rows in ((None, slice(None)), (40, slice(None)), (7, ROWS)):
+            data = load_data(tmp_path / form, None, wanted, seed=10)
+            assert data.available == 40
+            assert fingerprint(data) == fingerprint_of_arrays(x=X[rows], y=y[rows]), form
 
 
 @pytest.mark.parametrize("form", ["data.npz", "data.pt", "data.safetensors", "data.h5"])
@@ -118,10 +116,10 @@ def test_a_shape_that_asks_for_all_memory_is_not_believed(
 ) -> None:
     monkeypatch.setattr(stored, "LARGE", large)
     np.save(tmp_path / "x.npy", X)
-    said = (tmp_path / "x.npy").read_bytes().replace(b"(40, 5), }             ", b"(400000000000000, 5), }")
+    forged = (tmp_path / "x.npy").read_bytes().replace(b"(40, 5), }             ", b"(400000000000000, 5), }")
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
-        archive.writestr("x.npy", said)
-        archive.writestr("y.npy", said)
+        archive.writestr("x.npy", forged)
+        archive.writestr("y.npy", forged)
     with pytest.raises(Misuse, match=r"d\.npz cannot be read: x\.npy has 800 bytes, not those of shape \(4\d*, 5\)"):
         load_data(tmp_path / "d.npz")
 

@@ -34,20 +34,30 @@ def test_numbered_columns_in_the_order_of_their_numbers(
     np.testing.assert_array_equal(found.y, Y)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["boolean", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint", "float"],
-)
-def test_numbers_keep_their_type(tmp_path: Path, kind: str) -> None:
-    x = np.arange(6).reshape(3, 2) % 2
-    types = {"boolean": "?", "float": "f4", "tinyint": "i1", "smallint": "i2", "integer": "i4", "bigint": "i8"}
-    dtype = types.get(kind) or types[kind[1:]].replace("i", "u")
-    for columns in (f"x::{kind}[] as x, y::{kind} as y", f"x::{kind}[2] as x, y::{kind}[2] as y"):
-        save_frame(tmp_path / "d.parquet", columns, x=x, y=x if "[2] as y" in columns else x[:, 1])
-        found = load_data(tmp_path / "d.parquet")
-        assert (found.x.dtype, found.y.dtype) == (dtype, dtype)
-        np.testing.assert_array_equal(found.x, x)
-        np.testing.assert_array_equal(found.y, x if "[2] as y" in columns else x[:, 1])
+def test_numbers_keep_their_type(tmp_path: Path) -> None:
+    for kind in [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "float",
+    ]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        x = np.arange(6).reshape(3, 2) % 2
+        types = {"boolean": "?", "float": "f4", "tinyint": "i1", "smallint": "i2", "integer": "i4", "bigint": "i8"}
+        dtype = types.get(kind) or types[kind[1:]].replace("i", "u")
+        for columns in (f"x::{kind}[] as x, y::{kind} as y", f"x::{kind}[2] as x, y::{kind}[2] as y"):
+            save_frame(folder / "d.parquet", columns, x=x, y=x if "[2] as y" in columns else x[:, 1])
+            found = load_data(folder / "d.parquet")
+            assert (found.x.dtype, found.y.dtype) == (dtype, dtype)
+            np.testing.assert_array_equal(found.x, x)
+            np.testing.assert_array_equal(found.y, x if "[2] as y" in columns else x[:, 1])
 
 
 def test_columns_of_several_types_are_numbers_that_hold_them_all(tmp_path: Path) -> None:
@@ -57,9 +67,8 @@ def test_columns_of_several_types_are_numbers_that_hold_them_all(tmp_path: Path)
     np.testing.assert_array_equal(found, [[0.5, 3], [1, 4]])
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
+def test_features_are_never_guessed(tmp_path: Path) -> None:
+    for columns in [
         ["a", "b", "y"],
         ["x0", "x1"],
         ["x0", "x2", "y"],
@@ -68,11 +77,11 @@ def test_columns_of_several_types_are_numbers_that_hold_them_all(tmp_path: Path)
         ["x0", "x00", "y"],
         ["x0", "x1", "x", "y"],
         ["x0", "x99999999999999999999", "y"],
-    ],
-)
-def test_features_are_never_guessed(tmp_path: Path, columns: list[str]) -> None:
-    save_frame(tmp_path / "d.parquet", **dict.fromkeys(columns, Y))
-    assert complaint(tmp_path / "d.parquet") == f"--data F has the columns {', '.join(columns)}; {FEATURES}"
+    ]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        save_frame(folder / "d.parquet", **dict.fromkeys(columns, Y))
+        assert complaint(folder / "d.parquet") == f"--data F has the columns {', '.join(columns)}; {FEATURES}"
 
 
 def test_of_many_columns_some_are_named(tmp_path: Path) -> None:
@@ -86,9 +95,8 @@ NULLS = "holds nulls; leave their rows out or fill them in"
 X2 = "[i, 0.5]::float[] as x"
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
+def test_columns_that_do_not_do(tmp_path: Path) -> None:
+    for columns, message in [
         ("range(1 + i) as x, i as y", "x holds lists of 1 to 2 numbers; give them one length"),
         ("case when i = 0 then [1, 2] end as x, i as y", f"x {NULLS}"),
         ("[i, nullif(i, 1)] as x, i as y", f"x {NULLS}"),
@@ -105,11 +113,11 @@ X2 = "[i, 0.5]::float[] as x"
             "x has shape (2,) and y has shape (2,); give one target a sample, x (N, ...) and y (N,) or (N, D)",
         ),
         (f"{X2}, 0 / i::double as y", "y holds 1 NaN or infinite value(s)"),
-    ],
-)
-def test_columns_that_do_not_do(tmp_path: Path, columns: str, message: str) -> None:
-    save_frame(tmp_path / "d.parquet", columns, i=np.arange(2, dtype=np.int32))
-    assert complaint(tmp_path / "d.parquet") == f"--data F: {message}"
+    ]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        save_frame(folder / "d.parquet", columns, i=np.arange(2, dtype=np.int32))
+        assert complaint(folder / "d.parquet") == f"--data F: {message}"
 
 
 @pytest.mark.parametrize("name", ["d[1].parquet", "*.parquet", "d'); drop table t; --.parquet", "y=7/d.parquet"])

@@ -31,9 +31,9 @@ def complaint(folder: Path, split: str | None = None) -> str:
     return str(caught.value).replace(str(folder), "D")
 
 
-@pytest.mark.parametrize(
-    ("names", "split"),
-    [
+def test_shards_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """`names` are in the order wanted; those after the samples of the split are of another."""
+    for names, split in [
         (["shard_2.npz", "shard_10.npz", "shard_100.npz"], None),
         (["2.pt", "10.pt"], None),
         (["train-00000-of-00003.parquet", "train-00001-of-00003.parquet", "train-00002-of-00003.parquet"], None),
@@ -45,20 +45,19 @@ def complaint(folder: Path, split: str | None = None) -> str:
         (["fold1.npz", "fold2.npz"], "fold1"),
         (["alone.npz"], None),
         (["alone.npz"], "alone"),
-    ],
-)
-def test_shards_in_the_order_of_their_numbers(tmp_path: Path, names: list[str], split: str | None) -> None:
-    """`names` are in the order wanted; those after the samples of the split are of another."""
-    fill(tmp_path, *names)
-    (tmp_path / "README.md").write_text("what this is")
-    (tmp_path / ".hidden.pt").write_text("")
-    (tmp_path / "notes").mkdir()
-    fill(tmp_path / ".cache", "0.npz")
-    own = [name for name in names if split is None or name.startswith(split)]
-    count = sum(range(1, len(own) + 1))
-    data = load_data(tmp_path, split)
-    np.testing.assert_array_equal(data.y, Y[:count])
-    np.testing.assert_array_equal(data.x, X[:count])
+    ]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        fill(folder, *names)
+        (folder / "README.md").write_text("what this is")
+        (folder / ".hidden.pt").write_text("")
+        (folder / "notes").mkdir()
+        fill(folder / ".cache", "0.npz")
+        own = [name for name in names if split is None or name.startswith(split)]
+        count = sum(range(1, len(own) + 1))
+        data = load_data(folder, split)
+        np.testing.assert_array_equal(data.y, Y[:count])
+        np.testing.assert_array_equal(data.x, X[:count])
 
 
 def test_every_shard_may_have_the_splits(tmp_path: Path) -> None:
@@ -69,9 +68,8 @@ def test_every_shard_may_have_the_splits(tmp_path: Path) -> None:
     assert complaint(tmp_path, "test") == "--data D/part-0.npz has no split 'test'; it holds train, val"
 
 
-@pytest.mark.parametrize(
-    ("names", "split", "message"),
-    [
+def test_what_is_not_put_together(tmp_path: Path) -> None:
+    for names, split, message in [
         (["a_1.npz", "a_2.pt"], None, ": a_2.pt is of another kind than a_1.npz; keep files of one suffix"),
         (["train.npz", "test.npz"], None, " holds the splits test, train; choose one with --split NAME"),
         (["train/0.npz", "0.npz"], None, " holds the splits train; choose one with --split NAME"),
@@ -82,10 +80,10 @@ def test_every_shard_may_have_the_splits(tmp_path: Path) -> None:
         (["t-0-of-3.npz", "t-2-of-3.npz"], None, " has 2 of the 3 files of t-0-of-3.npz; add the others"),
         (["train/a.npz"], "../train", " has no split '../train'; it holds train"),
         (["train/0.npz", "train/test/0.npz"], "train", "/train holds the splits test; choose one with --split NAME"),
-    ],
-)
-def test_what_is_not_put_together(tmp_path: Path, names: list[str], split: str | None, message: str) -> None:
-    assert complaint(fill(tmp_path, *names), split) == f"--data D{message}"
+    ]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        assert complaint(fill(folder, *names), split) == f"--data D{message}"
 
 
 def test_a_directory_without_data(tmp_path: Path) -> None:

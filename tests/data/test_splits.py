@@ -50,26 +50,30 @@ def complaint(path: Path, split: str | None) -> str:
     return str(caught.value).replace(str(path), "F")
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_split_is_its_rows_and_no_other(tmp_path: Path, source: str) -> None:
-    SOURCES[source](tmp_path / source)
-    for split, rows in ROWS.items():
-        data = load_data(tmp_path / source, split)
-        np.testing.assert_array_equal(data.x, X[rows])
-        np.testing.assert_array_equal(data.y, Y[rows])
-        assert data.available == len(rows)
-    some = load_data(tmp_path / source, "train", 3, seed=1)
-    assert (len(some.y), some.available) == (3, 7)
-    assert set(some.y) < set(ROWS["train"])
-    np.testing.assert_array_equal(some.x, X[some.y])
+def test_a_split_is_its_rows_and_no_other(tmp_path: Path) -> None:
+    for source in SOURCES:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        SOURCES[source](folder / source)
+        for split, rows in ROWS.items():
+            data = load_data(folder / source, split)
+            np.testing.assert_array_equal(data.x, X[rows])
+            np.testing.assert_array_equal(data.y, Y[rows])
+            assert data.available == len(rows)
+        some = load_data(folder / source, "train", 3, seed=1)
+        assert (len(some.y), some.available) == (3, 7)
+        assert set(some.y) < set(ROWS["train"])
+        np.testing.assert_array_equal(some.x, X[some.y])
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_which_splits_there_are_is_said(tmp_path: Path, source: str) -> None:
-    SOURCES[source](path := tmp_path / source)
-    assert complaint(path, None) == "--data F holds the splits test, train; choose one with --split NAME"
-    assert complaint(path, "val") == "--data F has no split 'val'; it holds test, train"
-    assert complaint(path, "' or 1=1 --").startswith("--data F has no split")
+def test_which_splits_there_are_is_said(tmp_path: Path) -> None:
+    for source in SOURCES:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        SOURCES[source](path := folder / source)
+        assert complaint(path, None) == "--data F holds the splits test, train; choose one with --split NAME"
+        assert complaint(path, "val") == "--data F has no split 'val'; it holds test, train"
+        assert complaint(path, "' or 1=1 --").startswith("--data F has no split")
 
 
 def test_arrays_of_no_split_are_taken_unless_one_is_asked_for(tmp_path: Path) -> None:

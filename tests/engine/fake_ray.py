@@ -18,7 +18,7 @@ class RayError(Exception):
 
 
 class TaskError(RayError):
-    """What reaches the driver of an exception in an actor."""
+    """The error that reaches the driver for an exception in an actor."""
 
     def __init__(self, cause: BaseException):
         super().__init__(f"ray::somewhere\n{type(cause).__name__}: {cause}")
@@ -26,15 +26,15 @@ class TaskError(RayError):
 
 
 class ActorError(RayError):
-    """What reaches the driver of a process that ended."""
+    """The error that reaches the driver for an actor whose process ended."""
 
 
 class MemoryKill(RayError):
-    """Of one that the system ended for its memory."""
+    """The error for an actor that the system ended for its memory."""
 
 
 class ObjectGone(RayError):
-    """Of one whose result went with its node."""
+    """The error for a result that was lost with its node."""
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ class Actor:
 
 
 class FakeRay(ModuleType):
-    """What of `ray` the engine uses. `nodes_at` tells the nodes by time, `seconds` what the methods of actors take."""
+    """The part of `ray` that the engine uses; `nodes_at` gives the nodes at a time, `seconds` what each call takes."""
 
     def __init__(self, nodes_at: Callable[[float], Sequence[dict[str, float]]], **seconds: float):
         super().__init__("ray")

@@ -1,4 +1,4 @@
-"""Analysts that misbehave by the name of the unit; every attempt and every worker leaves a file to be counted."""
+"""Workers that misbehave by the name of the checkpoint; every attempt and every worker leaves a file to be counted."""
 
 import os
 import signal
@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scalecurv.engine.worker import Analyst
+if TYPE_CHECKING:  # without torch a scripted worker starts at once
+    from scalecurv.engine.worker import Worker
 
-HEARD = "heard"  # no unit, but waited for as one
+HEARD = "heard"  # no checkpoint, waited for like one
 
 
 @dataclass(frozen=True)
 class Scripted:
-    """`stillborn` workers die while they start; units do what the first word of their name says."""
+    """`stillborn` workers die while they start; a checkpoint does what the first word of its name says."""
 
     folder: Path
     stillborn: int = 0
@@ -28,9 +29,9 @@ class Scripted:
             os.kill(os.getpid(), signal.SIGKILL)
         return self._analyse
 
-    def _analyse(self, unit: str) -> str:
-        attempt = _count(self.folder, unit)
-        match unit.partition("-")[0]:
+    def _analyse(self, path: str) -> str:
+        attempt = _count(self.folder, path)
+        match path.partition("-")[0]:
             case "poison":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "once" if attempt == 1:
@@ -48,76 +49,75 @@ class Scripted:
                 raise ZeroDivisionError("the bug itself")
             case "endless":
                 time.sleep(7200)
-        return f"{unit} analysed"
+        return f"{path} analysed"
 
-    def _await(self, unit: str) -> None:
-        while not attempts(self.folder, unit):
+    def _await(self, path: str) -> None:
+        while not attempts(self.folder, path):
             time.sleep(0.02)
 
     def hear(self) -> None:
-        """Let `slow` go on: whoever runs the units knows of the bug."""
+        """Let `slow` go on: the caller knows of the bug."""
         _count(self.folder, HEARD)
 
     @property
     def pids(self) -> list[int]:
-        """Of every worker that was started."""
+        """Return the process ids of all workers that were started."""
         return [int(path.read_text()) for path in self.folder.glob("pid.*")]
 
 
 @dataclass(frozen=True)
 class DiesOnce:
-    """A true analyst whose worker is killed at the first attempt at the unit that ends in `name`, if it is `rank`.
+    """A true worker that is killed at the first attempt at the path that ends in `name`, if it is `rank`.
 
-    `bug` ends the name of a unit that cannot be analysed.
+    `bug` ends the name of a path that cannot be analysed.
     """
 
-    analyst: Analyst
+    worker: "Worker"
     folder: Path
     name: str
     rank: int | None = None
     bug: str = "never"
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "analyst"), name)
+        return getattr(object.__getattribute__(self, "worker"), name)
 
     def on(self, device: str, threads: int, shard: Any = None) -> Callable[..., Any]:
-        analyse = self.analyst.on(device, threads, shard)
+        analyse = self.worker.on(device, threads, shard)
         mine = shard is None or shard.rank == self.rank
 
-        def run(unit: str, *crew: Any) -> Any:
-            if mine and unit.endswith(self.name) and _count(self.folder, Path(unit).name) == 1:
+        def run(path: str, *shared: Any) -> Any:
+            if mine and path.endswith(self.name) and _count(self.folder, Path(path).name) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if unit.endswith(self.bug):
+            if path.endswith(self.bug):
                 raise ZeroDivisionError("the bug itself")
-            return analyse(unit, *crew)
+            return analyse(path, *shared)
 
         return run
 
 
 @dataclass(frozen=True)
 class HelperDies:
-    """A true analyst that notes who helps, and with how many blocks; a helper is killed when it is asked again."""
+    """A true worker that notes who helps, and with how many blocks; a helper is killed when it is asked again."""
 
-    analyst: Analyst
+    worker: "Worker"
     folder: Path
 
-    def on(self, device: str, threads: int) -> Any:
-        desk = self.analyst.on(device, threads)
-        rows = desk.rows
+    def on(self, device: str, threads: int) -> "HelperDies":
+        return HelperDies(self.worker.on(device, threads), self.folder)
 
-        def counted(point: Any, make: Any, terms: Any, seed: int, blocks: Sequence[range]) -> Any:
-            nth = _count(self.folder, "help")
-            (self.folder / f"blocks.{nth}").write_text(f"{os.getpid()} {len(blocks)}")
-            if nth == 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return rows(point, make, terms, seed, blocks)
+    def __call__(self, *work: Any) -> Any:
+        return self.worker(*work)
 
-        desk.rows = counted  # type: ignore[method-assign]
-        return desk
+    def rows(self, point: Any, make: Any, terms: Any, seed: int, blocks: Sequence[range]) -> Any:
+        nth = _count(self.folder, "help")
+        (self.folder / f"blocks.{nth}").write_text(f"{os.getpid()} {len(blocks)}")
+        if nth == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.worker.rows(point, make, terms, seed, blocks)
 
 
-def attempts(folder: Path, unit: str) -> int:
-    return len(list(folder.glob(f"{unit}.attempt*")))
+def attempts(folder: Path, path: str) -> int:
+    return len(list(folder.glob(f"{path}.attempt*")))
 
 
 def _count(folder: Path, name: str) -> int:

@@ -1,6 +1,7 @@
-"""What a checkpoint may cost: budgets by hand, never less than what is spent, and when splitting it pays."""
+"""The cost of a checkpoint: budgets by hand, never less than what is spent, and when sharing it out pays."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.engine.cost import SERVICE, START, Cost, cost_of
 from scalecurv.measures import DEFAULT, measures_named
+from scalecurv.measures.cost import MeasureCost
 from scalecurv.measures.evaluation import run_here
+from scalecurv.measures.gradient import Gradient
 from scalecurv.measures.route import Budget
 from scalecurv.problem.problem import Problem
 from tests.networks import problem
@@ -47,7 +50,7 @@ def asked(*names: str, most: int = MOST, **options: Any) -> Request:
         ("relu", asked("moments"), 8, 0),  # of structure
         ("tanh", asked(*DEFAULT), 8 + P, 0),
         ("relu", asked(*DEFAULT, "spectrum"), 8 + P, 0),
-        ("tanh", asked(*DEFAULT, "spectrum", "principal", "gauss_newton"), 8 + P + 1 + P, 0),
+        ("tanh", asked(*DEFAULT, "spectrum", "principal", "gauss_newton"), 8 + P + P, 0),
         ("relu", asked("gauss_newton"), 8 + P, 0),
         ("relu", asked("gauss_newton", route="dense"), 8 + 2 * P, 0),
         ("tanh", asked("moments", most=64), 64, 64 - 8 - 16 - 8),
@@ -112,7 +115,7 @@ def test_a_split_pays_when_it_saves_more_than_a_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "workers", "members", "seconds"),
+    ("checkpoints", "workers", "members", "seconds"),
     [
         (1, 1, 1, 150 * 0.5),
         (5, 1, 1, 5 * 150 * 0.5),
@@ -124,8 +127,8 @@ def test_a_split_pays_when_it_saves_more_than_a_start() -> None:
         (2, 1, 4, 2 * (50 + 25) * 0.5),
     ],
 )
-def test_rounds_of_crews_take_their_time(units: int, workers: int, members: int, seconds: float) -> None:
-    assert Cost(150, 100, 0.5, 0).eta(units, workers, members) == pytest.approx(seconds)
+def test_rounds_of_checkpoints_take_their_time(checkpoints: int, workers: int, members: int, seconds: float) -> None:
+    assert Cost(150, 100, 0.5, 0).eta(checkpoints, workers, members) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -140,3 +143,18 @@ def test_a_worker_holds_the_data_the_bases_and_the_temporaries(dtype: torch.dtyp
     assert cost_of(at, asked("gradient")).bytes == SERVICE + data + temporaries
     tight = problem("tanh", memory=1).astype(dtype)
     assert cost_of(tight, asked("moments", route="generic")).bytes == SERVICE + data + bases + 1
+
+
+def test_a_measure_is_priced_by_itself() -> None:
+    """A measure that nobody else knows: its own products are added, of shared ones the most counts."""
+
+    @dataclass(frozen=True)
+    class Odd(Gradient):
+        def cost(self, problem: Problem) -> MeasureCost:
+            return MeasureCost(own=7, own_probes=3, shared=50, shared_probes=20, written_out=P, bytes=1 << 40)
+
+    moments = asked("moments", most=64, route="generic").measures
+    for measures, matvecs, probes in (((Odd(),), 7 + 50 + P, 23), ((Odd(), Odd(), *moments), 14 + 64 + P, 6 + 32)):
+        cost = cost_of(problem("tanh"), Request(measures))
+        assert (cost.matvecs, cost.probes) == (matvecs, probes)
+        assert cost.bytes > 1 << 40

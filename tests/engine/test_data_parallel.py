@@ -1,4 +1,4 @@
-"""A dataset over ranks: the rows of one place; whatever ends a rank ends all of them, and the unit is tried again."""
+"""A dataset over ranks: the rows of one place; what ends a rank ends all of them, and the checkpoint is tried again."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from scalecurv.engine import data_parallel as gang
-from scalecurv.engine.attempts import Done, Lost, UnitError
-from scalecurv.engine.data_parallel import Gang
+from scalecurv.engine import data_parallel
+from scalecurv.engine.attempts import Done, GivenUp, UnexpectedError
+from scalecurv.engine.data_parallel import DataParallelGroup
 from scalecurv.engine.pool import LOOK, PATIENCE
-from scalecurv.engine.workers import Workers
+from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.errors import ClusterError, Misuse
 from scalecurv.problem.shard import Shard
 from tests.engine.fake_ray import Death, FakeRay, MemoryKill
@@ -32,12 +32,12 @@ class Group:
 
 
 class Play:
-    """A gang whose ranks do what `act(method, rank, attempt, unit)` does, over a cluster without processes."""
+    """A data-parallel group without processes, whose ranks do what `act(method, rank, attempt, path)` does."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, size: int, act: Callable[..., Any], fits: bool = True, **seconds: float
     ):
-        self.ray = FakeRay(lambda now: [], **seconds).install(monkeypatch, gang)
+        self.ray = FakeRay(lambda now: [], **seconds).install(monkeypatch, data_parallel)
         self.groups: list[Group] = []
         self.strategies: list[str] = []
         self.tries: dict[str, int] = {}
@@ -49,18 +49,18 @@ class Play:
                 act("meet", 0, len(play.groups), "")
                 return "10.0.0.1", 6379
 
-            def join(self, analyst: str, workers: Workers, shard: Shard, host: str, port: int) -> bool:
-                assert (analyst, workers, host, port) == ("analyst", Workers(threads=2), "10.0.0.1", 6379)
+            def join(self, worker: str, workers: WorkerSpec, shard: Shard, host: str, port: int) -> bool:
+                assert (worker, workers, host, port) == ("worker", WorkerSpec(threads=2), "10.0.0.1", 6379)
                 assert shard.size == size
                 self.rank = shard.rank
                 act("join", shard.rank, len(play.groups), "")
                 return True
 
-            def run(self, unit: str) -> str:
+            def run(self, path: str) -> str:
                 if self.rank == 0:
-                    play.tries[unit] = play.tries.get(unit, 0) + 1
-                act("run", self.rank, play.tries[unit], unit)
-                return f"{unit} on {self.rank}"
+                    play.tries[path] = play.tries.get(path, 0) + 1
+                act("run", self.rank, play.tries[path], path)
+                return f"{path} on {self.rank}"
 
         def placement_group(bundles: Sequence[dict[str, float]], strategy: str) -> Group:
             self.strategies.append(strategy)
@@ -78,22 +78,22 @@ class Play:
         }.items():
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
             vars(sys.modules[name]).update(content)
-        monkeypatch.setattr(gang, "_Rank", Rank)
+        monkeypatch.setattr(data_parallel, "_Rank", Rank)
 
-    def news(self, *units: str) -> list[Done | Lost]:
-        self.heard: list[Done | Lost] = []
+    def news(self, *paths: str) -> list[Done | GivenUp]:
+        self.heard: list[Done | GivenUp] = []
         try:
-            told: Any = "analyst"
-            self.heard.extend(Gang(self.ray, told, Workers(threads=2), self.size).run(units))
+            told: Any = "worker"
+            self.heard.extend(DataParallelGroup(self.ray, told, WorkerSpec(threads=2), self.size).run(paths))
             return self.heard
         finally:
             assert self.ray.alive == []
             assert all(group.removed for group in self.groups)
 
 
-def fails(method: str, rank: int, times: int, error: BaseException, unit: str = "") -> Callable[..., None]:
+def fails(method: str, rank: int, times: int, error: BaseException, path: str = "") -> Callable[..., None]:
     def act(at: str, who: int, attempt: int, what: str) -> None:
-        if (at, who) == (method, rank) and attempt <= times and unit in what:
+        if (at, who) == (method, rank) and attempt <= times and path in what:
             raise error
 
     return act
@@ -103,9 +103,9 @@ def nothing(*told: Any) -> None:
     pass
 
 
-def test_one_gang_for_all_units_each_rank_in_its_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_group_for_all_checkpoints_each_rank_in_its_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(monkeypatch, 3, nothing)
-    assert play.news("a", "b") == [Done(unit, f"{unit} on 0", 1) for unit in "ab"]
+    assert play.news("a", "b") == [Done(path, f"{path} on 0", 1) for path in "ab"]
     (group,) = play.groups
     assert (group.bundles, play.strategies) == ([{"CPU": 2}] * 3, ["PACK"])
     options = {"num_cpus": 2, "num_gpus": 0.0, "max_restarts": 0, "max_task_retries": 0}
@@ -113,7 +113,7 @@ def test_one_gang_for_all_units_each_rank_in_its_bundle(monkeypatch: pytest.Monk
     assert [(method, nth) for method, nth, _ in play.ray.calls if method == "meet"] == [("meet", 0)]
 
 
-DIED = "a worker of the gang died: the process is gone"
+DIED = "a worker of the data-parallel group died: the process is gone"
 ENDS = {
     "killed": (Death("the process is gone"), DIED),
     "killed for memory": (MemoryKill("the process is gone"), DIED),
@@ -123,7 +123,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("rank", [0, 2])
-def test_whatever_ends_a_rank_ends_the_gang_and_costs_an_attempt(
+def test_whatever_ends_a_rank_ends_the_group_and_costs_an_attempt(
     monkeypatch: pytest.MonkeyPatch, end: str, rank: int
 ) -> None:
     error, reason = ENDS[end]
@@ -131,15 +131,15 @@ def test_whatever_ends_a_rank_ends_the_gang_and_costs_an_attempt(
     assert play.news("a", "b", "c") == [Done("a", "a on 0", 1), Done("b", "b on 0", 3), Done("c", "c on 0", 1)]
     assert (len(play.groups), len(play.ray.actors)) == (3, 9)
     play = Play(monkeypatch, 3, fails("run", rank, 9, error, "b"))
-    assert play.news("a", "b", "c")[1] == Lost("b", f"{reason} (3 attempts)", 3)
+    assert play.news("a", "b", "c")[1] == GivenUp("b", f"{reason} (3 attempts)", 3)
     assert play.tries == {"a": 1, "b": 3, "c": 1}
 
 
 def test_a_bug_is_raised_and_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(monkeypatch, 2, fails("run", 1, 1, ZeroDivisionError("the bug itself"), "b"))
-    with pytest.raises(UnitError, match=r"(?s)^while analysing b:.*ZeroDivisionError: the bug itself$") as caught:
+    with pytest.raises(UnexpectedError, match=r"(?s)^while analysing b:.*ZeroDivisionError: the bug itself$") as caught:
         play.news("a", "b", "c")
-    assert (play.heard, caught.value.unit, play.tries) == ([Done("a", "a on 0", 1)], "b", {"a": 1, "b": 1})
+    assert (play.heard, caught.value.path, play.tries) == ([Done("a", "a on 0", 1)], "b", {"a": 1, "b": 1})
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -147,17 +147,17 @@ def test_a_rank_that_only_heard_of_silence_is_no_bug(monkeypatch: pytest.MonkeyP
     """Rank 0 raises first: its peer is gone, which is known a moment later."""
     error, reason = ENDS[end]
 
-    def act(method: str, rank: int, attempt: int, unit: str) -> None:
+    def act(method: str, rank: int, attempt: int, path: str) -> None:
         if method == "run":
             play.ray.seconds["run"] = 1.5 if rank == 0 else 0.0  # the next to be asked takes so long
             raise RuntimeError("Connection closed by peer") if rank == 0 else error
 
     play = Play(monkeypatch, 2, act)
-    assert play.news("a") == [Lost("a", f"{reason} (3 attempts)", 3)]
+    assert play.news("a") == [GivenUp("a", f"{reason} (3 attempts)", 3)]
 
 
 def test_the_result_waits_for_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    def act(method: str, rank: int, attempt: int, unit: str) -> None:
+    def act(method: str, rank: int, attempt: int, path: str) -> None:
         play.ray.seconds["run"] = 50.0 if rank == 0 else 5.0
         if (method, rank, attempt) == ("run", 1, 1):
             raise Death("the process is gone")
@@ -173,7 +173,7 @@ def test_ranks_that_do_not_meet_are_misuse_after_three_tries(
 ) -> None:
     play = Play(monkeypatch, 2, fails(method, 0 if method == "meet" else 1, times, Death("the process is gone")))
     if times < 3:
-        assert play.news("a") == [Done("a", "a on 0", 1)]  # no unit is charged with it
+        assert play.news("a") == [Done("a", "a on 0", 1)]  # it costs the checkpoint no attempt
     else:
         with pytest.raises(Misuse) as caught:
             play.news("a")
@@ -182,7 +182,7 @@ def test_ranks_that_do_not_meet_are_misuse_after_three_tries(
     assert len(play.groups) == 3
 
 
-def test_a_gang_without_room_is_given_up_after_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_without_room_is_given_up_after_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(monkeypatch, 2, nothing, fits=False)
     with pytest.raises(ClusterError) as caught:
         play.news("a")
@@ -191,9 +191,9 @@ def test_a_gang_without_room_is_given_up_after_patience(monkeypatch: pytest.Monk
     assert PATIENCE <= play.ray.now <= PATIENCE + 2 * LOOK
 
 
-def test_leaving_early_ends_the_gang(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_early_ends_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
     play = Play(monkeypatch, 2, nothing)
-    running = Gang(play.ray, "analyst", Workers(threads=2), 2).run(["a", "b"])  # type: ignore[arg-type]
+    running = DataParallelGroup(play.ray, "worker", WorkerSpec(threads=2), 2).run(["a", "b"])  # type: ignore[arg-type]
     next(running)
     assert (play.ray.alive, play.groups[0].removed) == ([0, 1], False)
     running.close()

@@ -11,11 +11,11 @@ import pytest
 from scalecurv.analysis import Request
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.attempts import Done, UnitError
-from scalecurv.engine.data_parallel import Gang
+from scalecurv.engine.attempts import Done, UnexpectedError
+from scalecurv.engine.data_parallel import DataParallelGroup
 from scalecurv.engine.embedded_cluster import family_of
-from scalecurv.engine.worker import Analyst
-from scalecurv.engine.workers import Workers
+from scalecurv.engine.worker import Worker
+from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
 from tests.commands import deadline, wait_for
@@ -40,20 +40,22 @@ def numbers(outcome: Outcome) -> dict[str, list[float]]:
 def test_two_processes_find_what_one_finds_though_a_rank_is_killed(cluster: Any, tmp_path: Path) -> None:
     """Step 0 at the second attempt, then a bug at step 1; no process and no reservation is left."""
     run = write_run(tmp_path / "run", range(2), activation="tanh")
-    analyst = Analyst(Task.read(read_spec(run, {})), REQUEST, Arithmetic("float64"))
-    units = [str(run / f"step_{i}.pt") for i in range(2)]
-    dying: Any = DiesOnce(analyst, tmp_path, "step_0.pt", rank=1, bug="step_1.pt")
-    running = Gang(cluster, dying, Workers(2), 2).run(units)
+    worker = Worker(Task.read(read_spec(run, {})), REQUEST, Arithmetic("float64"))
+    paths = [str(run / f"step_{i}.pt") for i in range(2)]
+    dying: Any = DiesOnce(worker, tmp_path, "step_0.pt", rank=1, bug="step_1.pt")
+    running = DataParallelGroup(cluster, dying, WorkerSpec(2), 2).run(paths)
     with deadline():
         done = next(running)
         addresses = {ipaddress.ip_address(host) for host, _ in listening(family_of(os.getpid()))}
         assert all((getattr(one, "ipv4_mapped", None) or one).is_loopback for one in addresses), addresses
-        with pytest.raises(UnitError, match=r"(?s)^while analysing .*step_1.pt:.*ZeroDivisionError: the bug itself$"):
+        with pytest.raises(
+            UnexpectedError, match=r"(?s)^while analysing .*step_1.pt:.*ZeroDivisionError: the bug itself$"
+        ):
             next(running)
     assert isinstance(done, Done)
-    assert (done.unit, done.attempt, attempts(tmp_path, "step_0.pt")) == (units[0], 2, 2)
+    assert (done.path, done.attempt, attempts(tmp_path, "step_0.pt")) == (paths[0], 2, 2)
     assert done.result.provenance["ranks"] == 2
-    alone = analyst.on("cpu", 1)(units[0])
+    alone = worker.on("cpu", 1)(paths[0])
     found, wanted = numbers(done.result), numbers(alone)
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():

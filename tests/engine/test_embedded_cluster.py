@@ -1,4 +1,4 @@
-"""What an embedded cluster leaves behind when its driver is killed: nothing. Small processes stand in for Ray's."""
+"""An embedded cluster leaves nothing behind when its driver is killed. Small processes stand in for Ray's."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv.engine.embedded_cluster import Daemons, family_of
+from scalecurv.engine.embedded_cluster import EmbeddedCluster, family_of
 from tests.commands import HANG, end_processes_of, processes_of, start, wait_for
 
 pytestmark = pytest.mark.fault
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.fault
 CHILD = "open('/proc/self/comm', 'w').write({name!r}); print('up', flush=True); import time; time.sleep(7200)"
 DRIVER = """
 import subprocess, sys, time
-from scalecurv.engine.embedded_cluster import Daemons
-with Daemons() as daemons:
+from scalecurv.engine.embedded_cluster import EmbeddedCluster
+with EmbeddedCluster() as embedded:
     for child in sys.argv[1:]:
         subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE).stdout.readline()
-    daemons.watch()
+    embedded.watch()
     print("watched", flush=True)
     time.sleep(7200)
 """
@@ -49,16 +49,16 @@ def test_agents_end_with_a_driver_that_was_killed_and_nothing_else_does(home: Pa
 
 
 def test_leaving_ends_the_watch_and_only_what_came_since_counts() -> None:
-    with subprocess.Popen(["sleep", "7200"]) as before, Daemons() as daemons:
-        daemons.watch()
-        assert daemons.reaper is None  # there is nobody to watch
+    with subprocess.Popen(["sleep", "7200"]) as before, EmbeddedCluster() as embedded:
+        embedded.watch()
+        assert embedded.reaper is None  # there is nobody to watch
         with subprocess.Popen(
             [sys.executable, "-c", "input()", "/ray/autoscaler/_private/monitor.py"], stdin=-1
         ) as late:
-            daemons.watch()
-            assert daemons.reaper is not None
-            daemons.hurry()
+            embedded.watch()
+            assert embedded.reaper is not None
+            embedded.end_autoscaler()
             assert late.wait(HANG) == -signal.SIGKILL
         assert before.poll() is None
         before.kill()
-    assert daemons.reaper.poll() == 0
+    assert embedded.reaper.poll() == 0

@@ -1,4 +1,4 @@
-"""How `submit` follows a job to its end, or to Ctrl-C: a job server made by hand tells what it was asked."""
+"""`submit` follows a job to its end, or to Ctrl-C; a job server made by hand notes what it was asked."""
 
 import os
 import shlex
@@ -42,7 +42,7 @@ class Server:
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where something listens; Ray is out of the way, and not imported before a cluster has set its token."""
+    """Yield an address where something listens; ray is replaced, as it must not be imported before the token is set."""
     for name, content in {
         "ray": {},
         "ray.exceptions": {"RayError": OSError},

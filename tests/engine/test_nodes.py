@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,85 +22,74 @@ from tests.runs import checkpoints_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
-COUNT = 10
+COUNT = 9
 
 
-def slowly(analyst: Any, folder: Path) -> Any:
-    """An analyst whose workers note where they are; a unit takes half a second, or until a third node has a worker."""
-    import time
+@dataclass(frozen=True)
+class Located:
+    """A worker that notes its node; a checkpoint takes a moment, or until a third node has a worker. Without torch."""
 
-    class Slow:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(analyst, name)
+    folder: Path
 
-        def __reduce__(self) -> tuple[Any, ...]:
-            return slowly, (analyst, folder)
+    def on(self, device: str, threads: int) -> "Located":
+        import ray
 
-        def on(self, *told: Any) -> Any:
-            desk = analyst.on(*told)
-            import ray
+        (self.folder / f"{ray.get_runtime_context().get_node_id()}.{os.getpid()}").touch()
+        return self
 
-            node = ray.get_runtime_context().get_node_id()
-            (folder / f"{node}.{os.getpid()}").touch()
-
-            def run(unit: str) -> Any:
-                time.sleep(0.5)
-                while (folder / "hold").exists() and len(nodes_in(folder)) < 3:
-                    time.sleep(0.1)
-                return desk(unit)
-
-            return run
-
-    return Slow()
+    def __call__(self, path: str) -> str:
+        time.sleep(0.3)
+        while (self.folder / "hold").exists() and len(nodes_in(self.folder)) < 3:
+            time.sleep(0.05)
+        return path
 
 
 def nodes_in(folder: Path) -> set[str]:
-    """Those that have had a worker."""
+    """Return the nodes that have had a worker."""
     return {path.stem for path in folder.glob("*.[0-9]*")}
 
 
 def main(folder: Path) -> None:
-    """What happened, as JSON on stdout."""
+    """Print what happened, as JSON."""
     from ray.cluster_utils import Cluster
 
     from scalecurv.engine import pool
     from scalecurv.engine.dispatch import Resources, run
     from scalecurv.engine.session import ray_session
-    from scalecurv.engine.worker import Analyst
     from scalecurv.errors import ClusterError, Misuse
+    from scalecurv.record import FileStamp, Outcome
     from scalecurv.store.writer import prepare_store, write_part
-    from scalecurv.sweep import plan
-    from tests.runs import gradient_sweep
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "include_log_monitor": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.add_node(num_cpus=1, wait=False) for _ in range(2)]
-    sweep = gradient_sweep(folder, range(COUNT))
-    work = plan(sweep)
-    prepare_store(sweep.store)
-    analyst = slowly(Analyst(work.task, sweep.request, sweep.arithmetic, work.known), folder / "workers")
-    (folder / "workers").mkdir()
+    store, workers = folder / "store", folder / "workers"
+    prepare_store(store)
+    workers.mkdir()
     pool.PATIENCE = 1.0
-    said: dict[str, Any] = {"attempts": {}, "stored": []}
+    said: dict[str, Any] = {"attempts": {}}
 
     def kill(node: Any) -> None:
-        """As a machine that is switched off: its servers, and its workers."""
+        """End a node as a machine that is switched off: its servers, and its workers."""
         servers = [process.process.pid for processes in node.all_processes.values() for process in processes]
-        for pid in [*servers, *(int(path.suffix[1:]) for path in (folder / "workers").glob(f"{node.node_id}.*"))]:
+        for pid in [*servers, *(int(path.suffix[1:]) for path in workers.glob(f"{node.node_id}.*"))]:
             os.kill(pid, signal.SIGKILL)
 
     cluster.wait_for_nodes()
     with ray_session(cluster.address, 0, 0):
-        news = run(analyst, work.todo, Resources("ray", cluster.address))
+        paths = [f"step_{i}.pt" for i in range(COUNT)]
         try:
-            for nth, item in enumerate(news):
-                write_part(sweep.store, item.result)
-                said["attempts"][Path(item.unit).stem] = item.attempt
+            worker: Any = Located(workers)
+            for nth, item in enumerate(run(worker, paths, Resources("ray", cluster.address))):
+                path = item.result
+                write_part(store, Outcome(path, "ok", stamp=FileStamp(path, 0, 0, nth), attempt=item.attempt))
+                said["attempts"][path] = item.attempt
                 if nth == 1:
-                    (folder / "workers" / "hold").touch()
+                    (workers / "hold").touch()
                     kill(nodes[0])
                     nodes.append(cluster.add_node(num_cpus=1, wait=False))
                 if nth == COUNT - 4:
-                    said["nodes"] = len(nodes_in(folder / "workers"))
+                    said["nodes"] = len(nodes_in(workers))
                     for node in nodes[1:]:
                         kill(node)
         except (ClusterError, Misuse) as error:
@@ -119,7 +110,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_sweep_outlives_its_nodes_until_none_is_left(home: Path, tmp_path: Path) -> None:
-    """At most two units were on their way when the last nodes died; what was reported before is stored."""
+    """At most two checkpoints were on their way when the last nodes died; what was reported before is stored."""
     words = [sys.executable, "-c", f"from tests.engine.test_nodes import *; main(Path({str(tmp_path)!r}))"]
     with TemporaryDirectory() as short:  # names of sockets have at most 107 bytes
         process = start(words, home, RAY_TMPDIR=short, **PRIVATE, **HEALTH)
@@ -133,5 +124,5 @@ def test_a_sweep_outlives_its_nodes_until_none_is_left(home: Path, tmp_path: Pat
     head = "ClusterError: no node that is left has 1 CPU(s) and 0 GPU(s) for a worker; add one and run the same again"
     assert said["error"] == head
     rows = checkpoints_of(tmp_path / "store")
-    assert {Path(path).stem for path in rows["path"]} == set(said["attempts"])
+    assert set(rows["path"]) == set(said["attempts"])
     assert set(rows["status"]) == {"ok"}

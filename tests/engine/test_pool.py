@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from scalecurv.engine import pool
-from scalecurv.engine.attempts import Done, Lost, UnitError
+from scalecurv.engine.attempts import Done, GivenUp, UnexpectedError
 from scalecurv.engine.pool import Pool
-from scalecurv.engine.workers import Workers
+from scalecurv.engine.worker_spec import WorkerSpec
 from tests.commands import deadline, wait_for
 from tests.engine.fakes import Scripted, attempts
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
-UNITS = ["good-1", "poison", "good-2", "once", "memory", "good-3", "hungry", "good-4"]
+PATHS = ["good-1", "poison", "good-2", "once", "memory", "good-3", "hungry", "good-4"]
 ENDLESS = "endless"  # comes last, and is still on its way when nobody wants to hear more
 
 
@@ -34,77 +34,77 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def news(cluster: Any, folder: Path) -> list[Done | Lost]:
+def news(cluster: Any, folder: Path) -> list[Done | GivenUp]:
     """One pool of two workers, and every misfortune at once: the first worker dies while it starts."""
-    running = Pool(cluster, Scripted(folder, stillborn=1), Workers(2)).run([*UNITS, ENDLESS])
+    running = Pool(cluster, Scripted(folder, stillborn=1), WorkerSpec(2)).run([*PATHS, ENDLESS])
     with deadline():
-        news = [next(running) for _ in UNITS]
+        news = [next(running) for _ in PATHS]
         assert wait_for(lambda: attempts(folder, ENDLESS) == 1)
         running.close()
     return news
 
 
 @pytest.fixture(scope="module")
-def by_unit(news: list[Done | Lost]) -> dict[str, Done | Lost]:
-    return {item.unit: item for item in news}
+def by_path(news: list[Done | GivenUp]) -> dict[str, Done | GivenUp]:
+    return {item.path: item for item in news}
 
 
-def test_every_unit_is_heard_of_exactly_once(news: list[Done | Lost]) -> None:
-    assert Counter(item.unit for item in news) == Counter(UNITS)
+def test_every_checkpoint_is_heard_of_exactly_once(news: list[Done | GivenUp]) -> None:
+    assert Counter(item.path for item in news) == Counter(PATHS)
 
 
-def test_others_are_done_at_the_first_attempt(by_unit: dict[str, Done | Lost], folder: Path) -> None:
-    for unit in ("good-1", "good-2", "good-3", "good-4"):
-        assert by_unit[unit] == Done(unit, f"{unit} analysed", 1)
+def test_others_are_done_at_the_first_attempt(by_path: dict[str, Done | GivenUp], folder: Path) -> None:
+    for path in ("good-1", "good-2", "good-3", "good-4"):
+        assert by_path[path] == Done(path, f"{path} analysed", 1)
     assert (folder / "told").read_text() == "cpu 1"
 
 
-def test_a_unit_that_kills_its_workers_is_lost_after_three_attempts(
-    by_unit: dict[str, Done | Lost], folder: Path
+def test_a_checkpoint_that_kills_its_workers_is_given_up_after_three_attempts(
+    by_path: dict[str, Done | GivenUp], folder: Path
 ) -> None:
-    lost = by_unit["poison"]
-    assert isinstance(lost, Lost)
+    lost = by_path["poison"]
+    assert isinstance(lost, GivenUp)
     assert lost.attempt == 3 == attempts(folder, "poison")
     assert lost.reason.startswith("its worker died: ")
     assert lost.reason.endswith(" (3 attempts)")
     assert "\n" not in lost.reason
 
 
-def test_a_worker_killed_once_costs_one_attempt(by_unit: dict[str, Done | Lost], folder: Path) -> None:
-    assert by_unit["once"] == Done("once", "once analysed", 2)
+def test_a_worker_killed_once_costs_one_attempt(by_path: dict[str, Done | GivenUp], folder: Path) -> None:
+    assert by_path["once"] == Done("once", "once analysed", 2)
     assert attempts(folder, "once") == 2
 
 
-def test_out_of_memory_is_tried_three_times(by_unit: dict[str, Done | Lost], folder: Path) -> None:
-    assert by_unit["memory"] == Lost("memory", "out of memory: no room for a basis (3 attempts)", 3)
-    assert by_unit["hungry"] == Done("hungry", "hungry analysed", 2)
+def test_out_of_memory_is_tried_three_times(by_path: dict[str, Done | GivenUp], folder: Path) -> None:
+    assert by_path["memory"] == GivenUp("memory", "out of memory: no room for a basis (3 attempts)", 3)
+    assert by_path["hungry"] == Done("hungry", "hungry analysed", 2)
     assert attempts(folder, "memory") == 3
 
 
-def test_the_dead_are_replaced_and_closing_leaves_no_worker_at_work(news: list[Done | Lost], folder: Path) -> None:
+def test_the_dead_are_replaced_and_closing_leaves_no_worker_at_work(news: list[Done | GivenUp], folder: Path) -> None:
     pids = Scripted(folder).pids
     deaths = 1 + 3 + 1  # while starting, poison, once
     assert len(set(pids)) in (2 + deaths - 1, 2 + deaths)  # the last may be called off while it starts
     assert wait_for(lambda: all(map(gone, pids)))
 
 
-def test_a_bug_stops_new_work_and_is_raised_once_all_in_flight_is_home(
+def test_a_bug_stops_new_work_and_is_raised_once_all_running_work_has_ended(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is in flight ends only when the pool has heard of the bug."""
+    """Running work ends only when the pool has heard of the bug."""
 
-    class Heard(UnitError):
-        def __init__(self, unit: str, traceback: str):
-            super().__init__(unit, traceback)
+    class Heard(UnexpectedError):
+        def __init__(self, path: str, traceback: str):
+            super().__init__(path, traceback)
             Scripted(tmp_path).hear()
 
-    monkeypatch.setattr(pool, "UnitError", Heard)
-    news: list[Done | Lost] = []
-    running = Pool(cluster, Scripted(tmp_path), Workers(2)).run(["bug", "slow", "never-1", "never-2"])
-    with pytest.raises(UnitError) as caught:
+    monkeypatch.setattr(pool, "UnexpectedError", Heard)
+    news: list[Done | GivenUp] = []
+    running = Pool(cluster, Scripted(tmp_path), WorkerSpec(2)).run(["bug", "slow", "never-1", "never-2"])
+    with pytest.raises(UnexpectedError) as caught:
         news.extend(running)
     assert news == [Done("slow", "slow analysed", 1)]
-    assert caught.value.unit == "bug"
+    assert caught.value.path == "bug"
     first, *traceback = str(caught.value).splitlines()
     assert first == "while analysing bug:"
     assert traceback[-1] == "ZeroDivisionError: the bug itself"

@@ -1,4 +1,4 @@
-"""With which programs a number was computed, wherever the package lies."""
+"""Provenance names the programs that computed a number, wherever the package lies."""
 
 import platform
 import subprocess

@@ -11,21 +11,21 @@ from scalecurv.analysis import Request
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.worker import Analyst
+from scalecurv.engine.worker import Worker
 from scalecurv.measures import measures_named
 from scalecurv.problem.shard import TEXT, Shard
 from tests.ranks import answers, ask_ranks
 from tests.runs import write_checkpoint, write_run
 
-pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+pytestmark = pytest.mark.xdist_group("ranks")  # one group of processes answers all of them
 
 
 def fingerprint(shard: Shard | None, kind: str) -> str:
-    """That of a checkpoint which the second rank finds otherwise."""
+    """Return the fingerprint of a checkpoint that the second rank finds changed or gone."""
     with tempfile.TemporaryDirectory() as name:
         run = write_run(Path(name) / "run", range(1))
         path = run / "step_0.pt"
-        analyst = Analyst(
+        worker = Worker(
             Task.read(read_spec(run, {})), Request(measures_named(("gradient",))), Arithmetic(), shard=shard
         )
         if shard is not None and shard.rank == 1:
@@ -34,7 +34,7 @@ def fingerprint(shard: Shard | None, kind: str) -> str:
             elif kind == "gone":
                 path.unlink()
         try:
-            return analyst._load(path).fingerprint
+            return worker._load(path).fingerprint
         except Exception as error:
             raise type(error)(re.sub(r"\S*/run/", "RUN/", str(error))) from error
 

@@ -1,4 +1,4 @@
-"""How Ray is reached: under a token, without telemetry, and never by waiting for a cluster that is not there."""
+"""Ray is reached under a token, without telemetry, and never by waiting for a cluster that is not there."""
 
 import ipaddress
 import os

@@ -18,9 +18,9 @@ from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine import pool
 from scalecurv.engine.dispatch import Resources
 from scalecurv.engine.pool import Pool
-from scalecurv.engine.shared_probes import Crew, shared_out
-from scalecurv.engine.worker import Analyst, Desk
-from scalecurv.engine.workers import Workers
+from scalecurv.engine.shared_probes import SharedProbes, shared_out
+from scalecurv.engine.worker import Worker
+from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.errors import CheckpointError
 from scalecurv.linalg import hutchinson
 from scalecurv.measures import measures_named
@@ -59,24 +59,24 @@ def test_the_largest_blocks_go_out_first() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two checkpoints of a tanh network: tr H^2 is drawn."""
-    return write_run(tmp_path_factory.mktemp("crew") / "run", steps=range(2), activation="tanh")
+    return write_run(tmp_path_factory.mktemp("shared") / "run", steps=range(2), activation="tanh")
 
 
 @pytest.fixture(scope="module")
-def analyst(run: Path) -> Analyst:
-    return Analyst(Task.read(read_spec(run, {})), REQUEST, Arithmetic())
+def worker(run: Path) -> Worker:
+    return Worker(Task.read(read_spec(run, {})), REQUEST, Arithmetic())
 
 
 @pytest.fixture
-def problem(analyst: Analyst, run: Path) -> Problem:
-    return analyst.task.at(load(run / STEP), Arithmetic())[0]
+def problem(worker: Worker, run: Path) -> Problem:
+    return worker.task.at(load(run / STEP), Arithmetic())[0]
 
 
 class Helper:
-    """An actor that takes its share at a true desk, or ends by `end`."""
+    """An actor that takes its share at a true worker, or ends by `end`."""
 
-    def __init__(self, analyst: Analyst, end: BaseException | None = None):
-        self.desk, self.end, self.asked = analyst.on("cpu", 1), end, 0
+    def __init__(self, worker: Worker, end: BaseException | None = None):
+        self.worker, self.end, self.asked = worker.on("cpu", 1), end, 0
         self.shares: list[Sequence[range]] = []
 
     def rows(self, point: Any, work: Any, seed: int, blocks: Sequence[range]) -> Any:
@@ -84,17 +84,17 @@ class Helper:
         if self.end is not None:
             raise self.end
         self.shares.append(blocks)
-        return self.desk.rows(point, *work, seed, blocks)
+        return self.worker.rows(point, *work, seed, blocks)
 
 
-def crew_of(*helpers: Helper) -> Crew:
+def shared_with(*helpers: Helper) -> SharedProbes:
     ray = FakeRay(lambda now: [])
-    return Crew(ray, [Actor(ray, helper, nth) for nth, helper in enumerate(helpers)])
+    return SharedProbes(ray, [Actor(ray, helper, nth) for nth, helper in enumerate(helpers)])
 
 
-def asked(crew: Crew, problem: Problem, run: Path, seed: int = 3) -> list[tuple[np.ndarray, int]]:
+def asked(shared: SharedProbes, problem: Problem, run: Path, seed: int = 3) -> list[tuple[np.ndarray, int]]:
     path = run / STEP
-    terms = crew.run_terms(str(path), load(path).fingerprint)
+    terms = shared.run_terms(str(path), load(path).fingerprint)
     return terms(problem, HessianOperator, hutchinson.terms, seed, blocks_of(COUNT))
 
 
@@ -104,9 +104,9 @@ def assert_rows(found: list[tuple[np.ndarray, int]], problem: Problem, seed: int
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 9])
-def test_rows_come_home_in_the_order_of_the_probes(analyst: Analyst, problem: Problem, run: Path, size: int) -> None:
-    helpers = [Helper(analyst) for _ in range(size)]
-    assert_rows(asked(crew_of(*helpers), problem, run), problem)
+def test_rows_come_home_in_the_order_of_the_probes(worker: Worker, problem: Problem, run: Path, size: int) -> None:
+    helpers = [Helper(worker) for _ in range(size)]
+    assert_rows(asked(shared_with(*helpers), problem, run), problem)
     shares = shared_out(blocks_of(COUNT), 1 + size)[1:]
     assert [share for helper in helpers for share in helper.shares] == shares  # each block was taken by one
 
@@ -115,60 +115,62 @@ ENDS = [Death("killed"), MemoryError("no room"), MemoryKill("no room"), ObjectGo
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: type(end).__name__)
-def test_the_lead_does_what_the_dead_owed_and_asks_them_no_more(
-    analyst: Analyst, problem: Problem, run: Path, end: Exception
+def test_the_lead_does_what_the_dead_left_and_asks_them_no_more(
+    worker: Worker, problem: Problem, run: Path, end: Exception
 ) -> None:
-    dead, well = Helper(analyst, end), Helper(analyst)
-    crew = crew_of(dead, well)
+    dead, well = Helper(worker, end), Helper(worker)
+    shared = shared_with(dead, well)
     for seed in (3, 4):
-        assert_rows(asked(crew, problem, run, seed), problem, seed)
+        assert_rows(asked(shared, problem, run, seed), problem, seed)
     assert dead.asked == 1
     assert well.shares == [shared_out(blocks_of(COUNT), members)[-1] for members in (3, 2)]
 
 
 @pytest.mark.parametrize("error", [FloatingPointError("a product is not finite"), ZeroDivisionError("a bug")])
 def test_what_products_raise_at_a_helper_is_raised_as_itself(
-    analyst: Analyst, problem: Problem, run: Path, error: Exception
+    worker: Worker, problem: Problem, run: Path, error: Exception
 ) -> None:
     with pytest.raises(type(error), match=f"^{error}$"):
-        asked(crew_of(Helper(analyst, error)), problem, run)
+        asked(shared_with(Helper(worker, error)), problem, run)
 
 
-def rows_at(desk: Desk, path: Path, fingerprint: str, dtype: str = "torch.float32", params: str | None = None) -> bytes:
-    done = desk.rows((str(path), fingerprint, dtype, params), HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
+def rows_at(
+    placed: Worker, path: Path, fingerprint: str, dtype: str = "torch.float32", params: str | None = None
+) -> bytes:
+    done = placed.rows((str(path), fingerprint, dtype, params), HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
     return b"".join(rows.tobytes() for rows, _ in done)
 
 
-def test_a_desk_helps_in_both_dtypes_with_any_block_and_at_any_checkpoint(analyst: Analyst, run: Path) -> None:
-    desk = analyst.on("cpu", 1)
+def test_a_worker_helps_in_both_dtypes_with_any_block_and_at_any_checkpoint(worker: Worker, run: Path) -> None:
+    placed = worker.on("cpu", 1)
     for name in ("step_1.pt", "step_0.pt", "step_1.pt"):
         checkpoint = load(run / name)
-        single = analyst.task.at(checkpoint, Arithmetic())[0]
+        single = worker.task.at(checkpoint, Arithmetic())[0]
         block = single.restricted("weight$")
         for at in (single, block.astype(torch.float64), single.astype(torch.float64), block, single):
             done = run_here(at, HessianOperator, hutchinson.terms, 3, blocks_of(COUNT))
-            found = rows_at(desk, run / name, checkpoint.fingerprint, str(at.dtype), at.params)
+            found = rows_at(placed, run / name, checkpoint.fingerprint, str(at.dtype), at.params)
             assert found == b"".join(rows.tobytes() for rows, _ in done)
 
 
-def test_a_desk_reads_a_checkpoint_once(analyst: Analyst, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, fingerprint = analyst.on("cpu", 1), load(run / STEP).fingerprint
-    first = rows_at(desk, run / STEP, fingerprint)
+def test_a_worker_reads_a_checkpoint_once(worker: Worker, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed, fingerprint = worker.on("cpu", 1), load(run / STEP).fingerprint
+    first = rows_at(placed, run / STEP, fingerprint)
     monkeypatch.setattr("scalecurv.checkpoints.task.load", lambda *args: pytest.fail("it was read already"))
-    assert rows_at(desk, run / STEP, fingerprint) == first
-    rows_at(desk, run / STEP, fingerprint, "torch.float64")
+    assert rows_at(placed, run / STEP, fingerprint) == first
+    rows_at(placed, run / STEP, fingerprint, "torch.float64")
 
 
-def test_a_file_that_changed_is_refused_and_the_desk_goes_on(analyst: Analyst, run: Path, tmp_path: Path) -> None:
-    path, desk = write_checkpoint(tmp_path / STEP, seed=1), analyst.on("cpu", 1)
+def test_a_file_that_changed_is_refused_and_the_worker_goes_on(worker: Worker, run: Path, tmp_path: Path) -> None:
+    path, placed = write_checkpoint(tmp_path / STEP, seed=1), worker.on("cpu", 1)
     before = load(path).fingerprint
-    rows_at(desk, run / STEP, before)
+    rows_at(placed, run / STEP, before)
     write_checkpoint(path, seed=2)
     for _ in range(2):  # what it refused is not remembered
         with pytest.raises(CheckpointError) as caught:
-            rows_at(desk, path, before)
+            rows_at(placed, path, before)
         assert str(caught.value) == f"{path} changed while it was analysed; run again once it is written"
-    assert rows_at(desk, run / STEP, before)
+    assert rows_at(placed, run / STEP, before)
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +184,13 @@ def sweep_of(run: Path, store: Path, resources: Resources) -> Sweep:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_a_pool_stores_the_rows_of_the_loop_with_any_crew(
+def test_a_pool_stores_the_rows_of_the_loop_with_any_number_of_helpers(
     run: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """All of the engine but the processes."""
     ray = FakeRay(lambda now: [{"CPU": float(size)}], run=1.0).install(monkeypatch, pool)
     monkeypatch.setattr(
-        "scalecurv.sweep.run", lambda analyst, units, _: Pool(ray, analyst, Workers(crew=size)).run(units)
+        "scalecurv.sweep.run", lambda worker, paths, *_: Pool(ray, worker, WorkerSpec(per_checkpoint=size)).run(paths)
     )
     carry_out(sweep_of(run, tmp_path / "store", Resources()))
     assert_same_store(tmp_path / "store", reference)
@@ -204,7 +206,7 @@ def test_two_processes_store_the_rows_of_the_loop_though_the_helper_is_killed(
 ) -> None:
     """The helper answers once, and is killed when it is asked again."""
     carry_out(sweep_of(run / STEP, tmp_path / "serial", Resources("serial", threads=1)))
-    monkeypatch.setattr("scalecurv.sweep.Analyst", lambda *given: HelperDies(Analyst(*given), tmp_path))
+    monkeypatch.setattr("scalecurv.sweep.Worker", lambda *given: HelperDies(Worker(*given), tmp_path))
     monkeypatch.setattr(pool, "GATHER", HANG)  # a busy machine starts the helper late
     (outcome,) = carry_out(sweep_of(run / STEP, tmp_path / "store", Resources("ray", workers=2, plan="probes")))
     assert (outcome.attempt, outcome.provenance["threads"]) == (1, 1)

@@ -51,7 +51,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     (home / ".ray" / "auth_token").chmod(0o600)
     temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets below it have names of 107 bytes
     port, dashboard, agent = free_ports(3)
-    words = ["--head", "--block", "--num-cpus", 2, "--temp-dir", temporary]
+    words = ["--head", "--block", "--num-cpus", 1, "--temp-dir", temporary]
     ports = ["--port", port, "--dashboard-port", dashboard, "--dashboard-agent-listen-port", agent]
     quiet = ["--disable-usage-stats", "--dashboard-host", "127.0.0.1"]
     process = start([RAY, "start", *words, *ports, *quiet], home, RAY_AUTH_MODE="token", **{LOOPBACK_ONLY: "0"})
@@ -81,20 +81,17 @@ def test_without_the_token_nobody_gets_in(head: Head, run: Path, tmp_path: Path)
     )
 
 
-def test_a_job_that_works_then_one_that_fails_then_one_that_finds_all_done(head: Head, run: Path) -> None:
-    folder = run.parent
-    good = head.submit("run", "store", "--engine", "ray", "--workers", 1, cwd=folder)
-    assert good.returncode == 0
-    job, *log = good.stdout.splitlines()
-    assert re.fullmatch(rf"job raysubmit_\w+ submitted to {head.address}", job)
-    assert any(line.startswith(f"3 of 3 checkpoint(s) stored in {folder}/store, ") for line in log)
-    assert list(checkpoints_of(folder / "store")["path"]) == [f"{run}/step_{i}.pt" for i in range(3)]
-
-    bad = write_truncated(run / "step_9.pt")
-    failing = head.submit("run", "store", cwd=folder)
+def test_a_job_with_one_failure_then_one_that_finds_all_done(head: Head, run: Path) -> None:
+    folder, bad = run.parent, write_truncated(run / "step_9.pt")
+    failing = head.submit("run", "store", "--engine", "ray", "--workers", 1, cwd=folder)
     assert failing.returncode == 1
-    assert any(line.startswith(f"failed: {bad} is no readable checkpoint") for line in failing.stdout.splitlines())
-    assert list(checkpoints_of(folder / "store")["status"]) == ["ok", "ok", "ok", "failed"]
+    job, *log = failing.stdout.splitlines()
+    assert re.fullmatch(rf"job raysubmit_\w+ submitted to {head.address}", job)
+    assert any(line.startswith(f"3 of 4 checkpoint(s) stored in {folder}/store, ") for line in log)
+    assert any(line.startswith(f"failed: {bad} is no readable checkpoint") for line in log)
+    rows = checkpoints_of(folder / "store")
+    assert list(rows["path"]) == [f"{run}/step_{i}.pt" for i in (0, 1, 2, 9)]
+    assert list(rows["status"]) == ["ok", "ok", "ok", "failed"]
 
     bad.unlink()
     words = ["--working-dir", "jobs", "--", sys.executable, "analyze.py", run, folder / "store", *CHEAP]

@@ -1,4 +1,4 @@
-"""What a worker makes of one path: an Outcome whatever the file holds, MemoryError where there was no room."""
+"""A worker makes of one path an Outcome whatever the file holds, MemoryError where there was no room."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.worker import Analyst, failure, versions
+from scalecurv.engine.worker import Worker, failure, versions
 from scalecurv.measures import Gradient, measures_named
 from scalecurv.record import FileStamp
 from tests.runs import write_checkpoint, write_run
@@ -23,13 +23,13 @@ def run(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", steps=[7])
 
 
-def analyst_of(run: Path, model: str | None = None) -> Analyst:
-    return Analyst(Task.read(read_spec(run, {"model": model})), REQUEST, Arithmetic())
+def worker_of(run: Path, model: str | None = None) -> Worker:
+    return Worker(Task.read(read_spec(run, {"model": model})), REQUEST, Arithmetic())
 
 
 def test_an_outcome_tells_everything(run: Path) -> None:
-    path, analyst = run / "step_7.pt", analyst_of(run)
-    outcome = analyst.on("cpu", 1)(str(path))
+    path, worker = run / "step_7.pt", worker_of(run)
+    outcome = worker.on("cpu", 1)(str(path))
     checkpoint, stat = load(path), path.stat()
     assert (outcome.path, outcome.status, outcome.error) == (str(path), "ok", "")
     assert outcome.stamp == FileStamp(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -37,34 +37,34 @@ def test_an_outcome_tells_everything(run: Path) -> None:
     assert (outcome.step, outcome.epoch) == (7, None)
     assert outcome.num_params == 6 * 5 + 5 + 5 * 3 + 3
     assert (outcome.dtype, outcome.own_dtype, outcome.seed, outcome.attempt) == ("float32", "float32", 5, 1)
-    assert outcome.task_id == analyst.task.id
+    assert outcome.task_id == worker.task.id
     assert outcome.task["num_outputs"] == 3
     assert '"widths": [6, 5, 3]' in outcome.architecture
     assert [record.measure for record in outcome.records] == ["gradient", "moments"]
-    identity = Identity(checkpoint.fingerprint, analyst.task.id, "float32")
+    identity = Identity(checkpoint.fingerprint, worker.task.id, "float32")
     assert [record.key for record in outcome.records] == list(REQUEST.keys(identity))
     assert outcome.total_matvecs >= max(e.num_matvecs for r in outcome.records for e in r.estimates.values()) > 0
 
 
 def test_what_is_known_is_not_computed(run: Path) -> None:
     path = str(run / "step_7.pt")
-    whole = analyst_of(run).on("cpu", 1)(path)
+    whole = worker_of(run).on("cpu", 1)(path)
     gradient, moments = whole.records
-    rest = replace(analyst_of(run), known=frozenset([gradient.key])).on("cpu", 1)(path)
+    rest = replace(worker_of(run), known=frozenset([gradient.key])).on("cpu", 1)(path)
     assert [(r.key, r.estimates) for r in rest.records] == [(moments.key, moments.estimates)]
-    nothing = replace(analyst_of(run), known=frozenset([gradient.key, moments.key])).on("cpu", 1)(path)
+    nothing = replace(worker_of(run), known=frozenset([gradient.key, moments.key])).on("cpu", 1)(path)
     assert (nothing.status, nothing.records, nothing.total_matvecs) == ("ok", (), 0)
 
 
 def test_the_dtype_asked_for_does_not_hide_the_files_own(run: Path) -> None:
-    analyst = replace(analyst_of(run), arithmetic=Arithmetic(dtype="float64"))
-    outcome = analyst.on("cpu", 1)(str(run / "step_7.pt"))
+    worker = replace(worker_of(run), arithmetic=Arithmetic(dtype="float64"))
+    outcome = worker.on("cpu", 1)(str(run / "step_7.pt"))
     assert (outcome.dtype, outcome.own_dtype) == ("float64", "float32")
 
 
 def test_provenance_says_with_what(run: Path) -> None:
     try:
-        outcome = replace(analyst_of(run), arithmetic=Arithmetic(batch_size=4)).on("cpu", 2)(str(run / "step_7.pt"))
+        outcome = replace(worker_of(run), arithmetic=Arithmetic(batch_size=4)).on("cpu", 2)(str(run / "step_7.pt"))
     finally:
         torch.set_num_threads(1)
     assert outcome.provenance == {
@@ -95,7 +95,7 @@ def test_provenance_says_with_what(run: Path) -> None:
 def test_a_file_that_cannot_be_analysed_is_a_failure(run: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
     path = run / "step_7.pt"
     spoil(path)
-    outcome = analyst_of(run).on("cpu", 1)(str(path))
+    outcome = worker_of(run).on("cpu", 1)(str(path))
     assert (outcome.status, outcome.records, outcome.step, outcome.seed) == ("failed", (), 7, 5)
     assert outcome.error.startswith(message.format(path))
     assert (outcome.stamp is None) == (not path.exists())
@@ -113,24 +113,24 @@ def test_a_file_that_cannot_be_analysed_is_a_failure(run: Path, spoil, message: 
     ],
 )
 def test_no_room_is_memory_error(run: Path, model: str, message: str) -> None:
-    analyse = analyst_of(run, f"tests.engine.models:{model}").on("cpu", 1)
+    analyse = worker_of(run, f"tests.engine.models:{model}").on("cpu", 1)
     with pytest.raises(MemoryError, match=message):
         analyse(str(run / "step_7.pt"))
 
 
 def test_an_exception_of_the_model_is_a_failed_checkpoint(run: Path) -> None:
-    outcome = analyst_of(run, "tests.engine.models:broken").on("cpu", 1)(str(run / "step_7.pt"))
+    outcome = worker_of(run, "tests.engine.models:broken").on("cpu", 1)(str(run / "step_7.pt"))
     assert outcome.status == "failed"
     assert outcome.error.endswith(": a shape went wrong")
 
 
 def test_any_other_exception_is_a_bug(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(*_: object) -> None:
+    def compute(*_: object) -> None:
         raise RuntimeError("a shape went wrong")
 
-    monkeypatch.setattr(Gradient, "ask", ask)
+    monkeypatch.setattr(Gradient, "compute", compute)
     with pytest.raises(RuntimeError, match=r"^a shape went wrong$"):
-        analyst_of(run).on("cpu", 1)(str(run / "step_7.pt"))
+        worker_of(run).on("cpu", 1)(str(run / "step_7.pt"))
 
 
 @pytest.mark.parametrize(("asked", "coarse"), [("tf32", True), (None, False), ("float32", False), ("float64", False)])
@@ -138,7 +138,7 @@ def test_coarse_products_only_where_asked(run: Path, asked: str | None, coarse: 
     flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = not coarse
     try:
-        outcome = replace(analyst_of(run), arithmetic=Arithmetic(dtype=asked)).on("cpu", 1)(str(run / "step_7.pt"))
+        outcome = replace(worker_of(run), arithmetic=Arithmetic(dtype=asked)).on("cpu", 1)(str(run / "step_7.pt"))
         assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (coarse, coarse)
         assert outcome.dtype == (asked or "float32")
     finally:

@@ -1,4 +1,4 @@
-"""The smallest trace over all rescalings: in closed form, by convex optimisation, and proven from below."""
+"""The smallest trace over all rescalings, against closed forms, convex optimisation and its lower bound."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ Layers = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def drawn(widths: tuple[int, ...], seed: int = 0, decades: float = 1.0, biased: bool = True) -> Layers:
-    """Positive entries over so many decades either way."""
+    """Return positive entries that span `decades` decades up and down."""
     rng = np.random.default_rng(seed)
 
     def entries(*shape: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def drawn(widths: tuple[int, ...], seed: int = 0, decades: float = 1.0, biased: 
 
 
 def split(layers: Layers, factors: np.ndarray) -> list[np.ndarray]:
-    """Factors by layer, 1 for inputs and outputs."""
+    """Return the factors by layer, 1 for inputs and outputs."""
     weights, biases = layers
     ends = np.cumsum([len(b) for b in biases[:-1]])
     hidden = np.split(factors, ends)[: len(biases) - 1]
@@ -32,7 +32,7 @@ def split(layers: Layers, factors: np.ndarray) -> list[np.ndarray]:
 
 
 def total(layers: Layers, factors: np.ndarray) -> float:
-    """The trace with what comes into a neuron times its factor and what goes out of it divided by it."""
+    """Return the trace after rescaling: weights into a neuron times its factor, weights out of it divided by it."""
     alphas, terms = split(layers, factors), []
     for (before, after), w, b in zip(pairwise(alphas), *layers, strict=True):
         terms += [(w * before**2 / after[:, None] ** 2).sum(), (b / after**2).sum()]
@@ -40,7 +40,7 @@ def total(layers: Layers, factors: np.ndarray) -> float:
 
 
 def uneven(layers: Layers, factors: np.ndarray) -> float:
-    """The largest |in - out| / (in + out) of a neuron after rescaling: 0 at the minimum, as d/dlog alpha says."""
+    """Return the largest |in - out| / (in + out) of a neuron after rescaling, which is 0 at the minimum."""
     alphas = split(layers, factors)
     scaled = [w * p**2 / a[:, None] ** 2 for (p, a), w in zip(pairwise(alphas), layers[0], strict=True)]
     coming = [w.sum(1) + b / a**2 for w, b, a in zip(scaled, layers[1], alphas[1:], strict=True)]
@@ -49,7 +49,7 @@ def uneven(layers: Layers, factors: np.ndarray) -> float:
 
 
 def optimised(layers: Layers) -> float:
-    """By BFGS on the logarithms of the factors, with the gradient out - in of each neuron."""
+    """Return the minimum by BFGS on the logarithms of the factors, with the gradient out - in of each neuron."""
     size = total(layers, np.ones(sum(len(b) for b in layers[1][:-1])))
 
     def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -65,7 +65,7 @@ def optimised(layers: Layers) -> float:
 
 
 def proven(found: Rescaled, layers: Layers, rtol: float = 1e-12) -> None:
-    """lower <= value, hardly apart; the factors give the value and leave every neuron even."""
+    """Assert that both bounds agree and that the factors attain the value with every neuron balanced."""
     assert found.lower <= found.value <= found.lower * (1 + rtol)
     assert found.attained
     assert total(layers, found.factors) == pytest.approx(found.value, rel=1e-12)
@@ -73,34 +73,34 @@ def proven(found: Rescaled, layers: Layers, rtol: float = 1e-12) -> None:
         assert uneven(layers, found.factors) < 1e-5
 
 
-@pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("seed", range(4))
-def test_one_hidden_layer_in_closed_form(seed: int, biased: bool) -> None:
-    """sum_j 2 sqrt(t_in t_out) + t_b at alpha_j = (t_in / t_out)^(1/4), in one sweep and one that sees it."""
-    layers = drawn((4, 6, 3), seed, biased=biased)
-    (w, after), (b, last) = layers
-    t_in, t_out = w.sum(1) + b, after.sum(0)
-    found = smallest_trace(*layers)
-    assert found.value == pytest.approx((2 * np.sqrt(t_in * t_out)).sum() + last.sum(), rel=1e-12)
-    np.testing.assert_allclose(found.factors, (t_in / t_out) ** 0.25, rtol=1e-12)
-    assert found.sweeps == 2
-    proven(found, layers, 1e-12)
+def test_one_hidden_layer_in_closed_form() -> None:
+    """The minimum is sum_j 2 sqrt(t_in t_out) + t_b at alpha_j = (t_in / t_out)^(1/4), found in one sweep."""
+    for biased in [True, False]:
+        for seed in range(4):
+            layers = drawn((4, 6, 3), seed, biased=biased)
+            (w, after), (b, last) = layers
+            t_in, t_out = w.sum(1) + b, after.sum(0)
+            found = smallest_trace(*layers)
+            assert found.value == pytest.approx((2 * np.sqrt(t_in * t_out)).sum() + last.sum(), rel=1e-12)
+            np.testing.assert_allclose(found.factors, (t_in / t_out) ** 0.25, rtol=1e-12)
+            assert found.sweeps == 2
+            proven(found, layers, 1e-12)
 
 
-@pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("widths", [(3, 4, 2), (2, 3, 4, 2), (5, 4, 3, 6, 1), (1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2, 2)])
-def test_deep_layers_against_convex_optimisation(widths: tuple[int, ...], biased: bool) -> None:
-    layers = drawn(widths, seed=3, biased=biased)
-    found, best = smallest_trace(*layers), optimised(layers)
-    proven(found, layers)
-    assert found.value == pytest.approx(best, rel=1e-9)
-    assert found.lower <= best * (1 + 1e-12)
-    assert found.factors.shape == (sum(widths[1:-1]),)
-    assert found.value < 0.95 * total(layers, np.ones(len(found.factors)))
+def test_deep_layers_against_convex_optimisation() -> None:
+    for biased in [True, False]:
+        for widths in [(3, 4, 2), (2, 3, 4, 2), (5, 4, 3, 6, 1), (1, 1, 1, 1, 1), (2, 2, 2, 2, 2, 2, 2)]:
+            layers = drawn(widths, seed=3, biased=biased)
+            found, best = smallest_trace(*layers), optimised(layers)
+            proven(found, layers)
+            assert found.value == pytest.approx(best, rel=1e-9)
+            assert found.lower <= best * (1 + 1e-12)
+            assert found.factors.shape == (sum(widths[1:-1]),)
+            assert found.value < 0.95 * total(layers, np.ones(len(found.factors)))
 
 
 def test_no_factors_do_better() -> None:
-    """A thousand random ones near and far, none of them below the proven bound."""
+    """None of a thousand random factors, near and far, gives less than the proven bound."""
     layers = drawn((3, 4, 3, 2), seed=1)
     found, rng = smallest_trace(*layers), np.random.default_rng(0)
     for _ in range(1000):
@@ -109,7 +109,7 @@ def test_no_factors_do_better() -> None:
 
 
 def test_a_chain_of_single_neurons() -> None:
-    """Without biases x a^2 + y b^2 + z c^2 with a b c = 1 has the geometric mean: 3 (x y z)^(1/3)."""
+    """Without biases the minimum of x a^2 + y b^2 + z c^2 with a b c = 1 is 3 (x y z)^(1/3)."""
     x, y, z = 2.0, 16.0, 2.0
     found = smallest_trace([np.full((1, 1), t) for t in (x, y, z)], [np.zeros(1)] * 3)
     assert found.value == pytest.approx(3 * (x * y * z) ** (1 / 3), rel=1e-12)
@@ -118,7 +118,7 @@ def test_a_chain_of_single_neurons() -> None:
 
 @pytest.mark.parametrize(("sweeps", "gap"), [(1, 2.0), (5, 1.0), (40, 1e-2)])
 def test_sweeps_that_do_not_arrive(monkeypatch: pytest.MonkeyPatch, sweeps: int, gap: float) -> None:
-    """A chain of 12, P (x_1 .. x_P)^(1/P) again: cut short, the two ends still hold it between them."""
+    """A chain of 12 neurons, cut short: the bounds hold the minimum P (x_1 .. x_P)^(1/P) between them."""
     monkeypatch.setattr(rescaled, "SWEEPS", sweeps)
     entries = 10 ** np.random.default_rng(0).uniform(-1, 1, 12)
     layers = ([np.full((1, 1), t) for t in entries], [np.zeros(1)] * 12)
@@ -140,7 +140,7 @@ def test_no_curvature_at_all() -> None:
 
 
 def test_balanced_layers_are_left_alone() -> None:
-    """t_in = t_out everywhere: all factors 1 to the bit, and the first sweep is the last."""
+    """Where t_in = t_out everywhere, all factors are exactly 1 and one sweep is enough."""
     layers = ([np.full((2, 2), 3.0)] * 3, [np.zeros(2)] * 3)
     found = smallest_trace(*layers)
     assert (found.value, found.factors.tolist(), found.sweeps) == (36, [1, 1, 1, 1], 1)
@@ -161,7 +161,7 @@ def test_it_scales_with_the_loss(scale: float) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rescaled_layers_have_the_same_smallest_trace(seed: int) -> None:
-    """It belongs to the function: what other factors make of the entries ends at the same value, factors undone."""
+    """Rescaled entries have the same smallest trace, and the factors undo the rescaling."""
     layers = drawn((3, 4, 3, 2), seed)
     applied = np.exp(np.random.default_rng(seed).uniform(-4, 4, 7))
     alphas = split(layers, applied)
@@ -174,12 +174,12 @@ def test_rescaled_layers_have_the_same_smallest_trace(seed: int) -> None:
     np.testing.assert_allclose(moved.factors * applied, found.factors, rtol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("widths", [(3, 4, 2), (3, 4, 3, 2), (2, 3, 3, 3, 2)])
-def test_entries_of_24_decades(widths: tuple[int, ...], seed: int) -> None:
-    layers = drawn(widths, seed, decades=12)
-    found = smallest_trace(*layers)
-    assert found.lower <= found.value <= found.lower * (1 + 1e-12)
-    assert total(layers, found.factors) == pytest.approx(found.value, rel=1e-12)
-    nudges = np.exp(0.1 * np.random.default_rng(0).standard_normal((200, len(found.factors))))
-    assert min(total(layers, found.factors * nudge) for nudge in nudges) >= found.value * (1 - 1e-12)
+def test_entries_of_24_decades() -> None:
+    for seed in range(4):
+        for widths in [(3, 4, 2), (3, 4, 3, 2), (2, 3, 3, 3, 2)]:
+            layers = drawn(widths, seed, decades=12)
+            found = smallest_trace(*layers)
+            assert found.lower <= found.value <= found.lower * (1 + 1e-12)
+            assert total(layers, found.factors) == pytest.approx(found.value, rel=1e-12)
+            nudges = np.exp(0.1 * np.random.default_rng(0).standard_normal((200, len(found.factors))))
+            assert min(total(layers, found.factors * nudge) for nudge in nudges) >= found.value * (1 - 1e-12)

@@ -1,4 +1,4 @@
-"""Neurons that cost on one side or on none: which factor they have, and what the rest has without them."""
+"""Neurons with zero entries on one side or both: their factors, and the factors of the other neurons."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.geometry.test_rescaled import Layers, drawn, proven, total
 
 
 def without(layers: Layers, layer: int, neuron: int) -> Layers:
-    """The same layers with this hidden neuron cut out."""
+    """Return the layers without one hidden neuron."""
     weights, biases = [w.copy() for w in layers[0]], [b.copy() for b in layers[1]]
     weights[layer], biases[layer] = np.delete(weights[layer], neuron, 0), np.delete(biases[layer], neuron)
     weights[layer + 1] = np.delete(weights[layer + 1], neuron, 1)
@@ -17,7 +17,7 @@ def without(layers: Layers, layer: int, neuron: int) -> Layers:
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_dead_neuron_keeps_its_scale(layer: int) -> None:
-    """Nothing on either side: factor 1, the minimum is attained, and the others do not notice."""
+    """A neuron with zeros on both sides has factor 1; the minimum is attained and the other factors are unchanged."""
     layers = drawn((3, 3, 3, 2))
     layers[0][layer][1], layers[1][layer][1], layers[0][layer + 1][:, 1] = 0, 0, 0
     found, rest = smallest_trace(*layers), smallest_trace(*without(layers, layer, 1))
@@ -32,7 +32,7 @@ def test_a_dead_neuron_keeps_its_scale(layer: int) -> None:
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("side", ["in", "out"])
 def test_a_neuron_that_costs_on_one_side(layer: int, side: str) -> None:
-    """Its factor is 0 or infinite: NaN, and the value an infimum that ever further factors come down to."""
+    """Its factor is NaN for 0 or infinity, and the value an infimum that more extreme factors approach."""
     layers = drawn((3, 3, 3, 2))
     if side == "in":
         layers[0][layer + 1][:, 1] = 0
@@ -57,7 +57,7 @@ def test_a_neuron_that_costs_on_one_side(layer: int, side: str) -> None:
 
 @pytest.mark.parametrize("forward", [True, False])
 def test_pruning_one_neuron_may_prune_others(forward: bool) -> None:
-    """1 - 1 - 1 - 1 neurons whose last (first) weight costs nothing: one after the other they drive all to zero."""
+    """In a chain of single neurons whose last (first) entry is zero, each neuron drives the next one to zero."""
     weights, biases = [np.full((1, 1), t) for t in (2.0, 3.0, 4.0, 5.0)], [np.zeros(1), np.zeros(1), np.zeros(1)]
     weights[0 if forward else 3][:] = 0
     layers = (weights, [*biases, np.full(1, 0.25)])
@@ -85,20 +85,20 @@ def test_a_pruned_branch_leaves_the_rest_alone() -> None:
 
 
 def test_a_bias_keeps_a_neuron_alive() -> None:
-    """No weight comes in, but the bias costs: 2 sqrt(b t_out), attained."""
+    """A neuron without incoming weights and with a bias has the minimum 2 sqrt(b t_out), attained."""
     found = smallest_trace([np.zeros((1, 2)), np.full((1, 1), 2.0)], [np.full(1, 8.0), np.zeros(1)])
     assert (found.value, found.attained) == (8, True)
     np.testing.assert_allclose(found.factors, [2**0.5], rtol=1e-12)
 
 
 def test_the_bias_of_a_later_layer_is_nothing_that_goes_out() -> None:
-    """What the outputs' bias costs is beyond the reach of the neuron before it."""
+    """The entries of the outputs' bias do not depend on the factor of the neuron before it."""
     found = smallest_trace([np.full((1, 1), 3.0), np.zeros((1, 1))], [np.zeros(1), np.full(1, 7.0)])
     assert (found.value, found.lower, found.attained) == (7, 7, False)
 
 
 def test_some_layers_without_biases() -> None:
-    """Zeros in place of biases: every layer in turn, proven and attained."""
+    """Each layer in turn has zeros in place of biases; the value is proven and attained."""
     for l in range(3):
         layers = drawn((3, 4, 3, 2), seed=5)
         layers[1][l][:] = 0

@@ -26,7 +26,6 @@ SPECTRA = {  # descending: all sign patterns of six
     "three": (3.0, -1.0, -4.0),
     "three positive": (3.0, 2.0, 0.5),
 }
-by_spectrum = pytest.mark.parametrize("name", SPECTRA)
 
 
 def outermost(kappa: tuple[float, ...]) -> list[float]:
@@ -43,13 +42,13 @@ def enclosed(values: list[float], width: float = 0.0, cost: int = 0) -> list[Est
 
 @cache
 def searched(name: str) -> tuple[float, float]:
-    """Largest and smallest over planes: 2,000 random ones, and ascents that turn u and v in turn from 5 others."""
+    """Return the largest and smallest over 2,000 random planes and over ascents in u and v by turns from 5 others."""
     rng = np.random.default_rng(8)
     A = symmetric(np.array(SPECTRA[name]), seed=5).numpy()
     n = len(A)
 
     def best_partner(v: np.ndarray, sign: float) -> tuple[float, np.ndarray]:
-        """The unit u across v of the largest sign (u'Au v'Av - (u'Av)^2)."""
+        """Return the unit u orthogonal to v with the largest sign (u'Au v'Av - (u'Av)^2)."""
         Av = A @ v
         P = np.eye(n) - np.outer(v, v)
         values, Q = np.linalg.eigh(P @ (sign * ((v @ Av) * A - np.outer(Av, Av))) @ P - 1e3 * np.outer(v, v))
@@ -69,46 +68,46 @@ def searched(name: str) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-@by_spectrum
-def test_no_plane_lies_outside(name: str) -> None:
-    """Both ends are those of the search, to what the ascent leaves."""
-    kappa = SPECTRA[name]
-    largest, smallest = sectional_extremes(enclosed(outermost(kappa)), 0.01, 1.0)
-    size = max(abs(k) for k in kappa) ** 2
-    top, bottom = searched(name)
-    assert largest.value == pytest.approx(top, rel=0, abs=1e-9 * size)
-    assert smallest.value == pytest.approx(bottom, rel=0, abs=1e-9 * size)
+def test_no_plane_lies_outside() -> None:
+    """Both ends agree with the search, to the accuracy of the ascent."""
+    for name in SPECTRA:
+        kappa = SPECTRA[name]
+        largest, smallest = sectional_extremes(enclosed(outermost(kappa)), 0.01, 1.0)
+        size = max(abs(k) for k in kappa) ** 2
+        top, bottom = searched(name)
+        assert largest.value == pytest.approx(top, rel=0, abs=1e-9 * size)
+        assert smallest.value == pytest.approx(bottom, rel=0, abs=1e-9 * size)
 
 
-@by_spectrum
-def test_they_are_the_extremes_of_all_products(name: str) -> None:
-    """Of the eigenvalues of the operator on 2-vectors, P (P - 1) / 2 products, to the bit."""
-    kappa = SPECTRA[name]
-    products = [a * b for a, b in combinations(kappa, 2)]
-    largest, smallest = sectional_extremes(enclosed(outermost(kappa)), 0.01, 1.0)
-    assert (largest.value, smallest.value) == (max(products), min(products))
-    assert (largest.lower, largest.upper) == (largest.value, largest.value)
-    assert (smallest.lower, smallest.upper) == (smallest.value, smallest.value)
-    assert (largest.status, smallest.status) == (Status.CERTIFIED, Status.CERTIFIED)
+def test_they_are_the_extremes_of_all_products() -> None:
+    """They are the extremes of all P (P - 1) / 2 products, the eigenvalues on 2-vectors, exactly."""
+    for name in SPECTRA:
+        kappa = SPECTRA[name]
+        products = [a * b for a, b in combinations(kappa, 2)]
+        largest, smallest = sectional_extremes(enclosed(outermost(kappa)), 0.01, 1.0)
+        assert (largest.value, smallest.value) == (max(products), min(products))
+        assert (largest.lower, largest.upper) == (largest.value, largest.value)
+        assert (smallest.lower, smallest.upper) == (smallest.value, smallest.value)
+        assert (largest.status, smallest.status) == (Status.CERTIFIED, Status.CERTIFIED)
 
 
-@by_spectrum
-@pytest.mark.parametrize("width", [1e-3, 0.3, 1.5])
-def test_every_corner_is_inside(name: str, width: float) -> None:
-    """Curvatures anywhere within their intervals, the ends of these among them, have their extremes in ours."""
-    values = outermost(SPECTRA[name])
-    largest, smallest = sectional_extremes(enclosed(values, width), 0.01, 1.0)
-    rng = np.random.default_rng(1)
-    shifts = rng.choice([-width, width, 0.0, width / 3], (400, len(values)))
-    products = np.array([[a * b for a, b in combinations(row, 2)] for row in np.array(values) + shifts])
-    slack = 1e-12 * np.abs(products).max()
-    for found, seen in ((largest, products.max(1)), (smallest, products.min(1))):
-        assert found.lower - slack <= seen.min()
-        assert seen.max() <= found.upper + slack
-        assert found.lower <= found.value <= found.upper
-    # no wider than needed: the far ends are the extremes of the corners
-    assert largest.upper == pytest.approx(products.max(), rel=1e-12)
-    assert smallest.lower == pytest.approx(products.min(), rel=1e-12)
+def test_every_corner_is_inside() -> None:
+    """The extremes of any curvatures inside the given intervals, or at their ends, lie in the resulting intervals."""
+    for name in SPECTRA:
+        for width in [1e-3, 0.3, 1.5]:
+            values = outermost(SPECTRA[name])
+            largest, smallest = sectional_extremes(enclosed(values, width), 0.01, 1.0)
+            rng = np.random.default_rng(1)
+            shifts = rng.choice([-width, width, 0.0, width / 3], (400, len(values)))
+            products = np.array([[a * b for a, b in combinations(row, 2)] for row in np.array(values) + shifts])
+            slack = 1e-12 * np.abs(products).max()
+            for found, seen in ((largest, products.max(1)), (smallest, products.min(1))):
+                assert found.lower - slack <= seen.min()
+                assert seen.max() <= found.upper + slack
+                assert found.lower <= found.value <= found.upper
+            # no wider than needed: the far ends are the extremes of the corners
+            assert largest.upper == pytest.approx(products.max(), rel=1e-12)
+            assert smallest.lower == pytest.approx(products.min(), rel=1e-12)
 
 
 def test_an_interval_is_that_of_the_extremes_not_of_one_pair() -> None:
@@ -135,7 +134,7 @@ def test_certified_within_the_tolerance(width: float, status: Status) -> None:
 @pytest.mark.parametrize(("width", "status"), [(1.8e-4, Status.CERTIFIED), (2.2e-4, Status.BUDGET)])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_near_zero_the_tolerance_is_absolute(width: float, status: Status, sign: float) -> None:
-    """Below a tenth of the largest |kappa|^2 = 100 a half-width of rtol times ten is enough, and said."""
+    """Below a tenth of the largest |kappa|^2 = 100 the tolerance is rtol times ten, and the method says so."""
     values = [10.0, 0.0, 0.0, 0.0] if sign > 0 else [0.0, 0.0, 0.0, -10.0]
     parts = [Estimate.enclosed(k, k - width * (k == 0), k + width * (k == 0), "", Status.CERTIFIED) for k in values]
     for found in sectional_extremes(parts, 1e-4, 1.0):
@@ -145,13 +144,13 @@ def test_near_zero_the_tolerance_is_absolute(width: float, status: Status, sign:
         assert found.method.endswith("absolute tolerance 0.001") == (status is Status.CERTIFIED)
 
 
-@by_spectrum
-def test_products_of_exact_curvatures_are_exact(name: str) -> None:
-    """One that is not is enough to make the interval one."""
-    kappa = outermost(SPECTRA[name])
-    exact = [Estimate.exact(value, "by hand", 7 + i) for i, value in enumerate(kappa)]
-    products = [a * b for a, b in combinations(kappa, 2)]
-    for found, value in zip(sectional_extremes(exact, 0.01, 1.0), (max(products), min(products)), strict=True):
-        assert (found.status, found.value, found.num_matvecs) == (Status.EXACT, value, 6 + len(kappa))
-    for found in sectional_extremes([*exact[:-1], *enclosed(kappa[-1:], 0.1)], 1e9, 1.0):
-        assert found.status is not Status.EXACT
+def test_products_of_exact_curvatures_are_exact() -> None:
+    """The result is exact where all curvatures are, and is not where one of them is not."""
+    for name in SPECTRA:
+        kappa = outermost(SPECTRA[name])
+        exact = [Estimate.exact(value, "by hand", 7 + i) for i, value in enumerate(kappa)]
+        products = [a * b for a, b in combinations(kappa, 2)]
+        for found, value in zip(sectional_extremes(exact, 0.01, 1.0), (max(products), min(products)), strict=True):
+            assert (found.status, found.value, found.num_matvecs) == (Status.EXACT, value, 6 + len(kappa))
+        for found in sectional_extremes([*exact[:-1], *enclosed(kappa[-1:], 0.1)], 1e9, 1.0):
+            assert found.status is not Status.EXACT

@@ -1,4 +1,4 @@
-"""The door for `ray job submit` opens on `scalecurv analyze`, with its exit codes."""
+"""The entry point for `ray job submit` runs `scalecurv analyze`, with its exit codes."""
 
 import atexit
 import os

@@ -63,7 +63,7 @@ def test_the_job_fits_the_fields_of_kuberay() -> None:
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every name in a tree, except the names that are data."""
+    """Return the path to every name in a tree, except the names that are data."""
     if isinstance(node, list):
         return [place for i, item in enumerate(node) for place in places(item, (*path, i))]
     if not isinstance(node, dict) or (path and path[-1] in ("rayStartParams", "file_mounts")):
@@ -72,7 +72,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def misspelt(tree: Any, place: tuple[Any, ...]) -> Any:
-    """The same tree with one name a letter longer."""
+    """Return a copy of `tree` in which the name at `place` is a letter longer."""
     changed = copy.deepcopy(tree)  # aliases stay shared, as in the file
     node = changed
     for step in place[:-1]:

@@ -1,4 +1,4 @@
-"""The examples that are no MLPs: trained by the script as it is run, and analysed from beside it."""
+"""The example networks other than MLPs: trained by the script as a user runs it, and analysed by their factory."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def test_images_of_64_pixels_to_10_outputs(make: type[nn.Module]) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By the script as a user starts it, from the root."""
+    """Train with the script as a user starts it, from the root; return the folder."""
     run = tmp_path_factory.mktemp("models") / "cnn"
     words = (run, "--model", "cnn", "--steps", 150, "--lr", 0.5, "--checkpoints", 4, "--analysis-samples", 50)
     done = subprocess.run(
@@ -71,7 +71,7 @@ def test_a_transformer_trains_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_accuracy_is_that_of_eval_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of weights that no step moved: dropout, left on, would make it another one."""
+    """The weights never move: with dropout on, the accuracy would be another."""
     monkeypatch.syspath_prepend(ROOT / "jobs")
     options = ("--steps", "1", "--lr", "0", "--analysis-samples", "1797")
     said = train(tmp_path / "run", "--model", "transformer", *options)

@@ -1,4 +1,4 @@
-"""Knowing tr A makes tr A^2 sharper, at no price in bias or in honesty."""
+"""A known tr A makes the estimate of tr A^2 sharper, without bias and with the right standard error."""
 
 import math
 from functools import cache
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from scalecurv.linalg.hutchinson import controlled_square_estimate
-from scalecurv.statistics.estimate import Status
+from scalecurv.statistics.estimate import Estimate, Status
 from tests.calibration import bias
 
-SEEDS = 2000
+SEEDS = 1000
 SPECTRA = {
     "outliers": np.concatenate([10.0 * np.arange(1, 6), np.linspace(0, 0.5, 30)]),
     "power law": 1.0 / np.arange(1.0, 41) ** 0.5,
@@ -27,18 +27,24 @@ def rows_of_seeds(spectrum: str, m: int) -> np.ndarray:
     return np.stack([squares @ lam, squares @ lam**2], axis=2)
 
 
-@pytest.mark.parametrize("m", [32, 64])
-@pytest.mark.parametrize("spectrum", SPECTRA)
-def test_it_is_unbiased_and_calibrated(spectrum: str, m: int) -> None:
-    lam = SPECTRA[spectrum]
-    found = [controlled_square_estimate(rows, lam.sum(), "test") for rows in rows_of_seeds(spectrum, m)]
-    truth = (lam**2).sum()
-    values = np.array([e.value for e in found])
-    assert abs(bias(values, truth)) < 4
-    said = np.sqrt(np.mean([e.stderr**2 for e in found]))
-    assert said == pytest.approx(values.std(), rel=0.12)
-    covered = np.mean([e.lower <= truth <= e.upper for e in found])
-    assert 0.925 <= covered <= 0.975
+@cache
+def estimates(spectrum: str, m: int) -> list[Estimate]:
+    trace = SPECTRA[spectrum].sum()
+    return [controlled_square_estimate(rows, trace, "test") for rows in rows_of_seeds(spectrum, m)]
+
+
+def test_it_is_unbiased_and_calibrated() -> None:
+    for m in [32, 64]:
+        for spectrum in SPECTRA:
+            lam = SPECTRA[spectrum]
+            found = estimates(spectrum, m)
+            truth = (lam**2).sum()
+            values = np.array([e.value for e in found])
+            assert abs(bias(values, truth)) < 4
+            said = np.sqrt(np.mean([e.stderr**2 for e in found]))
+            assert said == pytest.approx(values.std(), rel=0.12)
+            covered = np.mean([e.lower <= truth <= e.upper for e in found])
+            assert 0.925 <= covered <= 0.975
 
 
 def test_equal_eigenvalues_leave_nothing_open() -> None:
@@ -49,16 +55,16 @@ def test_equal_eigenvalues_leave_nothing_open() -> None:
     assert found.stderr < 1e-10
 
 
-@pytest.mark.parametrize("spectrum", SPECTRA)
-def test_the_variance_falls_as_the_theory_says(spectrum: str) -> None:
-    """By the factor 1 - t3^2 / (t2 t4), where the plain mean has 2 t4 / m."""
-    lam, m = SPECTRA[spectrum], 64
-    t2, t3, t4 = ((lam**k).sum() for k in (2, 3, 4))
-    rows = rows_of_seeds(spectrum, m)
-    values = [controlled_square_estimate(r, lam.sum(), "test").value for r in rows]
-    assert np.var(rows[:, :, 1].mean(1), ddof=1) == pytest.approx(2 * t4 / m, rel=0.16)
-    theory = 2 * t4 / m * (1 - t3**2 / (t2 * t4))
-    assert np.var(values, ddof=1) == pytest.approx(theory * (m - 1) / (m - 4), rel=0.16)  # a slope was fitted, too
+def test_the_variance_falls_as_the_theory_says() -> None:
+    """The variance is 1 - t3^2 / (t2 t4) times that of the plain mean, 2 t4 / m."""
+    m = 64
+    for spectrum, lam in SPECTRA.items():
+        t2, t3, t4 = ((lam**k).sum() for k in (2, 3, 4))
+        values = [e.value for e in estimates(spectrum, m)]
+        plain = rows_of_seeds(spectrum, m)[:, :, 1].mean(1)
+        assert np.var(plain, ddof=1) == pytest.approx(2 * t4 / m, rel=0.16)
+        theory = 2 * t4 / m * (1 - t3**2 / (t2 * t4))
+        assert np.var(values, ddof=1) == pytest.approx(theory * (m - 1) / (m - 4), rel=0.16)  # a slope was fitted, too
 
 
 def test_it_is_the_regression_and_the_jackknife_with_the_loop() -> None:
@@ -95,7 +101,7 @@ def test_equal_traces_teach_nothing() -> None:
 
 @pytest.mark.parametrize("trace", [7.0, 0.3, -1e6])
 def test_traces_that_are_equal_up_to_rounding_teach_nothing(trace: float) -> None:
-    """The sums of 40 rounded numbers leave a spread that is rounding, and so would be the slope."""
+    """The spread of 40 rounded numbers is rounding, and a slope from it would be rounding too."""
     x, w = np.full(40, 0.1), np.random.default_rng(0).standard_normal(40) ** 2
     for shaken in (x, x * (1 + 2.0**-52 * (np.arange(40) % 3))):
         found = controlled_square_estimate(np.stack([shaken, w], axis=1), trace, "test")

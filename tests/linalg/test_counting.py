@@ -1,4 +1,4 @@
-"""What a number cost is what its operator was asked for."""
+"""The cost of a number is the number of products of its operator."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class Twice(LinearOperator):
-    """A A as one operator made of two products."""
+    """The square A A as one operator, at the cost of two products."""
 
     symmetric = True
     cost = 2

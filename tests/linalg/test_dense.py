@@ -1,4 +1,4 @@
-"""An explicit matrix as an operator, and the door that lets arrays in."""
+"""An explicit matrix as an operator, and the conversion of arrays."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Curvature of a network by other libraries through our door, and ours through SciPy's."""
+"""Operators of a network from curvlinops in this library, and those of this library in SciPy."""
 
 import warnings
 from typing import Any

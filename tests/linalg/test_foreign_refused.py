@@ -1,4 +1,4 @@
-"""What the door of linalg refuses, each in one line."""
+"""Objects that the conversion to operators refuses, each with a message of one line."""
 
 from typing import Any
 
@@ -25,9 +25,8 @@ class Anything:
         return V[:2]
 
 
-@pytest.mark.parametrize(
-    ("A", "message"),
-    [
+def test_what_is_no_operator() -> None:
+    for A, message in [
         (3.0, "a float is no operator; give something with shape, dtype and @"),
         ([[1.0]], "a list is no operator; give something with shape, dtype and @"),
         (Anything(), "a Anything is no operator; give something with shape, dtype and @"),
@@ -46,12 +45,10 @@ class Anything:
             "csr_array holds int64; give dtype=torch.float64, or the dtype to multiply in",
         ),
         (scipy.sparse.csr_array(S.astype(np.longdouble)), "float128 is a dtype that torch does not know"),
-    ],
-)
-def test_what_is_no_operator(A: Any, message: str) -> None:
-    with pytest.raises(TypeError) as caught:
-        aslinearoperator(A)
-    assert str(caught.value) == message
+    ]:
+        with pytest.raises(TypeError) as caught:
+            aslinearoperator(A)
+        assert str(caught.value) == message
 
 
 def test_what_is_complex_is_not_made_real_by_a_dtype() -> None:
@@ -70,7 +67,7 @@ def test_a_rectangle_is_not_symmetric() -> None:
 
 def test_symmetry_is_declared_and_asked_for_in_words() -> None:
     A = scipy.sparse.linalg.aslinearoperator(S)
-    advice = "where it is, say aslinearoperator(A, symmetric=True)"
+    advice = "where it is symmetric, pass aslinearoperator(A, symmetric=True)"
     with pytest.raises(TypeError) as caught:
         extreme_eigenvalues(A, 0, 0.1, 5)
     assert (
@@ -94,8 +91,8 @@ def test_where_there_is_no_adjoint_it_is_said() -> None:
     forward = scipy.sparse.linalg.LinearOperator((2, 3), matvec=lambda v: v[:2], dtype=float)
     for A in (forward, Anything(shape=(2, 3), dtype=np.dtype(float))):
         wanted = (
-            f"{type(A).__name__} has no adjoint product: give it rmatmat, adjoint, H or T, or say symmetric=True where "
-            "it is"
+            f"{type(A).__name__} has no adjoint product: give it rmatmat, adjoint, H or T, or pass symmetric=True "
+            "where it is symmetric"
         )
         with pytest.raises(TypeError) as caught:
             aslinearoperator(A).rmatmat(torch.ones(2, 2))

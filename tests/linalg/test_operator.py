@@ -1,4 +1,4 @@
-"""What every LinearOperator promises, asked of each of them."""
+"""Every LinearOperator keeps the promises of the base class."""
 
 import re
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def _operator(request: pytest.FixtureRequest) -> LinearOperator:
 
 
 class TestEveryOperator:
-    """Conformance."""
+    """The tests that every operator passes."""
 
     def test_a_block_is_its_columns(self, operator: LinearOperator) -> None:
         V = block(operator.shape[1], 4, operator.dtype)
@@ -93,6 +93,6 @@ def test_a_rectangular_operator_without_adjoint_says_so() -> None:
         def _matmat(self, V: torch.Tensor) -> torch.Tensor:
             return V[:2]
 
-    wanted = "Forward has no adjoint product: write _rmatmat, or declare it symmetric"
+    wanted = "Forward has no adjoint product: define _rmatmat, or declare it symmetric"
     with pytest.raises(TypeError, match=f"^{wanted}$"):
         Forward().rmatmat(torch.ones(2, 1))

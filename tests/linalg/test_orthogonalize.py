@@ -1,4 +1,4 @@
-"""Gram-Schmidt twice: orthogonal to working precision, even where almost nothing is left."""
+"""Gram-Schmidt applied twice is orthogonal to working precision, even where almost nothing is left."""
 
 import pytest
 import torch

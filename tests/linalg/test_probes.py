@@ -9,11 +9,11 @@ from scalecurv.linalg.probes import Kind, probes
 KINDS: tuple[Kind, ...] = ("rademacher", "gaussian")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("ids", [[3], [5, 0, 3], [], range(2, 9, 3)])
-def test_any_subset_in_any_order_gives_the_same_vectors(kind: Kind, ids: list[int]) -> None:
-    block = probes(37, 4, "s", range(10), kind)
-    assert torch.equal(probes(37, 4, "s", ids, kind), block[:, list(ids)])
+def test_any_subset_in_any_order_gives_the_same_vectors() -> None:
+    for kind in KINDS:
+        for ids in [[3], [5, 0, 3], [], range(2, 9, 3)]:
+            block = probes(37, 4, "s", range(10), kind)
+            assert torch.equal(probes(37, 4, "s", ids, kind), block[:, list(ids)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -38,7 +38,7 @@ def test_the_draws_are_a_promise(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_seed_stream_or_number_is_another_vector(kind: Kind) -> None:
     n = 4000
-    Z = torch.cat([probes(n, s, stream, [i], kind) for s in (1, 11) for stream in "ab" for i in (1, 11)], dim=1)
+    Z = torch.cat([probes(n, s, stream, [i], kind) for s in (1, 11) for stream in "ab" for i in (10, 11)], dim=1)
     cosines = Z.T @ Z / n - torch.eye(8)
     off_diagonal = cosines[~torch.eye(8, dtype=torch.bool)]
     assert off_diagonal.abs().max() < 5 / n**0.5

@@ -28,12 +28,12 @@ def assert_residues(found: Tensor, wanted: list[int], prime: int) -> None:
     assert all(abs(x) <= prime // 2 for x in numbers)
 
 
-@pytest.mark.parametrize("prime", [3, 5, 65537, *PRIMES])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.int64])
-def test_residues_are_those_of_the_fractions(dtype: torch.dtype, prime: int) -> None:
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.standard_normal(300) * 10.0 ** rng.uniform(-4, 4, 300)).to(dtype)
-    assert_residues(residues(x, prime), [residue(value, prime) for value in x.tolist()], prime)
+def test_residues_are_those_of_the_fractions() -> None:
+    for prime in [3, 5, 65537, *PRIMES]:
+        for dtype in [torch.float64, torch.float32, torch.float16, torch.int64]:
+            rng = np.random.default_rng(0)
+            x = torch.from_numpy(rng.standard_normal(300) * 10.0 ** rng.uniform(-4, 4, 300)).to(dtype)
+            assert_residues(residues(x, prime), [residue(value, prime) for value in x.tolist()], prime)
 
 
 @pytest.mark.parametrize("prime", PRIMES)
@@ -66,21 +66,23 @@ def test_residues_in_chunks_keep_the_shape_and_leave_the_input_alone(
         assert_residues(found, [residue(value, PRIMES[0]) for value in x.reshape(-1).tolist()], PRIMES[0])
 
 
-@pytest.mark.parametrize("prime", PRIMES)
-@pytest.mark.parametrize("bits", [24, 44, 51, 53])
-def test_reduced_is_in_place_congruent_and_at_most_half_the_prime(bits: int, prime: int) -> None:
+def test_reduced_is_in_place_congruent_and_at_most_half_the_prime() -> None:
     """Near 2^53 the rounded quotient may be off by 2^-21, which moves a remainder past the half by 2 at most."""
-    rng = np.random.default_rng(bits)
-    limit = 2**bits
-    whole = [limit, -limit, limit - 1, *rng.integers(-limit, limit, 4001).tolist(), *range(limit - 999, limit)]
-    whole += [
-        q * prime + half for q in rng.integers(0, limit // prime - 1, 500).tolist() for half in (prime // 2, 1, -1)
-    ]
-    x = torch.tensor(whole, dtype=torch.float64)
-    found = reduced(x, prime)
-    assert found is x
-    assert [int(value) % prime for value in x.tolist()] == [value % prime for value in whole]
-    assert float(x.abs().max()) <= prime // 2 + (2 if bits > 44 else 0)
+    for prime in PRIMES:
+        for bits in [24, 44, 51, 53]:
+            rng = np.random.default_rng(bits)
+            limit = 2**bits
+            whole = [limit, -limit, limit - 1, *rng.integers(-limit, limit, 4001).tolist(), *range(limit - 999, limit)]
+            whole += [
+                q * prime + half
+                for q in rng.integers(0, limit // prime - 1, 500).tolist()
+                for half in (prime // 2, 1, -1)
+            ]
+            x = torch.tensor(whole, dtype=torch.float64)
+            found = reduced(x, prime)
+            assert found is x
+            assert [int(value) % prime for value in x.tolist()] == [value % prime for value in whole]
+            assert float(x.abs().max()) <= prime // 2 + (2 if bits > 44 else 0)
 
 
 @pytest.mark.parametrize("prime", [3, *PRIMES])
@@ -96,19 +98,20 @@ def exact_product(A: Tensor, B: Tensor) -> list[int]:
     return (left @ right).reshape(-1).tolist()
 
 
-@pytest.mark.parametrize("prime", PRIMES)
-@pytest.mark.parametrize("inner", [0, 1, 17, INNER - 1, INNER, INNER + 1, 2 * INNER, 1300])
-@pytest.mark.parametrize("sign", ["same", "random"])
-def test_products_are_exact_for_the_largest_residues(sign: str, inner: int, prime: int) -> None:
+def test_products_are_exact_for_the_largest_residues() -> None:
     """All entries are within 8 of half the prime and of one sign: a 513th product would pass 2^53."""
-    rng = np.random.default_rng(inner)
-    A, B = (
-        torch.from_numpy(prime // 2 - rng.integers(0, 8, shape).astype(float)) for shape in [(6, inner), (inner, 5)]
-    )
-    if sign == "random":
-        A *= torch.from_numpy(rng.choice([-1.0, 1.0], A.shape))
-    assert_products(matmul_mod(A, B, prime), A, B, prime)
-    assert_products(matmul_mod(-A, B, prime), -A, B, prime)
+    for prime in PRIMES:
+        for inner in [0, 1, 17, INNER - 1, INNER, INNER + 1, 2 * INNER, 1300]:
+            for sign in ["same", "random"]:
+                rng = np.random.default_rng(inner)
+                A, B = (
+                    torch.from_numpy(prime // 2 - rng.integers(0, 8, shape).astype(float))
+                    for shape in [(6, inner), (inner, 5)]
+                )
+                if sign == "random":
+                    A *= torch.from_numpy(rng.choice([-1.0, 1.0], A.shape))
+                assert_products(matmul_mod(A, B, prime), A, B, prime)
+                assert_products(matmul_mod(-A, B, prime), -A, B, prime)
 
 
 def assert_products(found: Tensor, A: Tensor, B: Tensor, prime: int) -> None:
@@ -134,7 +137,7 @@ def test_a_batch_on_the_left_multiplies_matrix_by_matrix() -> None:
 
 
 def lowest(values: list[float]) -> int:
-    """The power of two in every numerator, less that of its denominator."""
+    """Return the least power of two in a numerator, less that of its denominator."""
     parts = [Fraction(x).as_integer_ratio() for x in values if x]
     return min(((n & -n).bit_length() - d.bit_length() for n, d in parts), default=0)
 
@@ -145,16 +148,13 @@ def test_the_lowest_bit_is_that_of_the_fractions(values: list[float]) -> None:
     assert lowest_bit(torch.tensor(values, dtype=torch.float64)) == lowest(values)
 
 
-@pytest.mark.parametrize(
-    ("values", "exponent"),
-    [
+def test_the_lowest_bit_by_hand() -> None:
+    for values, exponent in [
         *[([0.0, 0.0], 0), ([], 0), ([1.0], 0), ([-3.0, 4.0], 0), ([12.0, 0.0, -40.0], 2), ([0.75, 8.0], -2)],
         *[([5e-324], -1074), ([1e-310, 1.0], -1074), ([2.0**-1022], -1022), ([2.0**1023], 1023), ([2.0**53 - 1], 0)],
-    ],
-)
-def test_the_lowest_bit_by_hand(values: list[float], exponent: int) -> None:
-    x = torch.tensor(values, dtype=torch.float64)
-    assert lowest_bit(x) == lowest_bit(x[None, :]) == exponent == lowest(values)
+    ]:
+        x = torch.tensor(values, dtype=torch.float64)
+        assert lowest_bit(x) == lowest_bit(x[None, :]) == exponent == lowest(values)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])

@@ -1,4 +1,4 @@
-"""Two ratios of power sums against closed forms, and what a short sketch leaves open of them."""
+"""Two ratios of power sums against closed forms, and their intervals from a short sketch."""
 
 from collections.abc import Callable
 
@@ -36,24 +36,24 @@ def given(
     return SingularValues(np.array(values), error, complete, (12, side), 33)
 
 
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("shape", [(160, 100), (100, 160)])
-@pytest.mark.parametrize("spectrum", SINGULAR)
-def test_the_ratio_of_a_known_spectrum(spectrum: str, shape: tuple[int, int], ratio: Ratio) -> None:
-    A, wanted = rectangular(*shape, SINGULAR[spectrum]), truth(ratio, SINGULAR[spectrum])
-    for singular in (dense_values(A), gram_values(A @ A.T, shape[1], shape)):
-        found = ratio(singular)
-        assert found.value == pytest.approx(wanted, rel=1e-9)
-        assert found.lower <= found.value <= found.upper
-        assert found.lower <= wanted * (1 + 1e-12)
-        assert found.upper >= wanted * (1 - 1e-12)
-        assert found.value <= min(shape) * (1 + 1e-12)
-        assert (found.status, found.confidence, found.num_samples) == (Status.CONVERGED, 1.0, 0)
-        assert np.isnan(found.stderr)
+def test_the_ratio_of_a_known_spectrum() -> None:
+    for ratio in RATIOS:
+        for shape in [(160, 100), (100, 160)]:
+            for spectrum in SINGULAR:
+                A, wanted = rectangular(*shape, SINGULAR[spectrum]), truth(ratio, SINGULAR[spectrum])
+                for singular in (dense_values(A), gram_values(A @ A.T, shape[1], shape)):
+                    found = ratio(singular)
+                    assert found.value == pytest.approx(wanted, rel=1e-9)
+                    assert found.lower <= found.value <= found.upper
+                    assert found.lower <= wanted * (1 + 1e-12)
+                    assert found.upper >= wanted * (1 - 1e-12)
+                    assert found.value <= min(shape) * (1 + 1e-12)
+                    assert (found.status, found.confidence, found.num_samples) == (Status.CONVERGED, 1.0, 0)
+                    assert np.isnan(found.stderr)
 
 
 def test_closed_forms() -> None:
-    """Of n equal values both are n; of the powers of 1/2 they are 4/3 and 5/3, less what the end cuts off."""
+    """Both ratios of n equal values are n; those of all powers of 1/2 are 4/3 and 5/3."""
     for n in (1, 4, 9):
         assert stable_rank(given([3.0] * n)).value == participation_ratio(given([3.0] * n)).value == n
     powers = given([0.5**i for i in range(9)])
@@ -65,31 +65,31 @@ def test_closed_forms() -> None:
     assert stable_rank(powers).num_matvecs == participation_ratio(powers).num_matvecs == 33
 
 
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("vectors", [3, 10, 30])
-@pytest.mark.parametrize("spectrum", [name for name in SINGULAR if name != "one"])
-def test_short_of_memory_the_interval_holds_the_ratio(spectrum: str, vectors: int, ratio: Ratio) -> None:
-    A = rectangular(160, 100, SINGULAR[spectrum])
-    singular = singular_values(DenseOperator(A), 0, vectors * (2 * 160 + 100) * 8)
-    found, wanted = ratio(singular), truth(ratio, SINGULAR[spectrum])
-    assert len(singular.values) == vectors
-    assert found.lower <= wanted * (1 + 1e-12)
-    assert found.upper >= wanted * (1 - 1e-12)
-    assert found.confidence == 1 - 1e-10
-    assert found.lower <= found.value <= found.upper
-    if found.status is Status.LOWER_BOUND:
-        assert found.value == found.lower
-        assert found.upper <= 100
-    else:
-        assert found.status is Status.CONVERGED
-        assert found.upper <= 1.02 * found.lower
-    if vectors == 3:
-        assert found.status is Status.LOWER_BOUND
+def test_short_of_memory_the_interval_holds_the_ratio() -> None:
+    for ratio in RATIOS:
+        for vectors in [3, 10, 30]:
+            for spectrum in [name for name in SINGULAR if name != "one"]:
+                A = rectangular(160, 100, SINGULAR[spectrum])
+                singular = singular_values(DenseOperator(A), 0, vectors * (2 * 160 + 100) * 8)
+                found, wanted = ratio(singular), truth(ratio, SINGULAR[spectrum])
+                assert len(singular.values) == vectors
+                assert found.lower <= wanted * (1 + 1e-12)
+                assert found.upper >= wanted * (1 - 1e-12)
+                assert found.confidence == 1 - 1e-10
+                assert found.lower <= found.value <= found.upper
+                if found.status is Status.LOWER_BOUND:
+                    assert found.value == found.lower
+                    assert found.upper <= 100
+                else:
+                    assert found.status is Status.CONVERGED
+                    assert found.upper <= 1.02 * found.lower
+                if vectors == 3:
+                    assert found.status is Status.LOWER_BOUND
 
 
-@pytest.mark.parametrize(
-    ("singular", "stable", "participation"),
-    [
+def test_what_the_error_leaves_open() -> None:
+    """Never below 1, which every matrix but 0 has."""
+    for singular, stable, participation in [
         (given([2.0, 1.0]), (5 / 4, 5 / 4), (25 / 17, 25 / 17)),
         (given([2.0, 1.0], 0.5), (5 / 6.25, 8.5 / 4), (25 / (2.5**4 + 1.5**4), 8.5**2 / 17)),
         (given([2.0, 1.0], [0.0, 0.5]), (5 / 4, 6.25 / 4), (25 / (16 + 1.5**4), 6.25**2 / 17)),
@@ -99,43 +99,40 @@ def test_short_of_memory_the_interval_holds_the_ratio(spectrum: str, vectors: in
         (given([2.0, 1.0], 2.0, False), (5 / 16, 9), (25 / (256 + 81 + 7 * 16), 9)),  # the sides end them
         (given([0.0, 0.0], 1.0, False), (0, 9), (0, 9)),
         (given([0.0], [1e-9], True, 1), (0, 1), (0, 1)),
-    ],
-)
-def test_what_the_error_leaves_open(
-    singular: SingularValues, stable: tuple[float, float], participation: tuple[float, float]
-) -> None:
-    """Never below 1, which every matrix but 0 has."""
-    for found, (low, upper) in ((stable_rank(singular), stable), (participation_ratio(singular), participation)):
-        lower = max(low, 1.0) if singular.values[0] else low
-        assert (found.lower, found.upper) == pytest.approx((lower, upper), rel=1e-12)
-        exact = lower == upper
-        assert found.status is (Status.CONVERGED if exact else Status.LOWER_BOUND)
-        assert found.value == pytest.approx(lower)
-        assert found.confidence == (1.0 if singular.complete else 1 - 1e-10)
+    ]:
+        for found, (low, upper) in ((stable_rank(singular), stable), (participation_ratio(singular), participation)):
+            lower = max(low, 1.0) if singular.values[0] else low
+            assert (found.lower, found.upper) == pytest.approx((lower, upper), rel=1e-12)
+            exact = lower == upper
+            assert found.status is (Status.CONVERGED if exact else Status.LOWER_BOUND)
+            assert found.value == pytest.approx(lower)
+            assert found.confidence == (1.0 if singular.complete else 1 - 1e-10)
 
 
 @pytest.mark.parametrize(("error", "status"), [(0.0099, Status.CONVERGED), (0.0101, Status.LOWER_BOUND)])
 def test_an_interval_of_two_percent_is_sharp(error: float, status: Status) -> None:
-    """Of one large value and one small one, whose error alone widens the sum: 1 .. 1 + 2 error."""
+    """The error of a small value beside a large one gives the interval 1 .. 1 + 2 error."""
     found = stable_rank(given([1.0, 0.0], [0.0, (2 * error) ** 0.5]))
     assert found.status is status
     assert (found.lower, found.upper) == pytest.approx((1, 1 + 2 * error))
     assert found.value == pytest.approx(1 + error if status is Status.CONVERGED else 1)
 
 
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("singular", [given([0.0, 0.0]), given([0.0], [0.0]), given([0.0, 0.0], 0.0, False)])
-def test_of_nothing_there_is_no_ratio(singular: SingularValues, ratio: Ratio) -> None:
-    found = ratio(singular)
-    assert (found.status, found.method) == (Status.NOT_APPLICABLE, "J is zero")
-    assert np.isnan(found.value)
-    zero = torch.zeros(7, 3, dtype=torch.float64)
-    assert ratio(dense_values(zero)).status is ratio(gram_values(zero @ zero.T, 3, (7, 3))).status is found.status
+def test_of_nothing_there_is_no_ratio() -> None:
+    for ratio in RATIOS:
+        for singular in [given([0.0, 0.0]), given([0.0], [0.0]), given([0.0, 0.0], 0.0, False)]:
+            found = ratio(singular)
+            assert (found.status, found.method) == (Status.NOT_APPLICABLE, "J is zero")
+            assert np.isnan(found.value)
+            zero = torch.zeros(7, 3, dtype=torch.float64)
+            assert (
+                ratio(dense_values(zero)).status is ratio(gram_values(zero @ zero.T, 3, (7, 3))).status is found.status
+            )
 
 
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("error", [0.01, 0.1, 1.0])
-def test_neither_is_above_the_smaller_side(error: float, ratio: Ratio) -> None:
-    found = ratio(given([1.0] * 9, error))
-    assert (found.status, found.upper, found.lower) == (Status.LOWER_BOUND, 9.0, found.value)
-    assert found.lower < 9
+def test_neither_is_above_the_smaller_side() -> None:
+    for ratio in RATIOS:
+        for error in [0.01, 0.1, 1.0]:
+            found = ratio(given([1.0] * 9, error))
+            assert (found.status, found.upper, found.lower) == (Status.LOWER_BOUND, 9.0, found.value)
+            assert found.lower < 9

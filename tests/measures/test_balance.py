@@ -6,14 +6,15 @@ import torch
 from scalecurv.measures.rescaling import in_and_out
 from scalecurv.mlp.trace import exact_diagonal
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.mlp.test_rescaling import masks
 from tests.piecewise import Case, close, homogeneous, opened, truth
 
 SHAPES = ("one output", "two hidden", "no biases", "some biases")
-by_case = pytest.mark.parametrize("case", homogeneous(*SHAPES), ids=str)
+CASES = homogeneous(*SHAPES)
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, "deep", "wide"])
+@each(shape=[*SHAPES, "deep", "wide"])
 def test_sums_over_each_neuron(shape: str) -> None:
     """Weights and bias into it, weights out of it: of any numbers that belong to the parameters."""
     problem, mlp = opened(Case(shape, "mse"))
@@ -41,9 +42,8 @@ def test_without_hidden_neurons(shape: str) -> None:
     assert [t.shape for t in in_and_out(mlp, problem.space.unflatten(problem.theta))] == [(0,), (0,)]
 
 
-@by_case
-@pytest.mark.parametrize("rate", [0.01, 0.7])
-def test_i10_one_step_of_gradient_descent(case: Case, rate: float) -> None:
+@each(case=CASES, rate=[0.01, 0.7])
+def test_one_step_of_gradient_descent(case: Case, rate: float) -> None:
     """in - out of theta^2 changes by rate^2 (in - out) of g^2, to rounding."""
     problem, mlp = opened(case)
     g = loss_and_gradient(problem)[1]
@@ -56,7 +56,7 @@ def test_i10_one_step_of_gradient_descent(case: Case, rate: float) -> None:
     close(balance(after) - balance(problem.theta), rate**2 * balance(g), size)
 
 
-@by_case
+@each(case=CASES)
 def test_shares_of_the_trace(case: Case) -> None:
     """Of diag H what each neuron has on either side."""
     problem, mlp = opened(case)

@@ -6,9 +6,10 @@ import pytest
 
 from scalecurv.errors import Misuse
 from scalecurv.measures.route import Budget
+from tests.loops import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("total", "lanczos", "check", "probes"),
     [(24, 6, 3, 7), (50, 12, 6, 24), (100, 25, 8, 59), (200, 50, 8, 134), (1000, 100, 8, 884)],
 )
@@ -18,10 +19,7 @@ def test_the_shares_add_up(total: int, lanczos: int, check: int, probes: int) ->
     assert 8 + lanczos + check + probes == total
 
 
-@pytest.mark.parametrize(
-    ("room", "vectors"),
-    [(101, 25), (26, 25), (25, 8), (12, 4), (11, 4), (1, 4), (0, 4), (24, 8)],
-)
+@each(("room", "vectors"), [(101, 25), (26, 25), (25, 8), (12, 4), (11, 4), (1, 4), (0, 4), (24, 8)])
 def test_vectors_are_those_of_the_run_or_a_third_of_what_fits(room: int, vectors: int) -> None:
     """The run keeps one vector more than it takes steps; a restart holds 1.5 times its size, and its products."""
     assert Budget(100).vectors(room * 800 + 799, 800) == vectors

@@ -17,7 +17,7 @@ from scalecurv.problem.shard import Shard
 from tests.networks import data
 from tests.ranks import ask_ranks, same
 
-pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+pytestmark = pytest.mark.xdist_group("ranks")  # one group of processes answers all of them
 
 N = 21  # 10 samples on the first rank, 11 on the second
 ODD = 17  # a sample of the second rank

@@ -15,7 +15,9 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding_in_double
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import data, dense_at, layer_slices, network, oracle, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import data, layer_slices, network, oracle, problem
 
 PLANNED = (Moments, Extremes, Curvature, Principal)
 
@@ -75,8 +77,7 @@ def holds(found: Estimate, truth: float, size: float, foreign: bool) -> None:
         assert found.lower == found.value == found.upper
 
 
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy", "huber"])
-@pytest.mark.parametrize("name", ["tanh", "conv", "words", "block"])
+@each(loss=["mse", "cross_entropy", "huber"], name=["tanh", "conv", "words", "block"])
 def test_every_number_is_that_of_the_matrix(name: str, loss: str) -> None:
     model, x, params = cases()[name]
     y = data("mse" if loss == "mse" else "cross_entropy")[1]
@@ -138,8 +139,7 @@ def test_layers_are_their_own_blocks() -> None:
         holds(parts["trace_h2", layer], truth.trace_h2(rows), 1.0, False)
 
 
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-@pytest.mark.parametrize("name", ["tanh", "conv"])
+@each(loss=["mse", "cross_entropy"], name=["tanh", "conv"])
 def test_the_gauss_newton_side_is_written_out_too(name: str, loss: str) -> None:
     at, truth = problem(name, loss), oracle(name, loss)
     evaluation = Evaluation(at)

@@ -16,7 +16,9 @@ from scalecurv.measures.measure import Measure
 from scalecurv.measures.route import Strategy, dense_bytes
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import data, dense_at, network, oracle, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import data, network, oracle, problem
 
 OPTIONS = (Moments, Extremes, Curvature, Principal, Spectrum, GaussNewton)
 
@@ -45,7 +47,7 @@ def test_the_rule_is_one_product_a_parameter_and_room_for_the_matrices() -> None
             assert (found.status, found == told) == (status, status is Status.BUDGET)
 
 
-@pytest.mark.parametrize("measure", OPTIONS, ids=lambda m: m.name)
+@each(measure=OPTIONS)
 def test_what_does_not_fit_is_refused_in_a_line(measure: type[Measure]) -> None:
     at = problem("tanh")
     P, size = at.num_params, dense_bytes(at.num_params)
@@ -69,11 +71,12 @@ def test_structure_comes_first_and_its_trace_stays() -> None:
     evaluation = Evaluation(at)
     found = Moments().compute(evaluation).estimates
     assert (evaluation.total_matvecs, found["trace_h2"].method) == (0, "sum over pairs of samples and layers")
-    x, y = data("mse", num_data=900)
+    x, y = data("mse", num_data=500)
     many = Problem(network("relu"), (x, y), "mse")
     assert not Strategy(0.01, 80, 1 << 30).square_is_exact(many, Strategy(0.01, 80, 1 << 30, "sampled").structure(many))
+    truth = dense_at(many)
     for measure in (Moments(max_matvecs=80), Curvature(max_matvecs=80), Principal(max_matvecs=80)):
-        found, truth = measure.compute(Evaluation(many)).estimates, dense_at(many)
+        found = measure.compute(Evaluation(many)).estimates
         for quantity, value in (("trace", truth.trace()), ("trace_h2", truth.trace_h2())):
             if quantity in found:
                 holds(found[quantity], value, 1.0)
@@ -89,7 +92,7 @@ def test_a_matrix_that_is_no_hessian_is_refused() -> None:
     for off, fine in ((1e-10, True), (1e-6, False)):
         evaluation, A = Evaluation(problem("tanh")), H.clone()
         A[3, 40] += off * H.norm()
-        evaluation.once("double hessian", lambda A=A: CountingOperator(DenseOperator(A)))
+        evaluation.double_hessian = CountingOperator(DenseOperator(A))
         if fine:
             torch.testing.assert_close(dense_hessian(evaluation).matrix, H, rtol=0, atol=1e-9 * float(H.norm()))
             continue

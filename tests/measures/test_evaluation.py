@@ -12,10 +12,13 @@ from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, blocks_of, run_here
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
-from tests.networks import dense_at, oracle, problem
+from scalecurv.problem.remembered import remembered
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import oracle, problem
 
 
-@pytest.mark.parametrize(
+@each(
     ("count", "blocks"),
     [
         (1, [(0, 1)]),
@@ -31,7 +34,7 @@ def test_blocks_are_the_looks_and_then_of_one_size(count: int, blocks: list[tupl
     assert blocks_of(count) == [range(*ends) for ends in blocks]
 
 
-@pytest.mark.parametrize("counts", [(100,), (4, 8, 16, 32, 64, 100), (100, 40), (7, 100)])
+@each(counts=[(100,), (4, 8, 16, 32, 64, 100), (100, 40), (7, 100)])
 def test_terms_are_those_of_the_probes(counts: tuple[int, ...]) -> None:
     evaluation = Evaluation(problem("tanh"), 5)
     for count in counts:
@@ -62,13 +65,13 @@ def test_terms_may_be_run_elsewhere() -> None:
     assert np.array_equal(rows, Evaluation(problem("relu"), 9).terms(70))
 
 
-def test_terms_of_another_name_are_others() -> None:
+def test_other_terms_have_rows_of_their_own() -> None:
     def negative(operator: object, seed: int, ids: Sequence[int]) -> np.ndarray:
         return -hutchinson.terms(operator, seed, ids)  # type: ignore[arg-type]
 
     evaluation = Evaluation(problem("relu"), 2)
     plain = evaluation.terms(8)
-    assert np.array_equal(evaluation.terms(8, negative, "negative"), -plain)
+    assert np.array_equal(evaluation.terms(8, negative), -plain)
     assert np.array_equal(evaluation.terms(8), plain)
     assert evaluation.total_matvecs == 16
 
@@ -109,7 +112,14 @@ def test_the_jacobian_is_in_double_whatever_the_problem() -> None:
 
 
 def test_a_failed_computation_is_not_remembered() -> None:
-    evaluation = Evaluation(problem("relu"))
+    evaluation, divisors = Evaluation(problem("relu")), [0, 2, 4]
+
+    @remembered
+    def divided(evaluation: Evaluation, by: str = "first") -> float:
+        return 8 / divisors.pop(0)
+
     with pytest.raises(ZeroDivisionError):
-        evaluation.once("key", lambda: 1 / 0)
-    assert evaluation.once("key", lambda: 5) == evaluation.once("key", lambda: 6) == 5
+        divided(evaluation)
+    assert divided(evaluation) == divided(evaluation, "first") == divided(evaluation, by="first") == 4
+    assert divided(evaluation, "second") == 2
+    assert divisors == []

@@ -5,14 +5,16 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 
 from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
+from tests.dense import dense_at
+from tests.loops import each
 from tests.matrices import symmetric
-from tests.networks import CASES, dense_at, problem
+from tests.networks import CASES, problem
+from tests.quadratic import quadratic
 
 OUTLIERS = np.concatenate([[-3.0], np.linspace(0, 0.5, 150), [5.0, 8.0, 10.0]])
 VECTOR = 8 * len(OUTLIERS)
@@ -24,9 +26,7 @@ def outliers() -> Problem:
     return quadratic(A, A[0])
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::2])
-@pytest.mark.parametrize("seed", [1])
+@each(("name", "loss", "reduction"), CASES[::2], dtype=[torch.float64, torch.float32], seed=[1])
 def test_the_certificates_hold_the_eigenvalues(
     name: str, loss: str, reduction: str, dtype: torch.dtype, seed: int
 ) -> None:
@@ -62,9 +62,7 @@ def test_memory_restarts_the_run_and_it_still_certifies() -> None:
     assert len(limited.arrays["ritz_values"]) == len(limited.arrays["ritz_residuals"]) == 4  # half is kept
 
 
-@pytest.mark.parametrize(
-    ("vectors", "rtol", "certified"), [(12, 0.01, None), (18, 0.01, None), (24, 1e-3, 30), (30, 1e-6, 30)]
-)
+@each(("vectors", "rtol", "certified"), [(12, 0.01, None), (18, 0.01, None), (24, 1e-3, 30), (30, 1e-6, 30)])
 def test_restarts_are_never_wrong(vectors: int, rtol: float, certified: int | None) -> None:
     """Over many seeds, whether or not so few vectors can certify."""
     certain = 0

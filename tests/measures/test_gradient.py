@@ -8,10 +8,12 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import CASES, data, dense_at, network, oracle, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import CASES, data, network, oracle, problem
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
+@each(("name", "loss", "reduction"), CASES)
 def test_against_the_oracle(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
     g, Hg = truth.gradient, truth.hessian @ truth.gradient
@@ -36,7 +38,7 @@ def test_against_the_oracle(name: str, loss: str, reduction: str) -> None:
         assert repr(kinks) == repr(Estimate.not_applicable("not an MLP of piecewise-linear activations"))
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::4])
+@each(("name", "loss", "reduction"), CASES[::4])
 def test_in_double_whatever_the_problem(name: str, loss: str, reduction: str) -> None:
     """At the weights that single precision holds, for one product more; where all is in float64, the same facts."""
     point = problem(name, loss, reduction, dtype=torch.float32, batch_size=3)
@@ -91,6 +93,6 @@ def test_kinks_are_of_the_problems_own_precision() -> None:
     assert counts == {torch.float32: 3, torch.float64: 0}
 
 
-@pytest.mark.parametrize("name", ["tanh", "conv", "tied", "partly", "batch norm"])
+@each(name=["tanh", "conv", "tied", "partly", "batch norm"])
 def test_no_kinks_are_counted_where_the_layers_are_not_known(name: str) -> None:
     assert Gradient().compute(Evaluation(problem(name))).parts == {}

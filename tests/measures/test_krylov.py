@@ -9,6 +9,7 @@ from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov, deflated_space, krylov_run
 from scalecurv.measures.route import Strategy
+from tests.loops import each
 from tests.networks import oracle, problem
 
 MEMORY = 1 << 30
@@ -25,7 +26,7 @@ def same(one: Krylov, other: Krylov) -> bool:
         torch.equal(one.space.basis, other.space.basis)
         and (one.space.projected == other.space.projected).all()
         and repr(one.ends) == repr(other.ends)
-        and one.name == other.name
+        and (one.run is None) == (other.run is None)
     )
 
 
@@ -48,8 +49,7 @@ def test_its_basis_may_be_reused() -> None:
     assert abs(top / float(torch.linalg.eigvalsh(oracle("relu").hessian)[-1]) - 1) < 0.1
 
 
-@pytest.mark.parametrize("memory", [MEMORY, SMALL])
-@pytest.mark.parametrize("name", ["relu", "tanh", "conv"])
+@each(memory=[MEMORY, SMALL], name=["relu", "tanh", "conv"])
 def test_the_subspace_does_not_depend_on_what_was_asked_before(name: str, memory: int) -> None:
     alone = deflated_space(Evaluation(problem(name), 1), strategy(memory=memory))
     for rtol, max_matvecs in itertools.product((1e-6, 0.5), (400, 100)):

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 from dataclasses import FrozenInstanceError, fields, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.quantities import NAMES
 from scalecurv.statistics.estimate import Estimate, Status
+from tests.loops import each
 from tests.networks import problem
 
 IDENTITY = Identity("fingerprint", "task", "float64")
@@ -72,20 +74,26 @@ ROUTES += tuple(MEASURES[name](route="sampled") for name in ("principal", "gauss
 MORE = (MEASURES["rank"](functional_dimension=True),)
 
 
-@pytest.fixture(params=DEFAULTS + ROUTES + MORE, ids=lambda m: f"{m.name}-{getattr(m, 'route', None)}", name="measure")
-def _measure(request: pytest.FixtureRequest) -> Measure:
-    return request.param
+every_measure = each(measure=DEFAULTS + ROUTES + MORE)
+
+
+@cache
+def found(measure: Measure) -> Findings:
+    """Return what the measure finds by itself, computed once for all tests."""
+    return ask(measure)
 
 
 class TestEveryMeasure:
     """Conformance."""
 
+    @every_measure
     def test_it_is_a_value(self, measure: Measure) -> None:
         assert pickle.loads(pickle.dumps(measure)) == measure
         assert hash(replace(measure)) == hash(measure)
         with pytest.raises(FrozenInstanceError):
             measure.rtol = 1.0
 
+    @every_measure
     def test_its_options_are_plain(self, measure: Measure) -> None:
         options = json.loads(json.dumps(measure.options))
         assert type(measure)(**options) == measure
@@ -101,28 +109,30 @@ class TestEveryMeasure:
         assert names <= set(ANOTHER)
         assert set(replace(measure, **{name: ANOTHER[name] for name in names}).options) == names
 
-    def test_everything_that_changes_the_numbers_changes_the_key(
-        self, measure: Measure, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @every_measure
+    def test_everything_that_changes_the_numbers_changes_the_key(self, measure: Measure) -> None:
         keys = {the_key(measure), the_key(measure, seed=1)}
         names = [f.name for f in fields(measure)]
         keys |= {the_key(replace(measure, **{name: ANOTHER[name]})) for name in names}
         keys |= {the_key(measure, replace(IDENTITY, **{name: "x"})) for name in ("fingerprint", "task_id", "dtype")}
         assert the_key(replace(measure)) in keys
-        monkeypatch.setattr(type(measure), "version", measure.version + 1)
-        keys.add(the_key(measure))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(measure), "version", measure.version + 1)
+            keys.add(the_key(measure))
         assert len(keys) == 2 + len(names) + 3 + 1
 
+    @every_measure
     def test_it_finds_what_it_names(self, measure: Measure) -> None:
-        findings = ask(measure)
+        findings = found(measure)
         unasked = {name for name, option in ON_REQUEST.items() if not measure.options.get(option)}
         assert set(findings.estimates) == set(measure.quantities) - unasked <= set(NAMES)
         for array in findings.arrays.values():
             assert array.ndim == 1
             assert array.dtype == np.float64
 
+    @every_measure
     def test_the_seed_decides_and_nothing_else(self, measure: Measure) -> None:
-        first, again, other = ask(measure), ask(measure), ask(measure, seed=1)
+        first, again, other = found(measure), ask(measure), ask(measure, seed=1)
         assert repr(first) == repr(again)  # bit by bit, NaN included
         free = ("gradient", "moments", "rescaling", "extremes", "curvature", "spectrum", "gauss_newton")
         exact = measure in [MEASURES[name]() for name in free]  # at this network, whose H is written out
@@ -131,7 +141,7 @@ class TestEveryMeasure:
             same = [{name: e.value for name, e in f.estimates.items()} for f in (first, other)]
             assert same[0] == same[1]
 
-    @pytest.mark.parametrize("budget", [24, 200])
+    @each(measure=DEFAULTS + ROUTES + MORE, budget=[24, 200])
     def test_its_statuses_are_honest_and_its_budget_is_kept(self, measure: Measure, budget: int) -> None:
         options = {name: value for name, value in (("rtol", 0.2), ("max_matvecs", budget)) if name in measure.options}
         asked = replace(measure, **options)
@@ -139,14 +149,16 @@ class TestEveryMeasure:
             assert_honest(estimate, 0.2)
             assert estimate.num_matvecs <= budget or measure.name == "rank"
 
+    @every_measure
     def test_single_precision_agrees(self, measure: Measure) -> None:
-        double, single = ask(measure).estimates, ask(measure, dtype=torch.float32).estimates
+        double, single = found(measure).estimates, ask(measure, dtype=torch.float32).estimates
         for name, estimate in double.items():
             if name == "noise_floor":  # of which there is none in float64
                 continue
             assert single[name].status is estimate.status
             assert single[name].value == pytest.approx(estimate.value, rel=1e-4, nan_ok=True)
 
+    @every_measure
     def test_batches_and_memory_are_not_seen(self, measure: Measure) -> None:
         if "max_matvecs" in measure.options:
             measure = replace(measure, max_matvecs=40)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from quadratic import quadratic
 from torch import Tensor
 
 from scalecurv.linalg.probes import probes
@@ -13,11 +12,13 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import noise_floor
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.statistics.estimate import Status
-from tests.networks import CASES, dense_at, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import CASES, problem
+from tests.quadratic import quadratic
 
 
-@pytest.mark.parametrize("seed", [3])
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES[::2])
+@each(("name", "loss", "reduction"), CASES[::2], seed=[3])
 def test_it_is_three_products_against_the_dense_hessian(name: str, loss: str, reduction: str, seed: int) -> None:
     point = problem(name, loss, reduction, dtype=torch.float32)
     evaluation = Evaluation(point, seed)

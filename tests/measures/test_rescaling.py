@@ -18,14 +18,16 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.losses import LOSSES, Loss
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.networks import data, dense_at, fitted, network, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import data, fitted, network, problem
 from tests.piecewise import SHAPES
 
 CASES = [
     ("one output", "mse", "sum"), ("two hidden", "mse", "mean"), ("two hidden", "cross_entropy", "sum"),
     ("no biases", "cross_entropy", "mean"), ("some biases", "mse", "mean"),
 ]  # fmt: skip
-by_case = pytest.mark.parametrize(("shape", "loss", "reduction"), CASES)
+by_case = each(("shape", "loss", "reduction"), CASES)
 
 
 def network_of(shape: str) -> nn.Sequential:
@@ -51,7 +53,7 @@ def linears(model: nn.Module) -> list[nn.Linear]:
 
 
 def rescaled(model: nn.Module, factors: Tensor) -> nn.Module:
-    """What comes into each hidden neuron times its factor, what goes out of it divided by it."""
+    """Multiply all that comes into each hidden neuron by its factor, and divide by it what goes out."""
     model, start = copy.deepcopy(model), 0
     for layer, after in pairwise(linears(model)):
         alpha = factors[start : start + layer.out_features]
@@ -192,7 +194,7 @@ def test_without_hidden_neurons_it_is_the_trace() -> None:
     assert [len(array) for array in findings.arrays.values()] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", ["tanh", "conv", "tied", "hardtanh"])
+@each(name=["tanh", "conv", "tied", "hardtanh"])
 def test_what_cannot_be_rescaled(name: str) -> None:
     point = at(network_of("wide"), "wide", "mse") if name == "hardtanh" else problem(name)
     findings = ask(point)
@@ -205,15 +207,11 @@ def test_what_cannot_be_rescaled(name: str) -> None:
 FACTORLESS = Loss("own", LOSSES["mse"].total, LOSSES["mse"].targets)
 
 
-@pytest.mark.parametrize(
-    ("loss", "max_matvecs", "reason"),
-    [
-        (FACTORLESS, 1000, "the loss has no known factor"),
-        (FACTORLESS, 4, "the loss has no known factor"),
-        ("mse", 5, "3 backward passes are more than half of max_matvecs"),
-        ("mse", 6, None),
-    ],
-)
+MANY = "3 backward passes are more than half of max_matvecs"
+NO_DIAGONAL = [*((FACTORLESS, limit, "the loss has no known factor") for limit in (1000, 4)), ("mse", 5, MANY)]
+
+
+@each(("loss", "max_matvecs", "reason"), [*NO_DIAGONAL, ("mse", 6, None)])
 def test_what_has_no_diagonal_still_has_weights(loss: str | Loss, max_matvecs: int, reason: str | None) -> None:
     findings = ask(Problem(network("relu"), data("mse"), loss), max_matvecs)
     whole = ask(problem("relu"))
@@ -240,7 +238,7 @@ def test_no_product_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert costs == {evaluation.total_matvecs} == {0}
 
 
-@pytest.mark.parametrize(
+@each(
     ("lower", "status"),
     [(2 - 1e-9, "exact"), (2 - 1e-8, "certified"), (1.985, "certified"), (1.975, "budget"), (1.7, "budget")],
 )

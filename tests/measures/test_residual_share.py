@@ -13,15 +13,16 @@ from scalecurv.measures.gauss_newton import residual_share, share_of
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import data, dense_at, fitted, mlp, oracle, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import data, fitted, mlp, oracle, problem
 
 
 def share(point: Problem, route: str | None = None, rtol: float = 0.05, max_matvecs: int = 1000) -> Estimate:
     return residual_share(Evaluation(point), Strategy(rtol, max_matvecs, 1 << 30, route))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@each(reduction=["mean", "sum"], loss=["mse", "cross_entropy"])
 def test_by_structure_it_is_exact(loss: str, reduction: str) -> None:
     truth, found = oracle("relu", loss, reduction), share(problem("relu", loss, reduction))
     wanted = float((truth.hessian - truth.gauss_newton).norm() / truth.hessian.norm())
@@ -29,7 +30,7 @@ def test_by_structure_it_is_exact(loss: str, reduction: str) -> None:
     assert found.value == pytest.approx(wanted, rel=1e-10)
 
 
-@pytest.mark.parametrize("route", [None, "generic", "sampled", "dense"])
+@each(route=[None, "generic", "sampled", "dense"])
 def test_a_fit_leaves_nothing(route: str | None) -> None:
     assert 0 <= share(fitted(), route).upper <= 1e-12
 
@@ -43,8 +44,7 @@ def test_it_grows_with_the_residual(off: float) -> None:
     assert share(fitted(off)).value == pytest.approx(wanted, rel=1e-8)
 
 
-@pytest.mark.parametrize("route", [None, "exact", "generic", "sampled", "dense"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@each(route=[None, "exact", "generic", "sampled", "dense"], loss=["mse", "cross_entropy"])
 def test_a_linear_model_has_none(loss: str, route: str | None) -> None:
     """At any loss: H = G."""
     found = share(Problem(nn.Sequential(nn.Linear(6, 3)).double(), data(loss), loss), route)
@@ -52,8 +52,7 @@ def test_a_linear_model_has_none(loss: str, route: str | None) -> None:
     assert found.upper <= 2e-14
 
 
-@pytest.mark.parametrize(("phi", "route"), [(nn.ReLU, None), (nn.Tanh, "generic"), (nn.Tanh, None)])
-@pytest.mark.parametrize("zero", [True, False])
+@each(("phi", "route"), [(nn.ReLU, None), (nn.Tanh, "generic"), (nn.Tanh, None)], zero=[True, False])
 def test_without_a_hessian_there_is_no_share(phi: type[nn.Module], zero: bool, route: str | None) -> None:
     """All weights 0 without a bias: J is 0, and H is 0 where the residuals are; else it is R alone."""
     model = nn.Sequential(nn.Linear(6, 4, bias=False), phi(), nn.Linear(4, 3, bias=False)).double()

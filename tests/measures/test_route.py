@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from quadratic import quadratic
 from torch import nn
 
 from scalecurv.errors import Misuse
@@ -14,7 +13,9 @@ from scalecurv.measures.route import Strategy
 from scalecurv.mlp.block_norms import block_norms_cost
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
+from tests.loops import each
 from tests.networks import problem
+from tests.quadratic import quadratic
 
 MEMORY = 1 << 30
 
@@ -35,7 +36,7 @@ def test_an_unknown_route_is_answered_with_the_known_ones(measure: type) -> None
         measure(route="fast").compute(Evaluation(problem("relu")))
 
 
-@pytest.mark.parametrize("name", ["relu", "one output", "tanh", "conv", "tied", "partly", "batch norm"])
+@each(name=["relu", "one output", "tanh", "conv", "tied", "partly", "batch norm"])
 def test_structure_is_that_of_piecewise_linear_mlps(name: str) -> None:
     point = problem(name)
     structured = name in ("relu", "one output")

@@ -11,6 +11,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import SWEEPS, rounding, runner_up
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
+from tests.loops import each
 
 X = np.array([[1.0], [-1.3]])
 
@@ -38,8 +39,7 @@ def holds(found: Estimate, truth: float) -> bool:
     return found.lower <= truth * (1 + seen) and truth * (1 - seen) <= found.upper
 
 
-@pytest.mark.parametrize("route", ["sampled", "dense"])
-@pytest.mark.parametrize("margin", [5.0, 12.0, 20.0, 30.0, 36.0, 40.0, 100.0])
+@each(route=["sampled", "dense"], margin=[5.0, 12.0, 20.0, 30.0, 36.0, 40.0, 100.0])
 def test_no_certificate_is_wrong(margin: float, route: str) -> None:
     truth, evaluation = largest(margin), Evaluation(sure(margin))
     found = Principal(route=route).compute(evaluation).estimates | Extremes(route=route).compute(evaluation).estimates
@@ -58,8 +58,7 @@ def by_hand(f: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(f, y, reduction="none")
 
 
-@pytest.mark.parametrize("route", ["generic", "dense"])
-@pytest.mark.parametrize("margin", [5.0, 20.0, 36.0, 40.0])
+@each(route=["generic", "dense"], margin=[5.0, 20.0, 36.0, 40.0])
 def test_a_loss_of_ones_own_may_saturate_too(margin: float, route: str) -> None:
     """Nothing is known of it: the intervals are wide at all margins, which beside an ordinary H does not show."""
     named = sure(margin)
@@ -74,7 +73,7 @@ def test_a_loss_of_ones_own_may_saturate_too(margin: float, route: str) -> None:
     assert holds(found["trace_ggn"], float((e / (1 + e) ** 2 * (X**2 + 1)).sum()))
 
 
-@pytest.mark.parametrize(("margin", "noise"), [(5.0, False), (12.0, False), (20.0, True), (40.0, True)])
+@each(("margin", "noise"), [(5.0, False), (12.0, False), (20.0, True), (40.0, True)])
 def test_only_what_is_saturated_pays(margin: float, noise: bool) -> None:
     evaluation = Evaluation(sure(margin))
     found = rounding(evaluation)

@@ -12,19 +12,19 @@ from torch import nn
 
 from scalecurv.errors import Misuse
 from scalecurv.measures import Curvature, Extremes, GaussNewton, Gradient, Moments, Principal, Rank, Rescaling, Spectrum
-from scalecurv.measures.curvature.curvature import CHAIN
 from scalecurv.measures.curvature.semidefinite import interpolates
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
-from scalecurv.measures.noise import Rounding, rounding
+from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.rank.exact import exact_rank
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
+from scalecurv.quantities import CHAIN
 from scalecurv.statistics.estimate import Estimate
 from tests.networks import data, fitted, mlp, network
 from tests.ranks import SIZE, ask_ranks, same
 
-pytestmark = pytest.mark.xdist_group("ranks")  # one gang of processes answers all of them
+pytestmark = pytest.mark.xdist_group("ranks")  # one group of processes answers all of them
 
 N = 21
 BUDGET = {"rtol": 0.05, "max_matvecs": 64}
@@ -67,7 +67,7 @@ def asked(measure: Measure, at: Problem) -> dict[str, Any]:
     return {"numbers": {name: numbers(e) for name, e in said.items()}, "how": how, "arrays": dict(found.arrays)}
 
 
-def saturated(unsure: bool, shard: Shard | None) -> Rounding:
+def saturated(unsure: bool, shard: Shard | None) -> Perturbation:
     """Softmaxes that leave a second class nothing, but at most for one sample of the first rank."""
     x = np.full((N, 1), 40.0)
     x[3] = 2.0 if unsure else 40.0

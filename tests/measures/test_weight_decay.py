@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from scalecurv.measures import Curvature, Extremes, GaussNewton, Gradient, Moments, Principal, Rank, Rescaling, Spectrum
-from scalecurv.measures.curvature.curvature import CHAIN
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import CHAIN
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import Dense, fitted, oracle, problem
+from tests.dense import Dense
+from tests.loops import each
+from tests.networks import fitted, oracle, problem
 
 W = 0.2
 ROUTES = [
@@ -41,8 +43,7 @@ def assert_holds(found: Estimate, value: float) -> None:
     assert found.lower - slack <= value <= found.upper + slack, (found, value)
 
 
-@pytest.mark.parametrize(("name", "route"), ROUTES)
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@each(("name", "route"), ROUTES, loss=["mse", "cross_entropy"])
 def test_moments_and_curvature(name: str, route: str | None, loss: str) -> None:
     at, truth = problem(name, loss, weight_decay=W), truth_of(name, loss)
     found = asked(Moments(rtol=0.05, route=route), at) | asked(Curvature(rtol=0.05, route=route), at)
@@ -58,8 +59,7 @@ def test_moments_and_curvature(name: str, route: str | None, loss: str) -> None:
         assert found["trace"].value == pytest.approx(T, rel=1e-12)
 
 
-@pytest.mark.parametrize("route", ["generic", "dense"])
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@each(route=["generic", "dense"], name=["relu", "tanh"])
 def test_gradient_ends_and_spectrum(name: str, route: str) -> None:
     at, truth = problem(name, weight_decay=W), truth_of(name)
     g, H = truth.gradient, truth.hessian
@@ -82,8 +82,7 @@ def test_gradient_ends_and_spectrum(name: str, route: str) -> None:
     assert values[0] - 1e-9 <= ritz.min() <= ritz.max() <= values[-1] + 1e-9
 
 
-@pytest.mark.parametrize("route", ["generic", "dense"])
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@each(route=["generic", "dense"], name=["relu", "tanh"])
 def test_gauss_newton_and_principal_curvatures(name: str, route: str) -> None:
     at, truth = problem(name, weight_decay=W), truth_of(name)
     found = asked(GaussNewton(route=route), at)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from scalecurv.mlp.block_norms import block_norms, block_norms_cost, split_norms
 from scalecurv.problem.problem import Problem
-from tests.networks import dense
+from tests.dense import dense
+from tests.loops import each
 from tests.piecewise import (
     CASES,
     MEANS,
@@ -30,7 +31,7 @@ def sums(matrix: Tensor, slices: list[slice]) -> Tensor:
     return torch.stack([torch.stack([block.sum() for block in row]) for row in blocks(matrix, slices)])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each(case=CASES)
 def test_every_block(case: Case) -> None:
     problem, mlp = opened(case)
     exact = truth(case)
@@ -39,7 +40,7 @@ def test_every_block(case: Case) -> None:
     close(norms.sum(), (exact.hessian**2).sum())
 
 
-@pytest.mark.parametrize("case", MEANS, ids=str)
+@each(case=MEANS)
 def test_every_part_of_every_block(case: Case) -> None:
     """|G_kl|^2, 2 <G_kl, R_kl> and |R_kl|^2, each alike for (k, l) and (l, k); their sum is |H_kl|^2."""
     problem, mlp = opened(case)
@@ -55,13 +56,13 @@ def test_every_part_of_every_block(case: Case) -> None:
     assert parts[1:].diagonal(dim1=1, dim2=2).count_nonzero() == 0  # R has no block on the diagonal
 
 
-@pytest.mark.parametrize("memory", [1, 20_000])
+@each(memory=[1, 20_000])
 def test_tiles_do_not_move_the_parts(memory: int) -> None:
     case = Case("deep", "mse", trained=True)
     close(split_norms(*opened(case, memory=memory)), split_norms(*opened(case)))
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.startswith("one layer")])
+@each(shape=[shape for shape in SHAPES if not shape.startswith("one layer")])
 def test_residuals_of_the_opposite_sign(shape: str) -> None:
     """Targets mirrored at f turn R into -R: the two norms differ by 4 <G, R>, and their mean is |G|^2 + |R|^2."""
     case = Case(shape, "mse")
@@ -84,8 +85,7 @@ def test_the_cases_tell_signs_and_parts_apart() -> None:
     assert max(float((R**2).sum() / F) for _, R, F in parts) > 0.8
 
 
-@pytest.mark.parametrize("options", [{"memory": 1}, {"memory": 20_000}, {"batch_size": 3}], ids=str)
-@pytest.mark.parametrize("shape", ["one output", "no biases", "some biases", "deep"])
+@each(options=[{"memory": 1}, {"memory": 20_000}, {"batch_size": 3}], shape=["one output", "some biases", "deep"])
 def test_neither_tiles_nor_mini_batches_matter(shape: str, options: dict) -> None:
     """One byte of memory leaves tiles of one sample, 20,000 ragged ones; mini-batches play no part."""
     case = Case(shape, "mse", trained=True)
@@ -119,7 +119,7 @@ def test_a_network_without_curvature_of_its_own_has_only_gauss_newton() -> None:
     close(block_norms(point, mlp), sums(truth(Case("deep", "mse")).gauss_newton ** 2, layer_slices(point, mlp)))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each(shape=SHAPES)
 def test_the_cost_grows_with_the_square_of_the_data(shape: str) -> None:
     case = Case(shape, "mse")
     problem, mlp = opened(case)

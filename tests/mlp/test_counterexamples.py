@@ -40,7 +40,7 @@ def hessian_and_curvature(point: Problem) -> tuple[Tensor, float]:
 
 
 def ranks(point: Problem, H: Tensor) -> tuple[int, int]:
-    """Of J and of H."""
+    """Return the ranks of J and of H."""
     J = JacobianOperator(point).matmat(torch.eye(point.num_params, dtype=torch.float64))
     return int(torch.linalg.matrix_rank(J)), int(torch.linalg.matrix_rank(H, hermitian=True))
 

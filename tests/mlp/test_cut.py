@@ -14,6 +14,7 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
+from tests.loops import each
 from tests.networks import data, network, problem
 
 W = 0.5
@@ -24,7 +25,7 @@ def l1(f: Tensor, y: Tensor) -> Tensor:
     return (f - y).abs().sum(1)
 
 
-@pytest.mark.parametrize("w", [0.0, W])
+@each(w=[0.0, W])
 def test_a_loss_without_curvature_has_no_gauss_newton_matrix(w: float) -> None:
     at = Problem(network("tanh"), data("mse"), l1, weight_decay=w, batch_size=3)
     preflight(at)
@@ -69,7 +70,7 @@ class Ungraded(Detached):
             return self.inner(x)
 
 
-@pytest.mark.parametrize("model", [Detached, Ungraded])
+@each(model=[Detached, Ungraded])
 def test_a_model_that_cuts_its_graph(model: Callable[[], nn.Module]) -> None:
     with pytest.raises(Misuse) as caught:
         preflight(Problem(model(), data("mse"), "mse"))

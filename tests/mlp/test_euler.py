@@ -11,10 +11,11 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.piecewise import Case, close, homogeneous, opened
 
 CASES = homogeneous("one layer", "one output", "two hidden", "no biases", "some biases")
-by_case = pytest.mark.parametrize("case", CASES, ids=str)
+by_case = each(case=CASES)
 
 
 def directions(problem: Problem) -> list[tuple[int, Tensor]]:
@@ -44,7 +45,7 @@ def root_times_outputs(problem: Problem) -> tuple[Tensor, Tensor]:
 
 
 @by_case
-def test_i9_growth_in_proportion(case: Case) -> None:
+def test_growth_in_proportion(case: Case) -> None:
     """J E theta = c f and H E theta = c J'M f + (c - E) g, c = 1 for one layer and L for all."""
     problem, _ = opened(case)
     f, g = problem.outputs(problem.theta, problem.x), loss_and_gradient(problem)[1]
@@ -55,7 +56,7 @@ def test_i9_growth_in_proportion(case: Case) -> None:
 
 
 @by_case
-def test_i11_largest_eigenvalue_from_below(case: Case) -> None:
+def test_largest_eigenvalue_from_below(case: Case) -> None:
     """lambda_max(G) >= c^2 sum f'Mf / |E theta|^2, the Rayleigh quotient of G at E theta."""
     problem, _ = opened(case)
     G, (half, _) = GaussNewtonOperator(problem), root_times_outputs(problem)
@@ -66,7 +67,7 @@ def test_i11_largest_eigenvalue_from_below(case: Case) -> None:
         assert top * (1 + 1e-12) >= c**2 * (half**2).sum() / (w @ w)
 
 
-def test_i11_is_tight_for_one_sample_along_itself() -> None:
+def test_the_bound_is_tight_for_one_sample_along_itself() -> None:
     """f = w.x at w = 2 x, |x|^2 = 9: G = x x', lambda_max(G) = 9 and f^2 / |w|^2 = 18^2 / 36."""
     x = torch.tensor([[1.0, 2.0, -2.0]], dtype=torch.float64)
     model = nn.Sequential(nn.Linear(3, 1, bias=False)).double()

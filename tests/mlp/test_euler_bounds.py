@@ -6,12 +6,13 @@ from torch import nn
 
 from scalecurv.mlp.euler_bounds import euler_bounds
 from scalecurv.problem.problem import Problem
+from tests.loops import each
 from tests.mlp.test_euler import directions
 from tests.piecewise import Case, close, homogeneous, laid_open, opened, truth
 
 CASES = homogeneous("one layer", "one layer, no bias", "one output", "two hidden", "no biases", "some biases")
 CASES += [Case(shape, "mse", "sum") for shape in ("one layer", "one output", "some biases")]
-by_case = pytest.mark.parametrize("case", CASES, ids=str)
+by_case = each(case=CASES)
 
 
 @by_case
@@ -25,8 +26,7 @@ def test_rayleigh_quotients(case: Case) -> None:
     assert float(found.max()) <= float(torch.linalg.eigvalsh(G)[-1]) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 3}, {"batch_size": 1}], ids=str)
-@pytest.mark.parametrize("shape", ["one output", "some biases"])
+@each(shape=["one output", "some biases"], options=[{"batch_size": 3}, {"batch_size": 1}])
 def test_mini_batches_add_up(shape: str, options: dict) -> None:
     case = Case(shape, "mse", trained=True)
     close(euler_bounds(*opened(case, **options)), euler_bounds(*opened(case)))
@@ -76,7 +76,7 @@ def test_tiny_weights_are_not_none() -> None:
     assert euler_bounds(*laid_open(Problem(model, (x, x), "mse"))).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("shape", ["wide", "deep", "other kinks"])
+@each(shape=["wide", "deep", "other kinks"])
 def test_refuses_activations_that_are_not_homogeneous(shape: str) -> None:
     with pytest.raises(ValueError, match="homogeneous activations: ReLU, LeakyReLU or none"):
         euler_bounds(*opened(Case(shape, "mse")))

@@ -1,12 +1,12 @@
 """The diagonal of H without a Hessian product is that of the dense Hessian, entry by entry."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from scalecurv.mlp.trace import exact_diagonal, layer_traces
 from scalecurv.problem.problem import Problem
-from tests.networks import dense
+from tests.dense import dense
+from tests.loops import each
 from tests.piecewise import CASES, MEANS, Case, close, data, laid_open, layer_slices, network, opened, truth
 
 SUMS = [case for case in CASES if case.reduction == "sum" and case.shape in ("one layer", "some biases", "deep")]
@@ -17,7 +17,7 @@ def diagonal(case: Case, **options: object) -> Tensor:
     return problem.space.flatten(exact_diagonal(problem, mlp))
 
 
-@pytest.mark.parametrize("case", [*MEANS, *SUMS], ids=str)
+@each(case=[*MEANS, *SUMS])
 def test_every_entry(case: Case) -> None:
     """d^2 L / dtheta_k^2, which is that of the Gauss-Newton matrix."""
     exact = truth(case)
@@ -27,7 +27,7 @@ def test_every_entry(case: Case) -> None:
     assert bool((found >= 0).all())
 
 
-@pytest.mark.parametrize("case", MEANS[::5], ids=str)
+@each(case=MEANS[::4])
 def test_by_parameter_name_and_shape(case: Case) -> None:
     """A number for each parameter, in its place; a layer's add up to its share of the trace."""
     problem, mlp = opened(case)
@@ -40,8 +40,7 @@ def test_by_parameter_name_and_shape(case: Case) -> None:
 OPTIONS = [{"memory": 1}, {"memory": 1, "batch_size": 7}, {"memory": 5_000, "batch_size": 5}, {"batch_size": 3}]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("shape", ["one output", "some biases", "deep"])
+@each(shape=["one output", "some biases", "deep"], options=OPTIONS)
 def test_neither_pieces_nor_mini_batches_matter(shape: str, options: dict) -> None:
     """One byte of memory leaves pieces of one sample, in batches of one or of all; those of 3 are ragged."""
     case = Case(shape, "mse", trained=True)
@@ -55,7 +54,7 @@ def test_images_behind_a_flatten() -> None:
     close(found, truth(Case("two hidden", "soft")).hessian.diag())
 
 
-@pytest.mark.parametrize("batch_size", [None, 2])
+@each(batch_size=[None, 2])
 def test_single_precision_is_close(batch_size: int | None) -> None:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))

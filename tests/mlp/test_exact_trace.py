@@ -1,13 +1,13 @@
 """Each layer's share of tr H in D backward passes is that of the dense Hessian and of the dense Gauss-Newton matrix."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from scalecurv.mlp.layers import structure_of
 from scalecurv.mlp.trace import layer_traces
 from scalecurv.problem.problem import Problem
-from tests.networks import dense
+from tests.dense import dense
+from tests.loops import each
 from tests.piecewise import CASES, Case, close, laid_open, layer_slices, opened, truth
 
 
@@ -15,7 +15,7 @@ def shares(matrix: Tensor, slices: list[slice]) -> list[float]:
     return [float(matrix[rows, rows].trace()) for rows in slices]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each(case=CASES)
 def test_the_share_of_each_layer(case: Case) -> None:
     problem, mlp = opened(case)
     exact, slices = truth(case), layer_slices(problem, mlp)
@@ -24,11 +24,11 @@ def test_the_share_of_each_layer(case: Case) -> None:
     close(traces, shares(exact.gauss_newton, slices))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize(
-    "options", [{"batch_size": 3}, {"batch_size": 1}, {"memory": 1}, {"batch_size": 3, "memory": 1}], ids=str
+@each(
+    shape=["one layer, no bias", "some biases", "deep"],
+    options=[{"batch_size": 3}, {"batch_size": 1}, {"memory": 1}, {"batch_size": 3, "memory": 1}],
+    reduction=["mean", "sum"],
 )
-@pytest.mark.parametrize("shape", ["one layer, no bias", "some biases", "deep"])
 def test_neither_mini_batches_nor_memory_matter(shape: str, options: dict, reduction: str) -> None:
     """7 samples by 3 leave a ragged batch; one byte of memory leaves pieces of one sample."""
     case = Case(shape, "soft", reduction, trained=True)
@@ -44,7 +44,7 @@ def test_images_behind_a_flatten() -> None:
     close(layer_traces(problem, mlp), shares(dense(model, x, y, "mse").hessian, layer_slices(problem, mlp)))
 
 
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@each(loss=["mse", "cross_entropy"])
 def test_single_precision_cast_up(loss: str) -> None:
     """The parameters as stored in float32, everything after that in float64."""
     torch.manual_seed(1)
@@ -60,7 +60,7 @@ def test_single_precision_cast_up(loss: str) -> None:
     assert 0 < gap.max() < 1e-5  # that of the weights' products in float32
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"memory": 1}], ids=str)
+@each(options=[{}, {"batch_size": 1}, {"memory": 1}])
 def test_sums_over_samples_lose_nothing_in_single_precision(options: dict) -> None:
     """Squares 2^24, 1, ..., 1 of 8 samples add up to 2^24 + 7, which no float32 is."""
     x = torch.ones(8, 1)
@@ -71,7 +71,7 @@ def test_sums_over_samples_lose_nothing_in_single_precision(options: dict) -> No
 
 
 def test_sums_over_neurons_lose_nothing_in_single_precision() -> None:
-    """The same squares as weights behind 8 neurons that pass on 1."""
+    """Squares as in the test above, as weights behind 8 neurons that pass on 1."""
     model, x = nn.Sequential(nn.Linear(1, 8, bias=False), nn.ReLU(), nn.Linear(8, 1, bias=False)), torch.ones(1, 1)
     with torch.no_grad():
         for p in model.parameters():
@@ -81,7 +81,7 @@ def test_sums_over_neurons_lose_nothing_in_single_precision() -> None:
     assert layer_traces(problem, mlp).tolist() == [2**24 + 7, 8]
 
 
-@pytest.mark.parametrize("phi", [nn.ReLU, nn.LeakyReLU, nn.Hardtanh])
+@each(phi=[nn.ReLU, nn.LeakyReLU, nn.Hardtanh])
 def test_activations_in_place(phi: type[nn.Module]) -> None:
     torch.manual_seed(2)
     first, last = nn.Linear(3, 5).double(), nn.Linear(5, 2).double()

@@ -1,13 +1,14 @@
 """Geometric complexity, the slopes of the outputs in x, is held between multiples of the trace of one block of G."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import jacrev
 
 from scalecurv.mlp.layers import open_batch
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
+from tests.loops import each
 from tests.piecewise import Case, close, network, opened
 
 
@@ -21,9 +22,8 @@ def slopes_and_bias_trace(model: nn.Module, x: Tensor) -> tuple[float, float]:
     return float((per_sample**2).sum() / len(x)), float(G[bias, bias].trace())
 
 
-@pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize("shape", ["wide", "two hidden", "deep", "other kinks"])
-def test_m2_geometric_complexity(shape: str, trained: bool) -> None:
+@each(shape=["wide", "two hidden", "deep", "other kinks"], trained=[False, True])
+def test_between_the_ends_of_the_first_layer(shape: str, trained: bool) -> None:
     """lambda_min(W W') t <= GC <= lambda_max(W W') t, W = W_1, t the trace of the b_1 block; GC = mean |B_1 W_1|^2."""
     problem, mlp = opened(Case(shape, "mse", trained=trained))
     model = network(shape, "mse", trained)
@@ -37,7 +37,7 @@ def test_m2_geometric_complexity(shape: str, trained: bool) -> None:
     assert ends[0] * t * (1 - 1e-12) <= complexity <= ends[-1] * t * (1 + 1e-12)
 
 
-def test_m2_is_tight_for_orthogonal_rows() -> None:
+def test_tight_for_orthogonal_rows() -> None:
     """W_1 = 3 times orthonormal rows: GC = 9 t."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double()

@@ -1,20 +1,19 @@
 """Identities of piecewise-linear networks that hold at any weights and for any loss, by products alone.
 
-Where each identity is checked (numbers as in the notes on theory):
-I1 diag H = diag G, I13 tanh as its control .. here, test_exact_trace
-I2 H_ll = G_ll, I2b later biases ............ test_layer_identities
-I3 traces by layer .......................... test_exact_trace, test_layer_identities
-I4 Gram matrix, I5 gradient ................. test_layer_identities
-I6 entries of R, N1 |R|^2 and <G, R> ........ test_layer_identities; by blocks in test_block_norms
-I7 null vectors of J and their rank ......... test_rescaling; products also here
-I8 H v = -S g ............................... here, test_rescaling
-I9, I9b Euler for the network and a layer ... here, test_euler
-I10 one step of gradient descent ............ test_rescaling
-I11 lambda_max(G) from below ................ test_euler
-I12 random signs on the outputs ............. test_output_probes
-N2 the smallest trace by rescaling .......... test_rescaling
-M2 geometric complexity ..................... test_geometric_complexity
-K as that of the shape operator ............. here
+H = G + R, G = J'M J the Gauss-Newton matrix, l a layer, v = (w_in, b_in, -w_out) the rescaling of a hidden neuron.
+The identities, and the tests of each:
+diag H = diag G, and not so for tanh ................................. here, test_exact_trace
+H_ll = G_ll, and R = 0 against the biases of later layers ............ test_layer_identities
+tr H_ll = c sum_i |F_i' B_l|^2 (|a|^2 + 1) ........................... test_exact_trace, test_layer_identities
+J J' and g from the layers, entries of R, |R|^2 and <G, R> ........... test_layer_identities, test_block_norms
+J v = 0, H v = -S g .................................................. here, test_rescaling
+J E theta = c f, H E theta = c J'M f + (c - E) g (Euler) ............. here, test_euler
+|in|^2 - |out|^2 after one step of gradient descent .................. test_rescaling
+lambda_max(G) >= c^2 sum f'Mf / |E theta|^2 .......................... test_euler
+E |B'F s|^2 = |B'F|_F^2 for random signs s ........................... test_output_probes
+min tr H over rescalings = sum_j 2 sqrt(t_in t_out) + t_b ............ test_rescaling
+geometric complexity between multiples of the trace of a block ....... test_geometric_complexity
+K as that of the shape operator ...................................... here
 """
 
 from functools import cache
@@ -29,6 +28,7 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.networks import data, mlp, problem
 
 WIDTHS = (6, 5, 4, 3)
@@ -66,11 +66,10 @@ def neuron(point: Problem, l: int, j: int, incoming: float, outgoing: float) -> 
     return vector(point, **given)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize(("l", "j"), NEURONS)
-def test_rescaling_a_neuron(l: int, j: int, loss: str) -> None:
+@each(loss=LOSSES, at=NEURONS)
+def test_rescaling_a_neuron(loss: str, at: tuple[int, int]) -> None:
     """v = (w_in, b_in, -w_out): J v = 0, g'v = 0 and H v = -S g with S = +1 on in, -1 on out."""
-    point = relu(loss)
+    point, (l, j) = relu(loss), at
     v, S = neuron(point, l, j, 1, -1), torch.sign(neuron(point, l, j, 1, 1)) * torch.sign(neuron(point, l, j, 1, -1))
     _, g = loss_and_gradient(point)
     scale = float(HessianOperator(point).matvec(point.theta).norm())
@@ -81,7 +80,7 @@ def test_rescaling_a_neuron(l: int, j: int, loss: str) -> None:
     assert Hv.norm() > 1e-2  # null vectors of J, not of H
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@each(loss=LOSSES)
 def test_euler_for_the_whole_network(loss: str) -> None:
     """w = (W_l, l b_l): J w = L f and H w = G w + (L - E) g, E = 1 on W_l and l on b_l."""
     point, L, theta = relu(loss), len(LAYERS), parts(relu(loss))
@@ -95,8 +94,7 @@ def test_euler_for_the_whole_network(loss: str) -> None:
     torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("layer", LAYERS)
+@each(loss=LOSSES, layer=LAYERS)
 def test_euler_for_a_layer(layer: int, loss: str) -> None:
     """E = 1 on W_l and on b_m for m >= l: J E theta = f and H E theta = G E theta + (1 - E) g."""
     point, theta = relu(loss), parts(relu(loss))
@@ -109,11 +107,10 @@ def test_euler_for_a_layer(layer: int, loss: str) -> None:
     torch.testing.assert_close(HessianOperator(point).matvec(w), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize(("name", "holds"), [("relu", True), ("conv", True), ("batch norm", True), ("tanh", False)])
-def test_hessian_and_gauss_newton_share_their_diagonal(name: str, holds: bool, loss: str) -> None:
+@each(name=["relu", "conv", "batch norm", "tanh"], loss=LOSSES)
+def test_hessian_and_gauss_newton_share_their_diagonal(name: str, loss: str) -> None:
     """A network linear in each parameter: tr H = tr G for any loss. tanh is the control."""
-    point = problem(name, loss)
+    point, holds = problem(name, loss), name != "tanh"
     eye = torch.eye(point.num_params)
     gap = torch.diag(HessianOperator(point).matmat(eye) - GaussNewtonOperator(point).matmat(eye))
     assert (gap.abs().max() < 1e-12) == holds
@@ -122,8 +119,7 @@ def test_hessian_and_gauss_newton_share_their_diagonal(name: str, holds: bool, l
         assert abs(float(gap.sum())) > 1e-2
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", ["relu", "tied", "conv"])
+@each(name=["relu", "tied", "conv"], loss=LOSSES)
 def test_scalar_curvature_is_that_of_the_shape_operator(name: str, loss: str) -> None:
     """S = sqrt(b) (I - b g g') H, K = tr(S)^2 - tr(S^2)."""
     point = problem(name, loss)

@@ -1,4 +1,4 @@
-"""How near a sample is to another activation pattern, by hand."""
+"""The margin between a sample and another activation pattern, by hand."""
 
 import pytest
 import torch
@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from scalecurv.mlp.activation_pattern import ROUNDING, kink_margin, kink_margins
 from scalecurv.problem.problem import Problem
-from tests.measures.rank.test_cell import dyadic, open_all
+from tests.loops import each
+from tests.measures.rank.test_region import dyadic, open_all
 from tests.piecewise import laid_open
 
 
@@ -100,7 +101,7 @@ def test_no_kink_no_margin() -> None:
     assert margins(dyadic((2, 1), 2, 0)).tolist() == [torch.inf] * 2
 
 
-@pytest.mark.parametrize("scale", [2.0**-30, 0.25, 2.0**20])
+@each(scale=[2.0**-30, 0.25, 2.0**20])
 def test_units_play_no_part(scale: float) -> None:
     """Without biases inputs, and the weights into a neuron, may be scaled."""
     problem = dyadic((3, 4, 3, 2), 6, 2, biases=(False,) * 3)
@@ -111,7 +112,7 @@ def test_units_play_no_part(scale: float) -> None:
     assert torch.equal(margins(Problem(problem.model, (problem.x, problem.y), "mse")), margins(scaled))
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 2, 3])
+@each(batch_size=[None, 1, 2, 3])
 def test_the_least_of_all_samples(batch_size: int | None) -> None:
     x = [[1.0, 2.0], [3.0, 1.0], [-1.0, 0.5], [0.0, 0.0]]
     for order, _ in enumerate(x):
@@ -120,7 +121,7 @@ def test_the_least_of_all_samples(batch_size: int | None) -> None:
 
 
 def test_zero_where_the_layer_before_is_off() -> None:
-    """Biases 0 behind neurons that are all off (THEORY S7): exactly on the kink."""
+    """Biases 0 behind neurons that are all off : exactly on the kink."""
     problem = one_neuron([[-1.0, 0.5]])
     with torch.no_grad():
         problem.model[2].bias.zero_()

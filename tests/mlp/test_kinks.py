@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from scalecurv.mlp.activation_pattern import kinks
 from scalecurv.mlp.layers import open_batch
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from tests.loops import each
 from tests.piecewise import MEANS, Case, laid_open, opened
 
 
@@ -33,13 +35,13 @@ def one_neuron(phi: nn.Module, weight: float = 1.0, bias: float = 0.0) -> nn.Seq
     return model
 
 
-@pytest.mark.parametrize("case", MEANS, ids=str)
+@each(case=MEANS)
 def test_generic_networks_have_none(case: Case) -> None:
     problem, mlp = opened(case)
     assert kinks(problem, mlp).tolist() == [0.0] * (len(mlp.widths) - 2)
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_size": 2}, {"batch_size": 1}], ids=str)
+@each(options=[{}, {"batch_size": 2}, {"batch_size": 1}])
 def test_zero_biases_behind_a_layer_that_is_off(options: dict) -> None:
     """Samples 1 and 3 of 4 turn the 4 first neurons off: 2 x 4 exact zeros in the second layer, 2 x 3 in the third."""
     torch.manual_seed(0)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cache
 
-import pytest
 import torch
 from torch import Tensor
 from torch.func import hessian
@@ -14,12 +13,14 @@ from scalecurv.mlp.trace import layer_traces
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from tests.loops import each
 from tests.piecewise import MEANS, Case, close, layer_slices, opened
 
-by_case = pytest.mark.parametrize("case", MEANS, ids=str)
+by_case = each(case=MEANS)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def point(case: Case) -> Point:
 
 
 @by_case
-def test_i2_diagonal_blocks_are_shared(case: Case) -> None:
+def test_diagonal_blocks_are_shared(case: Case) -> None:
     """H_ll = G_ll for weights and bias together, and positive semidefinite."""
     at = point(case)
     size = float(at.H.abs().max())
@@ -89,7 +90,7 @@ def test_i2_diagonal_blocks_are_shared(case: Case) -> None:
 
 
 @by_case
-def test_i2b_biases_of_the_later_layer_take_no_part(case: Case) -> None:
+def test_biases_of_the_later_layer_take_no_part(case: Case) -> None:
     """R = 0 between everything of layer l and the bias of any later layer."""
     at = point(case)
     R, size = at.H - at.G, float(at.H.abs().max())
@@ -101,7 +102,7 @@ def test_i2b_biases_of_the_later_layer_take_no_part(case: Case) -> None:
 
 
 @by_case
-def test_i3_traces(case: Case) -> None:
+def test_traces(case: Case) -> None:
     """tr H_ll = sum_i tr(M_i B_l B_l') (|a|^2 + 1), M_i by differentiating the loss twice."""
     at = point(case)
     problem, f = at.problem, at.open.outputs
@@ -118,7 +119,7 @@ def test_i3_traces(case: Case) -> None:
 
 
 @by_case
-def test_i4_gram_matrix(case: Case) -> None:
+def test_gram_matrix(case: Case) -> None:
     """J J' from the layers; F' J J' F has the nonzero eigenvalues of G, and its norm."""
     at = point(case)
     N, D = at.problem.num_data, at.problem.num_outputs
@@ -136,7 +137,7 @@ def test_i4_gram_matrix(case: Case) -> None:
 
 
 @by_case
-def test_i5_gradient(case: Case) -> None:
+def test_gradient(case: Case) -> None:
     """g_l = sum_i delta_l (a, 1)'."""
     at = point(case)
     layers = [at.flat(delta.T @ at.extended(l), l) for l, delta in enumerate(at.deltas)]
@@ -144,7 +145,7 @@ def test_i5_gradient(case: Case) -> None:
 
 
 @by_case
-def test_i6_every_entry_of_the_residual_part(case: Case) -> None:
+def test_every_entry_of_the_residual_part(case: Case) -> None:
     """R[(k; s, t), (l; p, q)] = sum_i delta_k[s] C_i[t, p] a_l[q] for l < k, its transpose above, 0 elsewhere."""
     at = point(case)
     R = torch.zeros_like(at.H)
@@ -161,7 +162,7 @@ def test_i6_every_entry_of_the_residual_part(case: Case) -> None:
 
 
 @by_case
-def test_n1_squared_norms_by_pairs_of_samples(case: Case) -> None:
+def test_squared_norms_by_pairs_of_samples(case: Case) -> None:
     """|R|^2 and <G, R> as sums over pairs of samples, and their total the sum of all blocks."""
     at = point(case)
     R, B = at.H - at.G, at.rows(at.factor.transpose(1, 2))

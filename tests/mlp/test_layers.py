@@ -8,6 +8,7 @@ from torch.nn.utils import parametrizations
 
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
+from tests.loops import each
 
 FLAT, DEEP = (5, 3), (5, 2, 3)
 
@@ -166,7 +167,7 @@ def test_what_is_refused(model: nn.Module, shape: tuple[int, ...]) -> None:
     assert found(model, shape) is None
 
 
-@pytest.mark.parametrize("kind", [nn.Sequential, nn.Linear, nn.Module])
+@each(kind=[nn.Sequential, nn.Linear, nn.Module])
 def test_a_hook_on_every_module_is_seen(kind: type[nn.Module]) -> None:
     """It is on none of them: only what the model puts out tells of it."""
     model = around(nn.ReLU())

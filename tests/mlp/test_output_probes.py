@@ -11,8 +11,9 @@ from torch import Tensor
 from scalecurv.mlp import trace as output_probes
 from scalecurv.mlp.layers import open_batch
 from scalecurv.mlp.trace import layer_traces, output_probe_terms
-from scalecurv.problem.problem import Batch
-from tests.networks import dense
+from scalecurv.problem.samples import Batch
+from tests.dense import dense
+from tests.loops import each
 from tests.piecewise import CASES, NUM_DATA, Case, close, data, layer_slices, named, network, opened
 
 PASSES = 400
@@ -95,9 +96,7 @@ def test_passes_are_independent_and_repeatable() -> None:
     assert (other.sum((1, 2)) != total[:20]).all()
 
 
-@pytest.mark.parametrize(
-    "options", [{"batch_size": 3}, {"batch_size": 1}, {"memory": 1}, {"batch_size": 3, "memory": 1}], ids=str
-)
+@each(options=[{"batch_size": 3}, {"batch_size": 1}, {"memory": 1}, {"batch_size": 3, "memory": 1}])
 def test_neither_mini_batches_nor_memory_matter(options: dict) -> None:
     """A sample keeps its signs, wherever the cut between batches and pieces falls."""
     problem, mlp = opened(POINT, **options)

@@ -1,9 +1,7 @@
-"""Rescaling a hidden neuron: what it leaves alone, what gradient descent conserves, and how small it makes tr H."""
+"""Rescaling a hidden neuron: it moves no output, gradient descent conserves a number, and tr H becomes smallest."""
 
-from functools import cache
 from itertools import pairwise
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -12,10 +10,11 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.piecewise import Case, close, homogeneous, laid_open, opened
 
 CASES = homogeneous("one output", "two hidden", "no biases", "some biases")
-by_case = pytest.mark.parametrize("case", CASES, ids=str)
+by_case = each(case=CASES)
 
 
 def linears(model: nn.Module) -> list[nn.Linear]:
@@ -23,7 +22,7 @@ def linears(model: nn.Module) -> list[nn.Linear]:
 
 
 def masks(problem: Problem) -> list[tuple[Tensor, Tensor]]:
-    """For each hidden neuron which of theta come in (weights and bias) and which go out, as 0 and 1."""
+    """Return for each hidden neuron the parameters into it (weights and bias) and out of it, as 0 and 1."""
     layers, pairs = linears(problem.model), []
     names = [name for name, module in problem.model.named_children() if isinstance(module, nn.Linear)]
     for l, (name, after) in enumerate(pairwise(names)):
@@ -45,7 +44,7 @@ def null_vectors(problem: Problem) -> Tensor:
 
 
 @by_case
-def test_i7_null_vectors_of_the_jacobian(case: Case) -> None:
+def test_null_vectors_of_the_jacobian(case: Case) -> None:
     """J V = 0 and g'V = 0; the h vectors are independent."""
     problem, mlp = opened(case)
     V = null_vectors(problem)
@@ -57,7 +56,7 @@ def test_i7_null_vectors_of_the_jacobian(case: Case) -> None:
 
 
 @by_case
-def test_i8_what_the_hessian_makes_of_them(case: Case) -> None:
+def test_what_the_hessian_makes_of_them(case: Case) -> None:
     """H v = -S g with S = 1 on what comes in and -1 on what goes out; v'Hv = -2 theta_in . g_in."""
     problem, _ = opened(case)
     g, V = loss_and_gradient(problem)[1], null_vectors(problem)
@@ -67,7 +66,7 @@ def test_i8_what_the_hessian_makes_of_them(case: Case) -> None:
         close(v @ Hv, -2 * (problem.theta * coming) @ g, float((v.abs() @ Hv.abs()).clamp_min(1e-3)))
 
 
-def test_i7_neurons_that_only_know_each_other() -> None:
+def test_neurons_that_only_know_each_other() -> None:
     """A pair cut off from inputs, biases and outputs costs one of the h null vectors; an isolated neuron another."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)).double()
@@ -90,9 +89,8 @@ def test_i7_neurons_that_only_know_each_other() -> None:
     assert rank() == 7
 
 
-@by_case
-@pytest.mark.parametrize("rate", [0.01, 1.0])
-def test_i10_one_step_of_gradient_descent(case: Case, rate: float) -> None:
+@each(case=CASES, rate=[0.01, 1.0])
+def test_one_step_of_gradient_descent(case: Case, rate: float) -> None:
     """|in|^2 - |out|^2 of each neuron changes by exactly rate^2 (|g_in|^2 - |g_out|^2)."""
     problem, _ = opened(case)
     g = loss_and_gradient(problem)[1]
@@ -103,7 +101,6 @@ def test_i10_one_step_of_gradient_descent(case: Case, rate: float) -> None:
         close(change, rate**2 * S @ g**2, float((coming + going) @ (problem.theta**2 + after**2)))
 
 
-@cache
 def one_hidden(width: int, outputs: int, loss: str, trained: bool) -> Problem:
     torch.manual_seed(width)
     model = nn.Sequential(nn.Linear(3, width), nn.LeakyReLU(0.1), nn.Linear(width, outputs)).double()  # none dies
@@ -116,7 +113,7 @@ def one_hidden(width: int, outputs: int, loss: str, trained: bool) -> Problem:
 
 
 def rescaled(problem: Problem, factors: Tensor) -> Problem:
-    """The same function with what comes into hidden neuron j times factors[j], and what goes out divided by it."""
+    """Return the same function, weights into hidden neuron j times factors[j] and those out of it divided by it."""
     first, phi, last = problem.model
     model = nn.Sequential(nn.Linear(*first.weight.T.shape), phi, nn.Linear(*last.weight.T.shape)).double()
     with torch.no_grad():
@@ -127,12 +124,17 @@ def rescaled(problem: Problem, factors: Tensor) -> Problem:
     return Problem(model, (problem.x, problem.y), problem.loss)
 
 
-@pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-@pytest.mark.parametrize(("width", "outputs"), [(2, 2), (6, 3)])
-def test_n2_the_smallest_trace_of_one_function(width: int, outputs: int, loss: str, trained: bool) -> None:
+@each(
+    net=[
+        (2, 2, "mse", True),
+        (2, 2, "cross_entropy", False),
+        (6, 3, "mse", False),
+        (6, 3, "cross_entropy", True),
+    ]
+)
+def test_the_smallest_trace_of_one_function(net: tuple[int, int, str, bool]) -> None:
     """min tr H = sum_j 2 sqrt(t_in t_out) + t_b2, attained by factors (t_in / t_out)^(1/4), beaten by no others."""
-    problem = one_hidden(width, outputs, loss, trained)
+    problem = one_hidden(*net)
     diagonal = torch.diag(HessianOperator(problem).matmat(torch.eye(problem.num_params, dtype=torch.float64)))
     t_in, t_out = (torch.stack([diagonal @ mask[k] for mask in masks(problem)]) for k in (0, 1))
     assert (t_in > 0).all()
@@ -144,7 +146,7 @@ def test_n2_the_smallest_trace_of_one_function(width: int, outputs: int, loss: s
     close(layer_traces(*laid_open(best)).sum(), smallest)
     close(layer_traces(*laid_open(problem)).sum(), diagonal.sum())
     assert smallest < 0.999 * float(diagonal.sum())
-    for j in range(width):
+    for j in range(len(factors)):
         for nudge in (0.9, 1.1):
             other = factors.clone()
             other[j] *= nudge

@@ -18,6 +18,7 @@ from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.statistics.estimate import Estimate
+from tests.loops import each
 from tests.matrices import orthogonal
 
 RTOL = 1e-10
@@ -25,7 +26,7 @@ Loss = Callable[[Tensor], Tensor]
 
 
 class Intrinsic:
-    """What the metric I + dL dL' alone says at theta: Christoffel symbols, their derivative, the Riemann tensor."""
+    """Geometry at theta from the metric I + dL dL' alone: Christoffel symbols, their derivative, the Riemann tensor."""
 
     def __init__(self, loss: Loss, theta: Tensor):
         def metric(t: Tensor) -> Tensor:
@@ -111,10 +112,7 @@ def drawn(n: int, count: int) -> Tensor:
     return torch.randn(count, n, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 
 
-by_name = pytest.mark.parametrize("name", NAMES)
-
-
-@by_name
+@each(name=NAMES)
 def test_scalar_curvature(name: str) -> None:
     """K = G^bd R^a_bad = 2 e2 of the eigenvalues of the shape operator; det of it is half of K for P = 2."""
     truth, H, g = point(name)
@@ -128,7 +126,7 @@ def test_scalar_curvature(name: str) -> None:
         assert float(kappa.prod()) == pytest.approx(gaussian, rel=1e-9)
 
 
-@by_name
+@each(name=NAMES)
 def test_sectional_curvature(name: str) -> None:
     """<R(u, v) v, u> / area^2 of the plane of any u and v, coordinate planes and that of g among them."""
     truth, H, g = point(name)
@@ -144,7 +142,7 @@ def test_sectional_curvature(name: str) -> None:
     np.testing.assert_array_less(abs(found - expected), RTOL * sizes.numpy())
 
 
-@by_name
+@each(name=NAMES)
 def test_ricci_curvature(name: str) -> None:
     """R^a_bad u^b u^d / u'Gu along coordinate axes, random directions and g."""
     truth, H, g = point(name)
@@ -156,7 +154,7 @@ def test_ricci_curvature(name: str) -> None:
         assert found == pytest.approx(truth.ricci_along(u), rel=0, abs=RTOL * size)
 
 
-@by_name
+@each(name=NAMES)
 def test_it_is_the_graphs_own_whatever_the_axes(name: str) -> None:
     """K and the sectional extremes stay under orthogonal changes of parameters."""
     _, H, g = point(name)

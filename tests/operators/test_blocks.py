@@ -1,12 +1,13 @@
-"""A block is taken a few columns at a time, and an overflow in any of them is said."""
+"""A block is multiplied some columns at a time, and an overflow in any of them raises."""
 
 import pytest
 import torch
 
 from scalecurv.operators.summed import by_columns
+from tests.loops import each
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 7, 100])
+@each(width=[1, 2, 3, 7, 100])
 def test_columns_in_groups_of_at_most_the_width(width: int) -> None:
     V = torch.arange(14.0).view(2, 7)
     widths: list[int] = []
@@ -21,8 +22,7 @@ def test_columns_in_groups_of_at_most_the_width(width: int) -> None:
     assert widths[-1] <= width
 
 
-@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
-@pytest.mark.parametrize("column", [0, 4])
+@each(column=[0, 4], bad=[torch.inf, torch.nan])
 def test_no_number_gets_through(column: int, bad: float) -> None:
     V = torch.ones(3, 5)
     V[1, column] = bad

@@ -7,14 +7,14 @@ from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.problem import Problem
-from tests.networks import CASES, network, oracle, problem
+from tests.loops import each
+from tests.networks import COVERING, network, oracle, problem
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
-def test_against_the_dense_matrix(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
-    G = GaussNewtonOperator(problem(name, loss, reduction, batch_size=batch_size))
-    truth = oracle(name, loss, reduction).gauss_newton
+@each(case=COVERING, batch_size=[None, 3])
+def test_against_the_dense_matrix(case: tuple[str, str, str], batch_size: int | None) -> None:
+    G = GaussNewtonOperator(problem(*case, batch_size=batch_size))
+    truth = oracle(*case).gauss_newton
     torch.testing.assert_close(G.matmat(torch.eye(len(truth))), truth, rtol=0, atol=1e-12 * float(truth.norm()))
 
 
@@ -25,7 +25,7 @@ def test_for_mse_it_is_the_square_of_the_jacobian(reduction: str, factor: float)
     torch.testing.assert_close(GaussNewtonOperator(point).matmat(eye), factor * J.T @ J, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["tanh", "conv", "partly"])
+@each(name=["tanh", "conv", "partly"])
 def test_at_interpolation_it_is_the_hessian(name: str) -> None:
     model = network(name)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

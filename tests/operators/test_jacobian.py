@@ -1,20 +1,23 @@
 """Jacobian products from both sides against the dense Jacobian, rows sample by sample."""
 
-import pytest
 import torch
 from torch.func import jacrev
 
 from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.statistics.estimate import Status
+from tests.loops import each
 from tests.measures.rank.test_rank_of_networks import LEAKY, ask, gaussian, net, svd_rank
 from tests.networks import NETWORKS, oracle, problem
 
 SEVERAL = [name for name in NETWORKS if name != "one output"]
 
 
-@pytest.mark.parametrize(("batch_size", "memory"), [(None, 1 << 30), (3, 1 << 30), (2, 1)])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_against_the_dense_jacobian(name: str, batch_size: int | None, memory: int) -> None:
+ONE_BY_ONE = [("conv", 2, 1)]  # two samples and one vector at a time
+
+
+@each(way=[(name, batch_size, 1 << 30) for name in NETWORKS for batch_size in (None, 3)] + ONE_BY_ONE)
+def test_against_the_dense_jacobian(way: tuple[str, int | None, int]) -> None:
+    name, batch_size, memory = way
     truth = oracle(name).jacobian
     J = JacobianOperator(problem(name, batch_size=batch_size, memory=memory))
     assert J.shape == truth.shape
@@ -36,10 +39,10 @@ def test_row_i_d_plus_k_is_output_k_of_sample_i() -> None:
     torch.testing.assert_close(JacobianOperator(point).matvec(direction).view(7, 3), change, rtol=1e-7, atol=1e-8)
 
 
-@pytest.mark.parametrize(("batch_size", "memory"), [(None, 1 << 30), (3, 1 << 30), (2, 1)])
-@pytest.mark.parametrize("name", SEVERAL)
-def test_of_probabilities(name: str, batch_size: int | None, memory: int) -> None:
+@each(way=[(name, batch_size, 1 << 30) for name in SEVERAL for batch_size in (None, 3)] + ONE_BY_ONE)
+def test_of_probabilities(way: tuple[str, int | None, int]) -> None:
     """Against autodiff of the softmax of the outputs, from both sides."""
+    name, batch_size, memory = way
     point = problem(name, batch_size=batch_size, memory=memory)
     truth = jacrev(lambda theta: point.outputs(theta, point.x).softmax(1).flatten())(point.theta)
     J = JacobianOperator(point, prob=True)
@@ -48,7 +51,7 @@ def test_of_probabilities(name: str, batch_size: int | None, memory: int) -> Non
     torch.testing.assert_close(J.rmatmat(torch.eye(truth.shape[0])), truth.T, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", SEVERAL)
+@each(name=SEVERAL)
 def test_probabilities_have_an_output_less(name: str) -> None:
     """Rows are diag(p) - p p' times those of the outputs: their rank is that of differences, N (D - 1) at most."""
     point, J = problem(name), oracle(name).jacobian
@@ -64,7 +67,7 @@ def test_probabilities_have_an_output_less(name: str) -> None:
         assert (rank, int(torch.linalg.matrix_rank(J, rtol=1e-11))) == (7 * 2, 7 * 3)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each(seed=range(4))
 def test_exact_ranks_of_probabilities(seed: int) -> None:
     """The softmax of the outputs, by singular values; N (D - 1) where there are few samples."""
     for num_data in (4, 30):

@@ -1,31 +1,30 @@
 """R = H - G by products: the part of the Hessian that the residuals weigh."""
 
-import pytest
 import torch
 from torch import Tensor
 
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.operators.gauss_newton import ResidualOperator
-from tests.networks import CASES, fitted, oracle, problem
+from tests.loops import each
+from tests.networks import COVERING, fitted, oracle, problem
 
 
 def whole(operator: ResidualOperator) -> Tensor:
     return operator.matmat(torch.eye(operator.shape[0]))
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
-def test_against_the_dense_difference(name: str, loss: str, reduction: str) -> None:
+@each(case=COVERING)
+def test_against_the_dense_difference(case: tuple[str, str, str]) -> None:
     """H - G of every network, symmetric; R has no diagonal where outputs are piecewise linear in each parameter."""
-    R = whole(ResidualOperator(problem(name, loss, reduction, batch_size=3)))
-    exact = oracle(name, loss, reduction)
+    R, exact = whole(ResidualOperator(problem(*case, batch_size=3))), oracle(*case)
     size = float(exact.hessian.abs().max())
     torch.testing.assert_close(R, exact.hessian - exact.gauss_newton, rtol=0, atol=1e-12 * size)
     torch.testing.assert_close(R, R.T, rtol=0, atol=1e-12 * size)
-    if name in ("relu", "one output"):
+    if case[0] in ("relu", "one output"):
         torch.testing.assert_close(R.diag(), torch.zeros(len(R)).double(), rtol=0, atol=1e-12 * size)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@each(name=["relu", "tanh"])
 def test_it_is_the_residuals_times_second_derivatives(name: str) -> None:
     """Targets mirrored at f turn R over and leave G: R(2 f - y) = -R(y)."""
     here = problem(name, "mse")

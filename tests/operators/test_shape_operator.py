@@ -1,7 +1,6 @@
 """The shape operator of the graph of the loss by products, against its dense definition."""
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -10,6 +9,7 @@ from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.matrices import symmetric
 from tests.networks import CASES, oracle, problem
 
@@ -35,10 +35,10 @@ def surface(length: float) -> tuple[Tensor, Tensor]:
     return H, length * g / g.norm()
 
 
-@pytest.mark.parametrize(("name", "loss"), MEANS)
-def test_products_of_networks(name: str, loss: str) -> None:
+@each(case=MEANS)
+def test_products_of_networks(case: tuple[str, str]) -> None:
     """A from Hessian products, symmetric; its eigenvalues are those of sqrt(beta) G^(-1) H."""
-    point, exact = problem(name, loss, batch_size=3), oracle(name, loss)
+    point, exact = problem(*case, batch_size=3), oracle(*case)
     A = whole(ShapeOperator(HessianOperator(point), loss_and_gradient(point)[1]))
     expected = defined(exact.hessian, exact.gradient)
     size = float(expected.abs().max())
@@ -51,7 +51,7 @@ def test_products_of_networks(name: str, loss: str) -> None:
     torch.testing.assert_close(kappa, similar, rtol=0, atol=1e-10 * size)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "conv"])
+@each(name=["relu", "tanh", "conv"])
 def test_single_precision_is_close(name: str) -> None:
     point, exact = problem(name, "mse", dtype=torch.float32), oracle(name, "mse")
     operator = ShapeOperator(HessianOperator(point), loss_and_gradient(point)[1])
@@ -60,7 +60,7 @@ def test_single_precision_is_close(name: str) -> None:
     torch.testing.assert_close(A.double(), expected, rtol=0, atol=2e-6 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("length", [0.0, 1e-8, 0.3, 1.0, 40.0, 1e4])
+@each(length=[0.0, 1e-8, 0.3, 1.0, 40.0, 1e4])
 def test_tangent_vectors_are_orthonormal_in_the_metric(length: float) -> None:
     """V'G^(-1/2) G G^(-1/2) V = V'V, and the columns of G^(-1/2) are those of the inverse root."""
     H, g = surface(length)
@@ -81,14 +81,13 @@ def test_at_a_critical_point_it_is_the_hessian() -> None:
     assert torch.equal(operator.tangent(EYE), EYE)
 
 
-@pytest.mark.parametrize("length", [1e-200, 1e-9])
+@each(length=[1e-200, 1e-9])
 def test_next_to_a_critical_point(length: float) -> None:
     H, g = surface(length)
     torch.testing.assert_close(whole(ShapeOperator(DenseOperator(H), g)), H, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("length", [1.0, 1e3, 1e8, 1e12])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@each(length=[1.0, 1e3, 1e8, 1e12], dtype=[torch.float64, torch.float32])
 def test_a_steep_slope_keeps_accuracy(length: float, dtype: torch.dtype) -> None:
     """A = s (Pi H Pi + s (Pi H u u' + u u'H Pi) + s^2 (u'Hu) u u'), s = sqrt(beta): what is along u is all but lost."""
     H, g = surface(length)
@@ -108,7 +107,7 @@ def test_a_gradient_in_single_precision_is_taken_as_it_is() -> None:
     torch.testing.assert_close(whole(ShapeOperator(DenseOperator(H), g)), defined(H, g.double()), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("length", [0.0, 0.01, 1.0, 50.0])
+@each(length=[0.0, 0.01, 1.0, 50.0])
 def test_its_trace_is_the_mean_curvature(length: float) -> None:
     """tr A = sqrt(beta) (T - beta g'Hg), and |A|_F^2 = (tr A)^2 - K."""
     H, g = surface(length)

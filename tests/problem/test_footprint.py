@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from scalecurv.problem.footprint import Footprint, count_activations
+from tests.loops import each
 from tests.networks import network, problem
 
 
-@pytest.mark.parametrize("memory", [1, 10_000, 100_000])
+@each(memory=[1, 10_000, 100_000])
 def test_memory_bounds_batch_and_block(memory: int) -> None:
     point = problem("relu", memory=memory)
     foot = point.footprint

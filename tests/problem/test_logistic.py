@@ -11,9 +11,10 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import runner_up
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
-from scalecurv.problem.losses import LOGISTIC, LOSSES
+from scalecurv.problem.losses import LOSSES
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.networks import data, network
 
 X = data("mse")[0]
@@ -32,8 +33,10 @@ class TwoOutputs(nn.Module):
         return torch.cat([torch.zeros_like(f), f], dim=1)
 
 
-@pytest.mark.parametrize("y", [CLASSES, CLASSES.double(), CLASSES.bool(), torch.linspace(0, 1, 7, dtype=torch.float64)])
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@each(
+    reduction=["mean", "sum"],
+    y=[CLASSES, CLASSES.double(), CLASSES.bool(), torch.linspace(0, 1, 7, dtype=torch.float64)],
+)
 def test_it_is_cross_entropy_of_two_classes(y: Tensor, reduction: str) -> None:
     model = network("one output")
     at = Problem(model, (X, y), "logistic", reduction=reduction, batch_size=3)
@@ -65,14 +68,13 @@ def test_the_structure_gives_what_products_give() -> None:
     assert abs(generic.value - exact.value) <= 2.5 * generic.halfwidth
 
 
-@pytest.mark.parametrize("margin", [0.0, 1.0, 30.0, 600.0])
-@pytest.mark.parametrize("sign", [1, -1])
+@each(sign=[1, -1], margin=[0.0, 1.0, 30.0, 600.0])
 def test_what_bends_where_a_class_is_all_but_certain(margin: float, sign: int) -> None:
     """p (1 - p) to the last digit, where 1 - p is nothing beside 1."""
     f = torch.tensor([[sign * margin]], dtype=torch.float64)
     q = torch.tensor(-margin, dtype=torch.float64).exp() / (1 + torch.tensor(-margin, dtype=torch.float64).exp()) ** 2
     y, v = torch.ones_like(f), torch.tensor([[3.0]], dtype=torch.float64)
-    factor, bend, second = LOGISTIC.factor, LOGISTIC.bend, LOGISTIC.second
+    factor, bend, second = LOSSES["logistic"].factor, LOSSES["logistic"].bend, LOSSES["logistic"].second
     assert factor is not None
     assert bend is not None
     assert second is not None
@@ -81,7 +83,7 @@ def test_what_bends_where_a_class_is_all_but_certain(margin: float, sign: int) -
     assert float(bend(f, y, v)) == pytest.approx(3 * float(q), rel=1e-12, abs=0)
     assert float(second(f)) == pytest.approx(float(1 / (1 + torch.tensor(margin).double().exp())), rel=1e-12)
     if margin < 2:
-        by_autograd = hessian(lambda t: LOGISTIC.total(t, y))(f).item()
+        by_autograd = hessian(lambda t: LOSSES["logistic"].total(t, y))(f).item()
         assert by_autograd == pytest.approx(float(q), rel=1e-12)
 
 

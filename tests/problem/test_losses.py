@@ -1,4 +1,4 @@
-"""What targets a loss takes, in which form it wants them, and what it refuses."""
+"""The targets that each loss takes, their form, and those that it refuses."""
 
 import re
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from scalecurv.problem.nonfinite import locate_nonfinite
 from scalecurv.problem.problem import Problem
 from tests.breaking import Function, Masked, Residual, Second, positive, seeded, with_function
+from tests.loops import each
 from tests.networks import NETWORKS, data, network, problem
 
 
@@ -93,7 +94,7 @@ def test_a_sum_that_overflows_where_no_loss_does() -> None:
     assert locate_nonfinite(point) == "the sum of the losses (batch 0)"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each(name=NETWORKS)
 def test_nothing_is_found_where_all_is_finite(name: str) -> None:
     assert locate_nonfinite(problem(name, batch_size=3)) is None
 

@@ -17,6 +17,7 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.networks import data, network
 
 WEIGHTS = torch.tensor([1.0, 3.0, 0.5], dtype=torch.float64)
@@ -40,7 +41,7 @@ def by_token(f: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(f.view(-1, 3, 2), y, reduction="none").sum(1)
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
+@each(batch_size=[None, 3])
 def test_what_is_known_by_name_is_the_same_by_function(batch_size: int | None) -> None:
     model, points = network("relu"), data("mse")
     mine, named = (Problem(model, points, loss, batch_size=batch_size) for loss in (half_square, "mse"))

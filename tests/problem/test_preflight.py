@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from scalecurv.errors import Misuse
 from scalecurv.problem.preflight import preflight
 from tests.acting import at, rounding
+from tests.loops import each
 
 
 def second(h: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ COMPANY: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@each(name=DRAWS)
 def test_draws_are_refused(name: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -63,8 +64,7 @@ def test_draws_are_refused(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("num_data", [3, 8, 30])
-@pytest.mark.parametrize("name", COMPANY)
+@each(name=COMPANY, num_data=[3, 8, 30])
 def test_what_depends_on_its_company_is_refused(name: str, num_data: int) -> None:
     act, way = COMPANY[name]
     num_samples = min(num_data, 8)
@@ -92,7 +92,7 @@ def test_samples_are_taken_from_all_over_the_data() -> None:
         preflight(point)
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (7, 3)])
+@each(shape=[(1, 3), (7, 3)])
 def test_a_row_a_sample_is_wanted(shape: tuple[int, int]) -> None:
     message = f"the model's outputs for 5 samples have shape {shape}, wanted (5, 3); return one row a sample, of one "
     with pytest.raises(Misuse, match=f"^{re.escape(message)}width whatever the batch$"):

@@ -1,4 +1,4 @@
-"""What preflight costs, what it leaves behind, and who calls it."""
+"""Preflight: its cost, the state that it restores, and its callers."""
 
 import random
 from collections.abc import Callable

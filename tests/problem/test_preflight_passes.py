@@ -1,4 +1,4 @@
-"""What preflight lets through: draws without effect, and differences at rounding level, up to where they end."""
+"""Preflight lets draws without effect and differences at rounding level pass, and nothing larger."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from scalecurv.errors import Misuse
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
 from tests.acting import at, consistently_shuffled, drawn_in_vain, rounding
+from tests.loops import each
 from tests.networks import NETWORKS, data, problem
 
 PASSES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -24,13 +25,12 @@ PASSES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("name", PASSES)
+@each(name=PASSES)
 def test_what_has_no_effect_passes(name: str) -> None:
     preflight(at(PASSES[name]))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", NETWORKS)
+@each(name=NETWORKS, dtype=[torch.float32, torch.float64])
 def test_plain_networks_pass(name: str, dtype: torch.dtype) -> None:
     preflight(problem(name, dtype=dtype, batch_size=3))
 
@@ -77,7 +77,7 @@ def wide(threads: int) -> Problem:
     return Problem(model, (x, torch.zeros(8, 3)), "mse", dtype=torch.float32)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@each(threads=[1, 2])
 def test_outputs_that_cancel_are_rounding_and_pass(threads: int) -> None:
     before = torch.get_num_threads()
     try:
@@ -105,8 +105,7 @@ def attentive() -> nn.Module:
     return nn.Sequential(nn.Unflatten(1, (1, 6)), layer, nn.Flatten(), nn.Linear(6, 3)).eval()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("make", [Recurrent, attentive])
+@each(make=[Recurrent, attentive], dtype=[torch.float32, torch.float64])
 def test_modules_that_do_much_inside_pass(make: Callable[[], nn.Module], dtype: torch.dtype) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)

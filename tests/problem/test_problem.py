@@ -11,6 +11,7 @@ from scalecurv.errors import Misuse
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.networks import data, network, problem
 
 X, Y = data("mse")
@@ -44,14 +45,14 @@ def test_mini_batches_are_the_data_in_order_and_the_last_is_short() -> None:
     assert torch.equal(torch.cat([b.y for b in batches]), Y)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, np.float32, torch.as_tensor])
+@each(kind=[np.asarray, np.float32, torch.as_tensor])
 def test_arrays_and_tensors_of_any_width(kind: type) -> None:
     point = Problem(network("relu"), (kind(X), kind(Y)), "mse")
     assert point.x.dtype == point.theta.dtype == torch.float64
     torch.testing.assert_close(point.x, X, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64])
+@each(dtype=[np.uint8, np.int16, np.int32, np.int64])
 def test_classes_of_any_width(dtype: type) -> None:
     point = Problem(network("relu"), (X, CLASSES.numpy().astype(dtype)))
     assert torch.equal(point.y, CLASSES)

@@ -9,6 +9,7 @@ from torch import nn
 from scalecurv.errors import Misuse
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.readiness import check_finite
+from tests.loops import each
 from tests.networks import data, network
 
 EVAL = "call model.eval() before handing the model over"
@@ -49,16 +50,14 @@ def test_what_is_refused(model: nn.Module, message: str) -> None:
         Problem(model, data("mse"), "mse")
 
 
-@pytest.mark.parametrize(
-    "module", [nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.RReLU(0.2, 0.2), nn.RReLU().eval(), nn.BatchNorm1d(4).eval()]
-)
+@each(module=[nn.Dropout(0.0), nn.Dropout(0.5).eval(), nn.RReLU(0.2, 0.2), nn.RReLU().eval(), nn.BatchNorm1d(4).eval()])
 def test_what_is_let_through(module: nn.Module) -> None:
     model = with_module(module)
     model[1].train(module.training)
     assert Problem(model, data("mse"), "mse").num_outputs == 3
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@each(bad=[torch.nan, torch.inf, -torch.inf])
 def test_weights_that_are_no_numbers(bad: float) -> None:
     model = network("relu")
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A block of parameters: the rows and columns of H that belong to it, all else held where it is."""
+"""A block of parameters: its rows and columns of H, while all other parameters are held fixed."""
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from scalecurv.operators.jacobian import JacobianOperator
 from scalecurv.problem.params import ParameterSpace
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
+from tests.loops import each
 from tests.networks import data, network, oracle, problem
 
 W = 0.3
@@ -37,10 +38,9 @@ def chosen(name: str, pattern: str) -> torch.Tensor:
     return torch.cat([torch.arange(part.start, part.stop) for n, part in slices.items() if inside(n)])
 
 
-@pytest.mark.parametrize("how", ["at once", "later"])
-@pytest.mark.parametrize("w", [0.0, W])
-@pytest.mark.parametrize(("name", "pattern"), BLOCKS)
-def test_products_are_those_of_the_block(name: str, pattern: str, w: float, how: str) -> None:
+@each(block=BLOCKS, way=[("at once", W), ("later", W), ("at once", 0.0)])
+def test_products_are_those_of_the_block(block: tuple[str, str], way: tuple[str, float]) -> None:
+    (name, pattern), (how, w) = block, way
     model, points = network(name), data("mse")
     if how == "at once":
         at = Problem(model, points, "mse", weight_decay=w, params=pattern)
@@ -81,7 +81,7 @@ def test_the_structure_is_that_of_the_whole_alone() -> None:
     assert structure_of(problem("relu").restricted(".")) is not None  # all of it
 
 
-@pytest.mark.parametrize("make", [lambda pattern: problem("relu", params=pattern), problem("relu").restricted])
+@each(make=[lambda pattern: problem("relu", params=pattern), problem("relu").restricted])
 def test_what_is_no_block(make: object) -> None:
     assert callable(make)
     with pytest.raises(Misuse) as caught:

@@ -6,21 +6,22 @@ from torch.nn import functional
 
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient, sum_over_data
-from tests.networks import CASES, NUM_OUTPUTS, data, network, oracle, problem
+from tests.loops import each
+from tests.networks import COVERING, NUM_OUTPUTS, data, network, oracle, problem
 
 
-@pytest.mark.parametrize("batch_size", [None, 3, 1])
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
-def test_against_the_dense_gradient(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
-    value, gradient = loss_and_gradient(problem(name, loss, reduction, batch_size=batch_size))
-    truth = oracle(name, loss, reduction)
+@each(case=COVERING, batch_size=[None, 3, 1])
+def test_against_the_dense_gradient(case: tuple[str, str, str], batch_size: int | None) -> None:
+    value, gradient = loss_and_gradient(problem(*case, batch_size=batch_size))
+    truth = oracle(*case)
     assert value == pytest.approx(truth.loss, rel=1e-12)
     torch.testing.assert_close(gradient, truth.gradient, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
-def test_against_an_ordinary_backward_pass(name: str, loss: str, reduction: str) -> None:
+@each(case=COVERING)
+def test_against_an_ordinary_backward_pass(case: tuple[str, str, str]) -> None:
     """The loss as everyone writes it; mse is half of the sum over outputs, averaged over samples."""
+    name, loss, reduction = case
     model, (x, y) = network(name), data(loss, 1 if name == "one output" else NUM_OUTPUTS)
     f = model(x)
     if loss == "mse":

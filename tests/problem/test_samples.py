@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from scalecurv import Problem
 from scalecurv.errors import Misuse
+from tests.loops import each
 
 N = 6
 X = np.random.default_rng(0).standard_normal((N, 4))
@@ -129,7 +130,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS)
+@each(row=ROWS)
 def test_what_is_taken_for_granted(row: str) -> None:
     ROWS[row]()
 

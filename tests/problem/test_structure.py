@@ -1,10 +1,10 @@
 """A multilayer perceptron is recognised from its modules, and nothing else is."""
 
 import pytest
-import torch
 from torch import nn
 
 from scalecurv.problem.structure import recognise_mlp
+from tests.loops import each
 
 
 def tied() -> nn.Module:
@@ -38,9 +38,8 @@ def test_what_is_one(model: nn.Module, widths: tuple[int, ...], homogeneous: boo
     assert found.num_params == sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
+@each(
+    model=[
         nn.Linear(3, 2),
         nn.Sequential(),
         nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1)),
@@ -52,8 +51,7 @@ def test_what_is_one(model: nn.Module, widths: tuple[int, ...], homogeneous: boo
         nn.Sequential(nn.Conv1d(3, 2, 1), nn.ReLU(), nn.Linear(2, 1)),
         tied(),
         frozen(),
-    ],
-    ids=lambda model: torch.nn.Module.__repr__(model).replace("\n", ""),
+    ]
 )
 def test_what_is_none(model: nn.Module) -> None:
     assert recognise_mlp(model) is None

@@ -10,7 +10,9 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
-from tests.networks import dense, oracle, problem
+from tests.dense import dense
+from tests.loops import each
+from tests.networks import oracle, problem
 
 TOKENS, WIDTH = 9, 2
 NEVER = [0, 4, 8]  # tokens that no sample holds
@@ -52,8 +54,7 @@ def unused(point: Problem) -> Tensor:
     return mask
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("batch_size", [None, 3])
+@each(batch_size=[None, 3], dtype=[torch.float32, torch.float64])
 def test_rows_columns_and_slope_are_exactly_zero(batch_size: int | None, dtype: torch.dtype) -> None:
     point, _ = embedded(batch_size=batch_size, dtype=dtype)
     idle = unused(point)
@@ -67,7 +68,7 @@ def test_rows_columns_and_slope_are_exactly_zero(batch_size: int | None, dtype: 
     assert bool((H[~idle] != 0).any(1).all())
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
+@each(batch_size=[None, 3])
 def test_what_one_sample_uses_counts(batch_size: int | None) -> None:
     point, model = embedded(batch_size=batch_size)
     truth = dense(model, point.x, point.y, "mse")
@@ -87,7 +88,7 @@ def test_a_parameter_without_part() -> None:
     assert gradient[3:].any()
 
 
-@pytest.mark.parametrize("which", ["partly", "embedded"])
+@each(which=["partly", "embedded"])
 def test_trace_and_lanczos_do_not_break(which: str) -> None:
     point, truth = problem("partly"), oracle("partly").hessian
     if which == "embedded":

@@ -1,4 +1,4 @@
-"""Weight decay adds w |theta|^2 / 2 to L, w theta to g and w I to H: in products, and in what structure gives."""
+"""Weight decay adds w |theta|^2 / 2 to L, w theta to g and w I to H: in products, and in the sums by structure."""
 
 import math
 
@@ -14,7 +14,8 @@ from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperat
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
-from tests.networks import CASES, data, network, oracle, problem
+from tests.loops import each
+from tests.networks import CASES, COVERING, data, network, oracle, problem
 
 W = 0.3
 STRUCTURED = [case for case in CASES if case[0] in ("relu", "one output")]
@@ -24,11 +25,10 @@ def close(found: torch.Tensor, wanted: torch.Tensor, scale: float = 1e-12) -> No
     torch.testing.assert_close(found, wanted, rtol=0, atol=scale * float(wanted.abs().max()))
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize(("name", "loss", "reduction"), CASES)
-def test_loss_gradient_and_products(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
-    """Once, not once a batch, and not scaled by the reduction; of tied and frozen parameters what is in theta."""
-    at, truth = problem(name, loss, reduction, weight_decay=W, batch_size=batch_size), oracle(name, loss, reduction)
+@each(case=COVERING, batch_size=[None, 3])
+def test_loss_gradient_and_products(case: tuple[str, str, str], batch_size: int | None) -> None:
+    """Once, not once a batch, and not scaled by the reduction; of tied and frozen parameters those in theta."""
+    at, truth = problem(*case, weight_decay=W, batch_size=batch_size), oracle(*case)
     value, gradient = loss_and_gradient(at)
     assert value == pytest.approx(truth.loss + W * float((at.theta**2).sum()) / 2, rel=1e-12)
     close(gradient, truth.gradient + W * at.theta)
@@ -39,9 +39,9 @@ def test_loss_gradient_and_products(name: str, loss: str, reduction: str, batch_
     torch.testing.assert_close(ResidualOperator(at) @ eye, rest, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), STRUCTURED)
-def test_by_structure(name: str, loss: str, reduction: str) -> None:
-    at, truth = problem(name, loss, reduction, weight_decay=W), oracle(name, loss, reduction)
+@each(case=STRUCTURED)
+def test_by_structure(case: tuple[str, str, str]) -> None:
+    at, truth = problem(*case, weight_decay=W), oracle(*case)
     mlp = structure_of(at)
     assert mlp is not None
     H = truth.hessian + W * torch.eye(at.num_params, dtype=torch.float64)
@@ -79,7 +79,7 @@ def test_the_same_in_another_dtype_and_none_of_it_where_there_is_none() -> None:
     assert loss_and_gradient(at.undecayed())[0] == loss_and_gradient(bare)[0]
 
 
-@pytest.mark.parametrize("w", [-1e-3, math.inf, math.nan])
+@each(w=[-1e-3, math.inf, math.nan])
 def test_what_is_no_weight_decay(w: float) -> None:
     with pytest.raises(Misuse) as caught:
         Problem(network("relu"), data("mse"), "mse", weight_decay=w)

@@ -79,8 +79,8 @@ def test_csv(store: Store, empty: Store, tmp_path: Path, name: str) -> None:
         header, *found = csv.reader(lines)
     assert header == list(expected)
     for row, cells in zip(found, listed(expected), strict=True):
-        for said, cell in zip(row, cells, strict=True):
-            assert said == ("" if cell is None else str(cell)) or float(said) == cell
+        for text, cell in zip(row, cells, strict=True):
+            assert text == ("" if cell is None else str(cell)) or float(text) == cell
     assert export(empty, file, name) == 0
     assert file.read_text() == ",".join(expected) + "\n"
 
@@ -135,13 +135,13 @@ def test_long_columns_come_whole() -> None:
 def test_arrays_go_into_no_flat_file(store: Store, tmp_path: Path) -> None:
     with pytest.raises(Misuse) as caught:
         export(store, tmp_path / "x.nc", "arrays")
-    said = "table arrays has rows of different lengths (values holds no text and no numbers); export it to .parquet"
-    assert str(caught.value) == said
+    text = "table arrays has rows of different lengths (values holds no text and no numbers); export it to .parquet"
+    assert str(caught.value) == text
     assert not (tmp_path / "x.nc").exists()
 
 
 @pytest.mark.parametrize(
-    ("file", "table", "said"),
+    ("file", "table", "text"),
     [
         ("x.xlsx", "results", "{}/x.xlsx has no suffix that says what to write; give one of .parquet, .csv, .nc, .h5"),
         ("x", "results", "{}/x has no suffix that says what to write; give one of .parquet, .csv, .nc, .h5"),
@@ -153,10 +153,10 @@ def test_arrays_go_into_no_flat_file(store: Store, tmp_path: Path) -> None:
         ("no/x.csv", "results", "{}/no does not exist; give a file in a directory that does"),
     ],
 )
-def test_what_cannot_be_asked(store: Store, tmp_path: Path, file: str, table: str, said: str) -> None:
+def test_what_cannot_be_asked(store: Store, tmp_path: Path, file: str, table: str, text: str) -> None:
     with pytest.raises(Misuse) as caught:
         export(store, tmp_path / file, table)
-    assert str(caught.value) == said.format(tmp_path)
+    assert str(caught.value) == text.format(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

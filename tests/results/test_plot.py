@@ -45,12 +45,13 @@ def bars(axes: Any, which: int = 0) -> list[tuple[float, float, float, float]]:
     return [(x, y, low[1], high[1]) for (x, y), (low, high) in zip(line.get_xydata(), ends, strict=True)]
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
-def test_the_suffix_names_the_format(tmp_path: Path, suffix: str, magic: bytes) -> None:
-    picture = tmp_path / f"run{suffix}"
-    plot_run(open_store(store_of(tmp_path / "store", *run("/runs/a"))), picture)
-    assert picture.read_bytes().startswith(magic)
-    assert picture.stat().st_size > 5000
+def test_the_suffix_names_the_format(tmp_path: Path) -> None:
+    store = open_store(store_of(tmp_path / "store", outcome("/runs/a/step_5.pt", record("k", exactly(loss=0.5)))))
+    for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        picture = tmp_path / f"run{suffix}"
+        plot_run(store, picture)
+        assert picture.read_bytes().startswith(magic)
+        assert picture.stat().st_size > 5000
 
 
 def test_numbers_and_intervals_over_steps(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -100,11 +101,12 @@ def complaint(store: Path, picture: Path) -> str:
 
 
 def test_pictures_that_cannot_be_drawn(tmp_path: Path) -> None:
-    store = store_of(tmp_path / "store", *run("/runs/a"))
+    store = store_of(tmp_path / "store", run("/runs/a")[0])
     advice = "give a file that ends in .png, .pdf or .svg"
-    said = complaint(store, tmp_path / "x.xyz")
-    assert said.startswith(f"{tmp_path / 'x.xyz'} cannot be drawn (Format 'xyz' is not supported (supported formats: ")
-    assert said.endswith(f"); {advice}")
+    message = complaint(store, tmp_path / "x.xyz")
+    formats = "(Format 'xyz' is not supported (supported formats: "
+    assert message.startswith(f"{tmp_path / 'x.xyz'} cannot be drawn {formats}")
+    assert message.endswith(f"); {advice}")
     missing = tmp_path / "missing" / "x.png"
     reason = f"[Errno 2] No such file or directory: '{missing}'"
     assert complaint(store, missing) == f"{missing} cannot be drawn ({reason}); {advice}"

@@ -78,9 +78,8 @@ def test_a_number_with_its_interval(store: Store) -> None:
     assert tidy.values.tolist() == [["fc1", 3.0], ["", 12.0]]
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
+def test_what_is_not_there_is_null(store: Store) -> None:
+    for condition in [
         "step = 2 and rank_stderr is null",  # not sampled
         "step = 2 and loss is null and loss_lower is null",  # not asked
         "step = 2 and chain_1 is null and chain_1_upper is null",  # not applicable
@@ -89,43 +88,43 @@ def test_a_number_with_its_interval(store: Store) -> None:
         "status = 'partial' and step is null and epoch is null",
         "step = 10 and chain_status is null",  # not asked
         "step = 2 and chain_status = 'not_applicable'",
-    ],
-)
-def test_what_is_not_there_is_null(store: Store, condition: str) -> None:
-    assert store.sql(f"select count(*) from results where {condition}").values.tolist() == [[1]]
-    assert store.sql("select count(*) from results where isnan(trace)").values.tolist() == [[0]]
+    ]:
+        assert store.sql(f"select count(*) from results where {condition}").values.tolist() == [[1]]
+        assert store.sql("select count(*) from results where isnan(trace)").values.tolist() == [[0]]
 
 
 def links(*verdicts: str) -> dict[tuple[str, str], Estimate]:
     """A chain whose links say so, a reason without a colon standing for not applicable."""
     return {
-        (f"chain_{i}", ""): Estimate.not_applicable(said)
-        if said.startswith("the chain")
-        else Estimate.exact(float(i), f"as proven: r (r - 1) lambda^2: {said}")
-        for i, said in enumerate(verdicts, 1)
+        (f"chain_{i}", ""): Estimate.not_applicable(verdict)
+        if verdict.startswith("the chain")
+        else Estimate.exact(float(i), f"as proven: r (r - 1) lambda^2: {verdict}")
+        for i, verdict in enumerate(verdicts, 1)
     }
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "status"),
-    [
-        (("holds",) * 6, "holds"),
-        (("holds",) * 5 + ("undecided",), "undecided"),
-        (("undecided", "violated") + ("holds",) * 4, "violated"),
-        (("the chain needs mse: max |f - y| <= 1e-6",) * 6, "not_applicable"),
-        (("holds",) * 5 + ("the chain needs mse",), "not_applicable"),
-    ],
-)
-def test_the_chain_as_a_whole(tmp_path: Path, verdicts: tuple[str, ...], status: str) -> None:
-    """Of this checkpoint alone: its neighbour says something else, and a third was not asked."""
-    other = "violated" if status == "holds" else "holds"
-    asked = outcome("/a/step_1.pt", record("k1", {**links(*verdicts), **exactly(trace=1.0)}))
-    neighbour = outcome("/a/step_2.pt", record("k2", links(*[other] * 6)))
-    rows = open_store(store_of(tmp_path, asked, neighbour, outcome("/a/step_3.pt", record("k3", exactly(loss=1.0)))))
-    assert rows.results()["chain_status"].fillna("").tolist() == [status, other, ""]
-    assert rows.results().columns.tolist().index("chain_status") == rows.results().columns.tolist().index("status") + 1
-    where = f"select step from results where chain_status = '{status}' and chain_status is not null"
-    assert rows.sql(where).values.tolist() == [[1]]
+CHAINS: list[tuple[tuple[str, ...], str]] = [
+    (("holds",) * 6, "holds"),
+    (("holds",) * 5 + ("undecided",), "undecided"),
+    (("undecided", "violated") + ("holds",) * 4, "violated"),
+    (("the chain needs mse: max |f - y| <= 1e-6",) * 6, "not_applicable"),
+    (("holds",) * 5 + ("the chain needs mse",), "not_applicable"),
+]
+
+
+def test_the_chain_as_a_whole(tmp_path: Path) -> None:
+    """Of each checkpoint alone: its neighbours say something else, and the last was not asked."""
+    asked = [
+        outcome(f"/a/step_{i}.pt", record(f"k{i}", {**links(*verdicts), **exactly(trace=1.0)}))
+        for i, (verdicts, _) in enumerate(CHAINS)
+    ]
+    rows = open_store(store_of(tmp_path, *asked, outcome("/a/step_9.pt", record("k9", exactly(loss=1.0)))))
+    results = rows.results()
+    assert results["chain_status"].fillna("").tolist() == [*(status for _, status in CHAINS), ""]
+    assert results.columns.tolist().index("chain_status") == results.columns.tolist().index("status") + 1
+    for status in {status for _, status in CHAINS}:
+        where = f"select step from results where chain_status = '{status}' and chain_status is not null order by step"
+        assert rows.sql(where)["step"].tolist() == [i for i, (_, found) in enumerate(CHAINS) if found == status]
 
 
 def test_links_that_failed_say_nothing_of_the_chain(tmp_path: Path) -> None:
@@ -177,11 +176,8 @@ def trace(value: float, num_matvecs: int, version: int, created: float) -> Outco
         ([(1.0, 900, 1, 3.0), (2.0, 30, 2, 2.0)], 2.0),  # what a later version says of it
     ],
 )
-@pytest.mark.parametrize("backwards", [False, True])
-def test_the_best_answer_of_several(
-    tmp_path: Path, runs: list[tuple[float, int, int, float]], best: float, backwards: bool
-) -> None:
-    store = open_store(store_of(tmp_path, *(trace(*run) for run in (runs[::-1] if backwards else runs))))
+def test_the_best_answer_of_several(tmp_path: Path, runs: list[tuple[float, int, int, float]], best: float) -> None:
+    store = open_store(store_of(tmp_path, *(trace(*run) for run in runs)))
     assert store.results()[["trace", "trace_upper"]].values.tolist() == [[best, best + 0.1]]
     assert store.chosen()[["quantity", "value"]].values.tolist() == [["trace", best]]
 

@@ -64,11 +64,11 @@ def test_frames_are_the_callers_own(store: Store) -> None:
 def test_what_does_not_run_is_said_in_one_line(store: Store, query: str, message: str) -> None:
     with pytest.raises(Misuse) as caught:
         store.sql(query)
-    said = str(caught.value)
-    assert said.startswith(f"the query does not run: {message}")
-    assert said.removeprefix(f"the query does not run: {message}").partition(" ")[0] in ("", "Candidate", "Did")
-    assert "\n" not in said
-    assert "LINE" not in said
+    text = str(caught.value)
+    assert text.startswith(f"the query does not run: {message}")
+    assert text.removeprefix(f"the query does not run: {message}").partition(" ")[0] in ("", "Candidate", "Did")
+    assert "\n" not in text
+    assert "LINE" not in text
 
 
 def test_a_query_without_rows(store: Store) -> None:

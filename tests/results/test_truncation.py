@@ -19,13 +19,13 @@ def closed_form(num_nodes: int, width: float) -> float:
     return float(norm.pdf(0, 0, width) * 4 * ive(m, 1 / (4 * width**2)).sum())
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("num_nodes", [1, 2, 7, 30, 200])
-def test_in_the_middle_it_is_a_sum_of_bessel_functions(num_nodes: int, width: float) -> None:
-    peak = norm.pdf(0, 0, width)
-    found, truth = truncation_bound(num_nodes, width, MIDDLE, UNIT), min(closed_form(num_nodes, width), peak)
-    assert found >= truth * (1 - 1e-9)
-    assert found <= truth * (1 + 1e-9) + 1e-12 * peak
+def test_in_the_middle_it_is_a_sum_of_bessel_functions() -> None:
+    for width in WIDTHS:
+        for num_nodes in [1, 2, 7, 30, 200]:
+            peak = norm.pdf(0, 0, width)
+            found, truth = truncation_bound(num_nodes, width, MIDDLE, UNIT), min(closed_form(num_nodes, width), peak)
+            assert found >= truth * (1 - 1e-9)
+            assert found <= truth * (1 + 1e-9) + 1e-12 * peak
 
 
 @pytest.mark.parametrize("num_nodes", [1, 3, 8])

@@ -1,9 +1,10 @@
-"""How a number prints, and what its status promises."""
+"""The printed form of a number, and the promises of its status."""
 
 import math
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -18,9 +19,8 @@ def interval(value: float, lower: float, upper: float, status: Status = Status.B
     return str(Estimate(value, NAN, lower, upper, confidence, 40, 40, "test", status))
 
 
-@pytest.mark.parametrize(
-    ("value", "halfwidth", "printed"),
-    [
+def test_an_interval_prints_no_digit_below_its_width() -> None:
+    for value, halfwidth, printed in [
         (12.34, 0.05, "12.34 +- 0.05 (95 %)"),
         (12.3456, 0.0512, "12.35 +- 0.05 (95 %)"),
         (12.3456, 0.0156, "12.346 +- 0.016 (95 %)"),  # a leading 1 is shown with one digit more
@@ -35,10 +35,8 @@ def interval(value: float, lower: float, upper: float, status: Status = Status.B
         (5.0, 1e-8, "5 (95 %)"),  # an interval too short to show
         (0.0, 0.0, "0 (95 %)"),
         (3.0, INF, "3 +- inf (95 %)"),
-    ],
-)
-def test_an_interval_prints_no_digit_below_its_width(value: float, halfwidth: float, printed: str) -> None:
-    assert interval(value, value - halfwidth, value + halfwidth) == printed
+    ]:
+        assert interval(value, value - halfwidth, value + halfwidth) == printed
 
 
 @pytest.mark.parametrize(
@@ -94,13 +92,29 @@ def test_exact_of_what_is_no_number_has_failed(value: float) -> None:
     assert all(map(math.isnan, (estimate.value, estimate.lower, estimate.upper, estimate.confidence)))
 
 
-@pytest.mark.parametrize(
-    ("value", "halfwidth", "rtol", "inside"),
-    [(-10, 0.5, 0.05, True), (-10, 0.5, 0.049, False), (0, 0, 0.01, True), (0, 1e-9, 0.01, False), (4, INF, 1, False)],
-)
-def test_the_tolerance_is_on_the_half_width(value: float, halfwidth: float, rtol: float, inside: bool) -> None:
-    estimate = Estimate(value, NAN, value - halfwidth, value + halfwidth, 0.95, 40, 40, "test", Status.BUDGET)
-    assert estimate.within(rtol) is inside
+def test_a_failed_estimate_has_a_reason_and_no_number() -> None:
+    failed = Estimate.failed("overflow", num_samples=4, num_matvecs=6)
+    assert np.isnan([failed.value, failed.stderr, failed.lower, failed.upper, failed.confidence]).all()
+    assert (failed.status, failed.method, failed.num_samples, failed.num_matvecs) == (Status.FAILED, "overflow", 4, 6)
+    assert (Estimate.failed("overflow").num_samples, Estimate.failed("overflow").num_matvecs) == (0, 0)
+
+
+def test_products_are_added_to_the_cost_and_change_nothing_else() -> None:
+    plain = Estimate(3.0, 0.5, 2.0, 4.5, 0.9, 40, 50, "test", Status.CONVERGED)
+    assert plain.charged(7) == replace(plain, num_matvecs=57)
+    assert plain.charged(0) == plain
+
+
+def test_the_tolerance_is_on_the_half_width() -> None:
+    for value, halfwidth, rtol, inside in [
+        (-10, 0.5, 0.05, True),
+        (-10, 0.5, 0.049, False),
+        (0, 0, 0.01, True),
+        (0, 1e-9, 0.01, False),
+        (4, INF, 1, False),
+    ]:
+        estimate = Estimate(value, NAN, value - halfwidth, value + halfwidth, 0.95, 40, 40, "test", Status.BUDGET)
+        assert estimate.within(rtol) is inside
 
 
 def test_an_estimate_is_a_frozen_number() -> None:

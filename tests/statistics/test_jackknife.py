@@ -1,4 +1,4 @@
-"""The jackknife takes the bias in 1/m out, exactly where there is no other, and gives the usual standard error."""
+"""The jackknife removes the bias in 1/m, exactly where there is no other, and gives the usual standard error."""
 
 import math
 
@@ -12,7 +12,7 @@ X = np.random.default_rng(3).exponential(2.0, 11)
 
 
 def without(x: np.ndarray) -> np.ndarray:
-    """The mean of all but the i-th."""
+    """Return the means of all entries except the i-th."""
     return (x.sum() - x) / (len(x) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Looks at doublings only, and the tolerance means the half-width of the interval."""
+"""The rule looks at doublings only, and the tolerance bounds the half-width of the interval."""
 
 import math
 
@@ -20,17 +20,13 @@ def interval(value: float, halfwidth: float) -> Estimate:
     return Estimate(value, math.nan, value - halfwidth, value + halfwidth, 0.95, 32, 32, "test", Status.BUDGET)
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [(5, [5]), (32, [32]), (33, [32, 33]), (64, [32, 64]), (899, [32, 64, 128, 256, 512, 899])],
-)
-def test_looks_double_and_end_at_the_limit(limit: int, expected: list[int]) -> None:
-    assert list(looks(limit)) == expected
+def test_looks_double_and_end_at_the_limit() -> None:
+    for limit, expected in [(5, [5]), (32, [32]), (33, [32, 33]), (64, [32, 64]), (899, [32, 64, 128, 256, 512, 899])]:
+        assert list(looks(limit)) == expected
 
 
-@pytest.mark.parametrize(
-    ("tolerances", "limit", "num_samples", "statuses"),
-    [
+def test_it_stops_at_the_first_look_inside_every_tolerance() -> None:
+    for tolerances, limit, num_samples, statuses in [
         ({"narrow": 0.5, "wide": 0.5}, 1000, 32, ("converged", "converged")),
         ({"narrow": 0.03}, 1000, 64, ("converged", "budget")),
         ({"narrow": 0.05, "wide": 0.05}, 1000, 256, ("converged", "converged")),
@@ -40,35 +36,28 @@ def test_looks_double_and_end_at_the_limit(limit: int, expected: list[int]) -> N
         ({"narrow": 1e-9, "wide": 1e-9}, 70, 70, ("budget", "budget")),
         ({"narrow": 0.5, "wide": 0.5}, 31, 31, ("budget", "budget")),  # too few terms to believe their spread
         ({}, 1000, 32, ("budget", "budget")),
-    ],
-)
-def test_it_stops_at_the_first_look_inside_every_tolerance(
-    tolerances: dict[str, float], limit: int, num_samples: int, statuses: tuple[str, str]
-) -> None:
-    asked: list[int] = []
+    ]:
+        asked: list[int] = []
 
-    def terms(m: int) -> np.ndarray:
-        asked.append(m)
-        return NOISE[:m]
+        def terms(m: int, asked: list[int] = asked) -> np.ndarray:
+            asked.append(m)
+            return NOISE[:m]
 
-    asked_for = {name: Tolerance(rtol) for name, rtol in tolerances.items()}
-    found = estimate_until(terms, ESTIMATORS, asked_for, limit)
-    assert [found[name].num_samples for name in ESTIMATORS] == [num_samples] * 2
-    assert tuple(found[name].status for name in ESTIMATORS) == statuses
-    assert asked == list(looks(num_samples))
+        asked_for = {name: Tolerance(rtol) for name, rtol in tolerances.items()}
+        found = estimate_until(terms, ESTIMATORS, asked_for, limit)
+        assert [found[name].num_samples for name in ESTIMATORS] == [num_samples] * 2
+        assert tuple(found[name].status for name in ESTIMATORS) == statuses
+        assert asked == list(looks(num_samples))
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(10.0, 0.1), (-10.0, 0.1), (4.0, 0.04), (3.0, 0.04), (0.0, 0.04), (-1.0, 0.04)]
-)
-def test_a_tolerance_is_relative_down_to_its_floor(value: float, expected: float) -> None:
-    assert Tolerance(0.01, 4.0).at(value) == pytest.approx(expected, rel=1e-12)
-    assert Tolerance(0.01).at(value) == 0.01 * abs(value)
+def test_a_tolerance_is_relative_down_to_its_floor() -> None:
+    for value, expected in [(10.0, 0.1), (-10.0, 0.1), (4.0, 0.04), (3.0, 0.04), (0.0, 0.04), (-1.0, 0.04)]:
+        assert Tolerance(0.01, 4.0).at(value) == pytest.approx(expected, rel=1e-12)
+        assert Tolerance(0.01).at(value) == 0.01 * abs(value)
 
 
-@pytest.mark.parametrize(
-    ("value", "halfwidth", "status", "method"),
-    [
+def test_settling_says_where_the_floor_took_over() -> None:
+    for value, halfwidth, status, method in [
         (8.0, 0.5, "converged", "test"),  # exactly at the tolerance
         (-8.0, 0.5, "converged", "test"),
         (8.0, 0.5625, "budget", "test"),
@@ -77,13 +66,11 @@ def test_a_tolerance_is_relative_down_to_its_floor(value: float, expected: float
         (1.0, 0.3125, "budget", "test"),
         (0.0, 0.25, "converged", "test, absolute tolerance 0.25"),
         (1.0, math.inf, "budget", "test"),
-    ],
-)
-def test_settling_says_where_the_floor_took_over(value: float, halfwidth: float, status: str, method: str) -> None:
-    settled = Tolerance(0.0625, 4.0).settle(interval(value, halfwidth))
-    assert (settled.status, settled.method) == (status, method)
-    assert settled.with_status(Status.BUDGET) == interval(value, halfwidth) or method != "test"
-    assert (settled.lower, settled.upper) == (value - halfwidth, value + halfwidth)
+    ]:
+        settled = Tolerance(0.0625, 4.0).settle(interval(value, halfwidth))
+        assert (settled.status, settled.method) == (status, method)
+        assert settled.with_status(Status.BUDGET) == interval(value, halfwidth) or method != "test"
+        assert (settled.lower, settled.upper) == (value - halfwidth, value + halfwidth)
 
 
 def test_settling_raises_budget_and_nothing_else() -> None:

@@ -29,9 +29,9 @@ def forked(work: Callable[[], None]) -> int:
     return pid
 
 
-def write(store: Path, said: Path, name: str, stop: Path, merge: Callable[[], object]) -> None:
+def write(store: Path, journal: Path, name: str, stop: Path, merge: Callable[[], object]) -> None:
     """Commit one key after another, and say each only then."""
-    log = os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     count = 0
     while not stop.exists():
         key, path = f"{name}.{count}", f"/runs/{name}.pt"
@@ -41,8 +41,8 @@ def write(store: Path, said: Path, name: str, stop: Path, merge: Callable[[], ob
         merge()
 
 
-def acknowledged(said: Path) -> set[str]:
-    return set(said.read_text().split()) if said.exists() else set()
+def acknowledged(journal: Path) -> set[str]:
+    return set(journal.read_text().split()) if journal.exists() else set()
 
 
 def complaints(store: Path, before: set[str]) -> list[str]:
@@ -58,10 +58,11 @@ def complaints(store: Path, before: set[str]) -> list[str]:
 
 def together(store: Path, seconds: float) -> dict[str, object]:
     """Two writers, each merging whenever some parts are loose, and a reader, all at once."""
-    stop, said = store.with_name("stop"), store.with_name("said")
+    stop, journal = store.with_name("stop"), store.with_name("journal")
     compact_if_many.__globals__.update(MANY=2, SHARE=1000)
     pids = [
-        forked(lambda name=name: write(store, said, name, stop, lambda: compact_if_many(store))) for name in ("a", "b")
+        forked(lambda name=name: write(store, journal, name, stop, lambda: compact_if_many(store)))
+        for name in ("a", "b")
     ]
     found: list[str] = []
     reads, merges, index = 0, 0, 0
@@ -69,22 +70,22 @@ def together(store: Path, seconds: float) -> dict[str, object]:
     before: set[str] = set()
     # on a busy machine for longer, until enough has happened
     while time.monotonic() - start < seconds or min(reads, merges) < 3 or len(before) < 6:
-        before = acknowledged(said)
+        before = acknowledged(journal)
         found += complaints(store, before)
         reads += 1
         now = (store / "store.h5").stat().st_ino if (store / "store.h5").exists() else 0
         merges, index = merges + (now != index), now
     stop.touch()
     codes = [os.waitpid(pid, 0)[1] for pid in pids]
-    found += complaints(store, acknowledged(said))
+    found += complaints(store, acknowledged(journal))
     keys = read_store(store).keys
-    same = keys == acknowledged(said)
+    same = keys == acknowledged(journal)
     return {"found": found, "reads": reads, "merges": merges, "codes": codes, "keys": len(keys), "same": same}
 
 
 def killed(store: Path, kills: int) -> dict[str, object]:
     """A writer and a merger at a time, both killed at random moments, round after round."""
-    stop, said = store.with_name("stop"), store.with_name("said")
+    stop, journal = store.with_name("stop"), store.with_name("journal")
     rng = random.Random(0)
 
     def merge() -> None:
@@ -93,19 +94,19 @@ def killed(store: Path, kills: int) -> dict[str, object]:
 
     found: list[str] = []
     for i in range(kills // 2):
-        before = len(acknowledged(said))
-        pids = [forked(lambda i=i: write(store, said, f"w{i}", stop, lambda: None)), forked(merge)]
-        while len(acknowledged(said)) == before:
+        before = len(acknowledged(journal))
+        pids = [forked(lambda i=i: write(store, journal, f"w{i}", stop, lambda: None)), forked(merge)]
+        while len(acknowledged(journal)) == before:
             time.sleep(0.002)
         for pid in rng.sample(pids, 2):
             time.sleep(rng.uniform(0.0, 0.08))
             os.kill(pid, signal.SIGKILL)
             found += [f"{pid} was not there"] if os.waitpid(pid, 0)[1] != signal.SIGKILL else []
-        found += complaints(store, acknowledged(said))
+        found += complaints(store, acknowledged(journal))
     merged = compact(store)
-    found += complaints(store, acknowledged(said))
+    found += complaints(store, acknowledged(journal))
     loose = [path.name for path in store.glob("parts/*.h5")]
-    return {"found": found, "keys": len(acknowledged(said)), "merged": merged is not None, "loose": loose}
+    return {"found": found, "keys": len(acknowledged(journal)), "merged": merged is not None, "loose": loose}
 
 
 if __name__ == "__main__":

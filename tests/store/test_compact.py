@@ -173,5 +173,5 @@ def test_a_sweep_goes_on_where_nothing_can_be_locked(store: Path, monkeypatch: p
     assert {name: content for name, content in listing(store).items() if name != ".lock"} == before
     with pytest.raises(StoreError) as caught:
         compact(store)
-    said = f"{store} cannot be merged ({os.strerror(number)}); nothing is lost: its parts stay"
-    assert str(caught.value) == said
+    message = f"{store} cannot be merged ({os.strerror(number)}); nothing is lost: its parts stay"
+    assert str(caught.value) == message

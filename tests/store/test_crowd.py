@@ -28,15 +28,15 @@ def crowd(folder: Path, *arguments: object) -> dict[str, Any]:
 
 @pytest.mark.fault
 def test_two_writers_that_merge_and_a_reader(tmp_path: Path) -> None:
-    told = crowd(tmp_path, "together", 1.5)
+    told = crowd(tmp_path, "together", 0.5)
     assert told["found"] == []
     assert (told["codes"], told["same"]) == ([0, 0], True)  # at the end nothing lost, nothing else
     assert min(told["reads"], told["merges"]) >= 3
-    assert told["keys"] >= 6
+    assert told["keys"] >= 5
 
 
 @pytest.mark.fault
-def test_writers_and_mergers_killed_twenty_times(tmp_path: Path) -> None:
-    told = crowd(tmp_path, "killed", 20)
+def test_writers_and_mergers_killed_again_and_again(tmp_path: Path) -> None:
+    told = crowd(tmp_path, "killed", 10)
     assert (told["found"], told["merged"], told["loose"]) == ([], True, [])
-    assert told["keys"] >= 10
+    assert told["keys"] >= 5

@@ -22,8 +22,8 @@ def sketch(created: int, number: float, fields: tuple[str, str, str, int], keys:
         return failure(path, created=float(created), task_id=task_id, seed=seed)
     status = "partial" if any(broke for _, broke in keys) else "ok"
     found = [record(key, {("trace", ""): FAILED if broke else sampled(number, 1)}) for key, broke in keys]
-    said = {"fingerprint": fingerprint, "task_id": task_id, "seed": seed, "total_matvecs": created + 1}
-    return outcome(path, *found, status=status, created=float(created), **said)
+    given = {"fingerprint": fingerprint, "task_id": task_id, "seed": seed, "total_matvecs": created + 1}
+    return outcome(path, *found, status=status, created=float(created), **given)
 
 
 @st.composite
@@ -40,7 +40,7 @@ def identity(run: Outcome) -> tuple[str, str, str, int]:
 
 
 def model(history: list[Outcome]) -> tuple[dict[str, float | None], dict[Any, tuple[str, float, int]]]:
-    """What DESIGN says of such a history: value by key (None: failed), and checkpoints by (path, task, seed)."""
+    """The store that such a history makes: value by key (None: failed), and checkpoints by (path, task, seed)."""
     runs = sorted(history, key=lambda run: run.created)
     values: dict[str, float | None] = {}
     checkpoints = {}
@@ -58,7 +58,7 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return lambda: tmp_path_factory.mktemp("history")
 
 
-@settings(derandomize=True, deadline=None, max_examples=8, database=None)
+@settings(derandomize=True, deadline=None, max_examples=6, database=None)
 @given(histories(), st.lists(st.sampled_from(["merge", "crash", ""]), min_size=5, max_size=5))
 def test_any_history(fresh: Callable[[], Path], history: list[Outcome], events: list[str]) -> None:
     """Merged after any run, or killed between the new index and the removal of what went into it."""

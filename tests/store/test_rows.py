@@ -139,6 +139,6 @@ def test_text_that_hdf5_cannot_hold_is_spelt_out(text: str, kept: str) -> None:
 
 
 def test_what_is_said_of_a_task_is_kept() -> None:
-    said = {"split": "test", "num_available": 900, "sample_seed": 7, "weight_decay": 5e-4}
-    (row,) = rows_of(replace(outcome("/runs/a.pt"), task={**TASK, **said}))["tasks"].to_dict("records")
-    assert row == {"task_id": "t1", **TASK, **said}
+    given = {"split": "test", "num_available": 900, "sample_seed": 7, "weight_decay": 5e-4}
+    (row,) = rows_of(replace(outcome("/runs/a.pt"), task={**TASK, **given}))["tasks"].to_dict("records")
+    assert row == {"task_id": "t1", **TASK, **given}

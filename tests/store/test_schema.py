@@ -1,4 +1,4 @@
-"""The tables as DESIGN promises them: a name that goes missing here is a query that breaks."""
+"""The tables as the documents promise them: a name that goes missing here is a query that breaks."""
 
 from scalecurv.store.schema import TABLES, Column
 

@@ -110,14 +110,14 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_each_kind_of_damage_is_named(tmp_path: Path, kind: str) -> None:
-    make, said = DAMAGE[kind]
-    path = tmp_path / "part.h5"
-    path.write_bytes(make())
-    (problem,) = problems_of(path)
-    assert problem.startswith(f"{path} {said}")
-    assert said.endswith("(") or problem == f"{path} {said}"
+def test_each_kind_of_damage_is_named(tmp_path: Path) -> None:
+    for kind in DAMAGE:
+        make, message = DAMAGE[kind]
+        path = tmp_path / "part.h5"
+        path.write_bytes(make())
+        (problem,) = problems_of(path)
+        assert problem.startswith(f"{path} {message}")
+        assert message.endswith("(") or problem == f"{path} {message}"
 
 
 def test_whole_files_and_files_that_are_gone_have_no_problems(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 import errno
 import os
 import resource
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,8 +90,8 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pyt
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     reason = "File too large" if call == "write" else "No space left on device"
-    said = f"{store / PARTS} cannot be written ({reason}); make room and run the same again"
-    assert str(caught.value) == said
+    message = f"{store / PARTS} cannot be written ({reason}); make room and run the same again"
+    assert str(caught.value) == message
     assert listing(store) == before
     monkeypatch.undo()
     write_part(store, replace(FIRST, path="/runs/step_2.pt"))  # with room again it goes on
@@ -105,8 +103,8 @@ def test_a_store_whose_disk_went_away(tmp_path: Path) -> None:
     (store / PARTS).rmdir()
     with pytest.raises(StoreError) as caught:
         write_part(store, FIRST)
-    said = f"{store / PARTS} cannot be written (No such file or directory); see to it that it can and run the same"
-    assert str(caught.value) == f"{said} again"
+    message = f"{store / PARTS} cannot be written (No such file or directory); see to it that it can and run the same"
+    assert str(caught.value) == f"{message} again"
 
 
 def test_places_that_cannot_be_a_store(tmp_path: Path) -> None:
@@ -130,38 +128,3 @@ def test_preparing_twice_touches_nothing(tmp_path: Path) -> None:
     before = listing(store)
     prepare_store(store)
     assert listing(store) == before
-
-
-BUSY = """
-import sys
-from pathlib import Path
-from scalecurv.store.writer import write_part
-from tests.outcomes import exactly, outcome, record
-for i in range(1000):
-    number = i + 1000 * int(sys.argv[2])
-    found = record(f"k{number}", exactly(trace=float(number)))
-    write_part(Path(sys.argv[1]), outcome(f"/runs/step_{number}.pt", found))
-    print(number, flush=True)
-"""
-
-
-@pytest.mark.fault
-def test_two_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
-    writers = [
-        subprocess.Popen([sys.executable, "-c", BUSY, store, str(i)], stdout=subprocess.PIPE, text=True)
-        for i in range(2)
-    ]
-    said: list[list[str]] = [[], []]
-    for i, process in enumerate(writers):
-        assert process.stdout is not None
-        said[i] = [process.stdout.readline() for _ in range(12)]
-    for i, process in enumerate(writers):
-        process.kill()
-        rest, _ = process.communicate()
-        said[i] += rest.splitlines()
-    contents = read_store(store)
-    acknowledged = {int(number) for lines in said for number in lines if number.strip()}
-    assert contents.broken == {}
-    assert acknowledged <= {int(value) for value in contents.tables["estimates"]["value"]}
-    assert len(acknowledged) >= 24

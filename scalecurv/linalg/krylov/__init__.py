@@ -1,1 +1,1 @@
-"""Lanczos runs of a symmetric operator, and what they certify."""
+"""Lanczos runs of a symmetric operator, and the certificates that follow from them."""

@@ -1,6 +1,5 @@
 """The Lanczos factorization of a symmetric operator, with full reorthogonalization."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +8,15 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from scalecurv.linalg.foreign import Operand, aslinearoperator
-from scalecurv.linalg.inner import dots, norms, project_out
+from scalecurv.linalg.inner import norms, project_out
 
 
 @dataclass(frozen=True)
 class Quadrature:
     """Nodes and weights with sum_j weights[j] f(nodes[j]) ~ q'f(A)q for the unit start vector q.
 
-    Exact for polynomials f of degree 2k - 1 (Golub and Welsch 1969). The nodes are the Ritz values, ascending,
-    shape (k,); `residuals[j]` = |A u_j - nodes[j] u_j| is the distance within which an eigenvalue lies;
+    The rule is exact for polynomials f of degree 2k - 1 (Golub and Welsch 1969). The nodes are the Ritz values,
+    ascending, shape (k,). `residuals[j]` = |A u_j - nodes[j] u_j| is the distance within which an eigenvalue lies.
     `small_vectors` (k, k) are the eigenvectors of the tridiagonal matrix, one a column.
     """
 
@@ -26,13 +25,9 @@ class Quadrature:
     residuals: np.ndarray
     small_vectors: np.ndarray
 
-    def integrate(self, f: "np.ufunc") -> float:
-        """sum_j weights[j] f(nodes[j])."""
-        return float(self.weights @ f(self.nodes))
-
 
 def gauss_quadrature(alphas: np.ndarray, betas: np.ndarray) -> Quadrature:
-    """The k-node rule of the tridiagonal matrix with diagonal `alphas` (k,) and off-diagonal betas[:-1].
+    """Return the k-node rule of the tridiagonal matrix with diagonal `alphas` (k,) and off-diagonal betas[:-1].
 
     `betas` has shape (k,): its last entry is the norm of the residual left after the last step.
     """
@@ -40,18 +35,18 @@ def gauss_quadrature(alphas: np.ndarray, betas: np.ndarray) -> Quadrature:
     return Quadrature(nodes, vectors[0] ** 2, np.abs(betas[-1] * vectors[-1]), vectors)
 
 
-BREAKDOWN = 10  # ulps of |A|, as far as the run has seen it, below which a residual is taken for zero
-ADVICE = "where it is, say aslinearoperator(A, symmetric=True)"
-Stop = Callable[[np.ndarray, np.ndarray], bool]
+BREAKDOWN = 10  # ulps of the largest |A| seen by the run, below which a residual counts as zero
+ADVICE = "where it is symmetric, pass aslinearoperator(A, symmetric=True)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lanczos:
     """A Q = Q T + r e_k', with Q'Q = I, Q'r = 0 and T tridiagonal (k steps, k products).
 
     `basis` Q has shape (n, k) in the operator's dtype; `alphas` (k,) is T's diagonal, betas[:-1] its
-    off-diagonal and betas[-1] = |r|; `residual` r has shape (n,). `invariant` says that r vanished: the basis
-    spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision.
+    off-diagonal and betas[-1] = |r|; `residual` r has shape (n,). `invariant` is True where r vanished: the basis
+    then spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision. `size` is a
+    known lower bound on |A|, where there is one.
     """
 
     basis: Tensor
@@ -67,36 +62,36 @@ class Lanczos:
 
     @property
     def projected(self) -> np.ndarray:
-        """T = Q'AQ of shape (k, k)."""
+        """The matrix T = Q'AQ, shape (k, k)."""
         return np.diag(self.alphas) + np.diag(self.betas[:-1], 1) + np.diag(self.betas[:-1], -1)
 
     @property
     def scale(self) -> float:
-        """The size of A as far as the run has seen it, the largest coefficient, or `size` where that is larger."""
+        """The largest coefficient of the run, or `size` where that is larger: an estimate of |A| from below."""
         return float(max(np.abs(self.alphas).max(), self.betas.max(), self.size))
 
     @property
     def residual_norm(self) -> float:
-        """|r|, exactly 0 where the space is invariant."""
+        """The norm |r|, exactly 0 where the space is invariant."""
         return 0.0 if self.invariant else float(self.betas[-1])
 
     @property
     def quadrature(self) -> Quadrature:
-        """Ritz values, their weights in the start vector and their residuals."""
+        """The Ritz values, their weights in the start vector and their residuals."""
         return gauss_quadrature(self.alphas, self.betas)
 
 
 class LanczosProcess:
-    """A run that can be continued: what it has found so far never changes by going on.
+    """A Lanczos run that can be continued; further steps do not change the earlier ones.
 
-    Every new vector is orthogonalized twice against the whole basis, whose vectors stay in memory: at most
-    `capacity` + 1 of them. Stops by itself when the residual is rounding (breakdown): the Krylov space is then
-    invariant. Raises ValueError on a zero start vector, TypeError on an operator that is not declared symmetric,
+    Every new vector is orthogonalized twice against the whole basis, which stays in memory: at most `capacity` + 1
+    vectors. The run stops by itself where the residual is rounding (breakdown): the Krylov space is then invariant.
+    Raises ValueError on a zero start vector, TypeError on an operator that is not declared symmetric,
     FloatingPointError where a coefficient overflows. (Lanczos 1950; Paige 1971)
 
-    `outside` is an orthonormal basis (n, j) that the run stays out of: the operator takes nothing into its span but
-    rounding, which every new vector is freed of; the start vector must be outside already. `size` is what rounding is
-    measured by, where more of |A| is known than such a run can see.
+    `outside` is an orthonormal basis (n, j) whose span the run avoids: the operator maps into that span by rounding
+    only, and that part is removed from every new vector. The start vector must be orthogonal to it. `size` is a lower
+    bound on |A| by which rounding is measured, where more of |A| is known than such a run can see.
     """
 
     def __init__(
@@ -112,7 +107,7 @@ class LanczosProcess:
             raise ValueError("the start vector is zero: draw it at random")
         self.operator, self._outside, self._size = operator, outside, size
         self.capacity = min(capacity, operator.shape[0])
-        # one basis vector a row, so that each is contiguous; seen from outside as columns
+        # one basis vector a row, so that each is contiguous; callers see columns
         self._rows = torch.empty(self.capacity + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
         self._rows[0] = (start / length).to(operator.dtype)
         self._alphas, self._betas = np.zeros(self.capacity), np.zeros(self.capacity)
@@ -121,18 +116,16 @@ class LanczosProcess:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing more to be had: the space is invariant, or the memory is full."""
+        """True where no further step is possible: the space is invariant, or the memory is full."""
         return self.invariant or self.steps == self.capacity
 
-    def advance(self, num_matvecs: int, stop: Stop | None = None) -> None:
-        """Go on to `num_matvecs` steps in all, or until `stop(alphas, betas)` says so after a step."""
+    def advance(self, num_matvecs: int) -> None:
+        """Continue to `num_matvecs` steps in all, or until the run is finished."""
         while self.steps < num_matvecs and not self.finished:
             self._step()
-            if stop is not None and stop(self._alphas[: self.steps], self._betas[: self.steps]):
-                break
 
     def first(self, k: int) -> Lanczos:
-        """The factorization after its first `k` steps."""
+        """Return the factorization after the first `k` steps."""
         residual = self._rows[k] * self._betas[k - 1]
         return Lanczos(
             self._rows[:k].T,
@@ -161,14 +154,8 @@ class LanczosProcess:
         self.steps = k
 
 
-def lanczos(operator: Operand, start: Tensor, num_matvecs: int, stop: Stop | None = None) -> Lanczos:
-    """Run at most `num_matvecs` steps from `start` (n,), fewer if `stop(alphas, betas)` says so; see the process."""
+def lanczos(operator: Operand, start: Tensor, num_matvecs: int) -> Lanczos:
+    """Return the factorization after at most `num_matvecs` steps from `start` (n,); raises as `LanczosProcess` does."""
     process = LanczosProcess(operator, start, num_matvecs)
-    process.advance(num_matvecs, stop)
+    process.advance(num_matvecs)
     return process.first(process.steps)
-
-
-def rayleigh_quotient(operator: Operand, v: Tensor) -> float:
-    """v'Av / v'v in one product, for v of shape (n,)."""
-    operator, block = aslinearoperator(operator), v[:, None]
-    return float(dots(block, operator.matmat(block))[0] / dots(block, block)[0])

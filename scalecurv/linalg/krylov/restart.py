@@ -1,4 +1,4 @@
-"""Thick restart: a Krylov space of bounded size that keeps the ends of the spectrum and goes on."""
+"""Thick restart: a Krylov space of bounded size that keeps the ends of the spectrum and grows again."""
 
 from collections.abc import Callable
 
@@ -14,17 +14,19 @@ from scalecurv.linalg.operator import LinearOperator
 def thick_restart(
     operator: Operand, space: RitzSpace, size: int, num_matvecs: int, done: Callable[[RitzSpace], bool]
 ) -> RitzSpace:
-    """Shrink `space` to half of `size` outermost Ritz vectors, grow it to `size` again, until `done` or spent.
+    """Return `space` after cycles that shrink it to size / 2 outermost Ritz vectors and grow it to `size` again.
 
-    A cycle takes about size / 2 products and never holds more than 1.5 size + 2 vectors; `num_matvecs` bounds the
-    products of all cycles together, those of `space` not counted. The result is as good a Krylov space as one of an
-    implicitly restarted run with the dropped Ritz values as shifts. (Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22)
+    The cycles end where `done(space)` is True, where the space is invariant, or after `num_matvecs` products beyond
+    those of `space`. A cycle takes about size / 2 products and never holds more than 1.5 size + 2 vectors. The result
+    equals the Krylov space of an implicitly restarted run with the dropped Ritz values as shifts. Raises ValueError
+    for a size below 4, FloatingPointError where a coefficient overflows.
+    (Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22)
     """
     if size < 4:
         raise ValueError(f"size={size}: a restart needs room for 4 vectors")
     operator, limit = aslinearoperator(operator), space.num_matvecs + num_matvecs
     while not done(space) and space.num_matvecs < limit and float(np.abs(space.coupling).max()) > 0:
-        space = space.narrowed(space.outermost(size // 2))  # the larger one is let go before this one grows
+        space = space.narrowed(space.outermost(size // 2))  # the larger space is freed before this one grows
         space = _grown(operator, space, size, limit)
     return space
 
@@ -45,7 +47,7 @@ def _grown(operator: LinearOperator, space: RitzSpace, size: int, limit: int) ->
             raise FloatingPointError(f"a Lanczos coefficient in {operator.dtype} is not finite: |Av|^2 overflows")
         k += 1
         if beta <= floor * np.abs(T[:k, :k]).max():
-            beta = rows[k] = 0.0  # invariant: nothing is left to go on with
+            beta = rows[k] = 0.0  # invariant: no residual is left to continue with
             break
         rows[k] = residual[:, 0] / beta
     coupling = np.zeros(k)

@@ -7,14 +7,14 @@ import numpy as np
 from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.krylov.extremes import FRESH, NEAR_ZERO, Ends, certified_ends, extreme_eigenvalues
 from scalecurv.linalg.krylov.restart import thick_restart
-from scalecurv.linalg.krylov.ritz import Remainder, RitzSpace
+from scalecurv.linalg.krylov.ritz import Remainder, RitzSpace, largest_bounds, smallest_bounds
 
 STREAM = "remainder start"
 
 
 @dataclass(frozen=True)
 class Restarted:
-    """Both ends, certified, and the Ritz space that they were read from."""
+    """Both ends of the spectrum, certified, and the Ritz space that gave them."""
 
     ends: Ends
     space: RitzSpace
@@ -23,12 +23,13 @@ class Restarted:
 def restarted_extremes(
     operator: Operand, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int, noise: float = 0.0
 ) -> Restarted:
-    """Go on from `space` with at most `num_matvecs` products while never holding more than 1.5 `size` + 2 vectors.
+    """Return both ends after at most `num_matvecs` further products, in memory for 1.5 `size` + 2 vectors.
 
-    Half of `size` Ritz vectors Y from both ends are kept, with AY = Y Theta + r c'. A fresh Gaussian start bounds the
-    remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]), which
-    is above the Ritz value by about |c|^2 / (theta - mu) only. Nothing that the first start missed can hide. Whoever
-    goes on because the first run was not enough takes two chances to fail: this start has a smaller one of its own.
+    The run ends with size / 2 Ritz vectors Y from both ends, with AY = Y Theta + r c'. A fresh Gaussian start bounds
+    the remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]),
+    which is above the Ritz value by about |c|^2 / (theta - mu) only (see `largest_bounds`). The bound therefore also
+    covers eigenvectors that the first start missed. A run that continues after a first one has two chances to fail;
+    the fresh start fails with the smaller chance FRESH.
     """
     operator = aslinearoperator(operator)
     check = min(size // 2, max(num_matvecs // 4, 2))
@@ -42,15 +43,9 @@ def restarted_extremes(
     kept = space.narrowed(space.outermost(size // 2))
     rest = extreme_eigenvalues(Remainder(operator, kept.basis), seed, 0.0, check, STREAM, FRESH)
     spent = space.num_matvecs + rest.factorization.num_matvecs
-    above = np.linalg.eigvalsh(_bordered(kept, rest.largest.upper))[-1]
-    below = np.linalg.eigvalsh(_bordered(kept, rest.smallest.lower))[0]
+    n = operator.shape[0]
+    above = float(largest_bounds(kept, rest.largest.upper, n, 1)[0])
+    below = float(smallest_bounds(kept, rest.smallest.lower, n, 1)[0])
     bottom, top = float(kept.values[0]), float(kept.values[-1])
-    ends = certified_ends(
-        bottom, top, min(float(below), bottom), max(float(above), top), rtol, operator.dtype, spent, noise
-    )
+    ends = certified_ends(bottom, top, min(below, bottom), max(above, top), rtol, operator.dtype, spent, noise)
     return Restarted(ends, replace(kept, num_matvecs=spent))
-
-
-def _bordered(kept: RitzSpace, corner: float) -> np.ndarray:
-    c = kept.coupling[:, None]
-    return np.block([[kept.projected, c], [c.T, np.array([[corner]])]])

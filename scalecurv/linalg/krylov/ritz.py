@@ -1,4 +1,4 @@
-"""A subspace with what the operator does to it: Ritz pairs, and nothing about how the subspace came about."""
+"""A subspace with the action of the operator on it, and the bounds on eigenvalues that follow, however it was built."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +13,12 @@ from scalecurv.linalg.krylov.lanczos import ADVICE, Lanczos
 from scalecurv.linalg.operator import LinearOperator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RitzSpace:
     """A Q = Q T + r c', with Q'Q = I, Q'r = 0, |r| = 1 and T symmetric.
 
     `basis` Q has shape (n, k), `projected` T (k, k) and `coupling` c (k,) in float64, `residual` r (n,);
-    `num_matvecs` is what all of it took. The relation gives |AQ|_F^2 = |T|_F^2 + |c|^2 without a further product.
+    `num_matvecs` counts the products that built it. |AQ|_F^2 = |T|_F^2 + |c|^2 follows without a further product.
     """
 
     basis: Tensor
@@ -29,7 +29,7 @@ class RitzSpace:
 
     @classmethod
     def of(cls, run: Lanczos) -> "RitzSpace":
-        """The space of a Lanczos run: c = |r| e_k."""
+        """Return the space of a Lanczos run, where c = |r| e_k."""
         coupling = np.zeros(len(run.alphas))
         coupling[-1] = run.residual_norm
         return cls(run.basis, run.projected, coupling, run.residual / (float(run.betas[-1]) or 1.0), run.num_matvecs)
@@ -41,16 +41,16 @@ class RitzSpace:
 
     @property
     def values(self) -> np.ndarray:
-        """Ritz values theta_j, ascending, shape (k,)."""
+        """The Ritz values theta_j, ascending, shape (k,)."""
         return self._pairs[0]
 
     @property
     def residuals(self) -> np.ndarray:
-        """|A u_j - theta_j u_j| of each Ritz pair: an eigenvalue lies within it. Shape (k,)."""
+        """The norms |A u_j - theta_j u_j|, shape (k,); an eigenvalue lies within each of its Ritz value."""
         return np.abs(self.coupling @ self._pairs[1])
 
     def narrowed(self, chosen: np.ndarray) -> "RitzSpace":
-        """The span of the chosen Ritz vectors (indices), in the same relation with the same r."""
+        """Return the span of the Ritz vectors with indices `chosen`; the relation holds with the same r."""
         small = self._pairs[1][:, chosen]
         basis = self.basis @ torch.from_numpy(small).to(self.basis.device, self.basis.dtype)
         return RitzSpace(
@@ -58,18 +58,19 @@ class RitzSpace:
         )
 
     def outermost(self, count: int) -> np.ndarray:
-        """Indices of `count` Ritz values from the two ends of the spectrum, half from each, ascending."""
+        """Return the indices of `count` Ritz values, half from each end of the spectrum, ascending."""
         k = len(self.values)
         low = min(count // 2, k)
         return np.unique(np.r_[:low, max(low, k - (count - low)) : k])
 
 
 def largest_bounds(space: RitzSpace, rest: float, n: int, count: int) -> np.ndarray:
-    """Upper bounds on the `count` largest eigenvalues of A (n x n), descending, where R A R <= `rest`, R = I - QQ'.
+    """Return upper bounds on the `count` largest eigenvalues of A (n x n), descending.
 
-    As AQ = QT + r c', A is in a basis that begins with Q and r at most [[T, c, 0], [c', rest, 0], [0, 0, rest I]], and
-    so are its eigenvalues one by one (Weyl 1912): each Ritz value is exceeded by about c_j^2 / (theta_j - rest) only.
-    The smallest are bounded by applying this to -A: see `smallest_bounds`.
+    `rest` is an upper bound on R A R, R = I - QQ'. As AQ = QT + r c', A is at most
+    [[T, c, 0], [c', rest, 0], [0, 0, rest I]] in a basis that begins with Q and r, and each eigenvalue of A is at most
+    the eigenvalue of the same rank of that matrix (Weyl 1912). A bound exceeds its Ritz value by about
+    c_j^2 / (theta_j - rest) only.
     """
     k = len(space.coupling)
     if k == n:
@@ -80,15 +81,18 @@ def largest_bounds(space: RitzSpace, rest: float, n: int, count: int) -> np.ndar
 
 
 def smallest_bounds(space: RitzSpace, rest: float, n: int, count: int) -> np.ndarray:
-    """Lower bounds on the `count` smallest eigenvalues, ascending, where R A R >= `rest`."""
+    """Return lower bounds on the `count` smallest eigenvalues of A (n x n), ascending, where R A R >= `rest`.
+
+    They are the bounds of `largest_bounds` for -A, negated.
+    """
     flipped = RitzSpace(space.basis, -space.projected, space.coupling, space.residual, space.num_matvecs)
     return -largest_bounds(flipped, -rest, n, count)
 
 
 class Remainder(LinearOperator):
-    """z -> R A R z for orthonormal Q of shape (n, k); one product of A each.
+    """The operator R A R, R = I - QQ', for orthonormal Q of shape (n, k); each product takes one product of A.
 
-    Its eigenvalues outside Q interlace with those of A, so that no bound on |A| is ever too small for it.
+    Its eigenvalues outside Q interlace with those of A, so that a bound on |A| bounds it too.
     """
 
     symmetric = True

@@ -1,29 +1,38 @@
-"""Scalar curvature of the graph of the loss, beside what it is when the slope is taken away, and its bounds."""
+"""The measure of the scalar curvature K of the graph of the loss, and of the bounds on K."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from scalecurv.geometry.bounds import Interval, general_bracket, psd_bracket
-from scalecurv.geometry.chain import LINKS, chain
+from scalecurv.geometry.chain import chain
 from scalecurv.geometry.ratios import effective_rank, interval_of, joint_status, participation_ratio
 from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvature
-from scalecurv.measures.curvature.semidefinite import Definite, interpolates, nearly_semidefinite
+from scalecurv.measures.curvature.semidefinite import interpolates, nearly_semidefinite
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import Krylov, krylov_run
 from scalecurv.measures.measure import Findings, RoutedMeasure
+from scalecurv.measures.noise import Perturbation
 from scalecurv.measures.rank.rank import jacobian_rank
-from scalecurv.statistics.estimate import NAN, Estimate, Status
-
-CHAIN = tuple(f"chain_{i}" for i in range(1, len(LINKS) + 1))
+from scalecurv.quantities import CHAIN
+from scalecurv.statistics.estimate import NAN, Estimate
 
 
 @dataclass(frozen=True)
 class Curvature(RoutedMeasure):
-    """scalar_curvature K and t2_minus_f = T^2 - F until K is inside `rtol`; brackets of K, the chain, effective ranks.
+    """The scalar curvature K of the graph of the loss, with bounds and effective ranks; T = tr H and F = tr H^2.
 
-    T^2 - F is what K equals at a critical point; K / (T^2 - F) is about beta elsewhere. The chain of bounds is given
-    where the data is fitted exactly under mse, with the verdict on each link in its method.
+    scalar_curvature: K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg), beta = 1 / (1 + |g|^2), in units of H^2. Read
+        it beside beta, as K is small on any slope. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
+    t2_minus_f: T^2 - F, which equals K where g = 0; elsewhere K / (T^2 - F) is about beta.
+    curvature_lower, curvature_upper: a bracket of K, from T and lambda_max where H is positive semidefinite, else from
+        T, F and both ends of the spectrum.
+    effective_rank: T / lambda_max.
+    participation_ratio: T^2 / F.
+    chain_1 .. chain_6: the links of the chain of bounds, left to right, where the data is fitted exactly under mse; the
+        method of each says whether the link holds.
+
+    Sampling ends when K is inside `rtol`, or when the budget is spent.
     """
 
     name: ClassVar[str] = "curvature"
@@ -57,7 +66,7 @@ class Curvature(RoutedMeasure):
 
 
 def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> tuple[Estimate, Estimate]:
-    """The ends of what K may be, each an estimate whose interval is the bound itself."""
+    """Return the lower and the upper bound on K, as estimates whose intervals are single numbers."""
     beta, ends = gradient_facts(evaluation, double=True).beta, krylov.ends
     near = nearly_semidefinite(evaluation)
     used: tuple[Estimate, ...] = (found.trace, found.trace_h2, ends.largest, ends.smallest)
@@ -67,7 +76,7 @@ def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> 
         T, F, lam = _of_semidefinite_part(found, krylov, near)
         low, high = psd_bracket(T, lam, beta)
         size = max(map(abs, T))
-        # between K of that part and K, rounding included
+        # the difference of K of the semidefinite part and K of H, rounding included
         slack = beta * (2 * size * near.trace + near.of_square(F[1]) + 1e-15 * size**2)
         bracket = low - slack, high + slack
         cost += near.num_matvecs
@@ -82,15 +91,15 @@ def _bracket(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov) -> 
     return lower, upper
 
 
-def _joint(used: tuple[Estimate, ...], near: Definite | None) -> float:
-    """What is left once each part has taken its chance to be wrong, and the bound on R too."""
+def _joint(used: tuple[Estimate, ...], near: Perturbation | None) -> float:
+    """Return 1 minus the chances that any of the estimates, or the bound on R, is wrong."""
     return max(0.0, 1 - sum(1 - part.confidence for part in used) - (near.chance if near else 0.0))
 
 
 def _of_semidefinite_part(
-    found: ScalarCurvature, krylov: Krylov, near: Definite
+    found: ScalarCurvature, krylov: Krylov, near: Perturbation
 ) -> tuple[Interval, Interval, Interval]:
-    """Intervals of T, F and lambda_max that hold those of G, where H = G + R and R is all but zero."""
+    """Return intervals that contain T, F and lambda_max of G, where H = G + R and `near` bounds R."""
     F = found.trace_h2
     return (
         interval_of(found.trace.widened(near.trace)),
@@ -100,6 +109,7 @@ def _of_semidefinite_part(
 
 
 def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memory: int) -> dict[str, Estimate]:
+    """Return the links of the chain of bounds by name; not applicable without an exact fit under mse."""
     near = nearly_semidefinite(evaluation)
     if evaluation.problem.weight_decay:
         reason = "the chain bounds J'J, to whose eigenvalues weight decay adds"
@@ -107,9 +117,9 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
-    if evaluation.problem.shard.size > 1:  # not "not applicable": another strategy has the answer, under the same key
+    if evaluation.problem.shard.size > 1:  # failed, not "not applicable": another plan has the answer, same key
         reason = "the rank of J needs all samples in one place; give --plan checkpoints"
-        return dict.fromkeys(CHAIN, Estimate(NAN, NAN, NAN, NAN, NAN, 0, 0, reason, Status.FAILED))
+        return dict.fromkeys(CHAIN, Estimate.failed(reason))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest
     used = (found.trace, found.trace_h2, largest, rank)
     confidence = _joint(used, near)
@@ -117,8 +127,6 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     links = chain(*_of_semidefinite_part(found, krylov, near), interval_of(rank))
     status = joint_status(*used)
     return {
-        name: Estimate(
-            link.value, NAN, link.lower, link.upper, confidence, 0, cost, f"{link.formula}: {link.verdict}", status
-        )
+        name: Estimate(link.value, NAN, link.lower, link.upper, confidence, 0, cost, link.method, status)
         for name, link in zip(CHAIN, links, strict=True)
     }

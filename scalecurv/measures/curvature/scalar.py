@@ -1,4 +1,4 @@
-"""K and T^2 - F by the road that the structure allows: from an exact trace, or from terms alone."""
+"""K and T^2 - F by each route: from H written out, from a trace that structure gives, or from deflated terms."""
 
 import math
 from dataclasses import dataclass, replace
@@ -21,17 +21,18 @@ from scalecurv.measures.moments.deflation import (
 )
 from scalecurv.measures.moments.exact import exact_square, known_trace
 from scalecurv.measures.moments.sampled import sampled_square
-from scalecurv.measures.noise import Rounding, cancelled, rounding
+from scalecurv.measures.noise import Perturbation, cancelled, rounding
 from scalecurv.measures.route import Strategy
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, estimate_until
 
 
 @dataclass(frozen=True)
 class ScalarCurvature:
-    """K, T^2 - F, the T and F that they were computed from, and the steps of the Lanczos run behind these.
+    """K, T^2 - F, and the T and F that they were computed from.
 
-    Where H was written out the steps are its products.
+    `steps` counts the products of the Lanczos run that they share, or those that wrote H out.
     """
 
     K: Estimate
@@ -41,16 +42,16 @@ class ScalarCurvature:
     steps: int = 0
 
     def matvecs_with(self, steps: int) -> int:
-        """Products of T, F and the first `steps` of the same Lanczos run together, shared ones counted once."""
+        """Return the products of T, F and the first `steps` of the same Lanczos run, shared ones counted once."""
         return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
 
 
+@remembered
 def scalar_curvature(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
-    """K until it is inside the tolerance of `strategy`, remembered."""
-    return evaluation.once(("scalar curvature", strategy), lambda: _compute(evaluation, strategy))
+    """Return K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg), T = tr H and F = tr H^2; remembered.
 
-
-def _compute(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
+    Sampling ends when K is inside the tolerance of `strategy`, or when its budget is spent.
+    """
     trace = known_trace(evaluation, strategy)
     if strategy.dense_is_taken(evaluation.problem) and (trace is None or exact_square(evaluation, strategy) is None):
         return _dense(evaluation, strategy, trace.whole if trace else dense_hessian(evaluation).trace(strategy.rtol))
@@ -58,7 +59,7 @@ def _compute(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
 
 
 def _dense(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCurvature:
-    """From H written out; T from there too, or from the structure."""
+    """Return K from H written out, for a trace T from H or from the structure of an MLP."""
     facts, H = gradient_facts(evaluation, double=True), dense_hessian(evaluation)
     F, beta, t = H.square(strategy.rtol), facts.beta, T.value
     of_trace, of_square = T.halfwidth, H.noise.of_square(F.value)
@@ -70,15 +71,18 @@ def _dense(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCur
         beta * (t * t + F.value) + 2 * beta**2 * (facts.gh2g + abs(t * facts.ghg)),
     )
     difference = H.estimate(t * t - F.value, 2 * abs(t) * of_trace + of_square, Tolerance(strategy.rtol, floor))
-    K = replace(K, num_matvecs=K.num_matvecs + 1)  # the gradient's
+    K = K.charged(1)  # the gradient's product
     return ScalarCurvature(K, cancelled(difference, t * t + F.value), T, F, H.num_matvecs)
 
 
 def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCurvature:
-    """K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F."""
+    """Return K for a trace T that structure gives, and F that is an exact sum or sampled.
+
+    K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F.
+    """
     facts = gradient_facts(evaluation, double=True)
     beta = facts.beta
-    bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # of T^2 for T^2, where T was sampled
+    bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # E T.value^2 = T^2 + stderr^2
     squared = T.value * T.value - bias
     offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
     slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
@@ -103,7 +107,7 @@ def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> Scal
 
 
 def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
-    """Add what an error in T makes of it, independent of the rest; nothing where T is exact."""
+    """Return the estimate with `slope` times the error of T added as an independent one; unchanged where T is exact."""
     if T.status is Status.EXACT:
         return estimate
     half = math.hypot(estimate.halfwidth, slope * T.halfwidth)
@@ -117,17 +121,16 @@ def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
 
 
 def _generic(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
-    """U-statistic for T^2 and jackknife over deflated terms, which carries the covariance of both sums."""
-    facts, taken, limit = (
-        gradient_facts(evaluation, double=True),
-        deflation(evaluation, strategy),
-        strategy.budget.probes,
-    )
-    noise = rounding(evaluation)
-    first = taken.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
+    """Return K from deflated terms: T^2 by a U-statistic, errors by the jackknife.
+
+    The jackknife over terms takes the covariance of the sums for T and F into account.
+    """
+    facts, noise = gradient_facts(evaluation, double=True), rounding(evaluation)
+    deflated, limit = deflation(evaluation, strategy), strategy.budget.probes
+    first = deflated.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
     floor = facts.beta * difference_floor(first[0] ** 2, first[1])
     found = estimate_until(
-        lambda m: taken.rows(evaluation, m)[:, :2],
+        lambda m: deflated.rows(evaluation, m)[:, :2],
         {
             "K": partial(_sampled, noise=noise, beta=facts.beta, ghg=facts.ghg, gh2g=facts.gh2g),
             "difference": partial(_sampled, noise=noise, beta=1.0, ghg=0.0, gh2g=0.0),
@@ -137,17 +140,17 @@ def _generic(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
         {"K": Tolerance(strategy.rtol, floor)},
         limit,
     )
-    steps = taken.num_matvecs + noise.num_matvecs
+    steps = deflated.num_matvecs + noise.num_matvecs
     charged = {name: replace(e, num_matvecs=e.num_samples + steps) for name, e in found.items()}
-    K = replace(charged["K"], num_matvecs=charged["K"].num_matvecs + 1)  # the gradient's
+    K = charged["K"].charged(1)  # the gradient's product
     difference = Tolerance(strategy.rtol, floor / facts.beta).settle(charged["difference"])
-    trace = Tolerance(strategy.rtol, trace_floor(taken)).settle(charged["trace"])
+    trace = Tolerance(strategy.rtol, trace_floor(deflated)).settle(charged["trace"])
     square = Tolerance(strategy.rtol).settle(charged["trace_h2"])
     return ScalarCurvature(K, difference, trace, square, steps)
 
 
-def _sampled(rows: np.ndarray, noise: Rounding, beta: float, ghg: float, gh2g: float) -> Estimate:
-    """K from deflated terms, with what rounding may do to T and F in its interval."""
+def _sampled(rows: np.ndarray, noise: Perturbation, beta: float, ghg: float, gh2g: float) -> Estimate:
+    """Return K from deflated terms, with the rounding of T and F in its interval."""
     found = scalar_curvature_estimate(rows, beta, ghg, gh2g)
     T, F = (float(mean) for mean in rows.mean(axis=0))
     slack = (2 * beta * abs(T) + 2 * beta**2 * abs(ghg)) * noise.trace + beta * noise.of_square(F)

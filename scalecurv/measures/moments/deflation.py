@@ -1,7 +1,11 @@
-"""What the Lanczos run lets be taken out of H, and the terms of what is left: one set of probes for every measure."""
+"""Deflation of H, and the estimates from deflated terms that several measures share.
+
+The Lanczos run gives a subspace whose part of tr H and tr H^2 is exact; probes sample the rest. Every measure uses the
+same probes. Floors of tolerances serve values that are small because larger numbers cancel.
+"""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,54 +16,60 @@ from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov, deflated_space
 from scalecurv.measures.moments.exact import known_trace
-from scalecurv.measures.noise import Rounding, rounding
+from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
 METHOD = "deflated hutchinson"
+SHARE = 0.1  # a value smaller than this share of the numbers that cancel in it is wanted to rtol of the share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Deflation:
-    """The Krylov space that is taken out, and the terms of what is left."""
+    """The deflated Krylov space, and the terms of tr H and tr H^2 outside it."""
 
     krylov: Krylov
     terms: DeflatedTerms
 
     @property
     def num_matvecs(self) -> int:
+        """Return the number of products that built the space."""
         return self.krylov.space.num_matvecs
 
     def rows(self, evaluation: Evaluation, count: int) -> np.ndarray:
-        """Terms of tr H and tr H^2 themselves, then by layer: what was taken out is added to each."""
-        return evaluation.terms(count, self.terms, ("deflated terms", self.krylov.name)) + self.terms.known
+        """Return the terms of tr H and tr H^2, then those of each layer, shape (count, 2 + 2 layers).
+
+        The part of the deflated space is added to each term, so that the mean estimates the whole.
+        """
+        return evaluation.terms(count, self.terms) + self.terms.known
 
 
 def deflation(evaluation: Evaluation, strategy: Strategy) -> Deflation:
-    """What the Lanczos run of this strategy lets be taken out, remembered."""
-    krylov = deflated_space(evaluation, strategy)
-    terms = DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values()))
-    return evaluation.once(("deflation", krylov.name), lambda: Deflation(krylov, terms))
+    """Return the space that the Lanczos run of this strategy gives, and the terms outside it; remembered."""
+    return _deflation(evaluation, deflated_space(evaluation, strategy))
 
 
-def sampled_trace(rows: np.ndarray, noise: Rounding) -> Estimate:
-    """tr H from the first column of deflated terms, what rounding may add to it included."""
+@remembered
+def _deflation(evaluation: Evaluation, krylov: Krylov) -> Deflation:
+    return Deflation(krylov, DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values())))
+
+
+def sampled_trace(rows: np.ndarray, noise: Perturbation) -> Estimate:
+    """Return tr H from the first column of deflated terms, with rounding in its interval."""
     return trace_estimate(rows, METHOD).widened(noise.trace)
 
 
-def sampled_moment(rows: np.ndarray, noise: Rounding) -> Estimate:
-    """tr H^2 from the second column of deflated terms, likewise."""
+def sampled_moment(rows: np.ndarray, noise: Perturbation) -> Estimate:
+    """Return tr H^2 from the second column of deflated terms, with rounding in its interval."""
     found = trace_square_estimate(rows, METHOD)
     return found.widened(noise.of_square(found.value))
 
 
-SHARE = 0.1  # of what cancels: a number below this share of it is asked for to rtol of the share
-
-
-def trace_floor(taken: Deflation) -> float:
-    """A tenth of sum |lambda_i|, as the Lanczos run's quadrature sees it: 0 where no eigenvalue is negative."""
-    run = taken.krylov.run
+def trace_floor(deflated: Deflation) -> float:
+    """Return a tenth of sum |lambda_i| by the quadrature of the Lanczos run; 0 where no Ritz value is negative."""
+    run = deflated.krylov.run
     if run is None:
         return 0.0
     rule = run.quadrature
@@ -67,31 +77,39 @@ def trace_floor(taken: Deflation) -> float:
 
 
 def difference_floor(trace_squared: float, trace_h2: float) -> float:
-    """A tenth of the mean of T^2 and F, whose difference is the scalar curvature at a critical point."""
+    """Return a tenth of the mean of T^2 and F, whose difference is the scalar curvature where g = 0.
+
+    Example:
+        >>> difference_floor(30.0, 10.0)
+        2.0
+    """
     return SHARE * (abs(trace_squared) + trace_h2) / 2
 
 
 def settled(estimate: Estimate, tolerance: Tolerance) -> Estimate:
-    """`certified` where the interval is proven, `converged` where it was sampled; unchanged where it is too wide."""
+    """Return the estimate as `certified` where its interval is proven, as `converged` where it is sampled.
+
+    An estimate whose interval is wider than the tolerance stays as it is.
+    """
     proven = math.isnan(estimate.stderr)
     return tolerance.settle(estimate, Status.CERTIFIED if proven else Status.CONVERGED)
 
 
 def trace_of(evaluation: Evaluation, strategy: Strategy) -> Estimate:
-    """T by structure, else from H written out where that is taken, else from deflated terms.
+    """Return tr H from the structure of an MLP, else from H written out, else from deflated terms.
 
-    Of these as many as the tolerance of `strategy` takes, until all is spent.
+    Sampling ends when the tolerance of `strategy` is met, or when its budget is spent.
     """
     known = known_trace(evaluation, strategy)
     if known is not None:
         return known.whole
     if strategy.dense_is_taken(evaluation.problem):
         return dense_hessian(evaluation).trace(strategy.rtol)
-    taken, noise = deflation(evaluation, strategy), rounding(evaluation)
+    deflated, noise = deflation(evaluation, strategy), rounding(evaluation)
     found = estimate_until(
-        lambda m: taken.rows(evaluation, m),
+        lambda m: deflated.rows(evaluation, m),
         {"trace": partial(sampled_trace, noise=noise)},
-        {"trace": Tolerance(strategy.rtol, trace_floor(taken))},
+        {"trace": Tolerance(strategy.rtol, trace_floor(deflated))},
         strategy.budget.probes,
     )["trace"]
-    return replace(found, num_matvecs=found.num_matvecs + taken.num_matvecs + noise.num_matvecs)
+    return found.charged(deflated.num_matvecs + noise.num_matvecs)

@@ -1,4 +1,4 @@
-"""tr H by the structure of a piecewise-linear MLP: exact, or from probes of many outputs."""
+"""tr H and tr H^2 from the structure of a piecewise-linear MLP: exact sums, or output probes for tr H."""
 
 import math
 from dataclasses import dataclass
@@ -8,60 +8,68 @@ import numpy as np
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.route import Strategy
 from scalecurv.mlp.block_norms import split_norms
+from scalecurv.mlp.layers import structure_of
 from scalecurv.mlp.trace import layer_traces, output_probe_terms
+from scalecurv.problem.remembered import remembered
 from scalecurv.problem.structure import MLP
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import student_estimate
 from scalecurv.statistics.stopping import Tolerance
 
-MIN_FREEDOM = 30  # degrees that a standard error needs to be believed
+MIN_FREEDOM = 30  # degrees of freedom below which a standard error is a guess
 
 
 @dataclass(frozen=True)
 class KnownTrace:
-    """tr H of the whole model, and of each layer's block by the layer's name."""
+    """tr H of the whole model, and the trace of each layer's diagonal block by the name of the layer."""
 
     whole: Estimate
     layers: dict[str, Estimate]
 
     @property
     def exact(self) -> bool:
+        """Return True where the trace is an exact sum, not sampled."""
         return self.whole.status is Status.EXACT
 
 
 def known_trace(evaluation: Evaluation, strategy: Strategy) -> KnownTrace | None:
-    """The trace without a Hessian product, remembered; None where the structure does not give it.
+    """Return tr H without a Hessian product, remembered; None where the structure does not give it.
 
-    Nor is it given where it would be sampled while H is written out anyway.
+    It is None too where the structure gives only a sampled trace and H is written out.
     """
     mlp = strategy.structure(evaluation.problem)
     if mlp is None:
         return None
     if strategy.trace_is_exact(evaluation.problem):
-        return evaluation.once("exact trace", lambda: _exact(evaluation, mlp))
+        return _exact(evaluation)
     if strategy.dense_is_taken(evaluation.problem):
         return None
-    return evaluation.once(
-        ("probed trace", strategy.rtol, strategy.max_matvecs), lambda: probed_trace(evaluation, mlp, strategy)
-    )
+    return probed_trace(evaluation, strategy.rtol, strategy.max_matvecs)
 
 
-def _exact(evaluation: Evaluation, mlp: MLP) -> KnownTrace:
+@remembered
+def _exact(evaluation: Evaluation) -> KnownTrace:
+    """Return tr H as a sum over layers, from one backward pass an output."""
+    mlp = _structure(evaluation)
     traces = layer_traces(evaluation.double, mlp).cpu().numpy()
     method = f"sum over layers, {evaluation.problem.num_outputs} backward passes"
     layers = {name: Estimate.exact(float(t), method) for name, t in zip(mlp.layers, traces, strict=True)}
     return KnownTrace(Estimate.exact(float(traces.sum()), method), layers)
 
 
-def probed_trace(evaluation: Evaluation, mlp: MLP, strategy: Strategy) -> KnownTrace:
-    """tr H from output probes: 2, 4, 8, ... passes until the whole is inside the tolerance, or half of all is spent."""
-    passes: list[np.ndarray] = []
+@remembered
+def probed_trace(evaluation: Evaluation, rtol: float, max_matvecs: int) -> KnownTrace:
+    """Return tr H from output probes, remembered: random signs on the outputs, one backward pass each.
+
+    The passes double from 2 until the whole trace is inside the tolerance, or half of `max_matvecs` is spent.
+    """
+    mlp, passes = _structure(evaluation), list[np.ndarray]()
     count = 2
     while True:
         passes += [output_probe_terms(evaluation.double, mlp, evaluation.seed, i) for i in range(len(passes), count)]
         terms = np.stack(passes)  # (q, N, L)
-        whole = Tolerance(strategy.rtol).settle(probed_estimate(terms.sum(2)))
-        if whole.status is not Status.BUDGET or 2 * count > strategy.max_matvecs // 2:
+        whole = Tolerance(rtol).settle(probed_estimate(terms.sum(2)))
+        if whole.status is not Status.BUDGET or 2 * count > max_matvecs // 2:
             break
         count *= 2
     layers = {name: probed_estimate(terms[:, :, l]) for l, name in enumerate(mlp.layers)}
@@ -69,10 +77,11 @@ def probed_trace(evaluation: Evaluation, mlp: MLP, strategy: Strategy) -> KnownT
 
 
 def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """sum_i mean_a Y_ai from q passes over N samples, `terms` of shape (q, N), q >= 2.
+    """Return the estimate sum_i mean_a Y_ai from q >= 2 passes over N samples, Y being `terms` of shape (q, N).
 
-    SE^2 = sum_i s_i^2 / q, s_i^2 the variance of sample i's terms over the passes: what differs between samples is no
-    error. Degrees of freedom after Satterthwaite 1946; below 30 the interval is open, as the standard error is a guess.
+    The squared standard error is sum_i s_i^2 / q, where s_i^2 is the variance of the terms of sample i over the passes:
+    differences between samples are no error. Degrees of freedom after Satterthwaite 1946; with fewer than 30 the
+    interval is (-inf, inf), as the standard error is a guess.
     """
     q, N = terms.shape
     variances = terms.var(axis=0, ddof=1)
@@ -82,21 +91,27 @@ def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
     estimate = student_estimate(
         float(terms.mean(axis=0).sum()), stderr, q * N, method, confidence, 0, max(freedom, 1.0)
     )
-    if freedom < MIN_FREEDOM:  # no spread at all is no evidence either
+    if freedom < MIN_FREEDOM:  # equal terms, whose spread is 0, count as too few degrees too
         return Estimate(estimate.value, stderr, -math.inf, math.inf, confidence, q * N, 0, method, Status.BUDGET)
     return estimate
 
 
 def exact_norms(evaluation: Evaluation, strategy: Strategy) -> np.ndarray | None:
-    """|G|^2, 2 <G, R> and |R|^2 by pairs of layers, shape (3, L, L), where structure gives them at a fair price."""
+    """Return |G|^2, 2 <G, R> and |R|^2 by pairs of layers, shape (3, L, L), where H = G + R; remembered.
+
+    None where the strategy does not take tr H^2 as an exact sum.
+    """
     mlp = strategy.structure(evaluation.problem)
     if mlp is None or not strategy.square_is_exact(evaluation.problem, mlp):
         return None
-    return evaluation.once("split norms", lambda: split_norms(evaluation.double, mlp).cpu().numpy())
+    return _split_norms(evaluation)
 
 
 def exact_square(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate] | None:
-    """tr H^2 by layer's name, "" for the whole, where the structure gives it at a fair price; else None."""
+    """Return tr H^2 = sum |H_ij|^2 of each layer's rows by the name of the layer, "" for the whole model.
+
+    None where the strategy does not take it as an exact sum.
+    """
     mlp, split = strategy.structure(evaluation.problem), exact_norms(evaluation, strategy)
     if mlp is None or split is None:
         return None
@@ -104,3 +119,15 @@ def exact_square(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estima
     method = "sum over pairs of samples and layers"
     layers = {name: Estimate.exact(float(row.sum()), method) for name, row in zip(mlp.layers, norms, strict=True)}
     return {"": Estimate.exact(float(norms.sum()), method), **layers}
+
+
+@remembered
+def _split_norms(evaluation: Evaluation) -> np.ndarray:
+    return split_norms(evaluation.double, _structure(evaluation)).cpu().numpy()
+
+
+def _structure(evaluation: Evaluation) -> MLP:
+    """Return the MLP that `Strategy.structure` has found before."""
+    mlp = structure_of(evaluation.problem)
+    assert mlp is not None
+    return mlp

@@ -1,12 +1,13 @@
-"""The first two spectral moments of the Hessian, tr H and tr H^2, of the model and of each layer."""
+"""The measure of the first two spectral moments of the Hessian, tr H and tr H^2, of the model and of each layer."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
+from scalecurv.measures.cost import MeasureCost
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, RoutedMeasure
@@ -21,8 +22,9 @@ from scalecurv.measures.moments.deflation import (
 )
 from scalecurv.measures.moments.exact import exact_square, known_trace
 from scalecurv.measures.moments.sampled import sampled_square
-from scalecurv.measures.noise import Rounding, rounding
+from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
+from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate
 from scalecurv.statistics.intervals import mean_estimate
 from scalecurv.statistics.stopping import Tolerance, estimate_until
@@ -30,15 +32,24 @@ from scalecurv.statistics.stopping import Tolerance, estimate_until
 
 @dataclass(frozen=True)
 class Moments(RoutedMeasure):
-    """trace T = tr H and trace_h2 F = tr H^2: exact where structure or few parameters allow, else until inside `rtol`.
+    """The first two spectral moments of the Hessian H.
 
-    Components are the layers: `trace` the trace of a layer's own block, `trace_h2` the squared norm of its rows of H,
-    which sum to T and F; sampled ones come from the products that the whole took, with their own standard errors.
+    trace: T = tr H, in units of H. Of each layer too: the trace of its diagonal block of H, which sum to T.
+    trace_h2: F = tr H^2 = |H|_F^2, in units of H^2. Of each layer too: the squared norm of its rows of H, which sum
+        to F.
+
+    They are exact where the structure of an MLP gives them or H is written out (see `Strategy`). Elsewhere Hutchinson's
+    estimator samples them outside a Krylov space until both are inside `rtol`, or until the budget is spent. The
+    layers come from the products that the whole model took, with standard errors of their own.
     """
 
     name: ClassVar[str] = "moments"
     version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
+
+    def cost(self, problem: Problem) -> MeasureCost:
+        cost = super().cost(problem)
+        return MeasureCost(bytes=cost.bytes) if cost.written_out and self.is_sum(problem) else cost
 
     def compute(self, evaluation: Evaluation) -> Findings:
         strategy = self.strategy
@@ -58,13 +69,13 @@ class Moments(RoutedMeasure):
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
         F = sampled_square(evaluation, strategy, control, lambda found: found.halfwidth <= tolerance.at(found.value))
-        taken = deflation(evaluation, strategy)
-        layers |= _layers(evaluation, taken, F.num_samples, "trace_h2")
+        deflated = deflation(evaluation, strategy)
+        layers |= _layers(evaluation, deflated, F.num_samples, "trace_h2")
         return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)
 
 
 def _dense(evaluation: Evaluation, strategy: Strategy) -> Findings:
-    """Both from H written out."""
+    """Return both moments from H written out."""
     H = dense_hessian(evaluation)
     parts = {("trace", name): H.trace(strategy.rtol, rows) for name, rows in _rows(evaluation)}
     parts |= {("trace_h2", name): H.square(strategy.rtol, rows) for name, rows in _rows(evaluation)}
@@ -72,35 +83,37 @@ def _dense(evaluation: Evaluation, strategy: Strategy) -> Findings:
 
 
 def _rows(evaluation: Evaluation) -> Iterable[tuple[str, slice]]:
-    """Each layer with its rows of H."""
+    """Return the name of each layer with the rows of H that belong to it."""
     return evaluation.problem.space.layers.items()
 
 
 def _generic(evaluation: Evaluation, strategy: Strategy) -> Findings:
-    """Both from the same deflated terms, for any model."""
-    taken, noise = deflation(evaluation, strategy), rounding(evaluation)
+    """Return both moments from the same deflated terms, for any model."""
+    deflated, noise = deflation(evaluation, strategy), rounding(evaluation)
     found = estimate_until(
-        lambda m: taken.rows(evaluation, m),
+        lambda m: deflated.rows(evaluation, m),
         {"trace": partial(sampled_trace, noise=noise), "trace_h2": partial(sampled_moment, noise=noise)},
-        {"trace": Tolerance(strategy.rtol, trace_floor(taken)), "trace_h2": Tolerance(strategy.rtol)},
+        {"trace": Tolerance(strategy.rtol, trace_floor(deflated)), "trace_h2": Tolerance(strategy.rtol)},
         strategy.budget.probes,
     )
     count = found["trace"].num_samples
-    parts = _layers(evaluation, taken, count, "trace") | _layers(evaluation, taken, count, "trace_h2")
-    return Findings({name: _charged(e, taken, noise) for name, e in found.items()}, parts=parts)
+    parts = _layers(evaluation, deflated, count, "trace") | _layers(evaluation, deflated, count, "trace_h2")
+    return Findings({name: _charged(e, deflated, noise) for name, e in found.items()}, parts=parts)
 
 
-def _charged(estimate: Estimate, taken: Deflation, noise: Rounding) -> Estimate:
-    return replace(estimate, num_matvecs=estimate.num_matvecs + taken.num_matvecs + noise.num_matvecs)
+def _charged(estimate: Estimate, deflated: Deflation, noise: Perturbation) -> Estimate:
+    """Return the estimate with the products of the deflation and of the spot check in its cost."""
+    return estimate.charged(deflated.num_matvecs + noise.num_matvecs)
 
 
-def _layers(evaluation: Evaluation, taken: Deflation, count: int, quantity: str) -> dict[tuple[str, str], Estimate]:
-    rows: np.ndarray = taken.rows(evaluation, count)[:, 2:]
+def _layers(evaluation: Evaluation, deflated: Deflation, count: int, quantity: str) -> dict[tuple[str, str], Estimate]:
+    """Return one moment of every layer, from the first `count` deflated terms."""
+    rows: np.ndarray = deflated.rows(evaluation, count)[:, 2:]
     names, noise = list(evaluation.problem.space.layers), rounding(evaluation)
     first = 0 if quantity == "trace" else len(names)
     parts = {}
     for i, name in enumerate(names):
         found = mean_estimate(rows[:, first + i], METHOD)
         slack = noise.trace if quantity == "trace" else noise.of_square(found.value)
-        parts[quantity, name] = _charged(found.widened(slack), taken, noise)
+        parts[quantity, name] = _charged(found.widened(slack), deflated, noise)
     return parts

@@ -1,7 +1,10 @@
-"""Sectional curvature of the planes in which the loss is sharpest: those of the outermost Ritz vectors of H."""
+"""Sectional and Ricci curvature of the graph of the loss.
+
+It is computed for planes of the outermost Ritz vectors of H, for random planes, and in directions that a user gives.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -25,16 +28,20 @@ from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance
 
-TOPS = 3
+STREAM = "random planes"
+TOPS = 3  # Ritz vectors from the top whose planes are taken
+PARALLEL = 1e-6  # sine of an angle: below it rounding decides which plane two directions span
 
 
 def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]:
-    """By "i j", the ranks of two Ritz vectors of H from the top, "-1" the lowest; "1 2" among them where P > 1.
+    """Return the sectional curvatures of planes of two outermost Ritz vectors u_i, u_j of H, by the name "i j".
 
-    u_i'Hu_j = theta_i if i = j, else 0, so that the plane has beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), and
-    takes no further product. The interval says where the plane of the eigenvectors lies: theta within its residual r, u
-    within the angle r / gap, the gap being that to the next Ritz value (Davis and Kahan 1970); wide where H has a
-    multiple eigenvalue. Of H written out r is LAPACK's: ulps of |H|.
+    i and j count Ritz vectors from the top, and -1 is the lowest; "1 2" is present where P > 1. As u_i'Hu_j is theta_i
+    for i = j and else 0, the curvature is beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), without a further
+    product. The interval contains the curvature of the plane of eigenvectors: an eigenvalue lies within the residual r
+    of theta, and its eigenvector within the angle r / gap of u, where gap is the distance to the next Ritz value (Davis
+    and Kahan 1970). It is wide where H has a multiple eigenvalue. For H written out r is the error of LAPACK, ulps of
+    |H|.
     """
     facts, noise = gradient_facts(evaluation, double=True), noise_of(evaluation, strategy)
     space = krylov_run(evaluation, strategy).space
@@ -48,13 +55,13 @@ def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimat
     if dense:
         off += rounding_of(float(np.abs(space.values).max()), torch.float64)
     angles = np.minimum(off / np.maximum(_gaps(space.values)[order], 1e-300), 1.0)
-    outer = {
+    outermost = {
         i: _Ritz(float(space.values[i]), float(r), float(a), float(angle) * facts.grad_norm)
         for i, r, a, angle in zip(order, off, along, angles, strict=True)
     }
     cost, found = space.num_matvecs + noise.num_matvecs, {}
     for (a, i), (b, j) in combinations(zip(ranks, chosen, strict=True), 2):
-        value, lower, upper = _enclosed(outer[i], outer[j], facts.beta)
+        value, lower, upper = _enclosed(outermost[i], outermost[j], facts.beta)
         method = f"plane of Ritz vectors {a} and {b} of H"
         enclosed = Estimate.enclosed(value, lower, upper, method, Status.BUDGET, confidence=0.99, num_matvecs=cost)
         if dense and not noise.norm and enclosed.within(VISIBLE):
@@ -66,7 +73,7 @@ def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimat
 
 @dataclass(frozen=True)
 class _Ritz:
-    """A Ritz value, how far an eigenvalue may be, g'u, and how far that may be."""
+    """A Ritz value and g'u for its vector u, with a bound on the error of each, `off` and `tilt`."""
 
     value: float
     off: float
@@ -75,18 +82,19 @@ class _Ritz:
 
     @property
     def squares(self) -> tuple[float, float, float]:
-        """(g'u)^2, and the least and the most that it may be."""
+        """Return (g'u)^2, and its least and largest value within the error."""
         least, most = max(abs(self.steep) - self.tilt, 0.0), abs(self.steep) + self.tilt
         return self.steep**2, least**2, most**2
 
 
 def _gaps(values: np.ndarray) -> np.ndarray:
-    """From each Ritz value to the nearest other one."""
+    """Return the distance from each Ritz value to the nearest other one; `values` ascend."""
     steps = np.r_[np.inf, np.diff(values), np.inf]
     return np.minimum(steps[:-1], steps[1:])
 
 
 def _enclosed(one: _Ritz, other: _Ritz, beta: float) -> tuple[float, float, float]:
+    """Return the sectional curvature of the plane of two Ritz vectors, and bounds on it from both their errors."""
     here, least, most = (1 + a + b for a, b in zip(one.squares, other.squares, strict=True))
     corners = [
         beta * (one.value + s * one.off) * (other.value + t * other.off) / area
@@ -97,21 +105,18 @@ def _enclosed(one: _Ritz, other: _Ritz, beta: float) -> tuple[float, float, floa
     return beta * one.value * other.value / here, min(corners), max(corners)
 
 
-STREAM = "random planes"
-
-
 @dataclass(frozen=True, eq=False)
 class PlaneTerms:
-    """Sectional curvatures of independent planes, uniform among the tangent planes; their mean is K / (P (P - 1)).
+    """The sectional curvatures of independent uniform tangent planes, whose mean is K / (P (P - 1)).
 
-    With Gaussian u and v the plane of G^(-1/2) u and G^(-1/2) v is uniform in the metric G of the graph, and its
-    curvature is that of u and v under A = sqrt(beta) G^(-1/2) H G^(-1/2): det(U'AU) / det(U'U). Two products a plane.
+    For Gaussian u and v the plane of G^(-1/2) u and G^(-1/2) v is uniform in the metric G = I + gg' of the graph. With
+    A = sqrt(beta) G^(-1/2) H G^(-1/2) and U = (u, v) its curvature is det(U'AU) / det(U'U), from two products.
     """
 
     gradient: Tensor
 
     def __call__(self, operator: LinearOperator, seed: int, ids: Sequence[int]) -> np.ndarray:
-        """One row for each plane, shape (len(ids), 1); `operator` is H."""
+        """Return one row for each plane, shape (len(ids), 1), where `operator` is H."""
         A = ShapeOperator(operator, self.gradient)
         both = [2 * i + side for side in (0, 1) for i in ids]
         Z = probes(A.shape[0], seed, STREAM, both, "gaussian", A.dtype, A.device)
@@ -121,7 +126,7 @@ class PlaneTerms:
 
 
 def _pairs(U: Tensor, V: Tensor, AU: Tensor | None = None, AV: Tensor | None = None) -> np.ndarray:
-    """The matrices [[u'Au, u'Av], [u'Av, v'Av]] of each column, shape (k, 2, 2)."""
+    """Return the matrix [[u'Au, u'Av], [u'Av, v'Av]] for each pair of columns, shape (k, 2, 2); A = I by default."""
     AU, AV = U if AU is None else AU, V if AV is None else AV
     mixed = dots(U, AV)
     rows = torch.stack([dots(U, AU), mixed, mixed, dots(V, AV)], dim=1)
@@ -129,16 +134,14 @@ def _pairs(U: Tensor, V: Tensor, AU: Tensor | None = None, AV: Tensor | None = N
 
 
 class NoPlane(Misuse):
-    """Two directions that are parallel, or all but."""
-
-
-PARALLEL = 1e-6  # sine of the angle below which two directions span no plane that rounding would leave alone
+    """The error for two directions that are parallel up to rounding."""
 
 
 def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Estimate:
-    """The sectional curvature of the plane of u and v, (P,) each, in float64: exact, two products.
+    """Return the sectional curvature of the plane of u and v, (P,) each; exact, from two products in float64.
 
-    Raises Misuse where they are no directions of this problem, NoPlane where they are parallel.
+    It has the units of H^2. Raises Misuse where u or v is not a direction of this problem, NoPlane where they are
+    parallel.
     """
     first, second = _directions(evaluation, (u, v))
     across = second - first * dots(first, second)
@@ -155,9 +158,10 @@ def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Esti
 
 
 def ricci_curvature_at(evaluation: Evaluation, u: Tensor, strategy: Strategy) -> Estimate:
-    """The Ricci curvature in direction u (P,): the interval is that of tr H, one product for u and one for g.
+    """Return the Ricci curvature in direction u (P,), the sum of the curvatures of P - 1 orthogonal planes through u.
 
-    Raises Misuse where u is no direction of this problem.
+    Its interval comes from that of tr H; u and g take one product each. Raises Misuse where u is not a direction of
+    this problem.
     """
     (unit,) = _directions(evaluation, (u,))
     facts = gradient_facts(evaluation, double=True)
@@ -167,11 +171,11 @@ def ricci_curvature_at(evaluation: Evaluation, u: Tensor, strategy: Strategy) ->
     trace = trace_of(evaluation, strategy)
     offset = ricci_curvature_of(0.0, facts.ghg, facts.beta, uhu, squared, ghu, 1 + steep**2)
     found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(strategy.rtol)
-    return replace(found, num_matvecs=found.num_matvecs + 2)
+    return found.charged(2)
 
 
 def _directions(evaluation: Evaluation, given: Sequence[Tensor]) -> list[Tensor]:
-    """As columns of length 1, (P, 1) each, in float64."""
+    """Return the given vectors as columns of length 1, (P, 1) each, in float64; raise Misuse for unusable ones."""
     P, found = evaluation.problem.num_params, []
     for name, vector in zip("uv", given, strict=False):
         column = torch.as_tensor(vector).detach().reshape(-1, 1).to(evaluation.problem.device, torch.float64)
@@ -181,6 +185,6 @@ def _directions(evaluation: Evaluation, given: Sequence[Tensor]) -> list[Tensor]
                 f"{name} has {len(column)} entries, the largest of size {largest:g}; give {P} finite numbers, one a "
                 f"parameter, not all of them zero"
             )
-        column = column / largest  # the squares of what is left neither overflow nor vanish
+        column = column / largest  # now squares of the entries neither overflow nor vanish
         found.append(column / norms(column))
     return found

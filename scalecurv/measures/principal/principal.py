@@ -1,4 +1,4 @@
-"""In which directions the loss manifold bends: principal curvatures, and the sectional curvatures that they bound."""
+"""The measure of principal curvatures of the graph of the loss, and of the sectional curvatures that they bound."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -8,18 +8,20 @@ import torch
 
 from scalecurv.geometry.sectional import sectional_extremes
 from scalecurv.linalg.krylov.extremes import ROUNDING
-from scalecurv.linalg.krylov.outermost import Effort, outer_eigenvalues
-from scalecurv.linalg.krylov.outermost_check import COUNT, Outer
+from scalecurv.linalg.krylov.outermost import Effort, outermost_eigenvalues
+from scalecurv.linalg.krylov.outermost_check import COUNT, Outermost
+from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.dense import dense_hessian, dense_shape_operator
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.gradient import gradient_facts, slope
+from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.measure import Findings, RoutedMeasure
 from scalecurv.measures.noise import cancelled, rounding
 from scalecurv.measures.principal.cross_check import curvature_check, mean_of_planes, planes_at_random
 from scalecurv.measures.principal.planes import ritz_planes
 from scalecurv.measures.route import Strategy
 from scalecurv.operators.shape_operator import ShapeOperator
+from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate
 
 PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_min")
@@ -27,18 +29,27 @@ PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_m
 
 @dataclass(frozen=True)
 class Principal(RoutedMeasure):
-    """The outermost principal curvatures, certified; sectional, mean and Ricci curvature; K by a road of its own.
+    """The principal curvatures of the graph of the loss, and its sectional, mean and Ricci curvature.
 
-    Principal curvatures are the eigenvalues of the shape operator of the graph (as a Lanczos run of its own sees them,
-    one Hessian product a step), and sectional_max and sectional_min products of two of them. mean_curvature is their
-    sum, sqrt(beta) (T - beta g'Hg), ricci_gradient the Ricci curvature along g, beta^2 (T u'Hu - |Hu|^2), u = g/|g|.
-    sectional_mean averages planes at random, sectional_ritz are planes of Ritz vectors of H. Its products are counted
-    apart from those of the measures before it: as many as `max_matvecs` again at most. Where H is written out, nothing
-    is left to be found: all of them are eigenvalues of a matrix, and take one product beside H's own.
+    principal_max, principal_max_2, principal_min_2, principal_min: the outermost eigenvalues of the shape operator
+        sqrt(beta) G^(-1/2) H G^(-1/2), G = I + gg', certified.
+    sectional_max, sectional_min: the extremes over all planes, products of two principal curvatures.
+    sectional_mean: the mean over random planes; it is checked against K / (P (P - 1)).
+    sectional_ritz: the curvature of the plane of the two top Ritz vectors of H; for other pairs too, see `ritz_planes`.
+    mean_curvature: the sum of all principal curvatures, sqrt(beta) (T - beta g'Hg), T = tr H.
+    ricci_gradient: the Ricci curvature along u = g/|g|, beta^2 (T u'Hu - |Hu|^2).
+    scalar_curvature_convex: K by a second formula and products of its own; it is checked against scalar_curvature.
+
+    Principal and mean curvature have the units of H, the others those of H^2. The products, one a step of a Lanczos
+    run on the shape operator, are not shared with other measures: at most `max_matvecs` of them. Where H is written out
+    (see `Strategy`) all numbers come from the matrix, without further products.
+
+    Arrays: `principal_values` and `principal_residuals`; `principal_shares`, the share of each layer in the squared
+    length of each outermost direction; `sectional_planes`, the curvatures of the random planes.
     """
 
     name: ClassVar[str] = "principal"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = (
         *PRINCIPAL,
         "sectional_max",
@@ -50,85 +61,89 @@ class Principal(RoutedMeasure):
         "scalar_curvature_convex",
     )
 
+    def cost(self, problem: Problem) -> MeasureCost:
+        size = bytes_of(problem, self.strategy)
+        if self.strategy.dense_is_taken(problem):
+            return MeasureCost(written_out=problem.num_params, bytes=size)
+        return MeasureCost(own=self.max_matvecs, own_probes=self.max_matvecs // 2, bytes=size)
+
     def compute(self, evaluation: Evaluation) -> Findings:
         if evaluation.problem.num_params < 2:
             return Findings(dict.fromkeys(self.quantities, Estimate.not_applicable("one parameter spans no plane")))
         strategy = self.strategy
-        outer = _outer(evaluation, strategy)
-        largest, smallest = sectional_extremes(outer.values, self.rtol, outer.confidence)
+        outermost = _outermost(evaluation, strategy)
+        largest, smallest = sectional_extremes(outermost.values, self.rtol, outermost.confidence)
         planes = ritz_planes(evaluation, strategy)
         return Findings(
             {
-                **{name: outer.values[i] for name, i in zip(PRINCIPAL, (0, 1, -2, -1), strict=True)},
+                **{name: outermost.values[i] for name, i in zip(PRINCIPAL, (0, 1, -2, -1), strict=True)},
                 "sectional_max": largest,
                 "sectional_min": smallest,
                 "sectional_mean": mean_of_planes(evaluation, strategy),
                 "sectional_ritz": planes.pop("1 2", Estimate.not_applicable("H has one Ritz vector alone")),
                 **_of_trace(evaluation, strategy),
-                "scalar_curvature_convex": curvature_check(evaluation, strategy, outer.space),
+                "scalar_curvature_convex": curvature_check(evaluation, strategy, outermost.space),
             },
             {
-                "principal_values": outer.space.values,
-                "principal_residuals": outer.space.residuals,
-                "principal_shares": _shares(evaluation, outer, strategy),
+                "principal_values": outermost.space.values,
+                "principal_residuals": outermost.space.residuals,
+                "principal_shares": _shares(evaluation, outermost, strategy),
                 "sectional_planes": planes_at_random(evaluation, strategy),
             },
             {("sectional_ritz", name): plane for name, plane in planes.items()},
         )
 
 
-def _outer(evaluation: Evaluation, strategy: Strategy) -> Outer:
-    """Principal curvatures to half of the tolerance: their products then meet all of it.
+def _outermost(evaluation: Evaluation, strategy: Strategy) -> Outermost:
+    """Return the outermost principal curvatures to half of the tolerance, so that products of two meet all of it.
 
-    In half of the memory, as the Krylov space of H is there too.
+    The run takes half of the memory, as the Krylov space of H takes the other half.
     """
     if strategy.dense_is_taken(evaluation.problem):
-        return _dense_outer(evaluation, strategy)
+        return _dense_outermost(evaluation, strategy)
     problem, facts, noise = evaluation.problem, gradient_facts(evaluation, double=True), rounding(evaluation)
     A = ShapeOperator(evaluation.hessian, facts.gradient)
     vectors = strategy.budget.vectors(strategy.memory // 2, problem.num_params * problem.dtype.itemsize)
     steep = 2 * ROUNDING * torch.finfo(problem.dtype).eps * facts.gh2g**0.5
     effort = Effort(strategy.budget.lanczos, strategy.budget.outer_check, vectors)
-    found = outer_eigenvalues(A, evaluation.seed, strategy.rtol / 2, effort, A.root * (noise.norm + steep))
-    values = tuple(replace(v, num_matvecs=v.num_matvecs + noise.num_matvecs) for v in found.values)
+    found = outermost_eigenvalues(A, evaluation.seed, strategy.rtol / 2, effort, A.root * (noise.norm + steep))
+    values = tuple(v.charged(noise.num_matvecs) for v in found.values)
     return replace(found, values=values)
 
 
-def _dense_outer(evaluation: Evaluation, strategy: Strategy) -> Outer:
-    """From all eigenvalues of the shape operator."""
+def _dense_outermost(evaluation: Evaluation, strategy: Strategy) -> Outermost:
+    """Return the outermost principal curvatures from the shape operator written out."""
     A = dense_shape_operator(evaluation)
     P = len(A.values)
     tops = min(COUNT, P)
     chosen = [*range(P - 1, P - 1 - tops, -1), *reversed(range(min(COUNT, P - tops)))]
     values = tuple(A.eigenvalue(i, strategy.rtol) for i in chosen)
-    return Outer(values, A.space, None, min(value.confidence for value in values))
+    return Outermost(values, A.space, None, min(value.confidence for value in values))
 
 
 def _of_trace(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]:
-    """mean_curvature and ricci_gradient: linear in T, and as well known as it is."""
+    """Return mean_curvature and ricci_gradient, which are linear in T = tr H, with intervals from that of T."""
     facts, trace = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, strategy).trace
-    along, root = slope(evaluation), facts.beta**0.5
+    along, root = facts.slope, facts.beta**0.5
     mean = trace.affine(root, -root * facts.beta * facts.ghg)
     mean = cancelled(mean, root * (abs(trace.value) + abs(facts.beta * facts.ghg))).judged(strategy.rtol)
-    found = {"mean_curvature": replace(mean, num_matvecs=mean.num_matvecs + 1)}
+    found = {"mean_curvature": mean.charged(1)}
     if facts.beta == 1:
-        return {
-            **found,
-            "ricci_gradient": Estimate.not_applicable("the gradient is 0 beside 1"),
-        }
+        return {**found, "ricci_gradient": Estimate.not_applicable("the gradient is 0 beside 1")}
     squared = along.across + along.uhu**2
     ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * squared)
     ricci = cancelled(ricci, facts.beta**2 * (abs(trace.value * along.uhu) + squared)).judged(strategy.rtol)
-    return {**found, "ricci_gradient": replace(ricci, num_matvecs=ricci.num_matvecs + 1)}
+    return {**found, "ricci_gradient": ricci.charged(1)}
 
 
-def _shares(evaluation: Evaluation, outer: Outer, strategy: Strategy) -> np.ndarray:
-    """Of the squared length of each outer principal direction, in the coordinates of theta, what lies in each layer.
+def _shares(evaluation: Evaluation, outermost: Outermost, strategy: Strategy) -> np.ndarray:
+    """Return the share of each layer in the squared length of each outermost principal direction, coordinates theta.
 
-    The directions from the largest curvature to the smallest, layer by layer, flat; each sums to 1.
+    The array is flat: directions from the largest curvature to the smallest, and layer by layer within each. The shares
+    of a direction sum to 1.
     """
     hessian = dense_hessian(evaluation).operator if strategy.dense_is_taken(evaluation.problem) else evaluation.hessian
     A = ShapeOperator(hessian, gradient_facts(evaluation, double=True).gradient)
-    squares = A.tangent(outer.vectors).double() ** 2
+    squares = A.tangent(outermost.vectors).double() ** 2
     shares = torch.stack([squares[part].sum(0) for part in evaluation.problem.space.layers.values()], dim=1)
     return (shares / shares.sum(1, keepdim=True)).cpu().numpy().ravel()

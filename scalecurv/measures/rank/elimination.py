@@ -1,4 +1,4 @@
-"""The rank of a factored Jacobian modulo its prime, on the side that costs less, and how often that falls short."""
+"""The rank of a factored Jacobian modulo a prime, by the cheaper elimination, and the chance that it is too small."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,15 @@ from scalecurv.linalg.residues import share_that_divides
 from scalecurv.measures.rank.factors import JacobianFactors, random_residues
 from scalecurv.measures.rank.minor_bits import MinorBits
 
-SHARE = 2  # of the memory, 1/2 for the matrix that is eliminated
+SHARE = 2  # the matrix that is eliminated may take 1 / SHARE of the memory
 
 
 @dataclass(frozen=True)
 class Side:
-    """J J' of J (n, P) ("gram"), or `k` random combinations of its rows; `cost` in multiplications."""
+    """A matrix whose elimination gives the rank of J of `shape` (n, P).
+
+    It is J J' if `gram`, else J combined to `k` random combinations of its rows. `cost` counts multiplications.
+    """
 
     shape: tuple[int, int]
     gram: bool
@@ -21,7 +24,10 @@ class Side:
     cost: float
 
     def rank(self, factors: JacobianFactors) -> int:
-        """rank J modulo the prime of `factors`, as long as it is at most k - SPARE: never above that of J itself."""
+        """Return the rank of J modulo the prime of `factors`, which is never above the rank of J.
+
+        With combinations of rows it can be found only up to k - SPARE.
+        """
         if self.gram:
             return modular_rank(factors.gram(), factors.modulus)
         device = factors.rows[0].device
@@ -31,17 +37,23 @@ class Side:
         return modular_rank(factors.combined(weights), factors.modulus)
 
     def fits(self, memory: int) -> bool:
-        """Whether what is eliminated takes no more than its share of the memory, in bytes."""
+        """Return True where the matrix takes at most its share of `memory` bytes."""
         n, P = self.shape
         return 8 * (n * n if self.gram else self.k * P) <= memory // SHARE
 
     def chance(self, bits: MinorBits, rank: int) -> float:
-        """That a random prime divides a minor of this size that is not 0: the rank modulo it would fall short."""
+        """Return a bound on the chance that a random prime divides a minor of size `rank` that is not 0.
+
+        Modulo such a prime the rank can be too small.
+        """
         return share_that_divides(bits.of_gram(rank) if self.gram else bits.of_jacobian(rank))
 
 
 def cheapest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> Side:
-    """For a rank of at most `most`, and a layer's neurons adding up to `widths`."""
+    """Return the cheapest matrix that fits into the memory, for a rank of at most `most`; J J' where none fits.
+
+    `shape` (n, P) is that of J, and `widths` the sum of the widths of all layers but the input.
+    """
     n, P = shape
     k = min(most + SPARE, n)
     sides = [_gram(n, P, widths), _rows(n, P, k)]
@@ -50,19 +62,27 @@ def cheapest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -
 
 
 def surest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> Side:
-    """J itself rather than J J', whose minors are squares with twice as many primes in them: at four times the cost."""
+    """Return rows of J where they fit and cost at most four times as much as J J', else J J'.
+
+    Rows are surer: the minors of J J' are sums of squares of those of J, which twice as many primes can divide.
+    """
     n, P = shape
     gram, rows = _gram(n, P, widths), _rows(n, P, min(most + SPARE, n))
     return rows if rows.fits(memory) and rows.cost <= 4 * gram.cost else gram
 
 
 def rows_that_fit(memory: int) -> int:
-    """Rows n of J whose J J', n x n, takes its share of the memory."""
+    """Return the number n of rows of J for which J J', of shape (n, n), takes its share of `memory` bytes.
+
+    Example:
+        >>> rows_that_fit(1600)
+        10
+    """
     return max(1, math.isqrt(memory // SHARE // 8))
 
 
 def combinations_fit(k: int, num_params: int, memory: int) -> bool:
-    """Whether k combinations of rows of J, and SPARE more, take no more than their share of the memory, in bytes."""
+    """Return True where k + SPARE combinations of rows of J take at most their share of `memory` bytes."""
     return 8 * (k + SPARE) * num_params <= memory // SHARE
 
 

@@ -1,4 +1,4 @@
-"""The rank of the Jacobian without a tolerance: exact arithmetic from below, structure from above."""
+"""The rank of the Jacobian without a tolerance: a lower bound by exact arithmetic, upper bounds by structure."""
 
 from dataclasses import dataclass
 
@@ -7,27 +7,32 @@ import torch
 from scalecurv.linalg.probes import generator
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.rank.bounds import Bound, cell_bound, neuron_bound
+from scalecurv.measures.rank.bounds import Bound, neuron_bound, region_bound
 from scalecurv.measures.rank.elimination import cheapest_side, combinations_fit, rows_that_fit, surest_side
-from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.measures.rank.outputs import Output, functional_ceiling, output_seeds
-from scalecurv.mlp.activation_pattern import liveness, num_rescalings, num_touched
-from scalecurv.mlp.layers import OpenBatch, open_batch, structure_of
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.mlp.activation_pattern import activation_pattern, num_rescalings, num_touched
+from scalecurv.mlp.layers import OpenBatch, homogeneous_mlp, open_batch
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
+from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
 from scalecurv.statistics.estimate import Estimate, Status
 
-CHANCE = 1e-3  # of a rank that is certified by primes alone to be too small
-FEWEST_PRIMES, MOST_PRIMES = 2, 8  # where the bounds do not meet
+CHANCE = 1e-3  # largest chance of being too small of a rank that primes alone certify
+FEWEST_PRIMES, MOST_PRIMES = 2, 8  # primes that are tried where the bounds do not meet
 
 
 @dataclass(frozen=True)
 class ExactRank:
-    """lower <= rank J <= each of the `bounds`; `chance` is the proven probability that lower is not the rank.
+    """Bounds on the rank of J: lower <= rank J <= each of the `bounds`.
 
-    `num_touched` counts parameters whose column of J is not plainly zero, `num_rescalings` the independent
-    rescalings among them; `num_samples` of `num_data` were used from below.
+    chance: a proven bound on the probability that `lower` is less than the rank.
+    num_primes: the number of primes modulo which the rank was computed.
+    num_touched: the number of parameters whose column of J is not zero by the activation pattern alone.
+    num_rescalings: the number of independent rescalings among them.
+    num_samples, num_data: the number of samples that the lower bound used, of all.
     """
 
     lower: int
@@ -41,39 +46,35 @@ class ExactRank:
 
     @property
     def structural_upper(self) -> int:
-        """The least of the bounds."""
+        """Return the least of the upper bounds."""
         return min(bound.value for bound in self.bounds.values())
 
     @property
     def estimate(self) -> Estimate:
-        """`certified` where a proven bound meets lower, or primes leave a chance of at most 1e-3; else `lower_bound`.
+        """Return the rank as `certified` where a proven bound meets `lower` or `chance` <= 1e-3, else as `lower_bound`.
 
-        A prime hides some of the rank only where it divides every minor of that size. One that is not 0 has few prime
-        factors, and the primes were drawn at random: the chance is (their share among all primes)^(primes drawn).
+        The rank modulo a prime is too small only where the prime divides every minor of the size of the rank. A minor
+        that is not 0 has few prime factors, and the primes are drawn at random: the chance is (the share of its factors
+        among all primes)^(primes drawn).
         """
-        said = ", ".join(f"{name} {bound.value}" for name, bound in self.bounds.items())
+        listed = ", ".join(f"{name} {bound.value}" for name, bound in self.bounds.items())
         part = f", {self.num_samples} of {self.num_data} samples" if self.num_samples < self.num_data else ""
-        method = f"modulo {self.num_primes} prime(s){part}; at most {said}"
+        method = f"modulo {self.num_primes} prime(s){part}; at most {listed}"
         if self.chance <= CHANCE:
             status, sure = Status.CERTIFIED, 1 - self.chance
             return Estimate.enclosed(self.lower, self.lower, self.lower, method, status, confidence=sure)
         return Estimate.enclosed(self.lower, self.lower, _proven(self.bounds), method, Status.LOWER_BOUND)
 
 
+@remembered
 def exact_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> ExactRank | None:
-    """Of an MLP of positively homogeneous activations, else None; remembered. J is that of the float64 slopes."""
+    """Return the rank of J of an MLP of positively homogeneous activations, in exact arithmetic; remembered.
+
+    The slopes of activations are those that float64 decides. None for any other model. Raises Misuse for an `output`
+    that is not known, or that the model does not have.
+    """
     mlp = homogeneous_mlp(evaluation.double)
-    if mlp is None:
-        return None
-    return evaluation.once(
-        ("exact rank", memory, output), lambda: _exact_rank(evaluation.double, mlp, evaluation.seed, memory, output)
-    )
-
-
-def homogeneous_mlp(problem: Problem) -> MLP | None:
-    """The MLP that this model is, with hidden neurons that can be rescaled, or None."""
-    mlp = structure_of(problem)
-    return mlp if mlp is not None and mlp.homogeneous else None
+    return None if mlp is None else _exact_rank(evaluation.double, mlp, evaluation.seed, memory, output)
 
 
 def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Output) -> ExactRank:
@@ -81,30 +82,30 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
     opened = _some_samples(problem, mlp, len(seeds), seed, memory)
     complete = len(opened.outputs) == problem.num_data
     primes = random_primes(MOST_PRIMES, seed)
-    alive, cell = liveness(opened), cell_factors(opened, seeds, primes[0])
-    touched = alive.num_touched if complete else num_touched(problem, mlp)
-    rescalings = num_rescalings(alive, cell.inputs)
-    if output == "prob" and complete:  # one vector added to the weights of every output moves no difference of outputs
-        touched -= int(alive.touched[-1].any(0).sum())
+    pattern, factors = activation_pattern(opened), region_factors(opened, seeds, primes[0])
+    touched = pattern.num_touched if complete else num_touched(problem, mlp)
+    rescalings = num_rescalings(pattern, factors.inputs)
+    if output == "prob" and complete:  # adding one vector to the weights of every output changes no difference
+        touched -= int(pattern.touched[-1].any(0).sum())
     bounds = {
         "rows": Bound(problem.num_data * len(seeds)),
         "ceiling": Bound(functional_ceiling(problem, mlp, output)),
         "symmetries": Bound(touched - rescalings),
     }
     widths = sum(mlp.widths[1:])
-    side = cheapest_side(cell.shape, widths, _proven(bounds), memory)
-    lower, used, chance = side.rank(cell), 1, 1.0
+    side = cheapest_side(factors.shape, widths, _proven(bounds), memory)
+    lower, used, chance = side.rank(factors), 1, 1.0
     if lower < _proven(bounds) and complete:
-        cells = (cell, cell_factors(opened, seeds, primes[1]))
-        more = {"cells": cell_bound(opened, cells), "neurons": neuron_bound(opened, alive, cells)}
+        by_prime = (factors, region_factors(opened, seeds, primes[1]))
+        more = {"cells": region_bound(opened, by_prime), "neurons": neuron_bound(opened, pattern, by_prime)}
         bounds |= {name: bound for name, bound in more.items() if bound.value >= lower or not bound.unproven}
         bits = minor_bits(opened, seeds)
         most = _proven(bounds)
         chance = side.chance(bits, most)
-        side = surest_side(cell.shape, widths, most, memory)
+        side = surest_side(factors.shape, widths, most, memory)
         share = side.chance(bits, most)
         while lower < most and used < (MOST_PRIMES if share < 1 else FEWEST_PRIMES) and chance > CHANCE:
-            lower = max(lower, side.rank(cell_factors(opened, seeds, primes[used])))
+            lower = max(lower, side.rank(region_factors(opened, seeds, primes[used])))
             chance *= share
             used += 1
     if lower == _proven(bounds):
@@ -113,11 +114,12 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
 
 
 def _proven(bounds: dict[str, Bound]) -> int:
+    """Return the least of the bounds that hold for certain."""
     return min(bound.value for bound in bounds.values() if not bound.unproven)
 
 
 def _some_samples(problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int) -> OpenBatch:
-    """All samples laid open where they fit: else as many as do, drawn at random."""
+    """Return the activations of all samples, or of a random draw of as many as fit into the memory."""
     whole, num_data = problem.whole, problem.num_data
     room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
     if not combinations_fit(problem.num_params, problem.num_params, memory):

@@ -1,4 +1,4 @@
-"""The Jacobian of an MLP over a batch, kept as the factors that its rows are outer products of."""
+"""The Jacobian of an MLP over a batch, as factors whose outer products are its rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +11,18 @@ from scalecurv.linalg.probes import generator
 from scalecurv.linalg.residues import matmul_mod, reduced, residues
 from scalecurv.mlp.layers import OpenBatch
 
-ROWS = 2048  # rows of J whose products with as many others are alive at once
-NUMBERS = 1 << 23  # of J itself, written out, at once
+ROWS = 2048  # rows of J in a tile of J J'
+NUMBERS = 1 << 23  # entries of J that are written out at once
 
 
 @dataclass(frozen=True)
 class JacobianFactors:
-    """Row (i, c) of J is, layer by layer, the outer product of B_l(x_i)[c] and (a_(l-1)(x_i), 1).
+    """The factors of J: row (i, c) is, layer by layer, the outer product of B_l(x_i)[c] and (a_(l-1)(x_i), 1).
 
-    `inputs[l-1]` is a_(l-1) of shape (N, n_(l-1)), `rows[l-1]` B_l of shape (N, C, n_l), `biased[l-1]` whether the
-    layer has a bias; C counts outputs. With a `prime` they are residues, and everything is modulo that prime.
+    inputs: inputs[l-1] is a_(l-1), the input of layer l, of shape (N, n_(l-1)).
+    rows: rows[l-1] is B_l, the derivative of the C outputs in the pre-activations of layer l, of shape (N, C, n_l).
+    biased: biased[l-1] is True where layer l has a bias.
+    prime: None for numbers in floating point; else the factors are residues, and all results are modulo this prime.
     """
 
     inputs: tuple[Tensor, ...]
@@ -30,20 +32,20 @@ class JacobianFactors:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N C, P)."""
+        """Return the shape (N C, P) of J."""
         num_data, num_outputs = self.rows[0].shape[:2]
         columns = [r.shape[2] * (a.shape[1] + b) for r, a, b in zip(self.rows, self.inputs, self.biased, strict=True)]
         return num_data * num_outputs, sum(columns)
 
     @property
     def modulus(self) -> int:
-        """The prime; raises ValueError for factors in floating point."""
+        """Return the prime; raises ValueError for factors in floating point."""
         if self.prime is None:
             raise ValueError("these factors are floating-point numbers, not residues")
         return self.prime
 
     def gram(self) -> Tensor:
-        """J J' of shape (N C, N C), tile by tile: sum_l (B_l B_l') o (a a' + 1), the inner products over all layers."""
+        """Return J J' = sum_l (B_l B_l') o (a a' + 1), shape (N C, N C), tile by tile; o multiplies entries."""
         num_data, num_outputs = self.rows[0].shape[:2]
         out = self.rows[0].new_empty(self.shape[0], self.shape[0])
         step = max(1, ROWS // num_outputs)
@@ -57,11 +59,11 @@ class JacobianFactors:
         return out
 
     def dense(self) -> Tensor:
-        """J itself, (N C, P), columns in the order of layers and within each weights before biases."""
+        """Return J, shape (N C, P), its columns in the order of layers, and weights before biases in each."""
         return torch.cat([block for _, block in self.blocks()])
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """J in runs of rows."""
+        """Yield J in blocks of consecutive rows, each with the slice of its rows."""
         num_data, num_outputs = self.rows[0].shape[:2]
         step = max(1, NUMBERS // (num_outputs * self.shape[1]))
         for i in range(0, num_data, step):
@@ -69,7 +71,7 @@ class JacobianFactors:
             yield slice(part.start * num_outputs, part.stop * num_outputs), self._block(part)
 
     def combined(self, weights: Tensor) -> Tensor:
-        """S J of shape (k, P) for residues S (k, N C): as many random combinations of rows as its rank asks for."""
+        """Return S J, shape (k, P), for residues S (k, N C), the `weights` of k combinations of rows."""
         total = weights.new_zeros(len(weights), self.shape[1])
         for rows, block in self.blocks():
             total += matmul_mod(weights[:, rows], block, self.modulus)
@@ -77,6 +79,7 @@ class JacobianFactors:
         return total
 
     def _gram(self, left: slice, right: slice) -> Tensor:
+        """Return the tile of J J' of two ranges of samples."""
         num_outputs = self.rows[0].shape[1]
         total: Tensor | None = None
         for rows, a, biased in zip(self.rows, self.inputs, self.biased, strict=True):
@@ -88,6 +91,7 @@ class JacobianFactors:
         return total if self.prime is None else reduced(total, self.prime)
 
     def _block(self, part: slice) -> Tensor:
+        """Return the rows of J of a range of samples."""
         columns = []
         for rows, a, biased in zip(self.rows, self.inputs, self.biased, strict=True):
             weights = rows[part][:, :, :, None] * a[part][:, None, None, :]
@@ -100,20 +104,23 @@ class JacobianFactors:
 
 
 def factors_of(opened: OpenBatch, seeds: Tensor) -> JacobianFactors:
-    """In floating point; `seeds` (C, D) or (N, C, D), a sample's own, are the combinations of outputs that J is of."""
+    """Return the factors of J in floating point.
+
+    J is the Jacobian of the combinations `seeds` of the outputs, (C, D), or (N, C, D) with its own for each sample.
+    """
     everywhere = seeds.expand(len(opened.outputs), *seeds.shape[-2:])
     biased = tuple(bias is not None for bias in opened.biases)
     return JacobianFactors(opened.inputs, opened.pulled(everywhere), biased)
 
 
-def cell_factors(opened: OpenBatch, seeds: Tensor, prime: int, generic: int | None = None) -> JacobianFactors:
-    """The factors of J modulo `prime`, for a network whose slopes on this batch are those of `opened`, float64.
+def region_factors(opened: OpenBatch, seeds: Tensor, prime: int, generic: int | None = None) -> JacobianFactors:
+    """Return the factors of J modulo `prime`, for a network with the float64 slopes of `opened` on this batch.
 
-    With the slopes frozen every entry of J is a polynomial with whole coefficients in weights, biases, slopes and
-    inputs. These are floats, so that all have residues: the rank modulo `prime` is at most the rank of J in exact
-    arithmetic at the floats as given. `generic` is the seed of random residues in the place of weights and biases:
-    then it is at most the rank at almost all parameters of the cell, and equal to it but with small probability.
-    `seeds` (C, D) are the combinations of outputs, whole numbers. Activations must be homogeneous, phi(z) = phi'(z) z.
+    With fixed slopes every entry of J is a polynomial with whole coefficients in weights, biases, slopes and inputs.
+    These are floats, which have residues: the rank modulo `prime` is at most the rank of J in exact arithmetic at the
+    given floats. `generic` is the seed of random residues that take the place of weights and biases. The rank is then
+    at most that at almost all parameters of the activation region, and less only with small probability. `seeds` (C, D)
+    are the combinations of outputs, whole numbers. Activations must be homogeneous, phi(z) = phi'(z) z.
     """
     weights = [_parameter(w, prime, generic, f"weight {l}") for l, w in enumerate(opened.weights)]
     biases = [None if b is None else _parameter(b, prime, generic, f"bias {l}") for l, b in enumerate(opened.biases)]
@@ -130,12 +137,13 @@ def cell_factors(opened: OpenBatch, seeds: Tensor, prime: int, generic: int | No
 
 
 def random_residues(shape: tuple[int, ...], prime: int, seed: int, stream: str, device: torch.device) -> Tensor:
-    """Independent and uniform modulo `prime`, float64, the same on every device."""
+    """Return independent uniform residues modulo `prime`, in float64, the same on every device."""
     drawn = generator(seed, stream, prime).integers(-(prime // 2), prime // 2 + 1, size=shape)
     return torch.from_numpy(drawn.astype(np.float64)).to(device)
 
 
 def _parameter(parameter: Tensor, prime: int, generic: int | None, name: str) -> Tensor:
+    """Return the residues of a parameter, or random ones in its place where `generic` is a seed."""
     if generic is None:
         return residues(parameter, prime)
     return random_residues(tuple(parameter.shape), prime, generic, f"cell {name}", parameter.device)

@@ -1,4 +1,4 @@
-"""How large a minor of the Jacobian can be as a whole number: what decides how many primes can hide its rank."""
+"""Bounds on the size of minors of the Jacobian as whole numbers, and so on the number of primes that divide them."""
 
 from dataclasses import dataclass
 
@@ -12,30 +12,30 @@ from scalecurv.mlp.layers import OpenBatch
 
 @dataclass(frozen=True)
 class MinorBits:
-    """Bits of each column of J, and of each row of it, once scaled by powers of two to whole numbers.
+    """Upper bounds on the bits of the columns and rows of J, scaled by powers of two to whole numbers.
 
-    `columns` (P,) holds log2 |column| and `rows` (N C,) log2 |row| over the unit of their last bit, descending, each
-    an upper bound. Hadamard's inequality bounds the minors by their products.
+    `columns` (P,) holds log2 |column| and `rows` (N C,) log2 |row|, in units of their last bits, in descending order.
+    By Hadamard's inequality their sums bound the bits of minors.
     """
 
     columns: Tensor
     rows: Tensor
 
     def of_jacobian(self, rank: int) -> float:
-        """log2 of the largest minor of J of this size: columns may be scaled one by one."""
+        """Return a bound on log2 of the minors of J of size `rank`; each column is scaled by itself."""
         return float(self.columns[:rank].sum())
 
     def of_gram(self, rank: int) -> float:
-        """log2 of the largest principal minor of J J', det of rank rows times their transpose."""
+        """Return a bound on log2 of the principal minors of J J' of size `rank`."""
         return 2 * float(self.rows[:rank].sum())
 
 
 def minor_bits(opened: OpenBatch, seeds: Tensor) -> MinorBits:
-    """Of J at these slopes, weights, biases and inputs, in exact arithmetic.
+    """Return the bits of J at these slopes, weights, biases and inputs, in exact arithmetic.
 
-    A float is a whole multiple of the lowest bit that is set in any of its tensor, and so are sums and products.
-    Sizes are those of a network of absolute values, so that nothing cancels; where some are so small or large that
-    squares might underflow or overflow, all bits are infinite.
+    The entries of a tensor of floats are whole multiples of the lowest bit that is set in any of them; so are their
+    sums and products, with the bits added. Sizes are bounded by those of a network of absolute values, in which nothing
+    cancels. All bits are infinite where a number is so small or large that squares might underflow or overflow.
     """
     last, absolute = _last_bits(opened), _absolute(opened)
     sizes = factors_of(absolute, seeds.abs())
@@ -55,19 +55,20 @@ def minor_bits(opened: OpenBatch, seeds: Tensor) -> MinorBits:
 
 
 def _tame(x: Tensor) -> bool:
-    """Whether every number is 0 or between 2^-250 and 2^250 in size: products of four are normal floats."""
+    """Return True where every number is 0 or between 2^-250 and 2^250 in size, so that products of four are normal."""
     return bool(((x == 0) | ((x > 2.0**-250) & (x < 2.0**250))).all())
 
 
 @dataclass(frozen=True)
 class _LastBits:
-    """Exponents of the last bit in the columns of a layer's weights and of its biases."""
+    """The exponents of the last bit in the columns of J of a layer's weights, and of its biases."""
 
     weights: int
     biases: int
 
 
 def _last_bits(opened: OpenBatch) -> list[_LastBits]:
+    """Return the exponents of the last bits of J, layer by layer."""
     slopes = [lowest_bit(slope) for slope in opened.slopes]
     weights = [lowest_bit(weight) for weight in opened.weights]
     inputs = [lowest_bit(opened.inputs[0])]
@@ -81,6 +82,7 @@ def _last_bits(opened: OpenBatch) -> list[_LastBits]:
 
 
 def _absolute(opened: OpenBatch) -> OpenBatch:
+    """Return the batch of a network whose inputs, weights, biases and slopes are the absolute values."""
     a, inputs, pre = opened.inputs[0].abs(), [], []
     for l, weight in enumerate(opened.weights):
         bias = opened.biases[l]
@@ -97,10 +99,11 @@ def _absolute(opened: OpenBatch) -> OpenBatch:
 
 
 def _bits(squares: Tensor, unit: int) -> Tensor:
-    """log2 of the square roots in these units, one bit in 10^6 added for rounding; 0 for what is 0."""
+    """Return log2 of the square roots of the nonzero squares, in units 2^unit, plus a millionth for rounding."""
     bits = 0.5 * torch.log2(squares[squares > 0].flatten()) - unit
     return bits.clamp_min(0.0) * (1 + 1e-6)
 
 
 def _sorted(bits: list[Tensor]) -> Tensor:
+    """Return the bits of all tensors in one, in descending order."""
     return torch.cat([b.flatten() for b in bits]).sort(descending=True).values

@@ -1,4 +1,4 @@
-"""Which combinations of a sample's outputs a Jacobian is of: all of them, or those that move their softmax."""
+"""The combinations of a sample's outputs whose Jacobian is taken: all outputs, or those that move their softmax."""
 
 from typing import Literal, get_args
 
@@ -13,10 +13,15 @@ Output = Literal["logits", "prob"]
 
 
 def output_seeds(num_outputs: int, output: Output, device: torch.device | str = "cpu") -> Tensor:
-    """The combinations (C, D) with the rank in question: every output, or for "prob" every one less the last.
+    """Return combinations (C, D) of outputs, whole numbers, whose Jacobian has the rank of that of `output`.
 
-    Softmax has the derivative diag(p) - p p', whose kernel is the vector of ones alone: as many directions move the
-    probabilities as move the differences of the outputs, and these are whole numbers. Raises Misuse.
+    They are the outputs for "logits", and the differences to the last output for "prob": softmax has the derivative
+    diag(p) - p p', whose kernel is spanned by the vector of ones. Raises Misuse for any other `output`, and for "prob"
+    of a single output.
+
+    Example:
+        >>> output_seeds(3, "prob").tolist()
+        [[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]]
     """
     if output not in get_args(Output):
         raise Misuse(f"unknown output {output!r}; choose from {', '.join(get_args(Output))}")
@@ -30,7 +35,10 @@ def output_seeds(num_outputs: int, output: Output, device: torch.device | str = 
 
 
 def output_slopes(f: Tensor, output: Output) -> Tensor:
-    """d output / d f at each sample, f of shape (N, D): the identity (D, D), or diag(p) - p p' of shape (N, D, D)."""
+    """Return the derivative of `output` in the outputs f (N, D) of each sample.
+
+    It is the identity (D, D) for "logits", and diag(p) - p p', (N, D, D), for "prob".
+    """
     if output == "logits":
         return torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
     p = f.softmax(1)
@@ -38,6 +46,10 @@ def output_slopes(f: Tensor, output: Output) -> Tensor:
 
 
 def functional_ceiling(problem: Problem, mlp: MLP, output: Output) -> int:
-    """P - h; for probabilities less one vector of weights and a bias, which move all outputs of a sample alike."""
+    """Return P - h, an upper bound on the rank of J, where h counts hidden neurons.
+
+    For probabilities it is less by the weights and the bias of one output, as many directions move all outputs of a
+    sample alike.
+    """
     alike = mlp.widths[-2] + (f"{mlp.layers[-1]}.bias" in problem.space.shapes) if output == "prob" else 0
     return mlp.num_params - mlp.num_hidden - alike

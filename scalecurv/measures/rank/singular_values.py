@@ -1,4 +1,4 @@
-"""The singular values of the Jacobian, on the cheapest road that its structure and the memory allow."""
+"""The singular values of the Jacobian, by the cheapest route that its structure and the memory allow."""
 
 from scalecurv.linalg.singular_values import SingularValues, dense_values, gram_values, singular_values
 from scalecurv.measures.evaluation import Evaluation
@@ -7,22 +7,21 @@ from scalecurv.measures.rank.factors import JacobianFactors, factors_of
 from scalecurv.measures.rank.outputs import Output, output_seeds, output_slopes
 from scalecurv.mlp.layers import open_batch, structure_of
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 
-DENSE = 4  # J may take this fraction of the memory, where it is written out
+DENSE = 4  # J is written out where it takes at most 1 / DENSE of the memory
 
 
+@remembered
 def jacobian_values(evaluation: Evaluation, memory: int, output: Output) -> SingularValues:
-    """Of J in float64, whatever the dtype of the problem, remembered.
+    """Return the singular values of J in float64, whatever the dtype of the problem; remembered.
 
-    A piecewise-linear MLP gives J itself, or where it outgrows the memory J J', without a product; other models, and
-    more rows than fit, take the range finder's products with J and J'.
+    For a piecewise-linear MLP they come from J, or from J J' where J does not fit into the memory, without a product.
+    For other models, and for more rows than fit, they come from a range finder's products with J and J'. Raises Misuse
+    for an `output` that is not known, or that the model does not have.
     """
-    return evaluation.once(("singular values", memory, output), lambda: _values(evaluation, memory, output))
-
-
-def _values(evaluation: Evaluation, memory: int, output: Output) -> SingularValues:
     problem = evaluation.double
-    output_seeds(problem.num_outputs, output)  # refuses what has no answer
+    output_seeds(problem.num_outputs, output)  # raises Misuse
     if (factors := _factors(problem, memory, output)) is not None:
         rows, columns = factors.shape
         if 8 * rows * columns <= memory // DENSE:
@@ -34,7 +33,7 @@ def _values(evaluation: Evaluation, memory: int, output: Output) -> SingularValu
 
 
 def _factors(problem: Problem, memory: int, output: Output) -> JacobianFactors | None:
-    """All of J, factored, where it or its inner products fit into the memory."""
+    """Return the factors of all of J where J or J J' fits into the memory, else None."""
     mlp = structure_of(problem)
     rows = problem.num_data * problem.num_outputs
     if mlp is None or (8 * rows * problem.num_params > memory // DENSE and rows > rows_that_fit(memory)):

@@ -1,4 +1,4 @@
-"""Bounds from a Ritz space and a bound on the rest: they hold for every matrix that fits, and no less would do."""
+"""Bounds from a Ritz space and a bound on the rest hold for every matrix that fits, and some matrix attains them."""
 
 import numpy as np
 import pytest
@@ -21,37 +21,37 @@ LEVELS = {
 
 
 def space_of(A: Tensor, k: int, seed: int = 0, keep: int | None = None) -> RitzSpace:
-    """The Krylov space of k steps, narrowed to its `keep` outermost Ritz vectors where that is asked for."""
+    """Return the Krylov space of k steps, narrowed to its `keep` outermost Ritz vectors unless `keep` is None."""
     start = torch.from_numpy(np.random.default_rng(seed).standard_normal(len(A)))
     space = RitzSpace.of(lanczos(DenseOperator(A), start, k))
     return space if keep is None else space.narrowed(space.outermost(keep))
 
 
 def rests(A: Tensor, space: RitzSpace) -> np.ndarray:
-    """The eigenvalues of R A R in the complement of the space, ascending."""
+    """Return the eigenvalues of R A R in the complement of the space, ascending."""
     n, k = space.basis.shape
     across = torch.linalg.qr(torch.cat([space.basis, torch.eye(n, dtype=torch.float64)], 1))[0][:, k:n]
     return np.linalg.eigvalsh((across.T @ A @ across).numpy())
 
 
-@pytest.mark.parametrize("name", LEVELS)
-@pytest.mark.parametrize(("k", "keep"), [(1, None), (3, None), (6, 4), (9, 3), (8, 1), (N - 1, None), (N, None)])
-def test_every_bound_holds_at_the_true_rest(name: str, k: int, keep: int | None) -> None:
-    """The j-th largest eigenvalue is below the j-th bound, and so from below, for one, two or three of them."""
-    for seed in range(6):
-        A = symmetric(LEVELS[name], seed)
-        space, truth = space_of(A, k, seed, keep), np.sort(LEVELS[name])
-        if space.basis.shape[1] == N:
-            continue
-        rest = rests(A, space)
-        for count in (1, 2, 3):
-            high = largest_bounds(space, float(rest[-1]), N, count)
-            low = smallest_bounds(space, float(rest[0]), N, count)
-            assert len(high) == len(low) == count
-            assert (high >= truth[::-1][:count] - 1e-12 * abs(truth).max()).all()
-            assert (low <= truth[:count] + 1e-12 * abs(truth).max()).all()
-            assert (np.diff(high) <= 0).all()
-            assert (np.diff(low) >= 0).all()
+def test_every_bound_holds_at_the_true_rest() -> None:
+    """The j-th largest eigenvalue is below the j-th upper bound and the j-th smallest above its lower bound."""
+    for name in LEVELS:
+        for k, keep in [(1, None), (3, None), (6, 4), (9, 3), (8, 1), (N - 1, None), (N, None)]:
+            for seed in range(6):
+                A = symmetric(LEVELS[name], seed)
+                space, truth = space_of(A, k, seed, keep), np.sort(LEVELS[name])
+                if space.basis.shape[1] == N:
+                    continue
+                rest = rests(A, space)
+                for count in (1, 2, 3):
+                    high = largest_bounds(space, float(rest[-1]), N, count)
+                    low = smallest_bounds(space, float(rest[0]), N, count)
+                    assert len(high) == len(low) == count
+                    assert (high >= truth[::-1][:count] - 1e-12 * abs(truth).max()).all()
+                    assert (low <= truth[:count] + 1e-12 * abs(truth).max()).all()
+                    assert (np.diff(high) <= 0).all()
+                    assert (np.diff(low) >= 0).all()
 
 
 @pytest.mark.parametrize("k", [2, 5, 8])
@@ -69,7 +69,7 @@ def test_some_matrix_reaches_them(k: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_rest_that_is_too_small_is_found_out(count: int) -> None:
-    """Where the space is far from the top eigenvectors the bound leans on the rest alone."""
+    """A space far from the top eigenvectors leaves only the rest for the bound."""
     for seed in range(10):
         A = symmetric(LEVELS["twins"], seed)
         space = space_of(A, 8, seed, keep=1)  # the lower of the outermost two, at most
@@ -94,7 +94,7 @@ def test_turned_over(keep: int | None) -> None:
 
 
 def test_the_whole_space_leaves_nothing_open() -> None:
-    """k = n: the Ritz values, whatever is said of the rest."""
+    """With k = n the bounds are the Ritz values, for any bound on the rest."""
     A = symmetric(LEVELS["spread"])
     space = space_of(A, N)
     assert largest_bounds(space, float("nan"), N, 2) == pytest.approx(np.sort(LEVELS["spread"])[::-1][:2], rel=1e-12)
@@ -102,7 +102,7 @@ def test_the_whole_space_leaves_nothing_open() -> None:
 
 
 def test_one_dimension_left_counts_once() -> None:
-    """k = n - 1: the bordered matrix is A itself, and the rest no second eigenvalue."""
+    """With k = n - 1 the bordered matrix is A itself, and the rest adds no eigenvalue."""
     A = symmetric(LEVELS["spread"], 2)
     space = space_of(A, N - 1)
     truth = np.sort(LEVELS["spread"])

@@ -14,42 +14,42 @@ from scalecurv.linalg.krylov.lanczos import Lanczos, lanczos
 from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, symmetric
 
-STARTS = 300
+STARTS = 150
 ROUNDING = 1e-12
 
 
 @cache
 def runs(spectrum: str) -> list[tuple[Lanczos, float]]:
-    """Lanczos from many starts, with the share of each start in the top eigenvector."""
+    """Return Lanczos runs from many starts, with the share of each start in the top eigenvector."""
     A = symmetric(SPECTRA[spectrum])
     operator, u = DenseOperator(A), np.linalg.eigh(A.numpy())[1][:, -1]
     starts = [probes(80, seed, "test", [0], "gaussian")[:, 0] for seed in range(STARTS)]
     return [(lanczos(operator, q, 8), abs(float(u @ q.numpy())) / float(q.norm())) for q in starts]
 
 
-@pytest.mark.parametrize("delta", [1e-3, 0.05, 0.1])
-@pytest.mark.parametrize("spectrum", ["outliers", "power law", "indefinite", "negative"])
-def test_it_fails_no_more_often_than_delta(spectrum: str, delta: float) -> None:
-    top = SPECTRA[spectrum].max()
-    size = abs(SPECTRA[spectrum]).max()
-    bounds = np.array([largest_eigenvalue_bound(r.alphas, r.betas, 80, delta) for r, _ in runs(spectrum)])
-    failed = bounds < top - ROUNDING * size
-    assert failed.sum() <= binom.ppf(0.99, STARTS, delta)
-    least = np.sqrt(betaincinv(0.5, 79 / 2, delta))
-    assert not failed[[share >= least for _, share in runs(spectrum)]].any()  # it can fail for no other reason
+def test_it_fails_no_more_often_than_delta() -> None:
+    for delta in [0.02, 0.1]:
+        for spectrum in ["outliers", "power law", "indefinite", "negative"]:
+            top = SPECTRA[spectrum].max()
+            size = abs(SPECTRA[spectrum]).max()
+            bounds = np.array([largest_eigenvalue_bound(r.alphas, r.betas, 80, delta) for r, _ in runs(spectrum)])
+            failed = bounds < top - ROUNDING * size
+            assert failed.sum() <= binom.ppf(0.99, STARTS, delta)
+            least = np.sqrt(betaincinv(0.5, 79 / 2, delta))
+            assert not failed[[share >= least for _, share in runs(spectrum)]].any()  # it can fail for no other reason
 
 
-@pytest.mark.parametrize("delta", [0.02, 0.1, 0.3])
-def test_two_levels_fail_exactly_as_often_as_theory_says(delta: float) -> None:
+def test_two_levels_fail_exactly_as_often_as_theory_says() -> None:
     """Spectrum (1, 0, 0, ...) after one step: p_1(1) = s/c for a start with shares c and s, against 1/d."""
     n, m = 40, 2000
-    q = probes(n, 3, "two levels", range(m), "gaussian").numpy()
+    q = np.random.default_rng(3).standard_normal((n, m))
     c2 = q[0] ** 2 / (q**2).sum(0)
-    bounds = [largest_eigenvalue_bound(np.array([c]), np.array([np.sqrt(c - c * c)]), n, delta) for c in c2]
-    d2 = betaincinv(0.5, (n - 1) / 2, delta)
-    expected = betainc(0.5, (n - 1) / 2, d2 / (1 + d2))
-    low, high = binom.ppf([1e-4, 1 - 1e-4], m, expected)
-    assert low <= sum(b < 1 for b in bounds) <= high
+    for delta in (0.02, 0.3):
+        bounds = [largest_eigenvalue_bound(np.array([c]), np.array([np.sqrt(c - c * c)]), n, delta) for c in c2]
+        d2 = betaincinv(0.5, (n - 1) / 2, delta)
+        expected = betainc(0.5, (n - 1) / 2, d2 / (1 + d2))
+        low, high = binom.ppf([1e-4, 1 - 1e-4], m, expected)
+        assert low <= sum(b < 1 for b in bounds) <= high
 
 
 def test_it_closes_in_on_an_outlier() -> None:
@@ -83,10 +83,10 @@ def test_an_invariant_space_leaves_nothing_open(alphas: list[float], betas: list
     assert bound == pytest.approx(top, rel=1e-12)
 
 
-@pytest.mark.parametrize("beta", [1e-3, 1e-9, 1e-15])
-@pytest.mark.parametrize("n", [2, 9, 10**6])
-def test_a_small_residual_is_not_none(n: int, beta: float) -> None:
+def test_a_small_residual_is_not_none() -> None:
     """p_1(t) = (t - alpha) / beta is 1 / d at alpha + beta / d, however small beta is beside alpha."""
-    bound = largest_eigenvalue_bound(np.array([2.0]), np.array([beta]), n, 1e-3)
-    assert bound - 2 == pytest.approx(beta / np.sqrt(betaincinv(0.5, (n - 1) / 2, 1e-3)), rel=1e-2, abs=4e-12)
-    assert bound > 2
+    for beta in [1e-3, 1e-9, 1e-15]:
+        for n in [2, 9, 10**6]:
+            bound = largest_eigenvalue_bound(np.array([2.0]), np.array([beta]), n, 1e-3)
+            assert bound - 2 == pytest.approx(beta / np.sqrt(betaincinv(0.5, (n - 1) / 2, 1e-3)), rel=1e-2, abs=4e-12)
+            assert bound > 2

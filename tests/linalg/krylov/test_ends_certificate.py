@@ -1,4 +1,6 @@
-"""Certificates of both ends, over many starts: they fail no more often than they say."""
+"""Certificates of both ends over many starts fail no more often than their chance."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, symmetric
 
-STARTS = 1000
+STARTS, CHANCE = 250, 0.05  # of each end to lie outside: failures at the chance that is quoted would be too rare
 SPECTRA_12 = {
     "one outlier each end": np.array([-5.0, *np.linspace(-0.1, 0.1, 10), 5.0]),
     "hardly apart": np.array([-1.01, *np.linspace(-1, 1, 10), 1.01]),
@@ -30,18 +32,21 @@ def ends(spectrum: str, steps: int) -> list[Ends]:
         process.advance(steps)
         return process.first(steps)
 
-    return [ends_of(run(seed), 1e-3) for seed in range(STARTS)]
+    return [ends_of(run(seed), 1e-3, delta=CHANCE) for seed in range(STARTS)]
 
 
-@pytest.mark.parametrize(("spectrum", "steps"), list(zip(SPECTRA_12, (1, 3, 2), strict=True)))
-def test_each_end_fails_no_more_often_than_it_says(spectrum: str, steps: int) -> None:
-    low, high = SPECTRA_12[spectrum].min(), SPECTRA_12[spectrum].max()
-    most = binom.ppf(0.99, STARTS, START)
-    found = ends(spectrum, steps)
-    assert sum(not e.largest.lower <= high <= e.largest.upper for e in found) <= most
-    assert sum(not e.smallest.lower <= low <= e.smallest.upper for e in found) <= most
-    assert sum(e.norm < max(-low, high) for e in found) <= most
-    assert all(e.largest.confidence == e.smallest.confidence == 1 - DELTA for e in found)
+def test_each_end_fails_no_more_often_than_it_says() -> None:
+    failures = []
+    for spectrum, steps in zip(SPECTRA_12, (1, 3, 2), strict=True):
+        low, high = SPECTRA_12[spectrum].min(), SPECTRA_12[spectrum].max()
+        most = binom.ppf(0.999, STARTS, CHANCE)
+        found = ends(spectrum, steps)
+        failures += [sum(not e.largest.lower <= high <= e.largest.upper for e in found)]
+        failures += [sum(not e.smallest.lower <= low <= e.smallest.upper for e in found)]
+        assert max(failures) <= most
+        assert sum(e.norm < max(-low, high) for e in found) <= most
+        assert all(e.largest.confidence == e.smallest.confidence == 1 - DELTA for e in found)
+    assert max(failures) > 0  # with a bound that never fails there would be nothing to see
 
 
 def test_the_start_is_gaussian_and_of_unit_length() -> None:
@@ -65,24 +70,22 @@ def test_a_certificate_of_one_step_is_as_wide_as_theory_says() -> None:
         assert found.smallest.lower == pytest.approx(run.alphas[0] - run.betas[0] * reach, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("limit", "least", "expected"), [(40, 12, 15), (40, 15, 15), (13, 12, 13), (3, 0, 3), (40, 99, 40)]
-)
-def test_looks_are_five_steps_apart(limit: int, least: int, expected: int) -> None:
-    operator = CountingOperator(DenseOperator(symmetric(SPECTRA["indefinite"])))
-    seen: list[int] = []
+def test_looks_are_five_steps_apart() -> None:
+    for limit, least, expected in [(40, 12, 15), (40, 15, 15), (13, 12, 13), (3, 0, 3), (40, 99, 40)]:
+        operator = CountingOperator(DenseOperator(symmetric(SPECTRA["indefinite"])))
+        seen: list[int] = []
 
-    def enough(run: Lanczos) -> bool:
-        seen.append(len(run.alphas))
-        return len(run.alphas) >= least
+        def enough(run: Lanczos, seen: list[int] = seen, least: int = least) -> bool:
+            seen.append(len(run.alphas))
+            return len(run.alphas) >= least
 
-    run = first_look(started(operator, 0, 40), enough, limit)
-    assert len(run.alphas) == operator.num_matvecs == expected
-    assert all(k % 5 == 0 or k == limit for k in seen)
-    process = started(operator, 0, 40)
-    process.advance(33)  # taken further before: the same answer
-    again = first_look(process, lambda run: len(run.alphas) >= least, limit)
-    assert torch.equal(again.basis, run.basis)
+        run = first_look(started(operator, 0, 40), enough, limit)
+        assert len(run.alphas) == operator.num_matvecs == expected
+        assert all(k % 5 == 0 or k == limit for k in seen)
+        process = started(operator, 0, 40)
+        process.advance(33)  # taken further before: the same answer
+        again = first_look(process, enough, limit)
+        assert torch.equal(again.basis, run.basis)
 
 
 def test_looking_ends_with_the_space_or_the_room() -> None:
@@ -109,3 +112,4 @@ def test_rounding_and_tolerances_are_shares_of_the_norm(sign: float) -> None:
     assert ends.known
     assert ends.norm == pytest.approx(8.1 + slack, rel=1e-12)
     assert far.num_matvecs == near.num_matvecs == 9
+    assert ends.charged(4) == Ends(replace(ends.largest, num_matvecs=13), replace(ends.smallest, num_matvecs=13))

@@ -15,22 +15,22 @@ from scalecurv.statistics.estimate import Status
 from tests.matrices import SPECTRA, symmetric
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("num_matvecs", [3, 10, 25, 80])
-@pytest.mark.parametrize("spectrum", SPECTRA)
-def test_the_truth_is_inside_at_any_budget(spectrum: str, num_matvecs: int, dtype: torch.dtype) -> None:
-    A = symmetric(SPECTRA[spectrum]).to(dtype)
-    truth = np.linalg.eigvalsh(A.double().numpy())
-    operator = CountingOperator(DenseOperator(A))
-    found = extreme_eigenvalues(operator, 1, 1e-3, num_matvecs)
-    assert found.largest.lower <= truth[-1] <= found.largest.upper
-    assert found.smallest.lower <= truth[0] <= found.smallest.upper
-    for end in (found.largest, found.smallest):
-        assert end.lower <= end.value <= end.upper
-        assert end.num_matvecs == operator.num_matvecs <= num_matvecs
-        assert end.num_samples == 1
-        assert end.confidence == 1 - 1e-3
-        assert np.isnan(end.stderr)  # a certificate is no sampling error
+def test_the_truth_is_inside_at_any_budget() -> None:
+    for dtype in [torch.float64, torch.float32]:
+        for num_matvecs in [3, 10, 25, 80]:
+            for spectrum in SPECTRA:
+                A = symmetric(SPECTRA[spectrum]).to(dtype)
+                truth = np.linalg.eigvalsh(A.double().numpy())
+                operator = CountingOperator(DenseOperator(A))
+                found = extreme_eigenvalues(operator, 1, 1e-3, num_matvecs)
+                assert found.largest.lower <= truth[-1] <= found.largest.upper
+                assert found.smallest.lower <= truth[0] <= found.smallest.upper
+                for end in (found.largest, found.smallest):
+                    assert end.lower <= end.value <= end.upper
+                    assert end.num_matvecs == operator.num_matvecs <= num_matvecs
+                    assert end.num_samples == 1
+                    assert end.confidence == 1 - 1e-3
+                    assert np.isnan(end.stderr)  # a certificate is no sampling error
 
 
 @pytest.mark.parametrize("rtol", [0.1, 1e-3, 1e-8])
@@ -77,32 +77,34 @@ def test_it_moves_with_the_matrix(c: float, s: float) -> None:
 
 
 def reach(n: int) -> float:
-    """1 / d: a start has less than d in a given direction with probability START."""
+    """Return 1 / d, where a start has a component below d in a given direction with probability START."""
     return float(1 / np.sqrt(betaincinv(0.5, (n - 1) / 2, START)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("value", [-3.0, 0.0, 2.0])
-@pytest.mark.parametrize("n", [1, 2, 30])
-def test_a_multiple_of_the_identity_takes_one_product(n: int, value: float, dtype: torch.dtype) -> None:
-    """What it leaves open is a residual of 10 ulps: p_1(t) = (t - alpha) / beta reaches 1 / d at alpha + beta / d."""
-    found = extreme_eigenvalues(DenseOperator(value * torch.eye(n, dtype=dtype)), 0, 0.01, 20)
-    assert found.factorization.num_matvecs == 1
-    ulp = torch.finfo(dtype).eps * abs(value)
-    outside = 10 * ulp * reach(n) if n > 1 else 0.0  # of one dimension nothing is left
-    for end, sign in ((found.largest, 1), (found.smallest, -1)):
-        assert end.status is Status.CERTIFIED
-        assert end.value == pytest.approx(value, rel=8 * torch.finfo(dtype).eps)
-        assert end.lower <= value <= end.upper
-        widths = sign * (end.upper - end.value), sign * (end.value - end.lower)
-        far, near = sorted(map(abs, widths), reverse=True)
-        assert far == pytest.approx(32 * ulp + outside, rel=0.02, abs=1e-12 * abs(value))  # where bisection ends
-        assert near == pytest.approx(32 * ulp, rel=0.02, abs=0)
+def test_a_multiple_of_the_identity_takes_one_product() -> None:
+    """A residual of 10 ulps remains: p_1(t) = (t - alpha) / beta reaches 1 / d at alpha + beta / d."""
+    for dtype in [torch.float64, torch.float32]:
+        for value in [-3.0, 0.0, 2.0]:
+            for n in [1, 2, 30]:
+                found = extreme_eigenvalues(DenseOperator(value * torch.eye(n, dtype=dtype)), 0, 0.01, 20)
+                assert found.factorization.num_matvecs == 1
+                ulp = torch.finfo(dtype).eps * abs(value)
+                outside = 10 * ulp * reach(n) if n > 1 else 0.0  # of one dimension nothing is left
+                for end, sign in ((found.largest, 1), (found.smallest, -1)):
+                    assert end.status is Status.CERTIFIED
+                    assert end.value == pytest.approx(value, rel=8 * torch.finfo(dtype).eps)
+                    assert end.lower <= value <= end.upper
+                    widths = sign * (end.upper - end.value), sign * (end.value - end.lower)
+                    far, near = sorted(map(abs, widths), reverse=True)
+                    assert far == pytest.approx(
+                        32 * ulp + outside, rel=0.02, abs=1e-12 * abs(value)
+                    )  # where bisection ends
+                    assert near == pytest.approx(32 * ulp, rel=0.02, abs=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_an_exhausted_space_leaves_ten_ulps_of_residual_open(dtype: torch.dtype) -> None:
-    """Three levels after three products: prod (t - level) / prod beta reaches 1 / d beside the outer two."""
+    """Three levels after three products: prod (t - level) / prod beta reaches 1 / d next to the outermost two."""
     levels = np.array([-2.0, 0.5, 4.0])
     operator = DenseOperator(torch.diag(torch.repeat_interleave(torch.from_numpy(levels).to(dtype), 300)))
     found = extreme_eigenvalues(operator, 0, 1e-12, 20)
@@ -123,7 +125,7 @@ def test_an_exhausted_space_leaves_ten_ulps_of_residual_open(dtype: torch.dtype)
 
 
 class Bump(LinearOperator):
-    """I + d uu' in float32, u a random unit vector."""
+    """The operator I + d uu' in float32, u a random unit vector."""
 
     symmetric = True
     dtype, device = torch.float32, torch.device("cpu")
@@ -138,7 +140,7 @@ class Bump(LinearOperator):
 
 
 def test_a_bump_below_what_a_residual_can_show_is_inside() -> None:
-    """The start has 1/100 of the bump's direction: the residual is 1e-6, taken for zero, and lambda_max 1e-4 above."""
+    """Where the start has 1/100 of the bump's direction the residual 1e-6 counts as zero; lambda_max is 1e-4 above."""
     operator = Bump(10_000, 1e-4)
     missed_by_ritz_values = 0
     for seed in range(10):

@@ -8,7 +8,7 @@ import torch
 
 from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.foreign import DenseOperator
-from scalecurv.linalg.krylov.lanczos import Lanczos, lanczos, rayleigh_quotient
+from scalecurv.linalg.krylov.lanczos import Lanczos, lanczos
 from scalecurv.linalg.probes import probes
 from tests.matrices import SPECTRA, orthogonal, symmetric
 
@@ -25,7 +25,7 @@ def start(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def assert_factorizes(A: torch.Tensor, found: Lanczos, tolerance: float) -> None:
-    """The three defining identities, relative to |A|."""
+    """Assert the three defining identities, relative to |A|."""
     Q, r, A = found.basis.double(), found.residual.double(), A.double()
     T = torch.from_numpy(np.diag(found.alphas) + np.diag(found.betas[:-1], 1) + np.diag(found.betas[:-1], -1))
     remainder = torch.zeros_like(Q)
@@ -37,19 +37,19 @@ def assert_factorizes(A: torch.Tensor, found: Lanczos, tolerance: float) -> None
     assert float(r.norm()) == pytest.approx(found.betas[-1], rel=1e-6, abs=tolerance * scale)
 
 
-@pytest.mark.parametrize("spectrum", HARD)
-@pytest.mark.parametrize("steps", [1, 10, 40, 1000])
-def test_the_defining_identities(spectrum: str, steps: int) -> None:
-    A = symmetric(HARD[spectrum])
-    assert_factorizes(A, lanczos(DenseOperator(A), start(len(A)), steps), 1e-12)
+def test_the_defining_identities() -> None:
+    for spectrum in HARD:
+        for steps in [1, 10, 40, 1000]:
+            A = symmetric(HARD[spectrum])
+            assert_factorizes(A, lanczos(DenseOperator(A), start(len(A)), steps), 1e-12)
 
 
-@pytest.mark.parametrize("spectrum", HARD)
-def test_single_precision(spectrum: str) -> None:
-    A = symmetric(HARD[spectrum]).float()
-    found = lanczos(DenseOperator(A), start(len(A)), 40)
-    assert found.basis.dtype == torch.float32
-    assert_factorizes(A, found, 5e-6)
+def test_single_precision() -> None:
+    for spectrum in HARD:
+        A = symmetric(HARD[spectrum]).float()
+        found = lanczos(DenseOperator(A), start(len(A)), 40)
+        assert found.basis.dtype == torch.float32
+        assert_factorizes(A, found, 5e-6)
 
 
 @pytest.mark.parametrize("spectrum", ["outliers", "power law", "indefinite"])
@@ -108,17 +108,6 @@ def test_one_product_a_step(steps: int) -> None:
     assert operator.num_matvecs == found.num_matvecs == len(found.alphas) == len(found.betas) == found.basis.shape[1]
 
 
-def test_a_caller_may_stop_it() -> None:
-    seen: list[int] = []
-
-    def stop(alphas: np.ndarray, betas: np.ndarray) -> bool:
-        seen.append(len(alphas))
-        return len(alphas) == len(betas) == 4
-
-    assert lanczos(DenseOperator(symmetric(SPECTRA["indefinite"])), start(80), 9, stop).num_matvecs == 4
-    assert seen == [1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(
     ("matrix", "vector", "steps", "error", "message"),
     [
@@ -129,8 +118,8 @@ def test_a_caller_may_stop_it() -> None:
             torch.ones(3),
             2,
             TypeError,
-            "lanczos needs a symmetric operator, DenseOperator does not declare itself so; where it is, say "
-            "aslinearoperator(A, symmetric=True)",
+            "lanczos needs a symmetric operator, DenseOperator does not declare itself so; where it is "
+            "symmetric, pass aslinearoperator(A, symmetric=True)",
         ),
         (
             1e200 * torch.eye(3, dtype=torch.float64),
@@ -146,9 +135,3 @@ def test_what_it_refuses(
 ) -> None:
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         lanczos(DenseOperator(matrix), vector, steps)
-
-
-def test_rayleigh_quotient() -> None:
-    operator = CountingOperator(DenseOperator(torch.diag(torch.tensor([1.0, 3.0, 8.0], dtype=torch.float64))))
-    assert rayleigh_quotient(operator, torch.tensor([2.0, 0.0, 1.0])) == (4 * 1 + 1 * 8) / 5
-    assert operator.num_matvecs == 1

@@ -1,4 +1,4 @@
-"""A Q = Q T + r c' holds for a run, for any choice of its Ritz vectors, and for a choice of that choice."""
+"""The relation A Q = Q T + r c' holds for a run, and after its space was narrowed once or twice."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def space_of(A: torch.Tensor, steps: int = 12) -> RitzSpace:
 
 
 def assert_related(A: torch.Tensor, space: RitzSpace, tolerance: float) -> None:
-    """The defining relation, and |AQ|_F that follows from it, relative to |A|."""
+    """Assert the defining relation, and |AQ|_F that follows from it, relative to |A|."""
     A, Q, r = A.double(), space.basis.double(), space.residual.double()
     T, c = torch.from_numpy(space.projected), torch.from_numpy(space.coupling)
     scale = float(torch.linalg.matrix_norm(A, 2))
@@ -32,21 +32,21 @@ def assert_related(A: torch.Tensor, space: RitzSpace, tolerance: float) -> None:
     assert (T**2).sum() + (c**2).sum() == pytest.approx(whole, rel=100 * tolerance)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 5e-6)])
-@pytest.mark.parametrize("spectrum", SPECTRA)
-def test_the_relation_survives_narrowing_twice(spectrum: str, dtype: torch.dtype, tolerance: float) -> None:
-    A = symmetric(SPECTRA[spectrum]).to(dtype)
-    space = space_of(A)
-    assert_related(A, space, tolerance)
-    k = len(space.values)
-    narrow = space.narrowed(np.arange(0, k, 2))
-    assert narrow.basis.shape == (N, (k + 1) // 2)
-    assert narrow.basis.dtype == dtype
-    assert narrow.num_matvecs == space.num_matvecs == k
-    assert_related(A, narrow, tolerance)
-    np.testing.assert_allclose(narrow.values, space.values[::2], rtol=0, atol=1e-12 * 50)
-    np.testing.assert_allclose(narrow.residuals, space.residuals[::2], rtol=1e-6, atol=1e-12)
-    assert_related(A, narrow.narrowed(np.array([0])), tolerance)
+def test_the_relation_survives_narrowing_twice() -> None:
+    for dtype, tolerance in [(torch.float64, 1e-12), (torch.float32, 5e-6)]:
+        for spectrum in SPECTRA:
+            A = symmetric(SPECTRA[spectrum]).to(dtype)
+            space = space_of(A)
+            assert_related(A, space, tolerance)
+            k = len(space.values)
+            narrow = space.narrowed(np.arange(0, k, 2))
+            assert narrow.basis.shape == (N, (k + 1) // 2)
+            assert narrow.basis.dtype == dtype
+            assert narrow.num_matvecs == space.num_matvecs == k
+            assert_related(A, narrow, tolerance)
+            np.testing.assert_allclose(narrow.values, space.values[::2], rtol=0, atol=1e-12 * 50)
+            np.testing.assert_allclose(narrow.residuals, space.residuals[::2], rtol=1e-6, atol=1e-12)
+            assert_related(A, narrow.narrowed(np.array([0])), tolerance)
 
 
 @pytest.mark.parametrize("spectrum", ["outliers", "power law", "indefinite"])
@@ -59,9 +59,8 @@ def test_residuals_are_those_of_the_vectors(spectrum: str) -> None:
         assert space.residuals.max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
+def test_outermost_takes_half_from_each_end() -> None:
+    for count, expected in [
         (4, [0, 1, 10, 11]),
         (5, [0, 1, 9, 10, 11]),
         (1, [11]),
@@ -69,11 +68,9 @@ def test_residuals_are_those_of_the_vectors(spectrum: str) -> None:
         (12, list(range(12))),
         (11, [*range(5), *range(6, 12)]),
         (30, list(range(12))),
-    ],
-)
-def test_outermost_takes_half_from_each_end(count: int, expected: list[int]) -> None:
-    space = space_of(symmetric(SPECTRA["indefinite"]))
-    assert space.outermost(count).tolist() == expected
+    ]:
+        space = space_of(symmetric(SPECTRA["indefinite"]))
+        assert space.outermost(count).tolist() == expected
 
 
 def test_an_invariant_run_has_no_coupling() -> None:

@@ -7,15 +7,17 @@ import pytest
 
 from scalecurv.analysis import Identity, Request, analyze
 from scalecurv.measures import Curvature, Extremes
-from scalecurv.measures.curvature.curvature import CHAIN
 from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.rank.rank import jacobian_rank
 from scalecurv.problem.problem import Problem
+from scalecurv.quantities import CHAIN
 from scalecurv.results.query import Store, open_store
 from scalecurv.statistics.estimate import Status
-from tests.networks import CASES, dense_at, fitted, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import CASES, fitted, problem
 from tests.outcomes import outcome, store_of
 
 REASON = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
@@ -72,8 +74,7 @@ def test_six_links_against_dense_values() -> None:
         assert np.isnan(estimate.stderr)
 
 
-@pytest.mark.parametrize("rtol", [0.3, 1e-9])
-@pytest.mark.parametrize("route", [None, "exact", "sampled", "generic", "dense"])
+@each(rtol=[0.3, 1e-9], route=[None, "exact", "sampled", "generic", "dense"])
 def test_links_pay_for_every_product_once(route: str | None, rtol: float) -> None:
     """The Lanczos run is shared by T, F and lambda_max; only Hg, which K needs, is not in."""
     evaluation, measure = Evaluation(fitted(), 1), Curvature(rtol, 100, route=route)

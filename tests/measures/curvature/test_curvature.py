@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 from torch import nn
 
 from scalecurv.geometry.bounds import general_bracket, psd_bracket
@@ -15,8 +14,11 @@ from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
+from tests.dense import Dense, dense_at
+from tests.loops import each
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, by_products, data, dense_at, fitted, oracle, problem
+from tests.networks import CASES, by_products, data, fitted, oracle, problem
+from tests.quadratic import quadratic
 
 PSD, GENERAL = "positive semidefinite: T and lambda_max", "any signs: T, F and the ends of the spectrum"
 
@@ -26,7 +28,7 @@ def ends(truth: Dense) -> tuple[float, float]:
     return float(values[0]), float(values[-1])
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "loss", "reduction", "dtype"),
     [(*case, torch.float64) for case in CASES] + [(*case, torch.float32) for case in CASES[::6]],
 )
@@ -50,7 +52,7 @@ def exact_bracket(truth: Dense) -> tuple[float, float]:
     return general_bracket((T, T), (F, F), (low, high), truth.beta)
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), [case for case in CASES if case[0] == "relu"])
+@each(("name", "loss", "reduction"), [case for case in CASES if case[0] == "relu"])
 def test_the_bracket_is_that_of_the_dense_numbers(name: str, loss: str, reduction: str) -> None:
     """With everything known to 1e-9 nothing of the interval is left but the bound."""
     found = Curvature(1e-9, 1000, route="exact").compute(Evaluation(problem(name, loss, reduction))).estimates
@@ -141,9 +143,10 @@ def test_a_sampled_bracket_is_wider_than_the_exact_one(seed: int) -> None:
     assert found["curvature_lower"].num_matvecs == evaluation.total_matvecs
 
 
-@pytest.mark.parametrize("rtol", [0.3, 0.1, 1e-3])
-@pytest.mark.parametrize(
-    ("name", "route"), [("relu", "exact"), ("relu", "sampled"), ("relu", "generic"), ("tanh", "generic")]
+@each(
+    ("name", "route"),
+    [("relu", "exact"), ("relu", "sampled"), ("relu", "generic"), ("tanh", "generic")],
+    rtol=[0.3, 0.1, 1e-3],
 )
 def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route: str, rtol: float) -> None:
     """Of what T, F and the ends of the spectrum share, the Lanczos run, every product is counted once."""

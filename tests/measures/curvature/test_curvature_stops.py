@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from quadratic import quadratic
 from torch import nn
 
 from scalecurv.measures import Moments
@@ -16,6 +15,7 @@ from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import symmetric
 from tests.networks import data, network
+from tests.quadratic import quadratic
 
 MEMORY = 1 << 30
 

@@ -5,7 +5,6 @@ from functools import cache
 
 import pytest
 import torch
-from quadratic import quadratic
 
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvature
@@ -15,8 +14,11 @@ from scalecurv.measures.moments.exact import known_trace
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
+from tests.dense import Dense, dense_at
+from tests.loops import each
 from tests.matrices import symmetric
-from tests.networks import CASES, Dense, data, dense_at, network, oracle, problem
+from tests.networks import CASES, data, network, oracle, problem
+from tests.quadratic import quadratic
 
 RELU = [case for case in CASES if case[0] in ("relu", "one output")]
 GENERIC = [case for case in CASES if case[0] not in ("relu", "one output")][::3]
@@ -38,8 +40,7 @@ def at(size: float) -> tuple[Problem, Dense]:
     return point, dense_at(point)
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize(("name", "loss", "reduction"), RELU)
+@each(("name", "loss", "reduction"), RELU, batch_size=[None, 3])
 def test_exact(name: str, loss: str, reduction: str, batch_size: int | None) -> None:
     truth = oracle(name, loss, reduction)
     answer = found(problem(name, loss, reduction, batch_size=batch_size), "exact")
@@ -70,7 +71,7 @@ def test_small_and_large_gradients(size: float) -> None:
             assert estimate.status is Status.BUDGET
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), GENERIC)
+@each(("name", "loss", "reduction"), GENERIC)
 def test_any_network(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
     answer = found(problem(name, loss, reduction), "generic", seed=2)
@@ -153,8 +154,7 @@ def test_few_products_give_an_honest_budget(route: str) -> None:
     assert generous["scalar_curvature"].status is Status.BUDGET
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("route", ["sampled", "generic"])
+@each(seed=range(3), route=["sampled", "generic"])
 def test_inside_the_tolerance_when_it_stops(route: str, seed: int) -> None:
     answer = found(problem("relu", "cross_entropy"), route, 0.05, 4000, seed)
     truth = oracle("relu", "cross_entropy")

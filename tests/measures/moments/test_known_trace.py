@@ -15,9 +15,10 @@ from scalecurv.measures.moments.exact import MIN_FREEDOM, KnownTrace, known_trac
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.networks import Dense, dense_at, mlp
+from tests.dense import Dense, dense_at
+from tests.networks import mlp
 
-MANY, SAMPLES, SEEDS = 20, 60, 300
+MANY, SAMPLES, SEEDS = 20, 60, 150
 MEMORY = 1 << 30
 
 

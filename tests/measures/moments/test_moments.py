@@ -12,7 +12,9 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.networks import CASES, Dense, data, dense_at, layer_slices, network, oracle, problem
+from tests.dense import Dense, dense_at
+from tests.loops import each
+from tests.networks import CASES, data, layer_slices, network, oracle, problem
 
 EXACT = [case for case in CASES if case[0] in ("relu", "one output")]
 GENERIC = [case for case in CASES if case[0] not in ("relu", "one output")]
@@ -33,8 +35,7 @@ def assert_exact(findings: Findings, truth: Dense, name: str) -> None:
         assert parts == pytest.approx(found[quantity, ""].value, rel=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(("name", "loss", "reduction"), EXACT)
+@each(("name", "loss", "reduction"), EXACT, dtype=[torch.float64, torch.float32])
 def test_exact_for_relu_networks(name: str, loss: str, reduction: str, dtype: torch.dtype) -> None:
     """In float64 arithmetic even where the weights are single precision."""
     point = problem(name, loss, reduction, dtype=dtype, batch_size=3)
@@ -49,7 +50,7 @@ def test_the_methods_say_what_was_summed() -> None:
     assert found["trace_h2"].method == "sum over pairs of samples and layers"
 
 
-@pytest.mark.parametrize(("name", "loss", "reduction"), GENERIC)
+@each(("name", "loss", "reduction"), GENERIC)
 def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str) -> None:
     truth = oracle(name, loss, reduction)
     found = Moments(0.0, 100, route="generic").compute(Evaluation(problem(name, loss, reduction), 4)).by_component
@@ -63,8 +64,7 @@ def test_no_other_network_passes_for_exact(name: str, loss: str, reduction: str)
         assert estimate.method == "deflated hutchinson"
 
 
-@pytest.mark.parametrize("measure", [Moments(route="exact"), Curvature(route="exact")])
-@pytest.mark.parametrize("name", ["tanh", "conv", "tied", "partly", "batch norm"])
+@each(measure=[Moments(route="exact"), Curvature(route="exact")], name=["tanh", "conv", "tied", "partly", "batch norm"])
 def test_exact_is_refused_where_it_is_not(name: str, measure: Moments | Curvature) -> None:
     wanted = "route 'exact' needs an MLP of piecewise-linear activations; leave the route out"
     with pytest.raises(Misuse, match=f"^{re.escape(wanted)}$"):

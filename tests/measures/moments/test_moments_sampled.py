@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
@@ -13,8 +12,10 @@ from scalecurv.measures.moments.deflation import deflation
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
+from tests.loops import each
 from tests.matrices import symmetric
 from tests.networks import layer_slices, oracle, problem
+from tests.quadratic import quadratic
 
 
 def strategy(measure: Moments) -> Strategy:
@@ -57,8 +58,7 @@ def test_both_are_inside_when_it_stops(rtol: float) -> None:
     assert abs(found["trace_h2"].value - truth.trace_h2()) <= 2 * rtol * truth.trace_h2()
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("name", "loss", "reduction"), STRUCTURED)
+@each(("name", "loss", "reduction"), STRUCTURED, seed=range(4))
 def test_layers_of_a_sampled_square(name: str, loss: str, reduction: str, seed: int) -> None:
     """Traces exact, squares from the products that the whole took; their sum is the plain mean of the whole."""
     truth, layers = oracle(name, loss, reduction), layer_slices(name)

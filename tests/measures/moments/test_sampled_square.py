@@ -13,6 +13,7 @@ from scalecurv.measures.moments.exact import exact_square
 from scalecurv.measures.moments.sampled import sampled_square
 from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
+from tests.loops import each
 from tests.networks import oracle, problem
 
 MEMORY = 1 << 30
@@ -32,7 +33,7 @@ def seen(max_matvecs: int, trace: float | None = None, last: int = 10**9, name: 
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("max_matvecs", "counts"),
     [(24, [4, 4, 7]), (29, [4, 4, 8, 11]), (65, [4, 4, 8, 16, 32, 33]), (200, [4, 4, 8, 16, 32, 64, 128, 134])],
 )

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from quadratic import quadratic
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation, difference_floor, settled, trace_floor
@@ -12,6 +11,7 @@ from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance
 from tests.matrices import symmetric
+from tests.quadratic import quadratic
 
 MEMORY = 1 << 30
 

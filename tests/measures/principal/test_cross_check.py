@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 
 from scalecurv.measures import Principal
 from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvature
@@ -14,8 +13,10 @@ from scalecurv.measures.principal.cross_check import compared, mean_of_planes, p
 from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK
+from tests.loops import each
 from tests.matrices import symmetric
 from tests.networks import by_products, oracle, problem
+from tests.quadratic import quadratic
 
 ROADS = ("scalar_curvature_convex", "sectional_mean")
 
@@ -24,11 +25,11 @@ def between(lower: float, upper: float, status: Status = Status.BUDGET) -> Estim
     return replace(Estimate.enclosed((lower + upper) / 2, lower, upper, "road", status), num_samples=FIRST_LOOK)
 
 
-@pytest.mark.parametrize(
+@each(
     ("wide", "other", "apart"),
     [((0, 1), (2, 3), True), ((2, 3), (0, 1), True), ((0, 2), (1, 3), False), ((1, 2), (0, 3), False)],
+    status=[Status.BUDGET, Status.CONVERGED],
 )
-@pytest.mark.parametrize("status", [Status.BUDGET, Status.CONVERGED])
 def test_only_intervals_without_a_common_point_are_inconsistent(
     wide: tuple[float, float], other: tuple[float, float], apart: bool, status: Status
 ) -> None:

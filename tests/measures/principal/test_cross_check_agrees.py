@@ -6,21 +6,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 from torch import nn
 
 from scalecurv.measures import Principal
 from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.gradient import gradient_facts, slope
+from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.noise import CANCELLING, cancelled, rounding
 from scalecurv.measures.principal.cross_check import CONFIDENCE, ROUNDING, _slack, compared
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import at_confidence
 from scalecurv.statistics.stopping import FIRST_LOOK
+from tests.loops import each
 from tests.matrices import symmetric
 from tests.networks import problem
+from tests.quadratic import quadratic
 
 ROADS = ("scalar_curvature_convex", "sectional_mean")
 
@@ -35,9 +36,7 @@ def one_sample(seed: int, size: float = 1.0) -> Problem:
     return Problem(model, (x, torch.zeros(1, 1)), "mse")
 
 
-@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("route", ["exact", "dense"])
+@each(size=[1e-3, 1.0, 1e4], seed=range(4), route=["exact", "dense"])
 def test_no_alarm_where_k_is_nothing_but_rounding(route: str, seed: int, size: float) -> None:
     found = Principal(route=route).compute(Evaluation(one_sample(seed, size))).estimates
     assert all(found[road].status is not Status.INCONSISTENT for road in ROADS)
@@ -58,7 +57,7 @@ def test_the_slack_holds_what_single_precision_does() -> None:
     strategy = Principal(route="exact").strategy
     found, noise = scalar_curvature(evaluation, strategy), rounding(evaluation)
     beta = gradient_facts(evaluation, double=True).beta
-    T, F, along = found.trace.value, found.trace_h2.value, slope(evaluation)
+    T, F, along = found.trace.value, found.trace_h2.value, gradient_facts(evaluation, double=True).slope
     of_products = 2 * (abs(T) + beta * abs(along.uhu)) * noise.trace + noise.of_square(F)
     cancelling = T * T + F + 2 * (abs(T * along.uhu) + along.across + along.uhu**2)
     assert of_products > 0

@@ -9,6 +9,7 @@ from scalecurv.linalg.counting import CountingOperator
 from scalecurv.linalg.foreign import DenseOperator
 from scalecurv.linalg.probes import probes
 from scalecurv.measures.principal.planes import STREAM, PlaneTerms
+from tests.loops import each
 from tests.matrices import symmetric
 
 LEVELS = {2: [3.0, -1.0], 6: [4.0, 2, 1, 0, -1, -3], 10: [5.0, 3, 2, 1, 1, 0, 0, -1, -1, -2]}
@@ -26,8 +27,7 @@ def curvature(H: Tensor, g: Tensor) -> float:
     return float(S.trace() ** 2 - (S @ S).trace())
 
 
-@pytest.mark.parametrize("steepness", [0.0, 0.3, 1.0, 30.0])
-@pytest.mark.parametrize("P", [6, 10])
+@each(steepness=[0.0, 0.3, 1.0, 30.0], P=[6, 10])
 def test_each_row_is_the_curvature_of_its_plane(P: int, steepness: float) -> None:
     """By Gauss' equation in a G-orthonormal basis of the plane of G^(-1/2) z, for the probes 2i and 2i + 1."""
     H, g = point(P, steepness)
@@ -46,8 +46,7 @@ def test_each_row_is_the_curvature_of_its_plane(P: int, steepness: float) -> Non
         assert row == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("steepness", [0.0, 0.5, 3.0])
-@pytest.mark.parametrize("P", [6, 10])
+@each(steepness=[0.0, 0.5, 3.0], P=[6, 10])
 def test_the_mean_is_k_over_the_number_of_ordered_pairs(P: int, steepness: float) -> None:
     H, g = point(P, steepness)
     rows = PlaneTerms(g)(DenseOperator(H), 0, range(4000))[:, 0]

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 from torch import Tensor
 
 from scalecurv.measures import Principal
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.principal import PRINCIPAL
+from tests.loops import each
 from tests.networks import NETWORKS, layer_slices, oracle, problem
+from tests.quadratic import quadratic
 
 
 def shape_of(H: Tensor, g: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
@@ -38,8 +39,7 @@ def test_shares_are_of_the_directions_in_the_coordinates_of_theta(route: str) ->
     assert (np.abs(values[:, None] - kappa).min(1) <= residuals + 1e-12).all()
 
 
-@pytest.mark.parametrize("route", ["generic", "dense"])
-@pytest.mark.parametrize("name", NETWORKS)
+@each(route=["generic", "dense"], name=NETWORKS)
 def test_every_direction_has_a_share_in_every_layer(name: str, route: str) -> None:
     shares = Principal(0.1, 100, route=route).compute(Evaluation(problem(name))).arrays["principal_shares"]
     rows = shares.reshape(4, -1)

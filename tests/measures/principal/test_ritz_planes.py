@@ -6,7 +6,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from quadratic import quadratic
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
@@ -15,15 +14,21 @@ from scalecurv.measures.noise import rounding
 from scalecurv.measures.principal.planes import _gaps, ritz_planes
 from scalecurv.measures.route import Strategy
 from scalecurv.statistics.estimate import Status
+from tests.dense import dense_at
+from tests.loops import each
 from tests.matrices import symmetric
-from tests.networks import dense_at, problem
+from tests.networks import problem
+from tests.quadratic import quadratic
 
 PLAN = Strategy(0.01, 100, 2 << 30, "generic")
 NAMES = ["1 2", "1 3", "1 -1", "2 3", "2 -1", "3 -1"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(("name", "loss"), [("relu", "mse"), ("tanh", "cross_entropy"), ("conv", "mse")])
+@each(
+    ("name", "loss"),
+    [("relu", "mse"), ("tanh", "cross_entropy"), ("conv", "mse")],
+    dtype=[torch.float64, torch.float32],
+)
 def test_the_curvature_is_that_of_the_ritz_vectors(name: str, loss: str, dtype: torch.dtype) -> None:
     """By the dense Hessian and gradient; the plane of the eigenvectors is inside the interval."""
     evaluation = Evaluation(problem(name, loss, dtype=dtype), 1)

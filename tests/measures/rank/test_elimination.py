@@ -6,11 +6,13 @@ from torch import nn
 
 from scalecurv.linalg.residues import NUM_PRIMES, random_primes
 from scalecurv.measures.rank.elimination import SPARE, Side, cheapest_side, combinations_fit, rows_that_fit, surest_side
-from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.minor_bits import MinorBits
 from scalecurv.mlp.layers import open_batch
-from scalecurv.problem.problem import Batch, Problem
-from tests.networks import dense_at
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
+from tests.dense import dense_at
+from tests.loops import each
 from tests.piecewise import LEAKY, Shape, laid_open
 
 PRIME = random_primes(1, 5)[0]
@@ -24,7 +26,7 @@ NETS = {
 AMPLE = 1 << 40
 
 
-@pytest.mark.parametrize("name", NETS)
+@each(name=NETS)
 def test_every_side_has_the_rank_of_dense_singular_values(name: str) -> None:
     shape, num_data = NETS[name]
     with torch.random.fork_rng():
@@ -34,7 +36,7 @@ def test_every_side_has_the_rank_of_dense_singular_values(name: str) -> None:
     point, found = laid_open(Problem(model, (x, torch.zeros(num_data, shape.widths[-1])), "mse"))
     truth = int(torch.linalg.matrix_rank(dense_at(point).jacobian))
     opened = open_batch(point, found, Batch(point.x, point.y, 0))
-    factors = cell_factors(opened, torch.eye(shape.widths[-1], dtype=torch.float64), PRIME)
+    factors = region_factors(opened, torch.eye(shape.widths[-1], dtype=torch.float64), PRIME)
     n = factors.shape[0]
     assert factors.shape == tuple(dense_at(point).jacobian.shape)
     for side in (Side(factors.shape, True, n, 0.0), Side(factors.shape, False, n, 0.0)):
@@ -43,7 +45,7 @@ def test_every_side_has_the_rank_of_dense_singular_values(name: str) -> None:
         assert Side(factors.shape, False, k, 0.0).rank(factors) == min(k, truth)
 
 
-@pytest.mark.parametrize(
+@each(
     ("shape", "widths", "most", "side"),
     [
         ((10, 1000), 20, 10, Side((10, 1000), True, 10, 100 * (20 + 20 / 3))),
@@ -60,7 +62,7 @@ def test_the_cheaper_side_is_taken(shape: tuple[int, int], widths: int, most: in
         assert found.cost == pytest.approx(side.cost)
 
 
-@pytest.mark.parametrize(
+@each(
     ("memory", "gram"),
     [
         (2 * 8 * 100 * 100, True),  # the cheaper one fits
@@ -74,7 +76,7 @@ def test_what_does_not_fit_is_not_taken(memory: int, gram: bool) -> None:
     assert (found.gram, found.k) == (gram, 100 if gram else 28)
 
 
-@pytest.mark.parametrize(
+@each(
     ("P", "memory", "gram"),
     [
         (53, AMPLE, False),  # 21,200 multiplications against four times 5,333

@@ -13,12 +13,15 @@ from scalecurv.errors import Misuse
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.bounds import Bound
-from scalecurv.measures.rank.exact import ExactRank, exact_rank, homogeneous_mlp
+from scalecurv.measures.rank.exact import ExactRank, exact_rank
 from scalecurv.measures.rank.functional_dimension import decisive_inputs
 from scalecurv.measures.rank.outputs import output_seeds
+from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import NAN, Estimate, Status
-from tests.networks import data, dense_at, mlp, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import data, mlp, problem
 from tests.piecewise import LEAKY, Shape
 
 MEMORY = 2 << 30
@@ -61,9 +64,7 @@ def asked(point: Problem, memory: int = MEMORY, output: str = "logits", seed: in
     return found
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize("zero_inputs", [0, 1])
-@pytest.mark.parametrize("name", NETS)
+@each(output=["logits", "prob"], zero_inputs=[0, 1], name=NETS)
 def test_against_dense_singular_values(name: str, zero_inputs: int, output: str) -> None:
     for seed in range(3):
         point = net(*NETS[name], seed, zero_inputs)
@@ -74,7 +75,7 @@ def test_against_dense_singular_values(name: str, zero_inputs: int, output: str)
         assert found.num_samples == found.num_data == point.num_data
 
 
-@pytest.mark.parametrize("name", ["tanh", "conv", "tied", "partly", "batch norm", "hardtanh"])
+@each(name=["tanh", "conv", "tied", "partly", "batch norm", "hardtanh"])
 def test_other_models_have_none(name: str) -> None:
     point = (
         problem(name) if name != "hardtanh" else Problem(mlp(partial(nn.Hardtanh, -2, 2)).double(), data("mse"), "mse")
@@ -137,7 +138,7 @@ def test_few_samples_may_show_all_the_rank_there_is() -> None:
     assert "100 of 400 samples" in found.estimate.method
 
 
-@pytest.mark.parametrize(
+@each(
     ("chance", "bounds", "status", "upper", "confidence"),
     [
         (0.0, {"rows": Bound(9), "neurons": Bound(5)}, Status.CERTIFIED, 5, 1.0),

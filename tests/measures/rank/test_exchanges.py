@@ -7,10 +7,11 @@ from torch import nn
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.rank import bounds as module
 from scalecurv.measures.rank.bounds import exchanges, neuron_bound
-from scalecurv.measures.rank.factors import cell_factors
-from scalecurv.mlp.activation_pattern import liveness
+from scalecurv.measures.rank.factors import region_factors
+from scalecurv.mlp.activation_pattern import activation_pattern
 from scalecurv.problem.problem import Problem
-from tests.measures.rank.test_cell import open_all
+from tests.loops import each
+from tests.measures.rank.test_region import open_all
 
 
 def problem(*modules: nn.Module, x: torch.Tensor) -> Problem:
@@ -21,10 +22,10 @@ def asked(at: Problem) -> tuple[list[int], int]:
     """The exchanges of each hidden layer, and the bound."""
     opened = open_all(at)
     seeds = torch.eye(at.num_outputs, dtype=torch.float64)
-    cells = tuple(cell_factors(opened, seeds, prime) for prime in random_primes(2, 0))
-    alive = liveness(opened)
-    return [exchanges(opened, alive, cells, l) for l in range(len(opened.slopes))], neuron_bound(
-        opened, alive, cells
+    by_prime = tuple(region_factors(opened, seeds, prime) for prime in random_primes(2, 0))
+    pattern = activation_pattern(opened)
+    return [exchanges(opened, pattern, by_prime, l) for l in range(len(opened.slopes))], neuron_bound(
+        opened, pattern, by_prime
     ).value
 
 
@@ -35,9 +36,7 @@ def inputs(num_data: int, width: int, rank: int) -> torch.Tensor:
     return x @ torch.cat([torch.eye(rank), torch.ones(rank, width - rank)], dim=1).double()
 
 
-@pytest.mark.parametrize(
-    ("widths", "rank"), [((6, 3, 2), 6), ((6, 4, 5), 3), ((5, 5, 4), 5), ((4, 2, 1), 4), ((3, 7, 2), 3)]
-)
+@each(("widths", "rank"), [((6, 3, 2), 6), ((6, 4, 5), 3), ((5, 5, 4), 5), ((4, 2, 1), 4), ((3, 7, 2), 3)])
 def test_sharp_for_two_linear_layers(widths: tuple[int, int, int], rank: int) -> None:
     """Without biases rank J = q (r_x + D - q), q = min(r_x, n): all neurons exchange with all."""
     torch.manual_seed(1)
@@ -55,10 +54,10 @@ def test_sharp_for_two_linear_layers(widths: tuple[int, int, int], rank: int) ->
 def test_neurons_that_are_always_on_exchange_with_the_biases() -> None:
     """Three neurons on everywhere: 3 x (3 + 1); without the biases behind them 3 x 3, without their own as many."""
     x = inputs(40, 5, 5)
-    for first, second, each in ((True, True, 4), (True, False, 3), (False, True, 3)):
+    for first, second, wanted in ((True, True, 4), (True, False, 3), (False, True, 3)):
         torch.manual_seed(2)
         at = problem(nn.Linear(5, 3, first), nn.Identity(), nn.Linear(3, 1, second), x=x)
-        assert asked(at)[0] == [3 * each]
+        assert asked(at)[0] == [3 * wanted]
 
 
 def test_different_patterns_do_not_exchange() -> None:

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from scalecurv.measures.rank import factors
 from scalecurv.measures.rank.elimination import Side, cheapest_side, rows_that_fit, surest_side
-from scalecurv.measures.rank.factors import JacobianFactors, cell_factors, factors_of, random_residues
+from scalecurv.measures.rank.factors import JacobianFactors, factors_of, random_residues, region_factors
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.problem.problem import Problem
-from tests.measures.rank.test_cell import PRIMES, dyadic, exact_jacobian, modulo, open_all
-from tests.networks import dense
+from tests.dense import dense
+from tests.loops import each
+from tests.measures.rank.test_region import PRIMES, dyadic, exact_jacobian, modulo, open_all
 from tests.piecewise import SHAPES, Case, close, data, network, opened, truth
 
 COMBINED = {"all": None, "one": 1, "two": 2, "more than there are": 5}
@@ -20,8 +21,7 @@ def of_case(shape: str) -> tuple[Problem, Tensor]:
     return opened(Case(shape, "mse"))[0], truth(Case(shape, "mse")).jacobian
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("count", COMBINED.values(), ids=COMBINED)
+@each(shape=SHAPES, count=COMBINED.values())
 def test_against_autodiff(shape: str, count: int | None) -> None:
     """S J for combinations S of the outputs, by columns: layers, within each weights before biases."""
     problem, J = of_case(shape)
@@ -92,7 +92,7 @@ def test_modulo_a_prime(monkeypatch: pytest.MonkeyPatch, name: str, prime: int, 
         monkeypatch.setattr(factors, "ROWS", 5)
         monkeypatch.setattr(factors, "NUMBERS", 100)
     opened, D = open_all(INTEGER[name]), INTEGER[name].num_outputs
-    found = cell_factors(opened, torch.eye(D), prime)
+    found = region_factors(opened, torch.eye(D), prime)
     J = modulo(exact_jacobian(opened, torch.eye(D)), prime).long()
     S = random_residues((4, len(J)), prime, 0, "test", torch.device("cpu"))
     assert found.shape == tuple(J.shape)
@@ -104,7 +104,7 @@ def test_modulo_a_prime(monkeypatch: pytest.MonkeyPatch, name: str, prime: int, 
 def test_sums_longer_than_float64_holds() -> None:
     """1100 rows, residues of the largest prime: combinations in int64, each product reduced, as the oracle."""
     prime, problem = PRIMES[1], Problem(network("one output", "mse"), data("one output", "mse", 1100), "mse")
-    found = cell_factors(open_all(problem), torch.eye(1), prime, generic=0)
+    found = region_factors(open_all(problem), torch.eye(1), prime, generic=0)
     J = found.dense()
     S = random_residues((3, 1100), prime, 0, "test", torch.device("cpu"))
     exact = (S.long()[:, :, None] * J.long()[None] % prime).sum(1) % prime
@@ -129,11 +129,11 @@ def test_every_side_has_the_same_rank() -> None:
     """J J', all rows, combinations of them; the cheaper one that fits."""
     opened, seeds = open_all(dyadic((4, 3, 2), 40, 2)), torch.eye(2, dtype=torch.float64)
     rank = int(torch.linalg.matrix_rank(factors_of(opened, seeds).dense()))
-    cell, bits = cell_factors(opened, seeds, PRIMES[1]), minor_bits(opened, seeds)
-    n, P = cell.shape
+    region, bits = region_factors(opened, seeds, PRIMES[1]), minor_bits(opened, seeds)
+    n, P = region.shape
     gram, whole_rows, some = Side((n, P), True, n, 0), Side((n, P), False, n, 0), Side((n, P), False, rank + 8, 0)
-    assert {side.rank(cell) for side in (gram, whole_rows, some)} == {rank}
-    assert Side((n, P), False, rank - 3, 0).rank(cell) == rank - 3
+    assert {side.rank(region) for side in (gram, whole_rows, some)} == {rank}
+    assert Side((n, P), False, rank - 3, 0).rank(region) == rank - 3
     assert gram.chance(bits, rank) == min(1, bits.of_gram(rank) // 22 / 268_216) > some.chance(bits, rank) > 0
     assert cheapest_side((10, 1000), 20, 10, 1 << 30).gram
     assert cheapest_side((30, 1000), 20, 30, 1 << 30).gram

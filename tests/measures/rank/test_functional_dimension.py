@@ -18,7 +18,8 @@ from scalecurv.measures.rank.functional_dimension import (
 )
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import dense_at
+from tests.dense import dense_at
+from tests.loops import each
 from tests.piecewise import LEAKY, Shape, laid_open
 
 MEMORY = 2 << 30
@@ -52,7 +53,7 @@ def parts(found: Estimate) -> dict[str, int]:
     return {name: int(rank) for name, rank in (part.rsplit(" ", 1) for part in said.split(", "))}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@each(seed=range(4))
 def test_decisive_inputs_meet_the_ceiling_of_one_hidden_layer(seed: int) -> None:
     """1-5-1: P - h = 16 - 5, however few the data."""
     at = point(SHALLOW, 3, seed)
@@ -68,8 +69,7 @@ def test_data_that_show_everything_are_enough() -> None:
     assert parts(asked(at)) == {"data": 11}
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize("name", SHAPES)
+@each(output=["logits", "prob"], name=SHAPES)
 def test_it_lies_between_the_data_and_the_ceiling(name: str, output: str) -> None:
     if output == "prob" and SHAPES[name].widths[-1] == 1:
         return

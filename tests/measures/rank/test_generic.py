@@ -1,4 +1,4 @@
-"""The rank of almost all parameters of a cell: that of dense singular values after a small random step."""
+"""The rank of almost all parameters of a region: that of dense singular values after a small random step."""
 
 import copy
 import math
@@ -15,9 +15,11 @@ from scalecurv.measures.rank.generic import PRIMES, generic_rank
 from scalecurv.measures.rank.generic import _with_parameters as with_parameters
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.mlp.layers import open_batch
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
 from scalecurv.statistics.estimate import Estimate, Status
-from tests.networks import dense_at
+from tests.dense import dense_at
+from tests.loops import each
 from tests.piecewise import LEAKY, Shape, laid_open
 
 MEMORY = 2 << 30
@@ -64,16 +66,15 @@ def slopes(at: Problem) -> tuple[torch.Tensor, ...]:
     return open_batch(*laid_open(at), Batch(at.x, at.y, 0)).slopes
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-def test_twins_have_less_than_their_cell(output: str) -> None:
+@each(output=["logits", "prob"])
+def test_twins_have_less_than_their_region(output: str) -> None:
     at = point(Shape((5, 7, 7, 3), (nn.ReLU, nn.ReLU)), 60, twins=True)
     here, found = asked(at, output=output)
     assert here < found.value == found.lower == found.upper == rank_nearby(at, output)
     assert found.num_matvecs == found.num_samples == 0
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize(
+@each(
     ("shape", "num_data"),
     [
         (DEEP, 60),
@@ -82,6 +83,7 @@ def test_twins_have_less_than_their_cell(output: str) -> None:
         (Shape((4, 3, 3, 3), (nn.Identity, nn.Identity)), 20),
         (Shape((4, 3)), 9),
     ],
+    output=["logits", "prob"],
 )
 def test_at_random_parameters_it_is_the_rank(shape: Shape, num_data: int, output: str) -> None:
     here, found = asked(point(shape, num_data), output=output)
@@ -123,7 +125,7 @@ def test_a_prime_in_the_data_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_twins_of_zero_weights_are_generic_neurons() -> None:
-    """A neuron that goes on to nothing is dead here, and alive nearby: the bound is that of the cell."""
+    """A neuron that goes on to nothing is dead here, and alive nearby: the bound is that of the region."""
     at = point(Shape((2, 3, 1), (LEAKY,)), 200)
     with torch.no_grad():
         at.model[2].weight[0, 0] = 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scalecurv.measures.rank.minor_bits import MinorBits, _last_bits, minor_bits
 from scalecurv.problem.problem import Problem
-from tests.measures.rank.test_cell import dyadic, exact_jacobian, open_all
+from tests.measures.rank.test_region import dyadic, exact_jacobian, open_all
 from tests.piecewise import Shape, data, network
 
 SIZES, DRAWS = (1, 2, 3, 4, 6, 8), 12

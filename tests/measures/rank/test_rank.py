@@ -13,6 +13,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.rank import ACCOUNT
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
+from tests.loops import each
 from tests.networks import NETWORKS, data, mlp, network, oracle, problem
 
 HOMOGENEOUS = ("relu", "one output")
@@ -27,7 +28,7 @@ def softmax_jacobian(name: str) -> np.ndarray:
     return (slopes @ J.view(*p.shape, -1)).flatten(0, 1).numpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@each(name=NETWORKS)
 def test_against_the_singular_values(name: str) -> None:
     J = oracle(name).jacobian.numpy()
     sigma = np.linalg.svd(J, compute_uv=False)
@@ -52,9 +53,7 @@ def test_many_points_meet_the_ceiling() -> None:
     assert found["rank_ceiling"].status is Status.EXACT
 
 
-@pytest.mark.parametrize(
-    ("name", "ceiling"), [("relu", 74 - 9), ("one output", 33 - 4), ("tanh", None), ("conv", None)]
-)
+@each(("name", "ceiling"), [("relu", 74 - 9), ("one output", 33 - 4), ("tanh", None), ("conv", None)])
 def test_the_ceiling_is_for_homogeneous_mlps(name: str, ceiling: int | None) -> None:
     found = Rank().compute(Evaluation(problem(name))).estimates["rank_ceiling"]
     if ceiling is None:
@@ -92,9 +91,7 @@ def test_too_little_memory_is_a_lower_bound(name: str, memory: int, value: int) 
 STRUCTURAL = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
 
 
-@pytest.mark.parametrize("asked", [None, False, True])
-@pytest.mark.parametrize("output", [None, "logits", "prob"])
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@each(asked=[None, False, True], output=[None, "logits", "prob"], name=["relu", "tanh"])
 def test_what_is_found_is_what_was_asked(name: str, output: str | None, asked: bool | None) -> None:
     """The functional dimension where it was asked for; no account of probabilities; tanh has nothing structural."""
     found = Rank(output=output, functional_dimension=asked).compute(Evaluation(problem(name)))
@@ -111,7 +108,7 @@ def test_what_is_found_is_what_was_asked(name: str, output: str | None, asked: b
     assert declined == (structural if name == "tanh" else set())
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "one output"])
+@each(name=[name for name in NETWORKS if name != "one output"])
 def test_the_profile_of_the_softmax(name: str) -> None:
     """Every number under the component softmax is that of the Jacobian of the probabilities."""
     J = softmax_jacobian(name)

@@ -12,7 +12,8 @@ from scalecurv.measures.rank.exact import ExactRank, exact_rank
 from scalecurv.measures.rank.rank import ACCOUNT, rank_account
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.networks import dense_at
+from tests.dense import dense_at
+from tests.loops import each
 from tests.piecewise import LEAKY, Shape
 
 SHAPES = {
@@ -56,7 +57,7 @@ def asked(at: Problem, memory: int = 2 << 30) -> tuple[ExactRank, dict[str, int]
     return exact, {name.removeprefix("account_"): int(e.value) for name, e in account.items()}
 
 
-@pytest.mark.parametrize(("name", "flaw", "seed"), NETS)
+@each(("name", "flaw", "seed"), NETS)
 def test_it_adds_up(name: str, flaw: str, seed: int) -> None:
     at = point(name, flaw, seed)
     J = dense_at(at).jacobian

@@ -1,4 +1,4 @@
-"""Bounds by neurons and by cells: never below the rank in fractions, and by hand where it can be said."""
+"""Bounds by neurons and by regions: never below the rank in fractions, and by hand where it can be said."""
 
 from functools import partial
 
@@ -9,12 +9,13 @@ from torch.func import jacrev
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank import bounds as inner_ranks
-from scalecurv.measures.rank.bounds import Bound, cell_bound, neuron_bound
+from scalecurv.measures.rank.bounds import Bound, neuron_bound, region_bound
 from scalecurv.measures.rank.exact import exact_rank
-from scalecurv.measures.rank.factors import cell_factors
-from scalecurv.mlp.activation_pattern import liveness
+from scalecurv.measures.rank.factors import region_factors
+from scalecurv.mlp.activation_pattern import activation_pattern
 from scalecurv.problem.problem import Problem
-from tests.measures.rank.test_cell import PRIMES, dyadic, exact_jacobian, open_all, rank_of
+from tests.loops import each
+from tests.measures.rank.test_region import PRIMES, dyadic, exact_jacobian, open_all, rank_of
 from tests.piecewise import Shape
 
 LEAKY = partial(nn.LeakyReLU, 0.25)
@@ -36,10 +37,10 @@ def points(num_data: int, width: int, seed: int = 1) -> Tensor:
 
 
 def bounds(problem: Problem, primes: tuple[int, ...] = (PRIMES[1], 8_388_587)) -> tuple[Bound, Bound]:
-    """By neurons, by cells."""
+    """By neurons, by regions."""
     opened = open_all(problem)
-    cells = tuple(cell_factors(opened, torch.eye(problem.num_outputs), prime) for prime in primes)
-    return neuron_bound(opened, liveness(opened), cells), cell_bound(opened, cells)
+    by_prime = tuple(region_factors(opened, torch.eye(problem.num_outputs), prime) for prime in primes)
+    return neuron_bound(opened, activation_pattern(opened), by_prime), region_bound(opened, by_prime)
 
 
 def exact(problem: Problem) -> int:
@@ -79,14 +80,14 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", NETS)
-def test_never_below_the_rank(monkeypatch: pytest.MonkeyPatch, name: str, seed: int) -> None:
+@each(name=NETS, seed=range(3))
+def test_never_below_the_rank(name: str, seed: int) -> None:
     """Nor with no work allowed, where the bounds only get looser."""
     problem = NETS[name](seed)
     rank, found = exact(problem), bounds(problem)
-    monkeypatch.setattr(inner_ranks, "WORK", 0)
-    loose = bounds(problem)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inner_ranks, "WORK", 0)
+        loose = bounds(problem)
     for bound, more in zip(found, loose, strict=True):
         assert rank <= bound.value <= more.value
 
@@ -119,8 +120,8 @@ def test_inner_ranks_take_the_larger_prime() -> None:
     assert bounds(problem, (3,))[0].value < good.value
 
 
-@pytest.mark.parametrize(("D", "biased", "r"), [(1, True, 4), (3, True, 4), (2, False, 3)])
-def test_one_cell(D: int, biased: bool, r: int) -> None:
+@each(("D", "biased", "r"), [(1, True, 4), (3, True, 4), (2, False, 3)])
+def test_one_region(D: int, biased: bool, r: int) -> None:
     """A linear network: D rank[X, 1], or of X without biases; certain where X has no more columns."""
     linear = partial(gaussian, (3, 5, D), phi=nn.Identity, biased=biased)
     assert bounds(linear(points(20, 3)))[1] == Bound(D * r, 0)
@@ -131,7 +132,7 @@ def test_one_cell(D: int, biased: bool, r: int) -> None:
 
 
 def test_points_on_a_line() -> None:
-    """Two for each cell with two points or more: on a grid, beside a neuron that is always on, it is the rank."""
+    """Two for each region with two points or more: on a grid, beside a neuron that is always on, it is the rank."""
     t = torch.arange(-40.0, 41, dtype=torch.float64)[:, None] / 16
     problem = gaussian((4, 5, 1), t * V + V.flip(0), nn.ReLU, 3)
     with torch.no_grad():
@@ -139,10 +140,10 @@ def test_points_on_a_line() -> None:
     problem = Problem(problem.model, (problem.x, problem.y), "mse")
     on = torch.cat(open_all(problem).slopes, 1)
     counts = on.unique(dim=0, return_counts=True)[1]
-    by_neurons, by_cells = bounds(problem)
-    assert by_cells == Bound(int(counts.clamp_max(2).sum()), int((counts > 2).sum()))
+    by_neurons, by_regions = bounds(problem)
+    assert by_regions == Bound(int(counts.clamp_max(2).sum()), int((counts > 2).sum()))
     assert len(counts) == 5
-    assert exact(problem) == by_cells.value <= by_neurons.value
+    assert exact(problem) == by_regions.value <= by_neurons.value
 
 
 def test_collinear_up_to_rounding() -> None:
@@ -160,7 +161,7 @@ def test_collinear_up_to_rounding() -> None:
     assert torch.linalg.matrix_rank(rounded.x) == 1 < rank_of(rounded.x.numpy())
 
 
-def test_every_cell_alone() -> None:
+def test_every_region_alone() -> None:
     """No two samples share a pattern: all rows."""
     problem = gaussian((4, 30, 2), points(10, 4), nn.ReLU)
     assert len(torch.cat(open_all(problem).slopes, 1).unique(dim=0)) == 10

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -11,12 +10,13 @@ from scalecurv.linalg.residues import random_primes
 from scalecurv.measures import Rank
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.exact import ExactRank, exact_rank
-from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.functional_dimension import functional_dimension
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.measures.rank.test_cell import open_all
+from tests.loops import each
+from tests.measures.rank.test_region import open_all
 
 MEMORY = 2 << 30
 SIZES = torch.tensor([1e-310, 1e-40, 1.0, 1e100], dtype=torch.float64)
@@ -50,7 +50,7 @@ def test_a_prime_that_divides_everything_is_no_certificate_of_zero() -> None:
     assert found.estimate.upper == 1
 
 
-@pytest.mark.parametrize("power", [-1000, -540, -300, 0, 200, 900])
+@each(power=[-1000, -540, -300, 0, 200, 900])
 def test_units_of_the_inputs_never_lose_bits(power: int) -> None:
     """A network without biases: J is scaled, its rank is not, and bits that cannot be told are infinite."""
     model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 2, bias=False)).double()
@@ -72,7 +72,7 @@ def test_weights_of_every_size() -> None:
     at = problem(model, torch.rand(12, 3, dtype=torch.float64))
     p, q = random_primes(2, 5)
     seeds = torch.eye(2, dtype=torch.float64)
-    ranks = [modular_rank(cell_factors(open_all(at), seeds, prime).dense(), prime) for prime in (p, q)]
+    ranks = [modular_rank(region_factors(open_all(at), seeds, prime).dense(), prime) for prime in (p, q)]
     found = exact(at)
     assert found.lower == max(ranks) <= found.structural_upper
 
@@ -95,8 +95,7 @@ def test_a_pruned_neuron_bends_nothing() -> None:
     assert found.value == alone.value == 37 - 5
 
 
-@pytest.mark.parametrize("memory", [MEMORY, 30_000])
-@pytest.mark.parametrize("slope", [0.0, 0.1])
+@each(memory=[MEMORY, 30_000], slope=[0.0, 0.1])
 def test_no_upper_end_above_the_ceiling(memory: int, slope: float) -> None:
     """A neuron that cannot be rescaled, or samples that were not looked at, leave the architecture's own bound."""
     model = relu_net(4, 6, 2)

@@ -11,13 +11,14 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank import exact as module
 from scalecurv.measures.rank.elimination import Side
 from scalecurv.measures.rank.exact import ExactRank, exact_rank
-from scalecurv.measures.rank.factors import cell_factors
+from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.functional_dimension import decisive_inputs, functional_ceiling
 from scalecurv.measures.rank.generic import generic_rank
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
-from tests.measures.rank.test_cell import PRIMES, open_all
+from tests.loops import each
 from tests.measures.rank.test_rank_bounds import changed
+from tests.measures.rank.test_region import PRIMES, open_all
 from tests.piecewise import Shape, laid_open
 
 MEMORY = 1 << 30
@@ -102,20 +103,17 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("batch", range(3))
-@pytest.mark.parametrize("kind", KINDS)
-def test_against_singular_values(kind: str, batch: int) -> None:
-    """243 networks: nine kinds, one to three hidden layers, widths 2 to 5, 6 to 24 samples."""
-    for seed in range(9 * batch, 9 * batch + 9):
+@each(kind=KINDS)
+def test_against_singular_values(kind: str) -> None:
+    """135 networks: nine kinds, one to three hidden layers, widths 2 to 5, 6 to 24 samples."""
+    for seed in range(15):
         rng = torch.Generator().manual_seed(seed)
         widths = tuple(torch.randint(2, 6, (2 + seed % 3,), generator=rng).tolist())
         outputs = int(torch.randint(1, 4, (1,), generator=rng))
         agreed(KINDS[kind]((*widths, outputs), 6 + 2 * (seed % 10), seed))
 
 
-@pytest.mark.parametrize(
-    ("widths", "outputs", "r_x"), [((4, 3), 2, 4), ((4, 3, 5), 2, 2), ((5, 2, 4), 3, 3), ((3,), 2, 2)]
-)
+@each(("widths", "outputs", "r_x"), [((4, 3), 2, 4), ((4, 3, 5), 2, 2), ((5, 2, 4), 3, 3), ((3,), 2, 2)])
 def test_linear_networks(widths: tuple[int, ...], outputs: int, r_x: int) -> None:
     """q (r_x + D - q) with q = min(r_x, widths); D r_x for one layer (L1)."""
     for seed in range(4):
@@ -126,7 +124,7 @@ def test_linear_networks(widths: tuple[int, ...], outputs: int, r_x: int) -> Non
         assert found.lower == (q * (r_x + outputs - q) if len(widths) > 1 else outputs * r_x)
 
 
-@pytest.mark.parametrize("widths", [(1, 4, 1), (2, 5, 1), (3, 4, 2), (4, 3, 3)])
+@each(widths=[(1, 4, 1), (2, 5, 1), (3, 4, 2), (4, 3, 3)])
 def test_shallow_networks_on_decisive_inputs(widths: tuple[int, ...]) -> None:
     """P - h (M1): the bound by symmetries is met, and no prime is needed to say so."""
     for seed in range(4):
@@ -155,7 +153,7 @@ TABLE = {  # THEORY 2.2: the problem, P - h, how far the rank is from neurons, f
 }
 
 
-@pytest.mark.parametrize("row", TABLE)
+@each(row=TABLE)
 def test_the_table_of_bounds(row: str) -> None:
     make, ceiling, neurons, cells = TABLE[row]
     problem = make()
@@ -221,7 +219,7 @@ def test_a_prime_that_divides_every_minor(monkeypatch: pytest.MonkeyPatch) -> No
     p = PRIMES[1]
     problem = net((3, 4, 2), p * whole(9, 3, 0), 0, nn.Identity)
     rank, opened = svd_rank(problem), open_all(problem)
-    hidden = Side((18, 26), False, 18, 0.0).rank(cell_factors(opened, torch.eye(2), p))
+    hidden = Side((18, 26), False, 18, 0.0).rank(region_factors(opened, torch.eye(2), p))
     assert hidden == 2  # modulo p only the biases are left
     monkeypatch.setattr(module, "random_primes", lambda count, seed: (p, 8_388_587, 8_388_571, 8_388_547, 8_388_539))
     one = ask(problem)  # the chance that it takes, and says: this draw is one of those
@@ -233,7 +231,7 @@ def test_a_prime_that_divides_every_minor(monkeypatch: pytest.MonkeyPatch) -> No
     assert min(one.structural_upper, more.structural_upper) >= rank
 
 
-@pytest.mark.parametrize("memory", [1, 30_000, 45_000, 2_000_000])
+@each(memory=[1, 30_000, 45_000, 2_000_000])
 def test_little_memory(memory: int) -> None:
     """On a part of the samples it is a lower bound, and says so; bounds hold for all of them."""
     problem = net((4, 6, 5, 3), gaussian(60, 4, 2), 2)

@@ -10,7 +10,9 @@ from scalecurv.linalg.singular_values import SingularValues
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.singular_values import jacobian_values
 from scalecurv.problem.problem import Problem
-from tests.networks import NETWORKS, dense_at, problem
+from tests.dense import dense_at
+from tests.loops import each
+from tests.networks import NETWORKS, problem
 from tests.piecewise import CLIP, LEAKY, Shape
 
 # "relu": J is 21 x 74, widths 18 together
@@ -48,9 +50,7 @@ def assert_brackets(found: SingularValues, sigma: np.ndarray) -> None:
     assert (sigma[len(found.values) :] <= np.max(found.error) + rounding).all()
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize("num_data", [9, 40])
-@pytest.mark.parametrize("name", SHAPES)
+@each(output=["logits", "prob"], num_data=[9, 40], name=SHAPES)
 def test_three_roads_to_the_same(name: str, num_data: int, output: str) -> None:
     point = net(SHAPES[name], num_data)
     sigma = dense_values(point, output)
@@ -71,10 +71,10 @@ def test_three_roads_to_the_same(name: str, num_data: int, output: str) -> None:
         assert (found.shape, found.complete, found.num_matvecs) == ((rows, columns), True, 0)
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize(
+@each(
     ("memory", "road"),
     [(DENSE, "dense"), (DENSE - 1, "gram"), (GRAM, "gram"), (GRAM - 1, "sketch")],
+    output=["logits", "prob"],
 )
 def test_memory_decides(memory: int, road: str, output: str) -> None:
     found = jacobian_values(Evaluation(problem("relu")), memory, output)
@@ -92,8 +92,7 @@ def test_the_factors_have_to_fit_as_well() -> None:
     assert jacobian_values(Evaluation(point), 2 * 8 * 3 * 206 - 1, "logits").num_matvecs > 0
 
 
-@pytest.mark.parametrize("output", ["logits", "prob"])
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("relu", "one output")])
+@each(output=["logits", "prob"], name=[name for name in NETWORKS if name not in ("relu", "one output")])
 def test_other_models_take_products(name: str, output: str) -> None:
     """min(N D, P) of them, the whole side; counted with the evaluation."""
     point = problem(name, batch_size=3)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.measures.rank.functional_dimension import decisive_inputs, gaussian_inputs, heavy_tailed_inputs
+from tests.loops import each
 
 SHAPES = [(1, 2), (5, 1), (4, 3), (12, 2), (7, 6), (40, 3)]  # (h, d)
 
@@ -16,11 +17,9 @@ def layer(h: int, d: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return weight, torch.randn(h, generator=rng, dtype=torch.float64) * torch.logspace(2, -2, h)
 
 
-@pytest.mark.parametrize(("h", "d"), SHAPES)
-@pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("seed", range(3))
+@each(("h", "d"), SHAPES, biased=[True, False], seed=range(3))
 def test_both_sides_of_one_fold(h: int, d: int, biased: bool, seed: int) -> None:
-    """d + 1 points in each of the two cells on either side of a neuron's fold: their patterns differ in it alone."""
+    """d + 1 points in each of the two regions on either side of a neuron's fold: their patterns differ in it alone."""
     if d == 1 and not biased:
         h = 1  # all folds at 0: there is but one
     weight, bias = layer(h, d, seed)
@@ -30,9 +29,9 @@ def test_both_sides_of_one_fold(h: int, d: int, biased: bool, seed: int) -> None
     assert points.dtype == torch.float64
     on = (points @ weight.T + (bias if biased else 0)) > 0
     for j, (x, pattern) in enumerate(zip(points.view(h, 2, d + 1, d), on.view(h, 2, d + 1, h), strict=True)):
-        assert (pattern == pattern[:, :1]).all()  # each side lies in one cell
+        assert (pattern == pattern[:, :1]).all()  # each side lies in one region
         assert (pattern[0, 0] != pattern[1, 0]).nonzero().flatten().tolist() == [j]
-        for side in x:  # affinely independent: they tell every affine function of the cell apart
+        for side in x:  # affinely independent: they tell every affine function of the region apart
             assert int(torch.linalg.matrix_rank(side[:-1] - side[-1], rtol=1e-6)) == d
 
 

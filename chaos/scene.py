@@ -1,4 +1,4 @@
-"""What is swept under fire: a run of tiny MLPs, how it is asked for, and what an undisturbed serial run finds."""
+"""The run that is swept under fire: tiny MLPs, the options, and the rows of an undisturbed serial sweep."""
 
 import json
 import subprocess
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from chaos_audit import rows_stored
-from chaos_processes import PYTHON, environment
+
+from chaos.audit import rows_stored
+from chaos.processes import PYTHON, environment
 
 WIDTHS = (6, 8, 3)
 NUM_DATA = 30
@@ -30,7 +31,7 @@ class Scene:
     reference: Counter[tuple[Any, ...]]
 
     def home(self, name: str) -> Path:
-        """A home of its own for the processes of one kind; short, for the sockets that lie below it."""
+        """Return a home for the processes of one kind; its path is short, for the sockets that lie below it."""
         home = self.folder / name
         home.mkdir(exist_ok=True)
         return home
@@ -58,7 +59,7 @@ def write_run(folder: Path, count: int) -> Path:
 
 
 def tensors(seed: int) -> dict[str, torch.Tensor]:
-    """The state_dict of one MLP."""
+    """Return the state_dict of one MLP."""
     rng = torch.Generator().manual_seed(seed)
     found: dict[str, torch.Tensor] = {}
     for i, (before, after) in enumerate(pairwise(WIDTHS)):

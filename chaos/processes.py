@@ -17,7 +17,7 @@ STALL = 120.0  # seconds without a word after which a sweep hangs: ten times its
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Nothing of this process but the search path, so that no cluster or token of it is inherited."""
+    """Return an environment that inherits only the search path, hence no cluster or token."""
     temporary = home / "t"  # sockets below Ray's folder have names of at most 107 bytes
     temporary.mkdir(parents=True, exist_ok=True)
     own = {"HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
@@ -25,7 +25,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Processes that run under this home or one below it."""
+    """Return the processes that run under this home or one below it."""
     mark = f"HOME={home}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -37,21 +37,21 @@ def processes_of(home: Path) -> list[int]:
 
 
 def words_of(pid: int) -> list[str]:
-    """The command line of a process, or its title; empty where it is gone."""
+    """Return the command line of a process, or its title; empty where it is gone."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     return []
 
 
 def workers_of(home: Path) -> list[int]:
-    """The actors of a sweep, whether they compute or still start."""
+    """Return the actors of a sweep, those that compute and those that still start."""
     return sorted(
         pid for pid in processes_of(home) if words_of(pid)[:1] and words_of(pid)[0].startswith("ray::_Worker")
     )
 
 
 def kill(pid: int) -> bool:
-    """SIGKILL; whether there was something to kill."""
+    """Send SIGKILL; return False if the process was gone."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -60,7 +60,7 @@ def kill(pid: int) -> bool:
 
 
 def end_processes_of(home: Path, seconds: float = 10.0) -> None:
-    """All of them, and what they start meanwhile."""
+    """Kill all processes of this home, and those that they start meanwhile."""
     deadline = time.monotonic() + seconds
     while (left := processes_of(home)) and time.monotonic() < deadline:
         for pid in left:
@@ -69,7 +69,7 @@ def end_processes_of(home: Path, seconds: float = 10.0) -> None:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it comes true in time."""
+    """Return True as soon as the condition holds, False when time is up."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -79,7 +79,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def acknowledged_in(text: str) -> set[str]:
-    """The checkpoints that `analyze` reported as stored; a line without its end is not said yet."""
+    """Return the checkpoints that `analyze` reported as stored, by complete lines."""
     return set(re.findall(r"^\d+/\d+ ok (.+)\n", text, re.MULTILINE))
 
 
@@ -111,11 +111,11 @@ class Spoken:
         self.process.stdin.flush()
 
     def stalled(self) -> bool:
-        """Whether it has been silent for longer than any start-up takes."""
+        """Return True where it has been silent for longer than any start-up takes."""
         return time.time() - self._file.stat().st_mtime > STALL
 
     def end(self, seconds: float = 10.0) -> None:
-        """Ask, then kill."""
+        """Send SIGTERM, then SIGKILL."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)

@@ -1,4 +1,4 @@
-"""What each worker is given, and how many of them a cluster has room for."""
+"""The resources of each worker, and the number of workers that the nodes of a cluster can hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,21 @@ UNLIMITED = 1 << 20
 
 
 @dataclass(frozen=True)
-class Workers:
-    """At most `most` actors, each with CPU threads and a share of GPUs, up to `crew` of them at one unit."""
+class WorkerSpec:
+    """At most `most` workers, each with CPU threads and a share of GPUs, up to `per_checkpoint` at one checkpoint."""
 
     most: int = UNLIMITED
     threads: int = 1
     gpus: float = 0.0
-    crew: int = 1
+    per_checkpoint: int = 1
 
     def fit(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """How many the nodes could hold now, by what each has: 0 where none could, however long one waits."""
+        """Return how many workers the nodes can hold by their resources in all, busy or not; 0 where none can.
+
+        Example:
+            >>> WorkerSpec(threads=2).fit([{"CPU": 8.0}, {"CPU": 3.0}])
+            5
+        """
         return min(sum(self._on(node) for node in nodes), self.most)
 
     def _on(self, node: Mapping[str, float]) -> int:
@@ -30,5 +35,5 @@ class Workers:
 
 
 def nodes_of(ray: Any) -> list[dict[str, float]]:
-    """The resources of each node that is alive."""
+    """Return the resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

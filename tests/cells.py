@@ -1,4 +1,4 @@
-"""The cells of the calibration table: problems with known Hessians, every estimator asked through its stopping rule."""
+"""The cells of the calibration table: problems with known Hessians, and every estimator through its stopping rule."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from digits import digits
-from quadratic import quadratic
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,12 +16,17 @@ from scalecurv.measures import Curvature, Extremes, Moments
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import GradientFacts, gradient_facts
 from scalecurv.measures.moments.exact import probed_trace
-from scalecurv.measures.route import Strategy
-from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate
+from tests.digits import digits
+from tests.quadratic import quadratic
 
 NUM_PARAMS = 120
+TOLERANCES = {
+    "coarse": {"moments": 0.1, "curvature": 0.15, "extremes": 0.1},
+    "fine": {"moments": 0.02, "curvature": 0.03, "extremes": 0.02},
+}
+BAND = (0.92, 0.98)
 SPECTRA = {
     "outliers": np.concatenate([np.linspace(10, 20, 8), np.linspace(0, 0.5, NUM_PARAMS - 8)]),
     "flat": np.concatenate([np.ones(NUM_PARAMS // 2), np.zeros(NUM_PARAMS // 2)]),
@@ -55,7 +58,7 @@ class Cell:
         }
 
     def evaluation(self, seed: int) -> Evaluation:
-        """An evaluation whose products are those of the dense matrix: the same numbers, sooner."""
+        """Return an evaluation that multiplies by the dense matrix, which is quicker and gives equal numbers."""
         H = DenseOperator(self.H, symmetric=True)
 
         def run(
@@ -69,7 +72,7 @@ class Cell:
 
 
 def spectrum_cell(name: str) -> Cell:
-    """A quadratic with a prescribed spectrum in random directions, and a gradient of length 0.5."""
+    """Return a quadratic with a prescribed spectrum in random directions, and a gradient of length 0.5."""
     rng = torch.Generator().manual_seed(1)
     Q, _ = torch.linalg.qr(torch.randn(NUM_PARAMS, NUM_PARAMS, generator=rng, dtype=torch.float64))
     A = Q * torch.from_numpy(SPECTRA[name]) @ Q.T
@@ -78,7 +81,7 @@ def spectrum_cell(name: str) -> Cell:
 
 
 def digits_cell(steps: int, loss: str) -> Cell:
-    """An MLP 16-6-10 on 100 digits, every fourth pixel, after `steps` of full-batch descent: P = 172."""
+    """Return an MLP 16-6-10 on 100 digits, every fourth pixel, after `steps` of full-batch descent: P = 172."""
     x, y = (torch.from_numpy(array) for array in digits(100))
     x = x[:, 1::4].contiguous()
     torch.manual_seed(0)
@@ -101,27 +104,26 @@ def _cell(name: str, problem: Problem) -> Cell:
 
 @cache
 def cells() -> tuple[Cell, ...]:
-    """Three spectra, two networks, and a spectrum that mostly cancels."""
+    """Return three spectra, two networks, and a spectrum that mostly cancels."""
     *plain, cancelling = SPECTRA
     networks = (digits_cell(30, "cross_entropy"), digits_cell(200, "mse"))
     return (*map(spectrum_cell, plain), *networks, spectrum_cell(cancelling))
 
 
-def answers(cell: Cell, seed: int, rtols: dict[str, float]) -> Iterator[tuple[str, str, Estimate]]:
-    """(route, quantity, estimate) of every estimator that samples, each asked for its tolerance."""
-    evaluation = cell.evaluation(seed)
-    routes = ("sampled", "generic") if cell.name.startswith("mlp") else ("generic",)
-    for route in routes:
+def answers(
+    cell: Cell, seed: int, rtols: dict[str, float], routes: tuple[str, ...] = ("sampled", "generic")
+) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield (route, quantity, estimate) of every estimator that samples, each asked for its tolerance."""
+    evaluation, is_mlp = cell.evaluation(seed), cell.name.startswith("mlp")
+    for route in routes if is_mlp else ("generic",):
         moments = Moments(rtols["moments"], 4000, route=route).compute(evaluation).estimates
         curvature = Curvature(rtols["curvature"], 4000, route=route).compute(evaluation).estimates
         for name in ("trace", "trace_h2", "scalar_curvature", "t2_minus_f"):
             estimate = (moments | curvature)[name]
             if estimate.status != "exact":
                 yield route, name, estimate
-    if len(routes) > 1:
-        mlp = structure_of(cell.problem)
-        assert mlp is not None
-        probed = probed_trace(evaluation, mlp, Strategy(rtols["moments"] / 3, 4000, 2 << 30))
+    if is_mlp:
+        probed = probed_trace(evaluation, rtols["moments"] / 3, 4000)
         yield "probed", "trace", probed.whole
     for name, estimate in Extremes(rtols["extremes"], 4000, route="generic").compute(evaluation).estimates.items():
         yield "lanczos", name, estimate

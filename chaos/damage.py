@@ -18,7 +18,7 @@ def truncated(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def flipped(content: bytes, rng: np.random.Generator) -> bytes:
-    """One bit, or some."""
+    """Flip one bit, or up to eight."""
     damaged = bytearray(content)
     for place in rng.integers(len(content), size=rng.choice([1, 1, 2, 8])):
         damaged[place] ^= 1 << int(rng.integers(8))
@@ -26,7 +26,7 @@ def flipped(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def zeroed(content: bytes, rng: np.random.Generator) -> bytes:
-    """A block that was never written."""
+    """Put zeros in the place of a block, as if it was never written."""
     begin = int(rng.integers(-(-len(content) // BLOCK))) * BLOCK
     end = min(begin + BLOCK, len(content))
     return content[:begin] + bytes(end - begin) + content[end:]
@@ -37,7 +37,7 @@ def with_tail(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def garbage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Nothing of it is left, but perhaps its first bytes, by which its format is known."""
+    """Replace the content by random bytes, except perhaps its first bytes, by which its format is known."""
     kept = int(rng.choice([0, 8, 64]))
     return content[:kept] + rng.bytes(int(rng.integers(1, 8192)))
 
@@ -46,7 +46,7 @@ DAMAGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (truncated,
 
 
 class Payload:
-    """Unpickled carelessly, it makes a directory: the proof that a stranger's code ran."""
+    """An object that makes a directory when it is unpickled: the proof that a stranger's code ran."""
 
     def __init__(self, marker: Path):
         self._marker = marker
@@ -56,7 +56,7 @@ class Payload:
 
 
 def malicious(tensors: dict[str, torch.Tensor], marker: Path) -> list[bytes]:
-    """The payload in the place of the weights, beside them, inside them, in both formats of torch, and bare."""
+    """Return files with the payload in place of, beside and inside the weights, in both formats of torch, and bare."""
     payload = Payload(marker)
     contents = [{"model": payload}, {"model": tensors, "optimizer": payload}, {**tensors, "0.bias": payload}, payload]
     files = []

@@ -5,7 +5,7 @@ reported must be readable, and at the end all numbers must be those of an undist
 and malicious files are read in a child. The check fails where anything was lost, wrong, unreadable, crashed, hung or
 run.
 
-    python benchmarks/chaos.py
+    python -m chaos
 """
 
 import argparse
@@ -17,16 +17,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-from chaos_audit import COLUMNS, FAULTS, Tally, total
-from chaos_drivers import driver_kills
-from chaos_files import damaged_files
-from chaos_nodes import node_kills
-from chaos_processes import end_processes_of
-from chaos_scene import COUNT, write_scene
-from chaos_workers import worker_kills
 
-RESULTS = Path(__file__).parent / "results"
-SHOWN = 50  # faults told in full
+from chaos.audit import COLUMNS, FAULTS, Tally, total
+from chaos.drivers import driver_kills
+from chaos.files import damaged_files
+from chaos.nodes import node_kills
+from chaos.processes import end_processes_of
+from chaos.scene import COUNT, write_scene
+from chaos.workers import worker_kills
+
+RESULTS = Path(__file__).with_name("results.txt")
+SHOWN = 50  # faults described in full
 
 
 def arguments() -> argparse.Namespace:
@@ -45,7 +46,7 @@ def say(text: str) -> None:
 
 
 def carry_out(asked: argparse.Namespace, folder: Path) -> list[Tally]:
-    """The parts one after another, each with draws of its own; the files first, while no process has threads."""
+    """Run the parts one after another, each with its own draws; the files first, while no process has threads."""
     scene = write_scene(folder, asked.checkpoints)
     tallies = damaged_files(scene, asked.files, asked.seed, say) if asked.files else []
     parts = ((worker_kills, asked.worker_kills), (driver_kills, asked.driver_kills), (node_kills, asked.node_kills))
@@ -81,8 +82,7 @@ def main() -> None:
         end_processes_of(folder)
         shutil.rmtree(folder, ignore_errors=True)
     text = table(tallies)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "chaos.txt").write_text(text.replace(str(folder), "FOLDER"))
+    RESULTS.write_text(text.replace(str(folder), "FOLDER"))
     print(text, end="")
     say(f"{time.monotonic() - began:.0f} s")
     if any(total(tallies).counts[name] for name in FAULTS):

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from chaos_audit import Tally
-from chaos_processes import PYTHON, Spoken, end_processes_of, wait_for
-from chaos_scene import Scene
-from chaos_strikes import Strikes, sweep
+
+from chaos.audit import Tally
+from chaos.processes import PYTHON, Spoken, end_processes_of, wait_for
+from chaos.scene import Scene
+from chaos.strikes import Strikes, sweep
 
 AT_ONCE = 4  # kills to a sweep
 RECOVERY = 6.0  # seconds that one costs: the death is noticed, a node joins, two workers start
@@ -16,10 +17,10 @@ LIMIT = 60.0  # seconds for a cluster to start, a node to die or to join
 
 
 def node_kills(scene: Scene, kills: int, rng: np.random.Generator, say: Callable[[str], None]) -> Tally:
-    """The raylet and all below it, each time. The head has no CPU, so that the sweep waits until a node is there."""
+    """Kill the raylet and all processes below it. The head has no CPU: the sweep waits until a node is there."""
     home, tally = scene.home("n"), Tally("nodes")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    cluster = Spoken([PYTHON, Path(__file__).with_name("chaos_cluster.py")], home, **token)
+    cluster = Spoken([PYTHON, "-m", "chaos.cluster"], home, **token)
 
     def heard(word: str) -> int:
         return sum(line.startswith(word) for line in cluster.text().splitlines())

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chaos_audit import Audit, Tally
-from chaos_processes import (
+
+from chaos.audit import Audit, Tally
+from chaos.processes import (
     POLL,
     PYTHON,
     ROOT,
@@ -24,14 +25,14 @@ from chaos_processes import (
     wait_for,
     words_of,
 )
-from chaos_scene import OPTIONS, Scene
+from chaos.scene import OPTIONS, Scene
 
 LIMIT = 60.0  # seconds for the head to start, a job to begin, a killed one to be noticed
 RETRIES = 2  # undisturbed jobs in a row that do not finish a store, after which it is given up
 
 
 def start_head(home: Path) -> tuple[Spoken, Callable[[], bool], str]:
-    """A head of two CPUs under a token, whether it is up, and the address that takes jobs; ports of its own."""
+    """Return a head of two CPUs under a token, a function that tells if it is up, and its address for jobs."""
     token = secrets.token_hex(32)
     os.environ.update(
         RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, RAY_USAGE_STATS_ENABLED="0"
@@ -54,7 +55,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Job:
-    """One `ray job submit -- python jobs/analyze.py RUN STORE`, and the process in it that drives."""
+    """A `ray job submit -- python jobs/analyze.py RUN STORE`, and the process in it that drives."""
 
     def __init__(self, client: Any, scene: Scene, audit: Audit, home: Path):
         self._client, self._audit, self._home = client, audit, home
@@ -64,7 +65,7 @@ class Job:
         self.driver = 0
 
     def begun(self) -> bool:
-        """Whether the driver runs; the shell around it has the store inside a longer word."""
+        """Return True once the driver runs or ran; the shell around it has the store inside a longer word."""
         if not self.driver:
             drivers = (pid for pid in processes_of(self._home) if self._store in words_of(pid))
             self.driver = next(drivers, 0)
@@ -77,7 +78,7 @@ class Job:
         return bool(self._client.get_job_status(self._id).is_terminal())
 
     def hear(self) -> int | None:
-        """Tell the audit what the driver said; the code that it ended with."""
+        """Return the exit code of the driver, None while it runs, after the audit has heard its output."""
         self._audit.hear(self.text())
         code = self._client.get_job_info(self._id).driver_exit_code
         return None if code is None else int(code)
@@ -87,7 +88,7 @@ class Job:
 
 
 def driver_kills(scene: Scene, kills: int, rng: np.random.Generator, say: Callable[[str], None]) -> Tally:
-    """One head for all; the same store is swept by job after job until it is complete, then a new one."""
+    """Start one head for all jobs; one store is swept by job after job until it is complete, then a new one."""
     home, tally = scene.home("d"), Tally("drivers")
     try:
         _, up, address = start_head(home)
@@ -138,8 +139,10 @@ def _kill_all(
 def _one(
     client: Any, scene: Scene, home: Path, audit: Audit, tally: Tally, after: float | None
 ) -> tuple[bool, int | None, float, float]:
-    """A job whose driver is killed `after` so many seconds, or never; whether it was, its exit code, how long it ran
-    and how long until it had stored something."""
+    """Run a job whose driver is killed `after` so many seconds, or never.
+
+    Return (was it killed, its exit code, the seconds that it ran, the seconds until it had stored something).
+    """
     tally.counts["sweeps"] += 1
     job = Job(client, scene, audit, home)
     if not wait_for(job.begun, LIMIT):

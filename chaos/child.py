@@ -13,7 +13,7 @@ START = 30.0  # seconds for a child to answer its first
 
 
 def ask_each(ask: Callable[[int], str], count: int, on_answer: Callable[[int, str], None]) -> None:
-    """`ask(i)` for each i below `count`, in children; the answer, one line, may also be `crash: ...` or `hang`."""
+    """Call `ask(i)` for each i below `count`, in children; an answer is one line, or `crash: REASON`, or `hang`."""
     i = 0
     while i < count:
         pid, pipe = _fork(ask, i, count)
@@ -49,7 +49,7 @@ def _fork(ask: Callable[[int], str], begin: int, count: int) -> tuple[int, int]:
         for i in range(begin, count):
             try:
                 answer = ask(i)
-            except Exception as error:  # what must not come out: counted, with the place that it came from
+            except Exception as error:  # no exception may come out: it is counted, with the place that it came from
                 answer = f"crash: {type(error).__name__}: {error} at {traceback.extract_tb(error.__traceback__)[-1]}"
             os.write(out, (" ".join(answer.split()) + "\n").encode(errors="replace"))
         code = 0
@@ -59,7 +59,7 @@ def _fork(ask: Callable[[int], str], begin: int, count: int) -> tuple[int, int]:
 
 
 def _answers(pipe: int):  # type: ignore[no-untyped-def]
-    """(line, False) as they come; (None, False) when time is up, ("", True) when the child is gone."""
+    """Yield (line, False) for each line, (None, False) when time is up, ("", True) when the child is gone."""
     rest, limit = b"", START
     while True:
         while b"\n" in rest:

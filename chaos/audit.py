@@ -1,4 +1,4 @@
-"""What a store promised and what it holds: reported checkpoints, readable files, numbers bit for bit."""
+"""The audit of a store: every reported checkpoint is there, files are readable, numbers are equal bit for bit."""
 
 import sys
 from collections import Counter
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from chaos_processes import acknowledged_in
 
+from chaos.processes import acknowledged_in
 from scalecurv.store.reader import read_store
 
 VOLATILE = {"seconds", "created", "attempt", "provenance_id"}  # what may differ between two runs of the same work
@@ -22,7 +22,7 @@ FAULTS = COLUMNS[4:]
 
 @dataclass
 class Tally:
-    """One line of the table. `kills` are files where files are damaged; `sweeps` and `acknowledged` are then none.
+    """A line of the table. Where files are damaged, `kills` counts files, and there are no `sweeps` and `acknowledged`.
 
     lost: reported as stored, but not read back as such. wrong: rows that differ from an undisturbed run's, lack, or
     stand twice. unreadable: files of a store that nobody damaged and that cannot be read. crashes: processes that died
@@ -36,7 +36,7 @@ class Tally:
     details: list[str] = field(default_factory=list)
 
     def fault(self, column: str, detail: str, count: int = 1) -> None:
-        """Count it, and say what happened: a number alone cannot be looked into."""
+        """Count a fault, and print what happened: a number alone cannot be looked into."""
         self.counts[column] += count
         self.details.append(f"{self.kind}: {column}: {detail}")
         print(self.details[-1], file=sys.stderr, flush=True)
@@ -55,7 +55,7 @@ def total(tallies: list[Tally]) -> Tally:
 
 
 def rows_of(tables: Mapping[str, pd.DataFrame]) -> Counter[tuple[Any, ...]]:
-    """Every number of a store, without what may differ between two runs of the same work; as a multiset."""
+    """Return every number of a store as a multiset, without what differs between two equal runs."""
     rows: Counter[tuple[Any, ...]] = Counter()
     for name in TABLES:
         frame = tables[name]
@@ -66,7 +66,7 @@ def rows_of(tables: Mapping[str, pd.DataFrame]) -> Counter[tuple[Any, ...]]:
 
 
 def _cell(value: Any) -> Any:
-    """Something that compares bit for bit: NaN equals itself, and 0.0 is not -0.0."""
+    """Return an object that compares bit for bit: NaN equals itself, and 0.0 is not -0.0."""
     if isinstance(value, np.ndarray):
         return value.tobytes()
     return value.hex() if isinstance(value, float) else value
@@ -81,7 +81,7 @@ def duplicates(tables: Mapping[str, pd.DataFrame]) -> int:
 
 
 class Audit:
-    """One store under fire: what was reported as stored stays readable, and at the end all is there."""
+    """A store under fire: what was reported as stored stays readable, and at the end everything is there."""
 
     def __init__(self, store: Path, tally: Tally):
         self.store = store
@@ -91,13 +91,13 @@ class Audit:
         self._broken: set[Path] = set()
 
     def hear(self, text: str) -> None:
-        """What a sweep has said so far."""
+        """Note the checkpoints that a sweep has reported so far."""
         new = acknowledged_in(text) - self._reported
         self._reported |= new
         self._tally.counts["acknowledged"] += len(new)
 
     def check(self) -> int:
-        """Look after a kill, before which all that counts was heard; how many checkpoints are done."""
+        """Return how many checkpoints are done, after a kill; all reports that count were heard before it."""
         if not self.store.is_dir():  # killed before it was made
             good: set[str] = set()
         else:
@@ -116,7 +116,7 @@ class Audit:
         return len(good)
 
     def conclude(self, reference: Counter[tuple[Any, ...]]) -> None:
-        """The sweep is over: the same numbers as an undisturbed serial run, no row more and none less."""
+        """Compare a finished store with that of an undisturbed serial run: equal rows, none missing, none added."""
         self.check()
         found = rows_stored(self.store) if self.store.is_dir() else Counter()
         if wrong := max((reference - found).total(), (found - reference).total()):

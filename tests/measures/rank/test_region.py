@@ -4,13 +4,14 @@ from fractions import Fraction
 from functools import partial
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
-from scalecurv.measures.rank.factors import cell_factors, random_residues
+from scalecurv.measures.rank.factors import random_residues, region_factors
 from scalecurv.mlp.layers import OpenBatch, open_batch
-from scalecurv.problem.problem import Batch, Problem
+from scalecurv.problem.problem import Problem
+from scalecurv.problem.samples import Batch
+from tests.loops import each
 from tests.piecewise import Shape, data, laid_open, network
 
 PRIMES = (101, 8_388_593)  # the larger one is the largest below 2^23
@@ -95,14 +96,12 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("prime", PRIMES)
-@pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("output", ["all", "combined"])
+@each(prime=PRIMES, name=NETS, output=["all", "combined"])
 def test_residues_of_the_exact_jacobian(name: str, output: str, prime: int) -> None:
     opened = open_all(NETS[name])
     D = NETS[name].num_outputs
     seeds = torch.eye(D, dtype=torch.float64) if output == "all" else torch.arange(2.0 * D).view(2, D) - 3
-    found = cell_factors(opened, seeds, prime).dense()
+    found = region_factors(opened, seeds, prime).dense()
     assert float(found.abs().max()) <= prime / 2
     assert torch.equal(found % prime, modulo(exact_jacobian(opened, seeds), prime))
 
@@ -114,12 +113,12 @@ def test_dyadic_networks_need_no_modulus() -> None:
     assert np.array_equal(exact_jacobian(open_all(problem), torch.eye(2)), fractions(J))
 
 
-@pytest.mark.parametrize("name", ["one layer", "one output", "two hidden", "no biases", "some biases"])
+@each(name=["one layer", "one output", "two hidden", "no biases", "some biases"])
 def test_generic_keeps_inputs_and_pattern(name: str) -> None:
     """Random residues for weights and biases alone: what was 0 by its slope stays 0, and nothing else is."""
     problem = Problem(network(name, "mse"), data(name, "mse"), "mse")
     opened, seeds = open_all(problem), torch.eye(problem.num_outputs)
-    here, other, again, second = (cell_factors(opened, seeds, PRIMES[1], g) for g in (None, 5, 5, 6))
+    here, other, again, second = (region_factors(opened, seeds, PRIMES[1], g) for g in (None, 5, 5, 6))
     assert torch.equal(other.inputs[0], here.inputs[0])
     assert torch.equal(other.rows[-1], here.rows[-1])
     assert other.biased == here.biased
@@ -132,13 +131,13 @@ def test_generic_keeps_inputs_and_pattern(name: str) -> None:
             assert not torch.equal(found.rows[l], other.rows[l])
 
 
-@pytest.mark.parametrize("biased", [True, False])
+@each(biased=[True, False])
 def test_generic_is_one_network_for_all_samples(biased: bool) -> None:
     """Without kinks its weights can be read off at x = 0 and unit vectors: other samples see the same ones."""
     problem = dyadic((3, 4, 5, 2), 5, 0, nn.Identity, (biased,) * 3)
     problem.x[:4] = torch.cat([torch.zeros(1, 3), torch.eye(3)])
     prime = PRIMES[1]
-    found = cell_factors(open_all(problem), torch.eye(2), prime, generic=1)
+    found = region_factors(open_all(problem), torch.eye(2), prime, generic=1)
     a, second = fractions(found.inputs[1]), fractions(found.inputs[2])
     b, W = a[0], (a[1:4] - a[0]).T
     last, both = fractions(found.rows[1][0]), fractions(found.rows[0][0])  # W_3 and W_3 W_2

@@ -1,6 +1,6 @@
 """A Ray cluster in a process of its own: a head without CPUs and one node, which is killed and followed by a new one.
 
-    python benchmarks/chaos_cluster.py
+    python -m chaos.cluster
 
 Says the address, then on each line read: `killed`, and `joined` once a new node is there. The token, the home and the
 folder for temporary files come from the environment.
@@ -19,7 +19,7 @@ NUM_CPUS = 2
 
 
 def children_of(parent: int) -> list[int]:
-    """The workers and agents of a raylet."""
+    """Return the process ids of the workers and agents of a raylet."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from chaos_audit import Audit, Tally
-from chaos_processes import POLL, PYTHON, Spoken, workers_of
-from chaos_scene import OPTIONS, Scene
+
+from chaos.audit import Audit, Tally
+from chaos.processes import POLL, PYTHON, Spoken, workers_of
+from chaos.scene import OPTIONS, Scene
 
 IDLE = 5  # sweeps in a row that end before anything was killed: then something is wrong with the killing
 
 
 def sweep(scene: Scene, store: Path, home: Path, *options: object, **more: str) -> Spoken:
-    """`scalecurv analyze` on Ray, as a process of its own."""
+    """Start `scalecurv analyze` on Ray, as a process of its own."""
     words = [PYTHON, "-m", "scalecurv", "analyze", scene.run, store, "--engine", "ray", *OPTIONS, *options]
     return Spoken(words, home, **more)
 
 
 @dataclass(frozen=True)
 class Strikes:
-    """One kind of kill: how a sweep of a store begins, what is killed, and what that costs.
+    """A kind of kill: how a sweep of a store begins, what is killed, and what that costs.
 
     `begin` starts the sweep, `strike` kills and says whether there was something to kill, `at_once` kills go to one
     sweep, and each makes it some `recovery` seconds longer.
@@ -36,8 +37,8 @@ class Strikes:
     recovery: float
 
     def carry_out(self, kills: int, rng: np.random.Generator, say: Callable[[str], None]) -> Tally:
-        """Sweeps of new stores until there were `kills`, drawn uniformly over an undisturbed sweep and then put off by
-        what the kills before have cost.
+        """Sweep new stores until there were `kills`, at times drawn uniformly over an undisturbed sweep and put off by
+        what earlier kills have cost.
 
         A store that is not finished under fire is finished by the same command, undisturbed.
         """
@@ -67,9 +68,9 @@ class Strikes:
     def _under_fire(self, audit: Audit, due: Sequence[float] | np.ndarray) -> tuple[bool, float]:
         """Kill at the `due` times, in seconds after the first worker was seen, and look after each.
 
-        Whether the sweep ended well, and how long it took from then on. A kill that finds nothing to kill waits for
-        something, or for the end. Disturbed, a sweep may also end with failed checkpoints (1: some were killed three
-        times) or without workers (2: three in a row died while starting).
+        Return (did the sweep end well, the seconds from the first worker on). A kill that finds nothing to kill waits
+        for something, or for the end. Disturbed, a sweep may also end with failed checkpoints (1: some were killed
+        three times) or without workers (2: three in a row died while starting).
         """
         tally, running = self.tally, self.begin(audit.store)
         tally.counts["sweeps"] += 1

@@ -4,18 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from chaos_audit import Tally
-from chaos_processes import Spoken, end_processes_of, kill, workers_of
-from chaos_scene import Scene
-from chaos_strikes import Strikes, sweep
+
+from chaos.audit import Tally
+from chaos.processes import Spoken, end_processes_of, kill, workers_of
+from chaos.scene import Scene
+from chaos.strikes import Strikes, sweep
 
 AT_ONCE = 15  # kills to a sweep
 RECOVERY = 1.5  # seconds that one costs: a new worker imports torch, beside another that computes
 
 
 def worker_kills(scene: Scene, kills: int, rng: np.random.Generator, say: Callable[[str], None]) -> Tally:
-    """Some worker, computing or starting, each time. A checkpoint whose worker was killed three times is a failed row,
-    which is no loss: the same command finishes it."""
+    """Kill some worker, computing or starting, each time.
+
+    A checkpoint whose worker was killed three times is a failed row, which is no loss: the same command finishes it.
+    """
     home = scene.home("w")
 
     def begin(store: Path) -> Spoken:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from chaos_audit import TABLES, Tally, rows_of, rows_stored
-from chaos_child import ask_each
-from chaos_damage import DAMAGES, malicious
-from chaos_processes import PYTHON, environment
-from chaos_scene import OPTIONS, Scene, tensors
 from safetensors.torch import save
 
+from chaos.audit import TABLES, Tally, rows_of, rows_stored
+from chaos.child import ask_each
+from chaos.damage import DAMAGES, malicious
+from chaos.processes import PYTHON, environment
+from chaos.scene import OPTIONS, Scene, tensors
 from scalecurv.checkpoints.load import load
 from scalecurv.errors import CheckpointError
 from scalecurv.results.query import open_store
@@ -28,7 +28,7 @@ MEANT_TO_LOAD = 3  # checkpoints, and parts, whose damage is looked at
 
 @dataclass
 class Questions:
-    """Question i: file i, damaged in a way that i alone decides, read as a user would; the answer is a verdict.
+    """Question i: file i, damaged in a way that i alone decides, is read as by a user; the answer is a verdict.
 
     refused, the same (damage where nothing rests), silent (other weights, and another fingerprint: a checkpoint has
     no checksum of its own), or a fault: `wrong: ...`, `unreadable: ...`, `code run: ...`.
@@ -100,7 +100,7 @@ class Questions:
 
 
 def damaged_files(scene: Scene, count: int, seed: int, say: Callable[[str], None]) -> list[Tally]:
-    """`count` files, an equal share of each kind; a line of the table for each."""
+    """Damage and read `count` files, an equal share of each kind; return a line of the table for each kind."""
     torch.set_num_threads(1)  # forked children inherit no threads
     home = scene.home("f")
     _write_stores(scene, home)
@@ -128,7 +128,7 @@ def damaged_files(scene: Scene, count: int, seed: int, say: Callable[[str], None
 
 
 def _write_stores(scene: Scene, folder: Path) -> None:
-    """Three parts, and the index that `compact` makes of such a store; by hand where there is no such command."""
+    """Write three parts, and the index that `compact` makes of such a store."""
     run = folder / "run"
     run.mkdir()
     for name in ("data.npz", "problem.json", *(f"step_{i}.pt" for i in range(MEANT_TO_LOAD))):
@@ -146,7 +146,7 @@ def _scalecurv(home: Path, *words: object) -> "subprocess.CompletedProcess[bytes
 
 
 def _payloads_work(questions: Questions) -> None:
-    """Each malicious file does run where it is loaded without care: else that none ran would say nothing."""
+    """Raise RuntimeError unless each malicious file runs its code where it is loaded without care."""
 
     def ask(i: int) -> str:
         path = questions.folder / "careless.pt"
