@@ -27,7 +27,7 @@ def check_point(evaluation: Evaluation) -> None:
 
     Raises CheckpointError where loss or gradient is not finite, Misuse where the loss is no function of theta alone,
     and CheckpointError where H or J does not agree with differences. Finiteness is checked first: outputs that
-    overflow are not the same twice either, and the model is not to blame for that.
+    overflow differ from one pass to the next too, and a later check would blame the model for it.
     """
     loss, grad_norm, _ = loss_and_slope(evaluation)
     for name, value in (("loss", loss), ("gradient norm", grad_norm)):
@@ -51,9 +51,10 @@ class Analysis:
         self._evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
 
     def evaluation(self, params: str | None = None) -> Evaluation:
-        """Return the evaluation of the parameters that the pattern `params` finds, once its point is checked.
+        """Return the evaluation for the parameters that the pattern `params` finds, after `check_point` on it.
 
-        Raises Misuse and CheckpointError, see `check_point`.
+        None stands for all parameters. Raises Misuse and CheckpointError as `check_point` does, and Misuse where the
+        pattern finds no parameter.
         """
         if params not in self._evaluations:
             problem = self.problem.restricted(params)
@@ -117,8 +118,8 @@ def analyze(
 ) -> tuple[tuple[Record, ...], int]:
     """Return the records of the measures whose keys are not `known`, and the number of products taken.
 
-    Raises Misuse and CheckpointError as `check_point` does. A measure whose arithmetic overflows gives a record whose
-    estimates have the status `failed`.
+    Raises Misuse and CheckpointError as `Analysis.compute` does. A measure whose arithmetic overflows gives a record
+    whose estimates have the status `failed`.
     """
     analysis = Analysis(problem, request.seed, run_terms)
     records: list[Record] = []
@@ -138,7 +139,7 @@ def analyze(
 
 
 def _with_backend(problem: Problem, estimates: dict[tuple[str, str], Estimate]) -> dict[tuple[str, str], Estimate]:
-    """Return the estimates, whose methods name the backend where products were not taken by torch.func."""
+    """Return the estimates; those that took products name the backend in their method, unless it is torch.func."""
     backend = backend_of(problem)
     if backend is TORCH_FUNC:
         return estimates

@@ -28,7 +28,7 @@ def is_memory(error: BaseException) -> bool:
 
 
 class Misuse(ValueError):
-    """A request that cannot be carried out, found before any checkpoint was analysed.
+    """A request that cannot be carried out, found before any checkpoint is analysed wherever that is possible.
 
     Its message is one line that says what came, what was wanted and what to do.
     """
@@ -55,7 +55,7 @@ class ClusterError(RuntimeError):
 class CheckpointError(ValueError):
     """A checkpoint that cannot be analysed, while others can.
 
-    It is recorded as failed and never retried; the command completes the others before it ends.
+    It is recorded as failed and not tried again in the same run; the command completes the others before it ends.
     """
 
     exit_code = FAILED

@@ -37,7 +37,7 @@ def scalar_curvature(
 ) -> Estimate:
     """Return the scalar curvature K of the graph of the loss; see `measures.Curvature` for how.
 
-    Read it beside beta = 1 / (1 + |g|^2), as K is small on any slope. Raises as `trace` does.
+    Read it beside beta = 1 / (1 + |g|^2), as K is small where the gradient g is large. Raises as `trace` does.
 
     Example:
         >>> import torch, scalecurv
@@ -87,8 +87,8 @@ def functional_rank(problem: Problem, *, memory: int = MEMORY, seed: int = SEED)
 def sectional_curvature(problem: Problem, u: Tensor, v: Tensor) -> Estimate:
     """Return the sectional curvature of the loss manifold in the plane of u and v, (P,) each.
 
-    It is exact and takes two products in float64. With the directions of two training steps for u and v, the plane is
-    that in which the run moves. Raises Misuse where u and v span no plane, and as `trace` does.
+    It is exact and takes two products in float64. Where u and v are two consecutive training steps, the plane is the
+    one in which the run moves. Raises Misuse where u and v span no plane, and as `trace` does.
 
     Example:
         >>> import torch, scalecurv
@@ -109,7 +109,7 @@ def ricci_curvature(
 ) -> Estimate:
     """Return the Ricci curvature in direction u (P,), the sum over P - 1 orthogonal planes through u.
 
-    Its interval is as wide as that of tr H makes it. Raises Misuse where u is no direction, and as `trace` does.
+    Its interval follows from that of tr H. Raises Misuse where u is no direction, and as `trace` does.
 
     Example:
         >>> import torch, scalecurv
@@ -128,7 +128,8 @@ def ricci_curvature(
 def hessian(problem: Problem) -> HessianOperator:
     """Return the Hessian as an operator: `hessian(problem) @ V` for V of shape (P,) or (P, k).
 
-    Raises Misuse where the loss is no function of theta, CheckpointError where H fails its check against differences.
+    Raises Misuse where the loss is no function of theta alone, CheckpointError where H fails its check against
+    differences.
 
     Example:
         >>> import torch, scalecurv

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that a store holds: its name, the sentence that defines it, whether it is a whole number.
+    """A number that a store holds: its name, the words that define it, and whether it is a whole number.
 
     A `derived` quantity is computed from others. It has no tolerance of its own: its parts have theirs.
     """

@@ -53,7 +53,7 @@ class Outcome:
     `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin"
     (equal in content to another checkpoint, whose path is in `error`, and which stands for both).
     `run` is the directory of the training run, which its checkpoints share. `dtype` is the dtype of the products,
-    `own_dtype` the dtype that the checkpoint has where none is asked for.
+    `own_dtype` the dtype of products at this checkpoint where none is asked for.
     """
 
     path: str

@@ -165,12 +165,12 @@ def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[s
 def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) -> Checkpoint | None:
     """Try the first checkpoints against the data, and return the very first, None where it cannot be read.
 
-    A wrong request costs seconds then; it is raised as Misuse. Unreadable files are left to the workers, which store
+    A wrong request thus costs seconds; it is raised as Misuse. Unreadable files are left to the workers, which store
     them as failed, and so are those that do not fit the data where others did (`worked`).
     """
     complaint: Misuse | None = None
     first: Checkpoint | None = None
-    shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two cannot share out no more can
+    shard = Shard(0, 2) if sweep.resources.plan == "data" else None  # what two ranks cannot share, more cannot
     for path in todo[:PREFLIGHT_FILES]:
         try:
             checkpoint = task.load(Path(path))
@@ -223,5 +223,5 @@ def _stamps(sweep: Sweep) -> set[FileStamp]:
     """Return the states of all checkpoints now; none where there is no checkpoint yet."""
     try:
         return {stamp for path in discover(sweep.checkpoints) if (stamp := _stamp(path)) is not None}
-    except NothingFound:  # the training has not come to its first
+    except NothingFound:  # the training has not written its first checkpoint
         return set()

@@ -37,10 +37,10 @@ class Backend(Protocol):
         """Return grad L (P,) and L."""
 
     def hessian(self, loss: Scalar, theta: Tensor) -> Product:
-        """Return V -> H V for V of shape (P, k), which stores the graph of the gradient."""
+        """Return V -> H V for V of shape (P, k); the function keeps the graph of the gradient."""
 
     def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
-        """Return f and the products with J and J', which store the graph of the outputs."""
+        """Return f and the products with J and J'; these keep the graph of the outputs."""
 
 
 class TorchFunc:
@@ -52,12 +52,12 @@ class TorchFunc:
         return grad_and_value(loss)(theta)
 
     def hessian(self, loss: Scalar, theta: Tensor) -> Product:
-        """Return the pull-back of the gradient, as H is symmetric (Pearlmutter 1994 pushes forward instead)."""
+        """Return V -> H V as the pull-back of the gradient, since H = H' (Pearlmutter 1994 pushes forward instead)."""
         _, pull = vjp(grad(loss), theta)  # type: ignore[misc]
         return lambda V: vmap(lambda v: pull(v)[0], in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v
 
     def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
-        """Return J v as the pull-back of the linear map u -> J'u, so that it is the exact transpose of `pull`."""
+        """Return f and the products; J v is the pull-back of u -> J'u, so that `push` is the transpose of `pull`."""
         f, pull = vjp(outputs, theta)  # type: ignore[misc]
         push: list[Callable[[Tensor], tuple[Tensor]]] = []  # made by the first product
 
@@ -75,7 +75,7 @@ class TorchFunc:
 class Autograd:
     """The backend of torch.autograd, a vector at a time, for what torch.func refuses.
 
-    It takes custom Functions, derivatives inside forward and packed sequences.
+    Those are custom Functions, derivatives inside forward, and packed sequences.
     """
 
     name = "autograd"
@@ -151,6 +151,9 @@ def nodes(value: Tensor) -> Iterator[Node]:
 
 
 def stranger(value: Tensor) -> nn.Parameter | None:
-    """Return a parameter that is itself a leaf of `value`, so that no name of the model reaches it; None without."""
+    """Return a parameter that is itself a leaf of the graph of `value`, None where there is none.
+
+    `value` is computed with theta in the place of every named parameter, so that theta does not reach such a leaf.
+    """
     variables = (getattr(node, "variable", None) for node in nodes(value))
     return next((v for v in variables if isinstance(v, nn.Parameter)), None)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from scalecurv.errors import CheckpointError
 
-ROUNDING = 1e-6  # by so much, relative, rows that float32 shortened to max_norm may still be longer
+ROUNDING = 1e-6  # relative length by which rows that float32 shortened to max_norm may still exceed it
 
 
 _lengths_count: ContextVar[bool] = ContextVar("lengths count", default=True)
@@ -22,7 +22,7 @@ _lengths_count: ContextVar[bool] = ContextVar("lengths count", default=True)
 
 @contextmanager
 def any_length() -> Iterator[None]:
-    """Allow rows longer than max_norm within, as they may be near a point whose own rows are not."""
+    """Allow rows longer than max_norm in this context, for points near one at which no row is longer."""
     token = _lengths_count.set(False)
     try:
         yield
@@ -52,7 +52,7 @@ def _table_first(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Return what torch.embedding returns: its table comes first."""
+    """Return rows of a table, by the arguments of torch.embedding, which takes the table first."""
     return torch.embedding(weight, indices, padding_idx)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-FAR = -1e30  # the log of probability 0: 0 times infinity would be NaN
+FAR = -1e30  # stands for log 0: with -inf, 0 times infinity would give NaN
 
 
 def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
@@ -32,7 +32,7 @@ def weight_norm_interface(v: Tensor, g: Tensor, dim: int = 0) -> tuple[Tensor, T
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """Return min(max(x + 3, 0), 6) / 6; torch's own takes the slope 1/6 in float32 for float64 inputs, too."""
+    """Return min(max(x + 3, 0), 6) / 6; torch's own slope is 1/6 in float32, for float64 inputs too."""
     result = F.relu6(input + 3) / 6
     return input.copy_(result) if inplace else result
 
@@ -168,7 +168,10 @@ def ctc_loss(
 
 
 def _finished(loss: Tensor, lengths: Tensor, reduction: str, zero_infinity: bool) -> Tensor:
-    """Return the reduced loss: infinite, or 0 by `zero_infinity`, without an alignment; the mean is per label."""
+    """Return the reduced loss; a mean first divides the loss of each sample by its number of labels.
+
+    The loss of a sample without any alignment is infinite, or 0 with `zero_infinity`.
+    """
     loss = loss.masked_fill(loss > -FAR / 2, 0.0 if zero_infinity else torch.inf)
     if reduction == "mean":
         loss = loss / lengths.to(loss).clamp(min=1)

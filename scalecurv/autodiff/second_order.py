@@ -49,8 +49,9 @@ def twice_differentiable() -> Iterator[None]:
     """Replace fused kernels of torch within by primitives with a correct second derivative.
 
     - Operations named in REPLACEMENTS: weight norm, lookups, distances, margins, CTC, piecewise-linear activations.
-    - scaled_dot_product_attention is made of products and a softmax, and Transformer modules of their parts.
-    - LSTM, GRU and RNN leave cuDNN and oneDNN, grid_sample leaves cuDNN: those have no second or no forward derivative.
+    - scaled_dot_product_attention is computed by products and a softmax, and Transformer modules by their parts.
+    - LSTM, GRU and RNN run without cuDNN and oneDNN, grid_sample without cuDNN: those kernels have no second or no
+      forward derivative.
     - torch.utils.checkpoint calls its function directly, since recomputing it later changes no value.
     - Compiled modules run uncompiled.
 
@@ -74,7 +75,7 @@ class _Replacing(TorchFunctionMode):
 
 
 def _eager() -> AbstractContextManager:
-    """Return a context that sets torch.compile aside; an empty one where no compiler is loaded, to load none."""
+    """Return a context in which compiled modules run uncompiled; an empty one unless the compiler is loaded already."""
     if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
@@ -113,7 +114,7 @@ class _DirectCheckpoints:
 
 
 def _pass_by(*_: Any, **__: Any) -> Iterator[None]:
-    """Do nothing before and after the call, in the place of what checkpoint() does."""
+    """Yield once and do nothing before or after the call, in place of the generator that checkpoint() runs."""
     yield
 
 

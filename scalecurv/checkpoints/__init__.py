@@ -1,1 +1,1 @@
-"""Files as tensors, and the Task that turns them into Problems."""
+"""Checkpoint files read as tensors, and the Task that makes Problems of them."""

@@ -33,7 +33,8 @@ def may_be_allowed(name: str) -> bool:
 def allowed_globals(names: Sequence[str]) -> list[tuple[Any, str]]:
     """Return (object, its name) for each of `names`, as torch.serialization.safe_globals takes them.
 
-    Raises Misuse for a name that is no class, cannot be imported, or is of a module that runs code.
+    Raises Misuse for a name that is neither a class nor a function which pickles of NumPy arrays call, that cannot be
+    imported, or that is of a module that runs code.
     """
     return [(_resolved(name), name) for name in names]
 

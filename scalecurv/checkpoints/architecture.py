@@ -73,7 +73,10 @@ def _order(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
 
 
 def _only_chain(checkpoint: Checkpoint, layers: list[str]) -> list[str]:
-    """Return the only order of unnumbered layers in which shapes fit; a file that sorts names says no more."""
+    """Return the only order in which the shapes fit, for unnumbered layers in a file that sorts names.
+
+    Raises CheckpointError where no order fits, or several do.
+    """
     chains = [[name] for name in layers]
     for _ in layers[1:]:
         chains = [

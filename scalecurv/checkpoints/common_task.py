@@ -15,7 +15,7 @@ from scalecurv.quantities import SEED
 
 
 def common_task(paths: Sequence[Path], given: Mapping[str, Any], seed: int = SEED) -> tuple[Task, list[Path]]:
-    """Return the task of the given options and every problem.json, and the checkpoints below `paths`.
+    """Return the task that the given options and problem.json define, and the checkpoints below `paths`.
 
     The nearest problem.json above a checkpoint, inside the path that was given, describes it. Raises Misuse where two
     of them describe different problems; data is compared by content, not by path.

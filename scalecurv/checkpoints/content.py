@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Content:
-    """`weights` by the names in the file, `facts` such as the step; `ordered` where names are in the model's order."""
+    """The content of a file: `weights` by their names in it, and `facts` such as the step.
+
+    `ordered` is True where the names are in the model's order.
+    """
 
     weights: Mapping[str, Tensor]
     facts: Mapping[str, Any]

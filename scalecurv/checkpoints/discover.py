@@ -24,10 +24,10 @@ _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of 
 def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
     """Return the checkpoints among `paths` and below them, as absolute paths, each once.
 
-    A checkpoint is a file, or a directory that is one; a sharded one may have others in folders below it, as a Trainer
-    writes them. A file in `paths` is taken whatever its name is. Files in `exclude` (the data), or below a directory
-    in it, are left out. Symbolic links to directories are not followed; links to checkpoints that are listed anyway
-    are left out. Raises Misuse for a path that does not exist, NothingFound where there is no checkpoint.
+    A checkpoint is a file or a directory; a sharded directory may hold other checkpoints in folders below it, as a
+    Trainer writes them. A file in `paths` is taken whatever its name is. Files in `exclude` (the data), or below a
+    directory in it, are left out. Symbolic links to directories are not followed; links to checkpoints that are listed
+    anyway are left out. Raises Misuse for a path that does not exist, NothingFound where there is no checkpoint.
     """
     barred = {_real(path) for path in exclude}
     found: dict[Path, None] = {}
@@ -54,7 +54,10 @@ def _real(path: Path) -> Path:
 
 
 def _given(path: Path) -> Path:
-    """Return a path given by the user, a link resolved unless its target has no checkpoint's name (a cache's blob)."""
+    """Return the absolute path of a checkpoint that the user gave, with links resolved.
+
+    A link whose target lacks a checkpoint's suffix, as blobs of the Hugging Face cache do, keeps its own name.
+    """
     real = _real(path)
     return real if real.is_dir() or real.suffix in SUFFIXES else _real(path.parent) / path.name
 

@@ -25,7 +25,7 @@ def is_distributed(folder: Path) -> bool:
 
 
 def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
-    """Return the weights of a checkpoint directory, each assembled from its chunks, and the step; read nothing else.
+    """Return the weights of a checkpoint directory, each assembled from its chunks, with step and epoch.
 
     Raises CheckpointError where the metadata names other things than parts of a checkpoint, or chunks do not fit.
     """
@@ -76,7 +76,7 @@ def _assembled(folder: Path, entry: _Entry, stored: list[tuple[Any, Any]], allow
         info.length for _, info in stored
     ):  # before memory is taken for it
         raise ValueError(f"{entry.name} of shape {tuple(entry.size)} has more numbers than its chunks have bytes")
-    # memory is taken only now; NaN where no chunk is: chunks that overlap may have the right total of numbers
+    # NaN stays where no chunk is: chunks that overlap may have the right total of numbers and leave a gap
     whole = torch.full(entry.size, math.nan if entry.dtype.is_floating_point else 0, dtype=entry.dtype)
     covered = 0
     for place, info in stored:

@@ -27,7 +27,7 @@ TRAINER = "trainer_state.json"  # written by a Trainer beside the weights, with 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by canonical name, on the CPU, with the step and epoch that the file or its name tells.
+    """Tensors by canonical name, on the CPU, with the step and epoch that the file or its name gives.
 
     `ordered` is True where `tensors` have the order in which the model listed them (safetensors files, and files
     converted from them, sort their names). `fingerprint` is that of the tensors, whatever wraps them in the file.
@@ -120,7 +120,7 @@ def _trainer_state(folder: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads((folder / TRAINER).read_text())
-    except (OSError, ValueError, RecursionError):  # only the step is lost, which the name may tell
+    except (OSError, ValueError, RecursionError):  # only step and epoch are lost, which the name may give
         return {}
     return content if isinstance(content, dict) else {}
 

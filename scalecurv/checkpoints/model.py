@@ -46,8 +46,9 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
 def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module, str]:
     """Return factory() in eval mode with the checkpoint's tensors, not rounded, and its architecture as JSON.
 
-    Every parameter needs a tensor of its canonical name; of tied parameters one suffices, and they stay tied. Raises
-    CheckpointError naming the parameter or tensor without a counterpart.
+    Every parameter and buffer in the model's state needs a tensor of its canonical name; one suffices for tied ones,
+    which stay tied. Raises CheckpointError that names a parameter or tensor without a counterpart or of another shape,
+    Misuse where the factory returns no Module.
     """
     model = call("--model", factory, "factory")
     if not isinstance(model, nn.Module):
@@ -88,7 +89,7 @@ def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> None:
 
 
 def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Return for each name in the state of `model` all names of the same tensor, its own among them."""
+    """Return, for each name in the state of `model`, all names of its tensor there, its own included."""
     names: dict[int, list[str]] = {}
     everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
     for name, tensor in everything:
@@ -99,7 +100,7 @@ def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def _tie(model: nn.Module, ties: dict[str, tuple[str, ...]]) -> None:
-    """Make tied names one tensor again: assigning a state made them several."""
+    """Make tied names share one tensor again, as load_state_dict(assign=True) gives each name a tensor of its own."""
     for first, *others in set(ties.values()):
         module, _, leaf = first.rpartition(".")
         shared = getattr(model.get_submodule(module), leaf)

@@ -15,7 +15,7 @@ from scalecurv.user_code import names_code
 
 FILE_NAME = "problem.json"
 REDUCTIONS = ("mean", "sum")
-# keys of the file; classes to allow are not among them, for only the user may allow them
+# keys of the file; `allow` is not among them, because only the user may allow classes
 KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(("data", "loss", "reduction", "model", "activation", "split"), (str, "a string")),
     "weight_decay": (int | float, "a number"),
@@ -45,8 +45,8 @@ class ProblemSpec:
 def read_spec(folder: Path, given: Mapping[str, Any]) -> ProblemSpec:
     """Return the problem by the given options (None means not given), completed by `folder`/problem.json.
 
-    Paths in the file are relative to it. User code in the file is run only where the same option was given too. Raises
-    Misuse for an option that is missing or wrong.
+    Paths in the file are relative to `folder`. User code that the file names is accepted only where the same option is
+    given too. Raises Misuse for an option that is missing or wrong.
     """
     file = folder / FILE_NAME
     written = _read(file) if file.is_file() else {}

@@ -15,7 +15,7 @@ from scalecurv.checkpoints.torch_file import UNREADABLE
 from scalecurv.errors import CheckpointError, kind_and_line
 
 DEEPEST = 32  # tuples within tuples: metadata has two or three
-# where it was saved, which is never used, so that paths of all systems are read as one class
+# metadata holds the path where it was saved; that is never used, so that paths of all systems become one class
 _PATHS = [f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")]
 _METADATA_CLASSES = (
     "Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata", "TensorProperties",
@@ -42,7 +42,7 @@ class _Unpickler(_Python):
         self._path, self._known = path, known() | {name: found for found, name in allowed_globals(allow)}
 
     def _build(self) -> None:
-        """Set the state of an instance; refuse classes, enumerators and functions, which would keep it afterwards."""
+        """Set the state of an instance; refuse classes, enumerators and functions, which would stay changed."""
         made = self.stack[-2]
         if type(made) not in self._known.values() or isinstance(made, type | Enum):
             raise CheckpointError(
@@ -52,7 +52,10 @@ class _Unpickler(_Python):
         self.load_build()
 
     def nested(self) -> None:
-        """Count how deep the last tuple is nested: hashing one without end would crash the process."""
+        """Count how deeply the last tuple is nested; raise CheckpointError for more than DEEPEST levels.
+
+        Hashing a tuple that is nested without bound would crash the process.
+        """
         held = self.stack[-1]
         depth = 1 + max((self._depths.get(id(item), (0, None))[0] for item in held), default=0)
         if depth > DEEPEST:

@@ -31,10 +31,10 @@ _LIMIT = 2**63  # integers of the store are smaller
 
 
 def step_and_epoch(content: Mapping[str, Any], stem: str, folder: str = "") -> tuple[int | None, float | None]:
-    """Return (step, epoch), each None where neither the content nor `stem`, the name without suffix, has it.
+    """Return (step, epoch), each from the content, else from `stem`, the name without suffix, else None.
 
-    Where neither is found, they come from `folder`, the name of the directory, if that is a step or epoch only, as
-    checkpoint-500.
+    Where these give neither step nor epoch, both come from `folder`, the name of the directory, if that is a step or
+    epoch only, as checkpoint-500.
     """
     step, epoch = _first_number(content, STEP_KEYS), _first_number(content, EPOCH_KEYS)
     named_step, named_epoch = _from_name(stem)

@@ -129,7 +129,10 @@ class Task:
 
 @dataclass(frozen=True)
 class _Quantities:
-    """Whole numbers that a model takes as quantities: float64 where rows are taken, so that a rank converts its own."""
+    """Whole numbers that a model takes as quantities.
+
+    Rows become float64 when they are indexed, so that a rank converts only its own.
+    """
 
     data: np.ndarray
 

@@ -91,12 +91,12 @@ def _reason(path: Path, file: Path | IO[bytes], error: BaseException) -> str:
 
 
 def _culprits(file: Path | IO[bytes], message: str) -> list[str]:
-    """Return the names in a pickle that are not plain data, without running it; none where the cause is another."""
+    """Return the names in a pickle that are not plain data, without running it; [] if the error has another cause."""
     found = re.findall(r"GLOBAL (\S+)", message)
     try:
         if isinstance(file, Path):
             found = torch.serialization.get_unsafe_globals_in_checkpoint(str(file))
-    except UNREADABLE:  # torch reads this of zip files only
+    except UNREADABLE:  # torch lists them for zip files only
         pass
     return sorted(set(found))
 

@@ -179,7 +179,7 @@ def _carry_out(sweep: Any, work: Any) -> bool:
 
 
 def sweep_of(params: dict[str, Any]) -> Any:
-    """Return the Sweep of the parsed options; raises Misuse. It imports torch, so that only `analyze` calls it."""
+    """Return the Sweep of the parsed options; raises Misuse. It imports torch: only `analyze` calls it."""
     from scalecurv.analysis import Request
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.engine.dispatch import Resources

@@ -48,7 +48,7 @@ def _array(source: str, what: str, value: Any) -> np.ndarray:
 
 
 T = TypeVar("T")
-FETCHED_TWICE = 8  # items; a random flip leaves one item unchanged half of the time
+FETCHED_TWICE = 8  # items: several, as a random flip leaves one item unchanged half of the time
 
 
 def made(code: str, split: str | None, choose: Callable[[int], Rows]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -84,7 +84,7 @@ def _is_map(found: Any) -> bool:
 
 
 def _fetched(source: str, dataset: Any, numbers: Sequence[int]) -> Pair:
-    """Return the items of these numbers as arrays, copied one by one: beside the arrays one item is in memory."""
+    """Return the items of these numbers as arrays, copied one by one, so that few items are in memory beside them."""
     if not numbers:
         raise Misuse(f"{source} returned a dataset without items; return one that has some")
     first = _numbered(source, dataset, numbers[0])

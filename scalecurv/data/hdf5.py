@@ -41,15 +41,18 @@ def _stored(path: Path, dataset: h5py.Dataset) -> Stored:
 def _offset(dataset: h5py.Dataset) -> int | None:
     """Return the offset of a dataset's bytes in this file, None where they cannot be mapped as a NumPy array.
 
-    These are chunks, virtual datasets, data in other files, and all that is no number: a map of HDF5 references or
-    strings would be a map of pointers.
+    Chunked and virtual datasets and data in other files cannot be mapped, nor can any type that is not numeric: a map
+    of HDF5 references or strings would be a map of pointers.
     """
     plain = dataset.dtype.kind in "fiub" and dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
     return dataset.id.get_offset() if plain and dataset.size else None
 
 
 def _take(dataset: h5py.Dataset, rows: Rows) -> np.ndarray:
-    """Return the wanted rows, read in blocks of whole chunks, for h5py reads single rows slowly; skip other blocks."""
+    """Return the wanted rows.
+
+    They are read in blocks of whole chunks, because h5py reads single rows slowly; blocks without one are skipped.
+    """
     if rows is None:
         return dataset[...]
     array = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)

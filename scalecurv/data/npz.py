@@ -33,7 +33,7 @@ def _stored(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stor
         start = stream.tell()
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
-    if info.file_size != start + math.prod(shape) * dtype.itemsize:  # or a damaged shape asks for all memory there is
+    if info.file_size != start + math.prod(shape) * dtype.itemsize:  # else a damaged shape could ask for all memory
         raise ValueError(f"{info.filename} has {info.file_size - start} bytes, not those of shape {shape}")
     if is_large(path) and info.compress_type == zipfile.ZIP_STORED:
         return Stored.mapped(path, _first_byte(path, info) + start, shape, dtype, fortran)

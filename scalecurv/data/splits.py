@@ -27,7 +27,7 @@ def names_of(path: Path, names: Iterable[str], split: str | None) -> tuple[str, 
 
 
 def only_splits(path: Path, splits: Iterable[str]) -> Misuse:
-    """Return the error for a source that holds only splits where none is given."""
+    """Return the error for a source that holds only splits, when no split was given."""
     return Misuse(f"--data {path} holds the splits {_listed(splits)}; choose one with --split NAME")
 
 

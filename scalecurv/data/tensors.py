@@ -1,4 +1,7 @@
-"""Arrays of .pt files (tensors, lists of numbers, nested once) and of .safetensors files; large ones are mapped."""
+"""Arrays of .pt files (tensors or lists of numbers, in dicts nested at most once) and of .safetensors files.
+
+Those of large files are mapped.
+"""
 
 import json
 import zipfile

@@ -52,7 +52,7 @@ def _seconds(problem: Problem) -> float:
     times: list[float] = []
     while len(times) < 2 or (len(times) < 10 and sum(times) < 0.5):
         began = time.perf_counter()
-        float(H.matmat(v)[0, 0])  # a GPU answers when it is done
+        float(H.matmat(v)[0, 0])  # a number from a GPU comes when the product is done
         times.append(time.perf_counter() - began)
     return min(times)
 

@@ -18,7 +18,7 @@ SILENCE = timedelta(minutes=10)  # that a rank waits for another: more than read
 
 
 class _Rank:
-    """The side of the actor: a member of a process group until it ends."""
+    """The code that runs in an actor: a member of a process group until the actor ends."""
 
     def meet(self) -> tuple[str, int]:
         """Open the store at which the other ranks meet; return its host and port. Called on rank 0 only."""
@@ -26,7 +26,7 @@ class _Rank:
         from ray.util import get_node_ip_address
 
         host = get_node_ip_address()
-        with socket.create_server((host, 0)) as listener:  # on this address alone; by itself it would take all
+        with socket.create_server((host, 0)) as listener:  # on this address alone; TCPStore would listen on all
             port = int(listener.getsockname()[1])
             self._store = dist.TCPStore(
                 host,
@@ -39,7 +39,7 @@ class _Rank:
         return host, port
 
     def join(self, worker: Worker, spec: WorkerSpec, shard: Shard, host: str, port: int) -> bool:
-        """Enter the group; return once all ranks have."""
+        """Enter the group; return once all ranks have entered."""
         import torch.distributed as dist
 
         if host.startswith("127."):  # an embedded cluster: nothing beyond this machine
@@ -69,7 +69,7 @@ class DataParallelGroup:
         self._placement: Any = None
 
     def run(self, paths: Sequence[str]) -> Iterator[Done | GivenUp]:
-        """Yield results as they come; raise UnexpectedError for a bug, Misuse where the ranks do not meet."""
+        """Yield results as they come; raise UnexpectedError, and ClusterError and Misuse as `_start` does."""
         try:
             for path in paths:
                 for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -86,7 +86,7 @@ class DataParallelGroup:
             self._end()
 
     def _start(self) -> None:
-        """Start ranks that meet; raise ClusterError where there is no room, Misuse where they never meet."""
+        """Start the ranks and have them join one group; raise ClusterError for no room, Misuse if they do not."""
         for _ in range(MAX_FAILED_STARTS):
             self._place()
             try:
@@ -145,7 +145,7 @@ class DataParallelGroup:
     def _why(self, error: Any, others: list[Any], path: str) -> str:
         """Return the reason to try again after an error in a rank; raise UnexpectedError for a bug.
 
-        Where another rank died, the error of this one is only that its peer is silent: the death is the reason.
+        Where another rank died, this one reports only that its peer is silent: the death is the reason returned.
         """
         if isinstance(error.cause, MemoryError):
             return f"out of memory: {error.cause}"

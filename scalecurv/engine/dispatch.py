@@ -105,7 +105,10 @@ def chosen_engine(resources: Resources, num_checkpoints: int) -> str:
 
 
 def num_workers_here(resources: Resources) -> int | None:
-    """Return how many workers a cluster of this machine would hold; None where the cluster is another."""
+    """Return how many workers a cluster of this machine would hold.
+
+    Where the workers may be on other machines, it is the number asked for, None where none was.
+    """
     if _elsewhere(resources):
         return resources.workers
     node = {"CPU": float(num_cores()), "GPU": float(_visible_gpus() if resources.device != "cpu" else 0)}

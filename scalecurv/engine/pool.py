@@ -22,7 +22,10 @@ PATIENCE = 60.0  # seconds without any node that could hold a worker
 
 
 class _Actor:
-    """The side of the actor: built empty, so that a worker that cannot start fails in ready() with its traceback."""
+    """The code that runs in an actor.
+
+    It is built empty, so that a worker that cannot start fails in ready(), with its traceback.
+    """
 
     def ready(self, worker: "Worker", threads: int, gpus: float) -> bool:
         self._worker = worker.on("cuda:0" if gpus else "cpu", threads)
@@ -109,7 +112,7 @@ class Pool:
             raise bug
 
     def _arrived(self) -> list[Any]:
-        """Return the refs that are there, within LOOK; an empty list lets Ctrl-C be heard and new nodes be seen."""
+        """Return the refs that arrive within LOOK; an empty list gives Ctrl-C and new nodes a chance to be noticed."""
         awaited = [*self._running, *self._starting, *self._checked]
         if not awaited:  # no node has room
             time.sleep(LOOK)
@@ -158,7 +161,7 @@ class Pool:
         self._starting[actor.ready.remote(self._worker, self._spec.threads, self._spec.gpus)] = actor
 
     def _settle_worker(self, ref: Any) -> None:
-        """Take an actor that started, or has helped, as idle or as dead."""
+        """Count an actor that started, or has helped, as idle or dead; raise Misuse or ClusterError if none starts."""
         starting = ref in self._starting
         actor = self._starting.pop(ref) if starting else self._checked.pop(ref)
         try:
@@ -169,7 +172,7 @@ class Pool:
             if not starting:
                 return
             self._failed_starts += 1
-            self._rest_until = time.monotonic() + REST  # its node may be dead, and Ray not know it yet
+            self._rest_until = time.monotonic() + REST  # its node may be dead, which Ray may not know yet
             if not self._any_started and self._failed_starts >= MAX_FAILED_STARTS:
                 raise Misuse(
                     f"{MAX_FAILED_STARTS} workers in a row died while starting ({first_line(error)}); "
@@ -187,7 +190,7 @@ class Pool:
     def _settle_checkpoint(self, ref: Any, queue: deque[tuple[str, int]]) -> Done | GivenUp | None:
         """Return the result for one checkpoint, None where it goes back to the queue; raise UnexpectedError."""
         running = self._running.pop(ref)
-        for helper in running.helpers:  # one that died meanwhile fails here, and costs the checkpoint no attempt
+        for helper in running.helpers:  # alive() fails for one that died meanwhile; the checkpoint loses no attempt
             self._checked[helper.alive.remote()] = helper
         exceptions = self._ray.exceptions
         try:

@@ -10,7 +10,7 @@ from scalecurv.problem.problem import Problem
 
 
 class SharedProbes:
-    """The lead, in whose process this object is, and helpers that hold the same task.
+    """The workers that share the probes of a checkpoint: the lead, in whose process this object is, and its helpers.
 
     A row depends only on its probe, on the block that it is computed in and on the number of threads, which is the same
     for all: the rows are bitwise the same whichever worker computes them. The lead computes what a helper that died did

@@ -62,7 +62,7 @@ class _Helped:
 
 @dataclass(frozen=True)
 class Worker:
-    """The task, the request, the keys that are stored already, and the work on one device that they lead to.
+    """The analysis of checkpoints on one device, for a task, a request and the keys that are stored already.
 
     A worker is pickled to where it works, and placed there by `on`. It takes the path of a checkpoint and returns its
     Outcome, or takes blocks of probes and returns their rows to the worker that leads a checkpoint.
@@ -153,7 +153,7 @@ class Worker:
         )
 
     def _load(self, path: Path) -> Checkpoint:
-        """Read a checkpoint; where the data is shared, all ranks hold the same weights, or all of them raise."""
+        """Return a checkpoint; where data is spread over ranks, all hold the same one, or all raise CheckpointError."""
         shard, checkpoint, reason = self.shard or Shard(), None, None
         try:
             checkpoint = self.task.load(path)
@@ -192,7 +192,7 @@ def _memory_errors() -> Iterator[None]:
 
 
 def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
-    """Return the Outcome of a checkpoint of which only its name is known, and what went wrong."""
+    """Return the failed Outcome of a checkpoint of which only the path and the reason of the failure are known."""
     step, epoch = step_and_epoch({}, Path(path).stem, Path(path).parent.name)
     try:
         stamp = stamp_of(Path(path))
@@ -215,5 +215,5 @@ def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
 @cache
 def _surroundings(device: str) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-    path = torch.backends.cpu.get_cpu_capability()  # bitwise equality holds on equal ones only
+    path = torch.backends.cpu.get_cpu_capability()  # results are bitwise equal only where this is equal
     return {**versions(), "torch": torch.__version__, "device": name, "cpu_capability": path}

@@ -45,7 +45,7 @@ def stored_verdict(method: str) -> Verdict:
 def chain_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the verdict on a chain from those on its links, of which there is at least one.
 
-    It is the first that some link has of NOT_APPLICABLE, VIOLATED and UNDECIDED, else HOLDS.
+    It is the first of NOT_APPLICABLE, VIOLATED and UNDECIDED that any link has, else HOLDS.
     """
     found = set(verdicts)
     return next((v for v in (Verdict.NOT_APPLICABLE, Verdict.VIOLATED, Verdict.UNDECIDED) if v in found), Verdict.HOLDS)
@@ -53,7 +53,7 @@ def chain_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 @dataclass(frozen=True)
 class _Point:
-    """T, F, lambda and r, the four numbers that every link is made of."""
+    """T, F, lambda and r, the four numbers from which every link is computed."""
 
     T: float
     F: float
@@ -84,7 +84,7 @@ _STEPS: tuple[tuple[Callable[[_Point], float], ...], ...] = (
 
 
 def _within(interval: Interval, inside: list[float]) -> set[float]:
-    """Return both ends of an interval, and those of `inside`, turning points of quadratics, that lie between them."""
+    """Return both ends of an interval, and the turning points of quadratics in `inside` that lie between them."""
     return {*interval, *(x for x in inside if interval[0] < x < interval[1])}
 
 

@@ -14,7 +14,7 @@ def interval_of(estimate: Estimate) -> Interval:
 
 
 def effective_rank(trace: Estimate, lambda_max: Estimate, rtol: float) -> Estimate:
-    """Return T / lambda_max, the number of directions as curved as the most curved one that make up the trace."""
+    """Return T / lambda_max: so many directions, each as curved as the most curved one, would make up the trace."""
     return _quotient("T / lambda_max", trace, lambda_max, 1, rtol)
 
 
@@ -54,7 +54,7 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: f
 
 
 def joint_status(*parts: Estimate) -> Status:
-    """Return the status of the part that is known least well."""
+    """Return the status of the part that is known least well; parts that are not applicable do not count."""
     worst_first = (
         Status.FAILED,
         Status.INCONSISTENT,

@@ -28,7 +28,7 @@ class Rescaled:
 
 
 def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> Rescaled:
-    """Return the minimum of the trace over all rescalings of the hidden neurons,
+    """Return the minimum of the trace over all rescalings of the hidden neurons:
 
     min over alpha > 0 of sum_l (sum t_l[s, q] (alpha_q / alpha_s)^2 + sum t_l[s] / alpha_s^2), alpha = 1 at both ends.
 
@@ -37,8 +37,8 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
     convex in the logarithms of alpha: the problem is to balance a nonnegative matrix. Setting
     alpha_s^4 = (sum of entries into s) / (sum of entries out of s), one layer at a time, converges to the only minimum
     (Osborne 1960). With one hidden layer the first sweep reaches it, sum_j 2 sqrt(t_in t_out) + t_b. The dual gives a
-    lower bound: sum y (1 - ln(y / t)) for any y >= 0 whose sums into and out of each neuron are equal, as are those of
-    the last entries after scaling. All results are NaN where the entries do not sum to a finite number.
+    lower bound: sum y (1 - ln(y / t)) for any y >= 0 whose sums into and out of each neuron are equal; y is taken from
+    the entries of the last sweep. All results are NaN where the entries do not sum to a finite number.
     """
     whole = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
     if not np.isfinite(_total(whole)):

@@ -21,10 +21,10 @@ def scalar_curvature_of(
 ) -> Number:
     """Return K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg).
 
-    `trace` is T = tr H, `trace_squared` T^2 (a separate argument, so that it can be an unbiased estimate),
-    `trace_h2` F = tr H^2, `ghg` g'Hg and `gh2g` g'H^2 g; scalars or arrays of one shape. T is in the loss
-    over parameters squared. K sums the sectional curvatures over ordered pairs of directions, and is twice the
-    Gaussian curvature for P = 2. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
+    `trace` is T = tr H, `trace_squared` T^2 (a separate argument, so that it can be an unbiased estimate), `trace_h2`
+    F = tr H^2, `ghg` g'Hg and `gh2g` g'H^2 g; scalars or arrays of one shape. T has the unit loss over parameters
+    squared. K sums the sectional curvatures over ordered pairs of directions, and is twice the Gaussian curvature for
+    P = 2. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
     """
     return beta * (trace_squared - trace_h2) + 2 * beta**2 * (gh2g - trace * ghg)
 

@@ -20,7 +20,7 @@ def sectional_curvature_of(
     (..., 2), None for 0. The result has shape (...) and the unit loss squared over parameters to the fourth; it depends
     on the plane and not on the u and v that span it. The denominator is computed as
     det U'U + (g'u)^2 |v|^2 - 2 g'u g'v u'v + (g'v)^2 |u|^2, which is 1 + (g'u)^2 + (g'v)^2 for orthonormal u and v, so
-    that steep slopes do not cancel. (Gauss' equation; do Carmo 1992, Riemannian Geometry, ch. 6)
+    that nothing cancels on a steep slope. (Gauss' equation; do Carmo 1992, Riemannian Geometry, ch. 6)
     """
     area = _determinants(lengths)
     if steep is not None:

@@ -48,7 +48,7 @@ class DeflatedTerms:
 
     @cached_property
     def known(self) -> np.ndarray:
-        """Return the known parts, which the terms leave out, in the columns of the rows; shape (2 + 2 len(groups),)."""
+        """Return the known parts, left out of the terms, one for each column of a row; shape (2 + 2 len(groups),)."""
         T, c = self.space.projected, self.space.coupling
         whole = [np.trace(T), float((T**2).sum() + 2 * (c**2).sum())]
         return np.array([*whole, *(self._trace(g) for g in self.groups), *(self._square(g) for g in self.groups)])

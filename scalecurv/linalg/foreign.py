@@ -11,7 +11,7 @@ from scalecurv.linalg.operator import LinearOperator
 
 
 class DenseOperator(LinearOperator):
-    """The operator of an explicit matrix A of shape (m, n)."""
+    """The operator of an explicit matrix A (m, n); without `symmetric`, A is compared with its transpose."""
 
     def __init__(self, A: Tensor, symmetric: bool | None = None):
         if A.ndim != 2:
@@ -46,11 +46,12 @@ Operand = LinearOperator | Tensor | np.ndarray | Multiplies
 
 
 class ForeignOperator(LinearOperator):
-    """V -> A @ V for an operator `A` of another library, which gets arrays where its dtype is of NumPy, else tensors.
+    """The operator V -> A @ V for an operator `A` of another library.
 
-    `dtype` and `device` describe the blocks that this operator takes and returns; they default to A's own. Columns go
-    to A one by one where it takes vectors only. The adjoint is rmatmat, adjoint, H, T or U' @ A, whichever A has first.
-    Raises TypeError where A is not real, has no two axes, or has no dtype and none is given.
+    A is given arrays where its dtype is one of NumPy, else tensors. `dtype` and `device` describe the blocks that this
+    operator takes and returns; they default to A's own. Columns go to A one by one where it takes vectors only. The
+    adjoint is the first that A has of rmatmat, adjoint, H, T and U' @ A. Raises TypeError where A is not real, has no
+    two axes, or has no dtype and none is given.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from scalecurv.linalg.residues import INNER, reduced
 
 PANEL = INNER  # columns eliminated before the rest of the matrix is updated
 NARROW = 16  # columns below which a panel is eliminated one column at a time
-SPARE = 8  # random combinations of rows beyond the rank: one of p^SPARE draws hides some of it
+SPARE = 8  # random combinations of rows beyond the rank; they hide part of it with a chance of about p^-SPARE
 TILE = 1024  # columns of the rest that are updated together
 
 

@@ -22,9 +22,9 @@ def probes(
 ) -> Tensor:
     """Return a block Z of shape (n, len(ids)) whose column j is random vector number ids[j].
 
-    E[z z'] = I. Column i is drawn by its own Philox generator (Salmon et al. 2011) on the CPU and cast
-    afterwards, so that it is the same on every device, in every block and at every checkpoint. The name of a stream is
-    part of what stored numbers rest on: it stays as it is, whatever the module that draws from it is called.
+    E[z z'] = I. Vector i is drawn by its own Philox generator (Salmon et al. 2011) on the CPU and cast afterwards, so
+    that it is the same on every device, in every block and at every checkpoint. Stored numbers depend on the names of
+    streams: a name never changes, even where the module that draws from the stream is renamed.
     """
     draw = _DRAWS[kind]
     columns = np.empty((len(ids), n), dtype=np.float32 if dtype == torch.float32 else np.float64)

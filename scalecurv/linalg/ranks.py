@@ -11,7 +11,7 @@ NARROW = 0.01  # of the value: an estimate with a wider interval has the status 
 
 
 def stable_rank(singular: SingularValues) -> Estimate:
-    """Return |J|_F^2 / sigma_1^2 = T / lambda of J'J, the number of directions like the first that make up the norm."""
+    """Return |J|_F^2 / sigma_1^2 = T / lambda of J'J: so many directions like the first would make up the norm."""
     return _between(singular, "sum sigma^2 / sigma_1^2", lambda low, high: _power_sum(low, 2) / float(high[0]) ** 2)
 
 
@@ -29,9 +29,9 @@ def _power_sum(values: np.ndarray, power: int) -> float:
 
 
 def _between(singular: SingularValues, method: str, quotient: Callable[[np.ndarray, np.ndarray], float]) -> Estimate:
-    """Return the interval of `quotient`(values of the numerator, values of the denominator).
+    """Return quotient(values in the numerator, values in the denominator) as an estimate.
 
-    The ends are the quotients at both ends of the singular values, which are in units of the largest.
+    Its ends are the quotients at the lower and upper bounds of the singular values, taken in units of the largest.
     """
     unit = float((singular.values + singular.error)[0])
     if not unit:

@@ -34,7 +34,7 @@ def _is_prime(odd: int) -> bool:
 INNER = 1 << 9  # terms of an inner product of residues below 2^23 that float64 adds up without rounding
 TILE = 1024  # rows and columns of a product that are reduced together
 CHUNK = 1 << 16  # numbers whose temporaries are alive at once
-_LEAST, _MOST = -1200, 1100  # exponents of two that a float64, taken apart, can have
+_LEAST, _MOST = -1200, 1100  # exponents of two in the table; a float64 as a whole number times 2^e has e between them
 
 
 def reduced(x: Tensor, prime: int) -> Tensor:

@@ -83,7 +83,7 @@ class Dense:
     def eigenvalue(self, rank: int, rtol: float) -> Estimate:
         """Return the eigenvalue at this index of all in ascending order.
 
-        It is exact, except that it is certified where the error of LAPACK, ulps of the norm, is visible beside it.
+        Without noise it is exact, or certified where the error of LAPACK, ulps of the norm, is visible beside it.
         """
         found = self.estimate(float(self.values[rank]), self.noise.norm, Tolerance(rtol, NEAR_ZERO * self.norm))
         return cancelled(found, self.norm if self.size is None else self.size)

@@ -65,7 +65,7 @@ class Evaluation:
 
     @cached_property
     def double(self) -> Problem:
-        """Return the problem in float64."""
+        """Return the problem in float64, for values that are exact up to rounding."""
         return self.problem.astype(torch.float64)
 
     @cached_property

@@ -17,9 +17,9 @@ from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
 class Extremes(Measure):
     """The largest eigenvalue lambda_max and the smallest eigenvalue lambda_min of H, in units of H.
 
-    Where H is written out (`route` None or "dense", see `Strategy`) both are exact. Elsewhere they come from one
-    Lanczos run: the Ritz value bounds an eigenvalue from inside the spectrum and the Lanczos polynomial from outside.
-    The run restarts where `memory` bytes hold too few vectors. It takes at most `max_matvecs` products.
+    Where H is written out (`route` None or "dense", see `Strategy`) both are known up to rounding. Elsewhere they come
+    from one Lanczos run: the Ritz value bounds an eigenvalue from inside the spectrum and the Lanczos polynomial from
+    outside. The run restarts where `memory` bytes hold too few vectors. It takes at most `max_matvecs` products.
 
     Arrays: `ritz_values`; `ritz_residuals`, within which of each Ritz value an eigenvalue lies; and `ritz_weights`,
     the squared components of the start vector, for a run without restarts. Where H is written out the Ritz values are

@@ -43,9 +43,9 @@ class GaussNewton(RoutedMeasure):
     euler_bound: a lower bound on lambda_max_ggn for MLPs of homogeneous activations.
     residual_share: |H - G|_F / |H|_F, which is 0 where the data is fitted exactly.
 
-    The first three have the units of H. All products are in float64, as H - G is a difference of nearly equal
-    matrices, and none is shared with other measures: at most `max_matvecs` of them. Where H is written out (see
-    `Strategy`), G is written out too.
+    The first three have the units of H. Products with G and R = H - G are in float64, as R is a difference of nearly
+    equal matrices, and are not shared with other measures: at most `max_matvecs` of them. tr H^2, for |H|_F, is that of
+    `curvature`. Where H is written out (see `Strategy`), G is written out too.
     """
 
     name: ClassVar[str] = "gauss_newton"
@@ -56,7 +56,8 @@ class GaussNewton(RoutedMeasure):
         size, P = bytes_of(problem, self.strategy), problem.num_params
         if self.strategy.dense_is_taken(problem):  # H too, unless its moments are exact sums
             return MeasureCost(own=P, written_out=0 if self.is_sum(problem) else P, bytes=size)
-        return MeasureCost(own=self.max_matvecs, own_probes=self.max_matvecs // 2, bytes=size)
+        # T and F come from the products that moments takes too
+        return replace(super().cost(problem), own=self.max_matvecs, own_probes=self.max_matvecs // 2)
 
     def compute(self, evaluation: Evaluation) -> Findings:
         trace, largest = _dense(evaluation, self.strategy) or _sampled(evaluation, self.strategy)

@@ -135,7 +135,7 @@ class Gradient(Measure):
 
 
 def _kinks(problem: Problem) -> tuple[Estimate, dict[tuple[str, str], Estimate]]:
-    """Return the number of pre-activations within rounding of a kink, in all, and by (quantity, layer before it)."""
+    """Return how many pre-activations are near a kink by rounding, in all and by (quantity, layer that gives them)."""
     mlp = structure_of(problem)
     if mlp is None:
         return Estimate.not_applicable("not an MLP of piecewise-linear activations"), {}

@@ -80,7 +80,7 @@ def _both_ends(evaluation: Evaluation, rtol: float, steps: int, capacity: int) -
 
 
 def _ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
-    """Return both ends of the spectrum of H; their intervals allow for rounding, and their cost has its check."""
+    """Return both ends of the spectrum of H; intervals allow for rounding, and costs include its check."""
     noise = rounding(evaluation)
     return ends_of(run, rtol, noise.norm).charged(noise.num_matvecs)
 

@@ -19,7 +19,7 @@ from scalecurv.statistics.intervals import caution
 STREAM = "spot check"
 VECTORS = 3
 CAUTION = caution(NOISE, VECTORS)
-SATURATED = 1e-6  # where every second class has at most this probability, p - p^2 keeps less than ten digits
+SATURATED = 1e-6  # where every sample's second class has at most this probability, p - p^2 keeps less than ten digits
 SWEEPS = 8  # products with J' that bound its norm
 ULPS = 4  # error of p - p^2 in ulps of 1
 CANCELLING = 16 * 2.0**-52  # error of a difference, relative to the numbers that are subtracted
@@ -110,7 +110,7 @@ def _narrow(evaluation: Evaluation) -> Perturbation | None:
 
 
 def _saturated(evaluation: Evaluation) -> Perturbation:
-    """Return `ulps_of_outputs` where every sample leaves its second class at most 1e-6, as p - p^2 cancels; else 0.
+    """Return `ulps_of_outputs` where no second class has a probability above 1e-6, as p - p^2 cancels there; else 0.
 
     A loss that is user code counts as saturated, as nothing is known of it.
     """
@@ -120,7 +120,7 @@ def _saturated(evaluation: Evaluation) -> Perturbation:
 
 
 def ulps_of_outputs(evaluation: Evaluation) -> Perturbation:
-    """Return bounds on the error of c J'MJ by an error of four ulps of 1 in M: c |J|_F^2 times four ulps.
+    """Return bounds on the error that an error of four ulps of 1 in M causes in c J'MJ: c |J|_F^2 times four ulps.
 
     M is the second derivative of the loss in the outputs and c the factor of the reduction. |J|_F is bounded from
     eight products J'v with Gaussian v; with random signs v they could cancel where two samples are alike.

@@ -13,7 +13,7 @@ MIN_MATVECS = 24  # the least budget that has products for every part
 MAX_LANCZOS = 100  # basis vectors; beyond this a restart costs less than a larger basis
 MAX_CHECK = 8  # steps of the run that bounds what a subspace leaves out
 MIN_VECTORS = 4  # basis vectors with which a run can restart
-PRODUCT = 6  # multiplications of a Hessian product for each sample and weight: forward, backward, and both derived
+PRODUCT = 6  # multiplications of a Hessian product for each sample and weight: forward, backward, and their derivatives
 MATRICES = 8  # P x P in float64: H, its eigenvectors and those of the shape operator, and what LAPACK needs beside them
 
 Route = Literal["exact", "sampled", "generic", "dense"]
@@ -149,7 +149,7 @@ class Strategy:
         return mlp
 
     def dense_is_taken(self, problem: Problem) -> bool:
-        """Return True where H is written out, for the route "dense" or none: where max_matvecs and memory allow it.
+        """Return True where H is written out: with route None or "dense", if max_matvecs and memory allow it.
 
         Raises Misuse where the route "dense" is given and they do not.
         """
@@ -170,7 +170,10 @@ class Strategy:
         return self.max_matvecs >= P and self.memory >= size
 
     def trace_is_exact(self, problem: Problem) -> bool:
-        """Return True where tr H is summed exactly: the backward passes, one an output, are at most half the budget."""
+        """Return True where tr H is summed exactly.
+
+        It is with the route "exact", and where the backward passes, one an output, are at most half of the budget.
+        """
         return self.route == "exact" or problem.num_outputs <= self.max_matvecs // 2
 
     def square_is_exact(self, problem: Problem, mlp: MLP) -> bool:

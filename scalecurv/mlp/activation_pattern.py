@@ -105,10 +105,10 @@ ROUNDING = float(torch.finfo(torch.float64).eps)  # a float64 pattern is certain
 def kink_margins(opened: OpenBatch, mlp: MLP) -> Tensor:
     """Return min |z| / s over the hidden neurons of each sample that reach an output, (B,); inf where there is none.
 
-    eps s bounds the error of z by rounding since the inputs: s = (n + 2) (|W| |a| + |b|) + |W| s(a) for n inputs,
-    s(phi(z)) = |phi'| s(z) + |a| (Higham 2002, Accuracy and Stability of Numerical Algorithms, chapter 3). It holds for
-    activations with their kink at 0; the margin is 0 where z is exactly 0, as behind a layer that is off with biases 0.
-    A neuron without a path of nonzero weights to an output does not count.
+    eps s bounds the rounding error of z, counted from the inputs on: s = (n + 2) (|W| |a| + |b|) + |W| s(a) for n
+    inputs, s(phi(z)) = |phi'| s(z) + |a| (Higham 2002, Accuracy and Stability of Numerical Algorithms, chapter 3). It
+    holds for activations with their kink at 0; the margin is 0 where z is exactly 0, as behind a layer that is off with
+    biases 0. A neuron without a path of nonzero weights to an output does not count.
     """
     reach = activation_pattern(opened).reach
     outputs = opened.outputs

@@ -33,7 +33,7 @@ def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:
 
 
 def _bent(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
-    """Return c sum_i |F_i'f_i|^2 of one batch."""
+    """Return sum_i f_i'M_i f_i of one batch, where M_i holds the factor in front of the sum over samples."""
     assert problem.loss.factor is not None
     f = open_batch(problem, mlp, batch).outputs
     along = torch.einsum("ncd,nc->nd", problem.loss.factor(f, batch.y), f)

@@ -1,4 +1,4 @@
-"""A piecewise-linear MLP laid open: the input of each affine layer, and the outputs' dependence on its output."""
+"""The inside of a piecewise-linear MLP on a batch: the input and the output of each affine layer, and the slopes."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class OpenBatch:
 def structure_of(problem: Problem) -> MLP | None:
     """Return the MLP that the model is, where its outputs are piecewise linear in each parameter; else None.
 
-    None is returned for a block of the parameters too.
+    It is None too for a problem in which only a block of the parameters is free.
     """
     mlp = recognise_mlp(problem.model)
     if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:
@@ -88,7 +88,7 @@ def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:
 
 
 def homogeneous_mlp(problem: Problem) -> MLP | None:
-    """The MLP that this model is, with hidden neurons that can be rescaled, or None."""
+    """Return the MLP that the model is, where its hidden neurons can be rescaled; else None."""
     mlp = structure_of(problem)
     return mlp if mlp is not None and mlp.homogeneous else None
 

@@ -37,9 +37,9 @@ class GaussNewtonOperator(SummedOperator):
 
 
 class ResidualOperator(LinearOperator):
-    """R = H - G = sum_i sum_k (dloss_i / df_k) grad^2 f_k(x_i), P x P and symmetric; two products each.
+    """R = H - G = sum_i sum_k (dloss_i / df_k) grad^2 f_k(x_i), P x P and symmetric; a product takes two.
 
-    R is 0 where every residual is. Where residuals are small H and G nearly cancel: use float64.
+    R is 0 where every residual is 0. Where residuals are small H and G nearly cancel: use float64.
     """
 
     symmetric = True

@@ -12,10 +12,10 @@ from scalecurv.linalg.operator import LinearOperator
 class ShapeOperator(LinearOperator):
     """A = sqrt(beta) G^(-1/2) H G^(-1/2), P x P and symmetric, G = I + g g', beta = 1/(1 + |g|^2); one H v a product.
 
-    Similar to the shape operator S = sqrt(beta) G^(-1) H of {(theta, L(theta))} in R^(P+1), whose eigenvalues are the
-    principal curvatures, in the loss over parameters squared. G^(-1/2) = I - (1 - sqrt(beta)) u u', u = g/|g|, takes
-    orthonormal vectors to vectors that are orthonormal in the metric G of the graph; at g = 0 it is the identity and
-    A = H. `hessian` is any symmetric operator, `gradient` g (P,). (do Carmo 1976, Differential Geometry, ch. 3)
+    It is similar to the shape operator S = sqrt(beta) G^(-1) H of {(theta, L(theta))} in R^(P+1), whose eigenvalues are
+    the principal curvatures, in the loss over parameters squared. G^(-1/2) = I - (1 - sqrt(beta)) u u', u = g/|g|,
+    takes orthonormal vectors to vectors that are orthonormal in the metric G of the graph; at g = 0 it is the identity
+    and A = H. `hessian` is any symmetric operator, `gradient` g (P,). (do Carmo 1976, Differential Geometry, ch. 3)
     """
 
     symmetric = True

@@ -18,7 +18,7 @@ from scalecurv.problem.user_model import quoted
 STREAM = "consistency"
 SAMPLES = 256  # at most, evenly spread over the data
 ACTIVATIONS = 2e5  # at most, of these samples together: with fewer kinks near, a small step more likely crosses none
-APART = 1e-3  # the distance from theta, relative to the size of an entry: no two zeros are tied there
+APART = 1e-3  # the distance from theta, relative to the size of an entry: ties between zeros are broken there
 STEPS = (1e-5, 1e-6, 1e-7)  # of the differences, relative in the same way
 TOLERANCE = 1e-4  # of a tensor's rows
 ALIKE = 0.3  # two gaps that differ by no more than this, relative, show the same fault
@@ -31,10 +31,10 @@ NAMED = 6  # parameters in one line
 
 @remembered
 def check_derivatives(problem: Problem) -> None:
-    """Check H, J and g near theta, in float64, on some of the samples; once.
+    """Check H, J and g near theta, in float64, on some of the samples; remembered.
 
-    For random u and v: u'Hv = v'Hu and <Jv, u> = <v, J'u>; g'v, Hv and Jv against central differences of L, g and f
-    at three step sizes. A kink that one step crosses is not crossed by all of them, so that a fault counts only if it
+    For random u and v: u'Hv = v'Hu and <Jv, u> = <v, J'u>; g'v, Hv and Jv against central differences of L, g and f at
+    three step sizes. A kink that one step crosses is not crossed by all of them, so that a fault counts only if it
     shows at every step, alike at the two smallest, and at a second point too. Parameters that no gradient reaches (a
     padding row, a detached tensor) are held fixed. Costs about six gradients and four products on at most 256 samples.
     Where the model computes in less than float64 only symmetry is checked, to 1 %. Raises CheckpointError that names
@@ -54,7 +54,7 @@ def check_derivatives(problem: Problem) -> None:
 
 
 def _found(problem: Problem, rows: Tensor) -> str | None:
-    """Return the fault that shows at two points near theta, or None: no kink is within the smallest step of both."""
+    """Return the fault that shows at two points near theta, so that no kink can be behind it; None where none does."""
     for draw in (0, 3):
         fault = _found_near(problem, rows, draw)
         if fault is None:
@@ -63,7 +63,7 @@ def _found(problem: Problem, rows: Tensor) -> str | None:
 
 
 def _found_near(problem: Problem, rows: Tensor, draw: int) -> str | None:
-    """Return the fault at a point near theta, or at theta itself where the model raises beside it; None without one."""
+    """Return the fault at a point near theta, or at theta itself where the model raises near it; else None."""
     for apart in (APART, 0.0):
         try:
             return _Check.near(problem.of_some(rows).astype(torch.float64), apart, draw).fault()
@@ -176,7 +176,7 @@ class _Check:
         )
 
     def _asymmetric(self, free: Tensor, V: Tensor, HV: Tensor, dust: float) -> list[str]:
-        """Return the tensors, of the first 64, in whose rows and columns u'Hv and v'Hu differ, by a product each."""
+        """Return the names of those first 64 tensors in whose rows u'Hv and v'Hu differ; takes a product each."""
         slices = dict(list(self.problem.space.slices.items())[:64])
         names = []
         for name, part in slices.items():

@@ -1,4 +1,4 @@
-"""The backend of a problem's derivatives, and the products by graphs that one pass serves to the next."""
+"""The backend of a problem's derivatives, and products whose graph is kept from one product to the next."""
 
 import warnings
 from collections.abc import Callable
@@ -22,9 +22,10 @@ SHARE = 4  # of `memory` that one stored graph may take: two are stored, and tem
 
 
 def backend_of(problem: Problem) -> Backend:
-    """Return torch.func where it takes the model, else plain autograd; two samples decide, once for all copies.
+    """Return torch.func where it takes the model, else plain autograd; the first two samples decide, on all ranks.
 
-    A model of listed layers is not tried. The samples are the first of the data set, the same on every rank.
+    An MLP that `recognise_mlp` finds, with a loss of known factor, is not tried. The choice is made once for the
+    problem and for the copies that are made afterwards.
     """
     if problem.backend is None:
         listed = recognise_mlp(problem.model) is not None and problem.loss.factor is not None
@@ -112,8 +113,9 @@ def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized
 def _stored(problem: Problem, key: object, batch: Batch, make: Callable[[], T], what: str) -> T:
     """Return make(), or what it returned before for the batch of all samples.
 
-    `remembered` would store every graph. Here only that of all samples at once is, under the function and its
-    arguments but for the batch, and only where it fits into its share of the memory: each product then saves a pass.
+    `remembered` would keep every graph. Here only the graph of all samples at once is kept, filed under the function
+    and its arguments without the batch, and only where it fits into its share of the memory: each product then saves a
+    pass.
     """
     whole = len(batch.x) == problem.num_local
     if whole and key in problem.cache:
@@ -127,7 +129,7 @@ def _stored(problem: Problem, key: object, batch: Batch, make: Callable[[], T], 
 
 
 def _quoting(problem: Problem, product: Product, what: str) -> Product:
-    """Return the product with the errors of the user's model turned into lines that name `what` was computed."""
+    """Return the product with the errors of the user's model turned into lines that name `what`, the thing computed."""
 
     def quoting(V: torch.Tensor) -> torch.Tensor:
         with quoted(problem.model, what):

@@ -15,7 +15,7 @@ class Loss:
 
     `targets(y, D)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
     `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
-    known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: where p is near 1, p - p^2 cancels and these do not.
+    known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: unlike p - p^2 they do not cancel where p is near 1.
     `second(f)`, for classifiers, is the second largest probability of each sample, (B,). `float_targets` is True where
     integers among the targets are quantities, not indices; `foreign` where only autograd knows the loss.
     """
@@ -66,7 +66,7 @@ class _Total:
         except (KeyboardInterrupt, torch.OutOfMemoryError):
             raise
         except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
-            if is_memory(error):  # no fault of the loss: the unit is tried again
+            if is_memory(error):  # no fault of the loss: the attempt is repeated
                 raise
             raise Misuse(
                 f"loss {self.name} raised {type(error).__name__}: {first_line(error)}; it is given outputs of shape "

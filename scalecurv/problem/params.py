@@ -45,7 +45,7 @@ class ParameterSpace:
         return result
 
     def restricted(self, pattern: str) -> "ParameterSpace":
-        """Return the parameters in whose names `pattern` is found; raise Misuse for none, or for no pattern."""
+        """Return the parameters in whose names `pattern` is found; raise Misuse for none, or an invalid pattern."""
         check_pattern(pattern)
         chosen = {name: shape for name, shape in self.shapes.items() if re.search(pattern, name)}
         if not chosen:

@@ -22,12 +22,13 @@ MARGIN = 100  # over the response to one rounding: batches of other sizes are mu
 
 @remembered
 def preflight(problem: Problem) -> None:
-    """Check that f_theta(x) is the same twice and f_theta(x)_i = f_theta(x_i), x (B, ...) and f (B, D); once.
+    """Check that f_theta(x) is the same in two passes and f_theta(x)_i = f_theta(x_i), x (B, ...), f (B, D); once.
 
-    Differences at rounding level pass; numbers that are drawn and change nothing pass, and no random state is moved.
+    Differences at rounding level pass, as do random draws that change no output; no random state is moved.
     Each rank checks its own samples, and all ranks take the largest change. Raises Misuse, in different words, where
     the model draws at random, where an output depends on the other samples or on their order, where there is not one
-    row of outputs for each sample, where nothing depends on theta, and where a user's own loss compares samples.
+    row of outputs for each sample, where nothing depends on theta, and where a user's own loss compares samples;
+    CheckpointError where outputs overflow in one order of the samples and not in another.
     """
     with _unmoved_random_state(problem.device):
         size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
@@ -78,7 +79,10 @@ def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
 
 
 def _refuse_company(problem: Problem, x: Tensor) -> None:
-    """Raise Misuse where the output of a sample depends on its place in the batch or on the other samples."""
+    """Raise Misuse where the output of a sample depends on its place in the batch or on the other samples.
+
+    Raises CheckpointError where outputs overflow in one order and not in another.
+    """
     f = _outputs(problem, x)
     others = {
         "their order is reversed": lambda: _outputs(problem, x.flip(0)).flip(0),
@@ -116,7 +120,7 @@ def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
 
 
 def _outputs(problem: Problem, x: Tensor) -> Tensor:
-    """Return f (B, D) without its graph; raise Misuse where the shape is another."""
+    """Return f (B, D) without its graph; raise Misuse where the shape is wrong."""
     f, wanted = problem.outputs(problem.theta, x).detach(), (len(x), problem.num_outputs)
     if f.shape != wanted:
         raise Misuse(

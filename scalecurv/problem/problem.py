@@ -1,4 +1,4 @@
-"""A model, data and a loss at one point theta: every operator and every measure is about a Problem."""
+"""A model, data and a loss at one point theta: the object that every operator and every measure is given."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -85,7 +85,7 @@ class Problem:
         if self.loss.factor is None:
             with torch.no_grad():
                 try_loss(self.loss, self.outputs(self.theta, self.sample), self.sample_targets)
-        self.backend: Backend | None = None  # found by `backend_of`; copies share it, so that no dtype takes another
+        self.backend: Backend | None = None  # found by `backend_of`; later copies share it, whatever their dtype
         self.cache: dict[Any, Any] = {}  # what `remembered` functions of this problem returned
 
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
@@ -163,7 +163,7 @@ class Problem:
         return copy
 
     def restricted(self, params: str | None) -> "Problem":
-        """Return the same loss as a function of those parameters alone in whose name the pattern `params` is found.
+        """Return the same loss as a function only of the parameters in whose names the pattern `params` is found.
 
         All others are held fixed; None returns the problem itself. Raises Misuse as `ParameterSpace.restricted` does.
         """

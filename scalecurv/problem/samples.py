@@ -150,7 +150,7 @@ def _shape(data: Any, name: str) -> tuple[int, ...]:
 
 
 def tensor_of(data: Any, name: str) -> Tensor:
-    """Return a tensor that shares no memory with an array; all integers become int64. Raise Misuse for no numbers."""
+    """Return a tensor that shares no memory with an array; integers become int64; raise Misuse for no numbers."""
     try:
         tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
     except (TypeError, ValueError) as error:

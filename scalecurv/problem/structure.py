@@ -36,11 +36,11 @@ class MLP:
 
 
 def recognise_mlp(model: nn.Module) -> MLP | None:
-    """Return the structure of a Sequential of Flatten, Linear and activations with every parameter free, or None.
+    """Return the structure of a Sequential of Flatten, Linear, Dropout and activations, all parameters free, or None.
 
-    An activation is a module without parameters or children between two Linear modules; one module may stand in
-    several places. None is returned where the model may compute something else than its list of modules (its own
-    forward, hooks, a subclass of a layer), and where layers share a parameter.
+    An activation is an elementwise module of torch.nn without parameters or children between two Linear modules; one
+    module may stand in several places. None is returned where the model may compute something else than its list of
+    modules (its own forward, hooks, a subclass of a layer), and where layers share a parameter.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
         return None

@@ -47,11 +47,11 @@ def innermost_module(model: nn.Module, error: BaseException) -> str:
 
 
 def rows_of(outputs: object, count: int) -> Tensor:
-    """Return the outputs of a model for `count` samples as one dense tensor (B, D); raise Misuse for no floats."""
+    """Return the outputs of a model for `count` samples as one dense tensor (B, D); raise Misuse for other outputs."""
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
         kind = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
         raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
     f = outputs if outputs.layout == torch.strided else outputs.to_dense()
-    if count == 1 or f.ndim == 0:  # whatever shape is left, it is that sample's: .squeeze() takes rows away too
+    if count == 1 or f.ndim == 0:  # all entries are that sample's: a model may squeeze the axis of rows away
         return f.reshape(1, -1)
     return f[:, None] if f.ndim == 1 else f.flatten(1)

@@ -92,7 +92,7 @@ def _ceilings(axes: Any, store: Store, results: pd.DataFrame) -> None:
 
 
 def _smallest_told_from_zero(results: pd.DataFrame, name: str) -> float:
-    """Return where the scale turns linear, so that no point whose interval holds zero is on the logarithmic part."""
+    """Return the size below which the scale is linear, so that every point whose interval holds zero is below it."""
     lower, upper = results[f"{name}_lower"], results[f"{name}_upper"]
     ends = pd.concat([lower.abs(), upper.abs()], axis=1).max(axis=1)
     unsure = ends[(lower < 0) & (upper > 0) & (ends < math.inf)]

@@ -140,7 +140,7 @@ def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chains(chosen: pd.DataFrame, rows: np.ndarray) -> pd.Series:
-    """Return the verdict on the chain for each of `rows`, the row numbers of the estimates; null without links."""
+    """Return the chain's verdict by row of the wide table, `rows` being that of each estimate; none without links."""
     is_link = chosen["quantity"].isin(CHAIN).to_numpy()
     verdict = cache(stored_verdict)  # a few methods, in many rows
     links: dict[int, list[Verdict]] = defaultdict(list)

@@ -55,7 +55,8 @@ def estimate_until(
     """Return the estimates from terms(32), terms(64), ... when each that has a tolerance meets it, or at `limit` terms.
 
     `terms(m)` returns the rows of probes 0 .. m-1. More looks than at doublings would make intervals too narrow,
-    because the stop would come at a lucky moment. The status of an estimate is `converged` where it met its tolerance.
+    because the stop would come at a lucky moment. The status of an estimate is `converged` where it met its tolerance,
+    which none does with a `limit` below 32.
     """
     results: dict[str, Estimate] = {}
     for m in looks(limit):

@@ -20,7 +20,7 @@ from scalecurv.store.writer import PARTS, temporary_beside, write_atomically
 
 LOCK = ".lock"
 MANY = 64  # loose parts; each costs a reader some 10 ms
-SHARE = 16  # an index is rewritten once its parts are 1/16 of it, so that a row is written some 16 times at most
+SHARE = 16  # an index is rewritten once its parts are 1/16 of it: all writing together is some 17 times its size
 STALE = 3600.0  # seconds; no write takes that long: an older temporary file has lost its writer
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 FORMAT = "scalecurv-results"
 VERSION = 3  # 1: every text column whole, which took most of the time of reading; 2: without ADDED
-OLDEST = 1  # that this release still reads
+OLDEST = 1  # the first schema version that this release reads
 LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
 NO_STEP = -1  # an unknown step, in an integer column
 
@@ -13,7 +13,7 @@ NO_STEP = -1  # an unknown step, in an integer column
 ADDED: dict[tuple[str, str], tuple[int, str | int | float]] = {
     ("tasks", "split"): (3, ""),
     ("tasks", "num_available"): (3, 0),  # not recorded
-    ("tasks", "sample_seed"): (3, -1),  # all were taken
+    ("tasks", "sample_seed"): (3, -1),  # all samples were used
     ("tasks", "weight_decay"): (3, 0.0),
 }
 

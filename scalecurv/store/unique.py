@@ -12,7 +12,7 @@ _RANK = {"ok": 2, "partial": 1, "failed": 0}
 
 
 def distinct_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each analysis of each checkpoint once. An index keeps them all, for their products are added up."""
+    """Return each analysis of each checkpoint once. An index keeps them all, because their products are added up."""
     return frame.drop_duplicates(KEYS["checkpoints"])
 
 

@@ -104,9 +104,10 @@ def started(operator: Operand, seed: int, capacity: int, stream: str = STREAM) -
 
 
 def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_matvecs: int) -> Lanczos:
-    """Return the factorization after the first 5, 10, 15, ... steps at which `enough` is True, or after all steps.
+    """Return the factorization after the first 5, 10, 15, ... steps at which `enough` is True, or `num_matvecs`.
 
-    The result depends on the operator and the start of the process, not on how many steps it had taken before.
+    An invariant space or full memory ends it earlier. The result depends on the operator and the start of the process,
+    not on the number of steps that it had taken before.
     """
     for k in range(EVERY, num_matvecs + EVERY, EVERY):
         process.advance(min(k, num_matvecs))
@@ -148,7 +149,7 @@ def certified_ends(
     num_matvecs: int,
     noise: float = 0.0,
 ) -> Ends:
-    """Return the Ritz values `bottom` and `top` as estimates between the bounds `below` and `above`, rounding added."""
+    """Return the Ritz values `bottom` and `top` as estimates between `below` and `above`, each widened for rounding."""
     norm = max(abs(top), abs(bottom))
     slack = max(rounding_of(norm, dtype, num_matvecs), noise)
     tolerance = Tolerance(rtol, NEAR_ZERO * norm)
@@ -161,7 +162,7 @@ def certified_ends(
 
 
 def rounding_of(norm: float, dtype: torch.dtype, num_matvecs: int = 0) -> float:
-    """Return a bound on the error that rounding leaves in a Ritz value of an operator of this norm; 0 where it is 0.
+    """Return a bound on the error that rounding leaves in a Ritz value of an operator of this norm; 0 for norm 0.
 
     Restarts add up the rounding of all products: 188 ulps were seen after 2,000 products.
     """

@@ -28,8 +28,8 @@ def restarted_extremes(
     The run ends with size / 2 Ritz vectors Y from both ends, with AY = Y Theta + r c'. A fresh Gaussian start bounds
     the remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]),
     which is above the Ritz value by about |c|^2 / (theta - mu) only (see `largest_bounds`). The bound therefore also
-    covers eigenvectors that the first start missed. A run that continues after a first one has two chances to fail;
-    the fresh start fails with the smaller chance FRESH.
+    covers eigenvectors that the first start missed. A run that continues after a first one has two chances to fail,
+    START for the first start and FRESH for the fresh one; DELTA covers both.
     """
     operator = aslinearoperator(operator)
     check = min(size // 2, max(num_matvecs // 4, 2))

@@ -23,7 +23,8 @@ class Curvature(RoutedMeasure):
     """The scalar curvature K of the graph of the loss, with bounds and effective ranks; T = tr H and F = tr H^2.
 
     scalar_curvature: K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg), beta = 1 / (1 + |g|^2), in units of H^2. Read
-        it beside beta, as K is small on any slope. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv 2307.04719)
+        it beside beta, as K is small where the gradient is large. (Pouplin, Roy, Singh and Arvanitidis 2023, arXiv
+        2307.04719)
     t2_minus_f: T^2 - F, which equals K where g = 0; elsewhere K / (T^2 - F) is about beta.
     curvature_lower, curvature_upper: a bracket of K, from T and lambda_max where H is positive semidefinite, else from
         T, F and both ends of the spectrum.
@@ -117,7 +118,7 @@ def _chain(evaluation: Evaluation, found: ScalarCurvature, krylov: Krylov, memor
     if near is None or not interpolates(evaluation):
         reason = "the chain needs mse and an exact fit: max |f - y| <= 1e-6 max(|y|, 1)"
         return dict.fromkeys(CHAIN, Estimate.not_applicable(reason))
-    if evaluation.problem.shard.size > 1:  # failed, not "not applicable": another plan has the answer, same key
+    if evaluation.problem.shard.size > 1:  # failed, not "not applicable": another plan has links under the same key
         reason = "the rank of J needs all samples in one place; give --plan checkpoints"
         return dict.fromkeys(CHAIN, Estimate.failed(reason))
     rank, largest = jacobian_rank(evaluation, memory), krylov.ends.largest

@@ -42,7 +42,7 @@ class ScalarCurvature:
     steps: int = 0
 
     def matvecs_with(self, steps: int) -> int:
-        """Return the products of T, F and the first `steps` of the same Lanczos run, shared ones counted once."""
+        """Return the number of products of T, F and the first `steps` of their Lanczos run, each counted once."""
         return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
 
 

@@ -68,7 +68,10 @@ def sampled_moment(rows: np.ndarray, noise: Perturbation) -> Estimate:
 
 
 def trace_floor(deflated: Deflation) -> float:
-    """Return a tenth of sum |lambda_i| by the quadrature of the Lanczos run; 0 where no Ritz value is negative."""
+    """Return a tenth of sum |lambda_i| by the quadrature of the Lanczos run.
+
+    It is 0 where no Ritz value is negative, and where a restart left no quadrature.
+    """
     run = deflated.krylov.run
     if run is None:
         return 0.0

@@ -80,7 +80,7 @@ def probed_estimate(terms: np.ndarray, confidence: float = 0.95) -> Estimate:
     """Return the estimate sum_i mean_a Y_ai from q >= 2 passes over N samples, Y being `terms` of shape (q, N).
 
     The squared standard error is sum_i s_i^2 / q, where s_i^2 is the variance of the terms of sample i over the passes:
-    differences between samples are no error. Degrees of freedom after Satterthwaite 1946; with fewer than 30 the
+    differences between samples are not part of it. Degrees of freedom after Satterthwaite 1946; with fewer than 30 the
     interval is (-inf, inf), as the standard error is a guess.
     """
     q, N = terms.shape

@@ -16,12 +16,12 @@ from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK, looks
 
 EARLY_LOOKS = (4, 8, 16)  # numbers of probes at which the interval is proven
-CERTIFICATES = 4 * DELTA  # chance that one of the four bounds on eigenvalues fails that a proven interval rests on
+CERTIFICATES = 4 * DELTA  # chance that any of the four bounds on eigenvalues behind a proven interval fails
 Content = Callable[[Estimate], bool]
 
 
 def sampled_square(evaluation: Evaluation, strategy: Strategy, trace: float | None, content: Content) -> Estimate:
-    """Return tr H^2 from deflated terms at the first number of probes whose estimate is `content`, or at the last.
+    """Return tr H^2 from deflated terms at the first number of probes where content(estimate) is True, else the last.
 
     At 4, 8 and 16 probes the interval is proven, from a bound on the norm of H outside the deflated space: first the
     bound that the run of the space gives, then one from a fresh start. From 32 probes on it is Student's, with `trace`

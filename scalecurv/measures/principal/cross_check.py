@@ -1,4 +1,4 @@
-"""Cross-checks of the scalar curvature by other formulas and other products: intervals that miss show an error."""
+"""Cross-checks of the scalar curvature by other formulas and products: intervals that do not meet show an error."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import at_confidence, mean_estimate
 from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, looks
 
-# Student's intervals that are compared are as wide as this, so that a miss shows an error; proven intervals stay
+# of Student's intervals when they are compared, so that two that do not meet show an error; proven intervals stay
 CONFIDENCE = 1 - 1e-6
 COARSE = 0.1  # relative half-width at which a check has enough probes
 ROUNDING = 1e3  # ulps of beta (T^2 + F) by which two formulas for K may differ
@@ -32,8 +32,8 @@ def curvature_check(evaluation: Evaluation, strategy: Strategy, space: RitzSpace
     """Return K by `convex_form`, as `inconsistent` where it disagrees with scalar_curvature.
 
     It rests on probes and on a Krylov space `space` that scalar_curvature does not use. Sampling ends when the
-    half-width at 95 % is at most a tenth of K, or of the numbers that cancel in it, or when its budget is spent.
-    Where H is written out `space` is R^P, and no probe is drawn.
+    half-width at 95 % is at most a tenth of K or a hundredth of what cancels in it, or when its budget is spent. Where
+    H is written out `space` is R^P, and no probe is drawn.
     """
     found, noise = scalar_curvature(evaluation, strategy), noise_of(evaluation, strategy)
     along = gradient_facts(evaluation, double=True).slope

@@ -36,8 +36,8 @@ PARALLEL = 1e-6  # sine of an angle: below it rounding decides which plane two d
 def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]:
     """Return the sectional curvatures of planes of two outermost Ritz vectors u_i, u_j of H, by the name "i j".
 
-    i and j count Ritz vectors from the top, and -1 is the lowest; "1 2" is present where P > 1. As u_i'Hu_j is theta_i
-    for i = j and else 0, the curvature is beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), without a further
+    i and j count Ritz vectors from the top, and -1 is the lowest; "1 2" is present where there are two. As u_i'Hu_j is
+    theta_i for i = j and else 0, the curvature is beta theta_i theta_j / (1 + (g'u_i)^2 + (g'u_j)^2), without a further
     product. The interval contains the curvature of the plane of eigenvectors: an eigenvalue lies within the residual r
     of theta, and its eigenvector within the angle r / gap of u, where gap is the distance to the next Ritz value (Davis
     and Kahan 1970). It is wide where H has a multiple eigenvalue. For H written out r is the error of LAPACK, ulps of

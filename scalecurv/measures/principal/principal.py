@@ -40,9 +40,10 @@ class Principal(RoutedMeasure):
     ricci_gradient: the Ricci curvature along u = g/|g|, beta^2 (T u'Hu - |Hu|^2).
     scalar_curvature_convex: K by a second formula and products of its own; it is checked against scalar_curvature.
 
-    Principal and mean curvature have the units of H, the others those of H^2. The products, one a step of a Lanczos
-    run on the shape operator, are not shared with other measures: at most `max_matvecs` of them. Where H is written out
-    (see `Strategy`) all numbers come from the matrix, without further products.
+    Principal and mean curvature have the units of H, the others those of H^2. The products of the Lanczos runs on the
+    shape operator, of the planes and of the second formula are not shared with other measures: at most `max_matvecs` of
+    them. T, K and the Ritz vectors of H are those of `curvature` and `extremes`. Where H is written out (see
+    `Strategy`) all numbers come from the matrix, without further products.
 
     Arrays: `principal_values` and `principal_residuals`; `principal_shares`, the share of each layer in the squared
     length of each outermost direction; `sectional_planes`, the curvatures of the random planes.
@@ -62,10 +63,10 @@ class Principal(RoutedMeasure):
     )
 
     def cost(self, problem: Problem) -> MeasureCost:
-        size = bytes_of(problem, self.strategy)
         if self.strategy.dense_is_taken(problem):
-            return MeasureCost(written_out=problem.num_params, bytes=size)
-        return MeasureCost(own=self.max_matvecs, own_probes=self.max_matvecs // 2, bytes=size)
+            return MeasureCost(written_out=problem.num_params, bytes=bytes_of(problem, self.strategy))
+        # K and the Ritz planes come from the products that curvature and extremes take too
+        return replace(super().cost(problem), own=self.max_matvecs, own_probes=self.max_matvecs // 2)
 
     def compute(self, evaluation: Evaluation) -> Findings:
         if evaluation.problem.num_params < 2:
@@ -137,7 +138,7 @@ def _of_trace(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]
 
 
 def _shares(evaluation: Evaluation, outermost: Outermost, strategy: Strategy) -> np.ndarray:
-    """Return the share of each layer in the squared length of each outermost principal direction, coordinates theta.
+    """Return the share of each layer in the squared length of each outermost direction, in coordinates theta.
 
     The array is flat: directions from the largest curvature to the smallest, and layer by layer within each. The shares
     of a direction sum to 1.

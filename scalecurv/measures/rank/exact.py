@@ -32,7 +32,7 @@ class ExactRank:
     num_primes: the number of primes modulo which the rank was computed.
     num_touched: the number of parameters whose column of J is not zero by the activation pattern alone.
     num_rescalings: the number of independent rescalings among them.
-    num_samples, num_data: the number of samples that the lower bound used, of all.
+    num_samples, num_data: the number of samples that the lower bound used, and of all samples.
     """
 
     lower: int
@@ -68,7 +68,7 @@ class ExactRank:
 
 @remembered
 def exact_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> ExactRank | None:
-    """Return the rank of J of an MLP of positively homogeneous activations, in exact arithmetic; remembered.
+    """Return bounds on rank J for an MLP of positively homogeneous activations, by exact arithmetic; remembered.
 
     The slopes of activations are those that float64 decides. None for any other model. Raises Misuse for an `output`
     that is not known, or that the model does not have.

@@ -30,7 +30,7 @@ SOFTMAX = "softmax"  # the component of ranks of probabilities, which keeps them
 class Rank(Measure):
     """The rank of the Jacobian J of all outputs over the batch, (N D, P): in how many directions the outputs move.
 
-    rank: exact for MLPs of homogeneous activations, from residues below and structure above; for other models the
+    rank: for MLPs of homogeneous activations from exact bounds, below by residues and above by structure; else the
         number of singular values above max(N D, P) eps sigma_1, in float64.
     rank_1e2, rank_1e3, rank_1e6: the numbers of singular values above 1e-2, 1e-3 and 1e-6 of the largest.
     stable_rank, jacobian_participation_ratio: |J|_F^2 / sigma_1^2 and (sum sigma^2)^2 / sum sigma^4.
