@@ -104,21 +104,23 @@ class Evaluation:
         terms: Terms = hutchinson.terms,
         make: Make = HessianOperator,
         double: bool = False,
+        cache: dict[Any, Any] | None = None,
     ) -> np.ndarray:
-        """Return the rows of the probes 0 .. count-1, shape (count, ...), computing those that the cache lacks.
+        """Return the rows of the probes 0 .. count-1, shape (count, ...), from the cache where they are there.
 
-        `terms` computes a row from products with `make(problem)`, by default H; `double` takes them in float64. The
-        cache files rows under `terms` itself, so that only a call with the same object finds them again.
+        `terms` computes a row from products with `make(problem)`, by default H; `double` takes them in float64. Rows
+        are filed in `cache` under `terms` itself. By default it is the evaluation's own, which holds on to `terms` and
+        all that it refers to: a measure that alone uses its terms hands in a dict that ends with it.
         """
-        blocks = blocks_of(count)
-        kind = (terms, make, double)
-        missing = [ids for ids in blocks if (kind, ids) not in self.cache]
+        cache = self.cache if cache is None else cache
+        blocks, kind = blocks_of(count), (terms, make, double)
+        missing = [ids for ids in blocks if (kind, ids) not in cache]
         problem = self.double if double else self.problem
         done = self._run_terms(problem, make, terms, self.seed, missing) if missing else []
         for ids, (rows, num_matvecs) in zip(missing, done, strict=True):
-            self.cache[kind, ids] = rows
+            cache[kind, ids] = rows
             self._term_matvecs += num_matvecs
-        return np.concatenate([self.cache[kind, ids] for ids in blocks])
+        return np.concatenate([cache[kind, ids] for ids in blocks])
 
     @property
     def total_matvecs(self) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.deflated import DeflatedTerms
@@ -23,7 +23,6 @@ from scalecurv.mlp.euler_bounds import euler_bounds
 from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
@@ -100,7 +99,6 @@ def _steps(evaluation: Evaluation, strategy: Strategy) -> int:
     return min(capacity, strategy.budget.ggn_steps)
 
 
-@remembered
 def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
     """Return a Lanczos run on G, ended when its largest eigenvalue is certified to `rtol`, or after `steps`."""
     process = started(evaluation.gauss_newton, evaluation.seed, steps, GGN_STREAM)
@@ -108,20 +106,14 @@ def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
     return first_look(process, lambda run: ends_of(run, rtol).largest.status is certified, process.capacity)
 
 
-@remembered
-def _outside(evaluation: Evaluation, run: Lanczos) -> DeflatedTerms:
-    """Return the terms of tr G outside the space of a run."""
-    return DeflatedTerms(RitzSpace.of(run))
-
-
 def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
     """Return tr G: tr H where structure makes them equal, else Hutchinson's estimate outside the space of the run."""
     known = known_trace(evaluation, strategy)
     if known is not None:
         return known.whole
-    terms = _outside(evaluation, run)
+    terms, rows = DeflatedTerms(RitzSpace.of(run)), dict[Any, Any]()  # of this measure alone, and freed with it
     found = estimate_until(
-        lambda m: evaluation.terms(m, terms, GaussNewtonOperator, double=True) + terms.known,
+        lambda m: evaluation.terms(m, terms, GaussNewtonOperator, double=True, cache=rows) + terms.known,
         {"trace": lambda rows: trace_estimate(rows, "deflated hutchinson")},
         {"trace": Tolerance(strategy.rtol)},
         strategy.budget.ggn_probes,
@@ -164,9 +156,10 @@ def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
         return Estimate.not_applicable("tr H^2 may be 0")
     if strategy.dense_is_taken(evaluation.problem):
         return _dense_share(evaluation, strategy, F)
+    rows: dict[Any, Any] = {}
     terms, steps = _deflated_residual(evaluation, _residual_steps(evaluation, strategy))
     found = estimate_until(
-        lambda m: evaluation.terms(m, terms, ResidualOperator, double=True) + terms.known,
+        lambda m: evaluation.terms(m, terms, ResidualOperator, double=True, cache=rows) + terms.known,
         {"share": lambda rows: share_of(hutchinson.trace_square_estimate(rows), F)},
         {"share": Tolerance(strategy.rtol, 1.0)},
         strategy.budget.residual_probes,
@@ -200,7 +193,6 @@ def _residual_steps(evaluation: Evaluation, strategy: Strategy) -> int:
     return min(capacity, strategy.budget.residual_steps)
 
 
-@remembered
 def _deflated_residual(evaluation: Evaluation, steps: int) -> tuple[DeflatedTerms, int]:
     """Return the terms of R outside the space of a Lanczos run, and the number of products of the run.
 

@@ -75,18 +75,20 @@ def rounding(evaluation: Evaluation) -> Perturbation:
     """
     if evaluation.problem.dtype == torch.float64:
         return rounding_in_double(evaluation)
-    V, exact, off = _spot_check(evaluation)
-    eps = max(torch.finfo(evaluation.problem.dtype).eps, ULPS * inner_eps(evaluation.double))
-    norm = max(cautious_norm(off), CAUTION * (eps * float(norms(exact).max())))
-    return Perturbation(norm, abs(float(dots(V, off).mean())) + norm, NOISE, 2 * VECTORS)
+    return _spot_check(evaluation)[0]
 
 
 @remembered
-def _spot_check(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
-    """Return V (P, 3), H V in float64, and the error of H V in the problem's dtype."""
+def _spot_check(evaluation: Evaluation) -> tuple[Perturbation, float]:
+    """Return the bounds on E, and |EV|_F / |HV|_F, from products with V in the problem's dtype and in float64."""
     V = spot_vectors(evaluation, dtype=evaluation.problem.dtype)
     exact = evaluation.double_hessian.matmat(V.double())
-    return V, exact, evaluation.hessian.matmat(V).double() - exact
+    off = evaluation.hessian.matmat(V).double() - exact
+    eps = max(torch.finfo(evaluation.problem.dtype).eps, ULPS * inner_eps(evaluation.double))
+    norm = max(cautious_norm(off), CAUTION * (eps * float(norms(exact).max())))
+    size, error = float(norms(exact).norm()), float(norms(off).norm())
+    found = Perturbation(norm, abs(float(dots(V, off).mean())) + norm, NOISE, 2 * VECTORS)
+    return found, error / size if size else 0.0
 
 
 @remembered
@@ -137,11 +139,10 @@ def noise_floor(evaluation: Evaluation) -> Estimate:
     """Return |HV - H64 V|_F / |H64 V|_F for three random vectors; not applicable where products are in float64."""
     if evaluation.problem.dtype == torch.float64:
         return Estimate.not_applicable("products are in float64")
-    _, exact, off = _spot_check(evaluation)
-    size, error = float(norms(exact).norm()), float(norms(off).norm())
+    found, share = _spot_check(evaluation)
     dtype = str(evaluation.problem.dtype).removeprefix("torch.")
     method = f"{VECTORS} products, {dtype} against float64"
-    return Estimate.exact(error / size if size else 0.0, method, rounding(evaluation).num_matvecs)
+    return Estimate.exact(share, method, found.num_matvecs)
 
 
 def runner_up(problem: Problem) -> float:
@@ -170,3 +171,15 @@ def cancelled(estimate: Estimate, size: float) -> Estimate:
     if estimate.status is not Status.EXACT or slack <= VISIBLE * abs(estimate.value):
         return estimate
     return replace(estimate, status=Status.CERTIFIED).widened(slack)
+
+
+def allowing(estimate: Estimate, slack: float, off: Perturbation) -> Estimate:
+    """Return an estimate that rests on products which `off` perturbs, widened by the `slack` that this causes.
+
+    An exact value becomes `certified`, except with the chance that `off` exceeds its bounds.
+    """
+    if not slack or estimate.status in (Status.FAILED, Status.NOT_APPLICABLE):
+        return estimate
+    status = Status.CERTIFIED if estimate.status is Status.EXACT else estimate.status
+    confidence = min(estimate.confidence, 1 - off.chance)
+    return replace(estimate, status=status, confidence=confidence).widened(slack)

@@ -1,5 +1,6 @@
 """What an evaluation remembers, where terms are run, and what a product counts as."""
 
+import gc
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.foreign import DenseOperator
-from scalecurv.measures import Curvature, Extremes, Moments
+from scalecurv.measures import Curvature, Extremes, GaussNewton, Moments, Principal
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, blocks_of, run_here
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
@@ -123,3 +124,20 @@ def test_a_failed_computation_is_not_remembered() -> None:
     assert divided(evaluation) == divided(evaluation, "first") == divided(evaluation, by="first") == 4
     assert divided(evaluation, "second") == 2
     assert divisors == []
+
+
+def test_spaces_of_one_measure_alone_end_with_it() -> None:
+    """Columns of length P that are alive: those of the shared space stay, those of other operators do not."""
+
+    def columns() -> int:
+        gc.collect()
+        alive = [t for t in gc.get_objects() if type(t) is torch.Tensor and t.ndim == 2]
+        return sum(t.shape[1] for t in alive if t.shape[0] == point.num_params)
+
+    point = problem("tanh")
+    evaluation = Evaluation(point, 1)
+    Curvature(1e-3, 300, route="generic").compute(evaluation)
+    held = columns()
+    for measure in (Principal, GaussNewton):
+        measure(1e-3, 300, route="generic").compute(evaluation)
+    assert columns() <= held + 2  # a direction or two, and no basis

@@ -9,6 +9,7 @@ from torch.nn import functional
 from scalecurv.measures import Extremes, GaussNewton, Principal
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import SWEEPS, rounding, runner_up
+from scalecurv.measures.principal.planes import ricci_curvature_at, sectional_curvature_at
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.loops import each
@@ -84,3 +85,35 @@ def test_only_what_is_saturated_pays(margin: float, noise: bool) -> None:
     if noise:  # at least 4 ulps of the mean of |J_i|_F^2 = 2 (x_i^2 + 1), and no more than caution makes of them
         least = 4 * 2.0**-52 * np.mean(2 * (X**2 + 1))
         assert least <= found.norm <= 6.4 * 6 * least
+
+
+@each(margin=[14.5, 16.0, 18.0])
+def test_curvatures_along_directions_hold_what_rounding_takes(margin: float) -> None:
+    """By p (1 - p) without cancellation: H is [[1, -1], [-1, 1]] x M, g the residuals times the inputs."""
+    evaluation = Evaluation(sure(margin))
+    e = np.exp(-margin * np.abs(X[:, 0]))
+    rows = np.hstack([X, np.ones_like(X)])
+    M = (rows.T * (e / (1 + e) ** 2)) @ rows / 2
+    order = [0, 2, 1, 3]  # (weight, bias) of each output -> weights, then biases
+    H = np.kron([[1, -1], [-1, 1]], M)[np.ix_(order, order)]
+    pulls = rows.T @ (np.array([-1, 1]) * e / (1 + e)) / 2
+    g = np.concatenate([pulls, -pulls])[order]
+    beta, u = 1 / (1 + g @ g), g / np.linalg.norm(g)
+    T, Hu, v = np.trace(H), H @ u, np.array([1.0, 0, 0, 0])
+    along = beta**2 * (T * (u @ Hu) - Hu @ Hu)
+    found = Principal().compute(evaluation).estimates
+    Hv, gv = H @ v, g @ v
+    at_v = beta * ((T - beta * g @ H @ g) * (v @ Hv) - Hv @ Hv + beta * (g @ Hv) ** 2) / (1 + gv**2)
+    directions = torch.eye(4, dtype=torch.float64)
+    held = {
+        "ricci_gradient": (found["ricci_gradient"], along),
+        "mean": (found["mean_curvature"], beta**0.5 * (T - beta * g @ H @ g)),
+        "ricci": (ricci_curvature_at(evaluation, directions[0], Principal().strategy), at_v),
+    }
+    for name, (estimate, truth) in held.items():
+        assert holds(estimate, truth), name
+        assert estimate.status is not Status.EXACT, name
+        assert estimate.confidence < 1, name
+    plane = sectional_curvature_at(evaluation, directions[0], directions[2])
+    assert holds(plane, beta * (H[0, 0] * H[2, 2] - H[0, 2] ** 2) / (1 + g[0] ** 2 + g[2] ** 2))
+    assert plane.status is Status.CERTIFIED

@@ -125,8 +125,8 @@ def _generic(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
 
     The jackknife over terms takes the covariance of the sums for T and F into account.
     """
-    facts, noise = gradient_facts(evaluation, double=True), rounding(evaluation)
-    deflated, limit = deflation(evaluation, strategy), strategy.budget.probes
+    facts, deflated = gradient_facts(evaluation, double=True), deflation(evaluation, strategy)
+    noise, limit = rounding(evaluation), strategy.budget.probes
     first = deflated.rows(evaluation, min(FIRST_LOOK, limit))[:, :2].mean(axis=0)
     floor = facts.beta * difference_floor(first[0] ** 2, first[1])
     found = estimate_until(

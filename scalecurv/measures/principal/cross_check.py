@@ -1,6 +1,7 @@
 """Cross-checks of the scalar curvature by other formulas and products: intervals that do not meet show an error."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,15 +38,16 @@ def curvature_check(evaluation: Evaluation, strategy: Strategy, space: RitzSpace
     """
     found, noise = scalar_curvature(evaluation, strategy), noise_of(evaluation, strategy)
     along = gradient_facts(evaluation, double=True).slope
-    terms, slack = _tangent_terms(evaluation, space), _slack(evaluation, strategy, found)
+    terms, slack = TangentTerms(space, along), _slack(evaluation, strategy, found)
     if strategy.dense_is_taken(evaluation.problem):
         return _dense_check(evaluation, strategy, terms, slack)
 
     def curvature(rows: np.ndarray, confidence: float) -> Estimate:
         return convex_form(rows, along, confidence).widened(slack)
 
+    drawn: dict[Any, Any] = {}
     for m in looks(strategy.budget.check_probes):
-        rows = evaluation.terms(m, terms) + terms.known
+        rows = evaluation.terms(m, terms, cache=drawn) + terms.known
         K = replace(curvature(rows, 0.95), num_matvecs=space.num_matvecs + m + 1 + noise.num_matvecs)
         T, F = rows.mean(axis=0)
         if m >= FIRST_LOOK and K.halfwidth <= COARSE * max(abs(K.value), along.beta * difference_floor(T * T, F)):
@@ -97,11 +99,6 @@ def planes_at_random(evaluation: Evaluation, strategy: Strategy) -> np.ndarray:
 @remembered
 def _plane_terms(evaluation: Evaluation) -> PlaneTerms:
     return PlaneTerms(gradient_facts(evaluation, double=True).gradient)
-
-
-@remembered
-def _tangent_terms(evaluation: Evaluation, space: RitzSpace) -> TangentTerms:
-    return TangentTerms(space, gradient_facts(evaluation, double=True).slope)
 
 
 def mean_of_planes(evaluation: Evaluation, strategy: Strategy) -> Estimate:

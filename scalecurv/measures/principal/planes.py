@@ -22,7 +22,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.moments.deflation import trace_of
-from scalecurv.measures.noise import VISIBLE
+from scalecurv.measures.noise import VISIBLE, allowing, rounding_in_double
 from scalecurv.measures.route import Strategy
 from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.statistics.estimate import Estimate, Status
@@ -138,10 +138,10 @@ class NoPlane(Misuse):
 
 
 def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Estimate:
-    """Return the sectional curvature of the plane of u and v, (P,) each; exact, from two products in float64.
+    """Return the sectional curvature of the plane of u and v, (P,) each; from two products in float64.
 
-    It has the units of H^2. Raises Misuse where u or v is not a direction of this problem, NoPlane where they are
-    parallel.
+    It is exact, or certified where rounding shows in products, and has the units of H^2. Raises Misuse where u or v is
+    not a direction of this problem, NoPlane where they are parallel.
     """
     first, second = _directions(evaluation, (u, v))
     across = second - first * dots(first, second)
@@ -154,7 +154,9 @@ def sectional_curvature_at(evaluation: Evaluation, u: Tensor, v: Tensor) -> Esti
     facts = gradient_facts(evaluation, double=True)
     steep = gram(plane, facts.gradient[:, None])[:, 0].cpu().numpy()
     value = sectional_curvature_of(bent, np.eye(2), facts.beta, steep)
-    return Estimate.exact(float(value), "two hessian products", num_matvecs=2)
+    found, off = Estimate.exact(float(value), "two hessian products", num_matvecs=2), rounding_in_double(evaluation)
+    slack = off.norm * (np.abs(bent).sum() + 2 * off.norm)  # of u'Hu v'Hv - (u'Hv)^2, each factor off by |E|
+    return allowing(found, facts.beta * float(slack), off)
 
 
 def ricci_curvature_at(evaluation: Evaluation, u: Tensor, strategy: Strategy) -> Estimate:
@@ -170,8 +172,11 @@ def ricci_curvature_at(evaluation: Evaluation, u: Tensor, strategy: Strategy) ->
     uhu, squared, ghu, steep = numbers
     trace = trace_of(evaluation, strategy)
     offset = ricci_curvature_of(0.0, facts.ghg, facts.beta, uhu, squared, ghu, 1 + steep**2)
-    found = trace.affine(facts.beta * uhu / (1 + steep**2), offset).judged(strategy.rtol)
-    return found.charged(2)
+    found, off = trace.affine(facts.beta * uhu / (1 + steep**2), offset), rounding_in_double(evaluation)
+    e, norm = off.norm, facts.grad_norm  # u'Hu, g'Hu and g'Hg are off by at most e, |g| e and |g|^2 e
+    slope = abs(facts.ghg) * e + norm**2 * e * (abs(uhu) + e) + norm * e * (2 * abs(ghu) + norm * e)
+    slack = facts.beta * (abs(trace.value) * e + off.of_square(squared) + facts.beta * slope)
+    return allowing(found, slack, off).judged(strategy.rtol).charged(2)
 
 
 def _directions(evaluation: Evaluation, given: Sequence[Tensor]) -> list[Tensor]:

@@ -16,7 +16,7 @@ from scalecurv.measures.dense import dense_hessian, dense_shape_operator
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
 from scalecurv.measures.measure import Findings, RoutedMeasure
-from scalecurv.measures.noise import cancelled, rounding
+from scalecurv.measures.noise import allowing, cancelled, rounding, rounding_in_double
 from scalecurv.measures.principal.cross_check import curvature_check, mean_of_planes, planes_at_random
 from scalecurv.measures.principal.planes import ritz_planes
 from scalecurv.measures.route import Strategy
@@ -127,14 +127,16 @@ def _of_trace(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]
     facts, trace = gradient_facts(evaluation, double=True), scalar_curvature(evaluation, strategy).trace
     along, root = facts.slope, facts.beta**0.5
     mean = trace.affine(root, -root * facts.beta * facts.ghg)
-    mean = cancelled(mean, root * (abs(trace.value) + abs(facts.beta * facts.ghg))).judged(strategy.rtol)
-    found = {"mean_curvature": mean.charged(1)}
+    mean = cancelled(mean, root * (abs(trace.value) + abs(facts.beta * facts.ghg)))
+    off = rounding_in_double(evaluation)  # of Hg; beta g'Eg is at most |E|
+    found = {"mean_curvature": allowing(mean, root * off.norm, off).judged(strategy.rtol).charged(1)}
     if facts.beta == 1:
         return {**found, "ricci_gradient": Estimate.not_applicable("the gradient is 0 beside 1")}
     squared = along.across + along.uhu**2
     ricci = trace.affine(facts.beta**2 * along.uhu, -(facts.beta**2) * squared)
-    ricci = cancelled(ricci, facts.beta**2 * (abs(trace.value * along.uhu) + squared)).judged(strategy.rtol)
-    return {**found, "ricci_gradient": ricci.charged(1)}
+    ricci = cancelled(ricci, facts.beta**2 * (abs(trace.value * along.uhu) + squared))
+    slack = facts.beta**2 * (abs(trace.value) * off.norm + off.of_square(squared))
+    return {**found, "ricci_gradient": allowing(ricci, slack, off).judged(strategy.rtol).charged(1)}
 
 
 def _shares(evaluation: Evaluation, outermost: Outermost, strategy: Strategy) -> np.ndarray:
