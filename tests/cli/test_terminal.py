@@ -1,4 +1,4 @@
-"""The bar on a terminal, which only a process of its own shows, and a cluster that is not there."""
+"""The bar on a terminal, and a cluster that is not there: in processes of their own, as Ray reads its settings once."""
 
 import os
 import pty
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import CHEAP, SERIAL, environment, invoke
+from tests.commands import CHEAP, HANG, SERIAL, environment, start_scalecurv
 from tests.runs import write_run, write_truncated
 
 
@@ -50,34 +50,28 @@ def test_a_terminal_shows_a_bar_and_then_what_failed(tmp_path: Path) -> None:
     assert (code, shown) == (2, f"scalecurv: parquet is binary; {advice}\n")
 
 
-@pytest.fixture(name="nothing_answers")
-def _nothing_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """An address where nothing listens, for a process that is not connected to Ray and keeps its settings."""
-    for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "RAY_NUM_REDIS_GET_RETRIES"):
-        monkeypatch.setenv(name, os.environ.get(name, "token" if name == "RAY_AUTH_MODE" else "0"))
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "no token"))
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.mark.ray
-def test_an_address_where_nothing_answers_is_said_at_once(tmp_path: Path, nothing_answers: str) -> None:
+def test_an_address_where_nothing_answers_is_said_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
     run = write_run(tmp_path / "run", steps=[0, 1])
-    result = invoke("analyze", run, tmp_path / "store", "--address", nothing_answers)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == (
-        f"scalecurv: no Ray cluster answers at {nothing_answers} ([Errno 111] Connection refused); start one with "
+    process = start_scalecurv("analyze", run, tmp_path / "store", "--address", address, home=tmp_path / "home")
+    stdout, stderr = process.communicate(timeout=HANG)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        f"scalecurv: no Ray cluster answers at {address} ([Errno 111] Connection refused); start one with "
         f"`RAY_AUTH_MODE=token ray start --head`, or leave --address out\n"
     )
     assert list((tmp_path / "store").rglob("*.h5")) == []
 
 
-@pytest.mark.ray
-def test_submit_where_nothing_answers_is_misuse(nothing_answers: str) -> None:
-    result = invoke("submit", "run", "store", "--address", f"http://{nothing_answers}")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == (
-        f"scalecurv: no Ray job server takes jobs at http://{nothing_answers} ([Errno 111] Connection refused); start "
-        f"one with `RAY_AUTH_MODE=token ray start --head`, or give --address\n"
+def test_submit_where_nothing_answers_is_misuse(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    process = start_scalecurv("submit", "run", "store", "--address", address, home=tmp_path / "home")
+    stdout, stderr = process.communicate(timeout=HANG)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        f"scalecurv: no Ray job server takes jobs at {address} ([Errno 111] Connection refused); start one with "
+        f"`RAY_AUTH_MODE=token ray start --head`, or give --address\n"
     )
