@@ -72,21 +72,25 @@ def largest_bounds(space: RitzSpace, rest: float, n: int, count: int) -> np.ndar
     the eigenvalue of the same rank of that matrix (Weyl 1912). A bound exceeds its Ritz value by about
     c_j^2 / (theta_j - rest) only.
     """
-    k = len(space.coupling)
-    if k == n:
-        return np.sort(space.values)[::-1][:count]
-    c = space.coupling[:, None]
-    inner = np.linalg.eigvalsh(np.block([[space.projected, c], [c.T, np.array([[rest]])]]))
-    return np.sort(np.r_[inner, [rest] * min(count, n - k - 1)])[::-1][:count]
+    return _bordered(space, rest, n, count)[::-1][:count]
 
 
 def smallest_bounds(space: RitzSpace, rest: float, n: int, count: int) -> np.ndarray:
     """Return lower bounds on the `count` smallest eigenvalues of A (n x n), ascending, where R A R >= `rest`.
 
-    They are the bounds of `largest_bounds` for -A, negated.
+    They are the smallest eigenvalues of the matrix of `largest_bounds`, which is at most A then.
     """
-    flipped = RitzSpace(space.basis, -space.projected, space.coupling, space.residual, space.num_matvecs)
-    return -largest_bounds(flipped, -rest, n, count)
+    return _bordered(space, rest, n, count)[:count]
+
+
+def _bordered(space: RitzSpace, rest: float, n: int, count: int) -> np.ndarray:
+    """Return the eigenvalues of [[T, c, 0], [c', rest, 0], [0, 0, rest I]], ascending, at most `count` of the I's."""
+    k = len(space.coupling)
+    if k == n:
+        return np.sort(space.values)
+    c = space.coupling[:, None]
+    inner = np.linalg.eigvalsh(np.block([[space.projected, c], [c.T, np.array([[rest]])]]))
+    return np.sort(np.r_[inner, [rest] * min(count, n - k - 1)])
 
 
 class Remainder(LinearOperator):
