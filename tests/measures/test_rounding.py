@@ -22,7 +22,7 @@ from tests.networks import problem
 
 pytestmark = pytest.mark.xdist_group("rounding")  # the network is trained once for all of them
 LOSSES = {"early": 6e-4, "late": 5e-5, "saturated": 4e-6}
-RATES = {"early": 1e-2, "late": 5e-2, "saturated": 0.2}
+STEPS = {"early": 700, "late": 2500, "saturated": 6000}
 MEASURES: dict[str, Measure] = {
     "ends": Extremes(0.05, 300, route="generic"),
     "sampled": Moments(0.05, 300, route="sampled"),
@@ -49,15 +49,13 @@ def trained() -> dict[str, Problem]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3))
-    adam = torch.optim.Adam(model.parameters())
+    adam = torch.optim.Adam(model.parameters(), 1e-2)
     points = {}
-    for name, wanted in LOSSES.items():
-        adam.param_groups[0]["lr"] = RATES[name]
-        while (loss := nn.functional.cross_entropy(model(x), y)) > wanted:
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-        points[name] = Problem(copy.deepcopy(model), (x, y))
+    for step in range(1, max(STEPS.values()) + 1):
+        adam.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        adam.step()
+        points |= {name: Problem(copy.deepcopy(model), (x, y)) for name, last in STEPS.items() if step == last}
     return points
 
 
