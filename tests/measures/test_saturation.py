@@ -117,3 +117,16 @@ def test_curvatures_along_directions_hold_what_rounding_takes(margin: float) -> 
     plane = sectional_curvature_at(evaluation, directions[0], directions[2])
     assert holds(plane, beta * (H[0, 0] * H[2, 2] - H[0, 2] ** 2) / (1 + g[0] ** 2 + g[2] ** 2))
     assert plane.status is Status.CERTIFIED
+
+
+@each(stretch=[1.0, 1e3])
+def test_what_rounding_takes_grows_with_the_square_of_the_jacobian(stretch: float) -> None:
+    """Four ulps of 1 in d^2 loss / df^2 are as many of c |J|_F^2 in H, |J|_F^2 = 2 sum (x_i^2 + 1)."""
+    model = nn.Sequential(nn.Linear(1, 2)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[20 / stretch], [-20 / stretch]]))
+        model[0].bias.zero_()
+    x = X * stretch
+    norm = rounding(Evaluation(Problem(model, (x, np.array([0, 1])), "cross_entropy"))).norm
+    least = 4 * 2.0**-52 * float((x**2 + 1).sum())  # c = 1 / 2
+    assert least <= norm <= 100 * least
