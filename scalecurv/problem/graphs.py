@@ -9,6 +9,7 @@ import torch
 
 from scalecurv.autodiff.backends import AUTOGRAD, TORCH_FUNC, Backend, Linearized, Product, Scalar, nodes
 from scalecurv.autodiff.second_order import twice_differentiable
+from scalecurv.errors import is_memory
 from scalecurv.problem.footprint import COPIES
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
@@ -54,7 +55,7 @@ def _takes(problem: Problem, backend: Backend) -> bool:
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the user's model may not suit this backend: the other one reports its errors
-            if "can't allocate memory" in str(error):
+            if is_memory(error):
                 raise
             return False
         if any("performance drop" in str(warning.message) for warning in caught):  # vmap has no rule for an operation
@@ -68,7 +69,9 @@ def _alike(product: torch.Tensor, loss: Scalar, problem: Problem, V: torch.Tenso
         other = AUTOGRAD.hessian(loss, problem.theta)(V)
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception:  # the only other backend fails: there is nothing to compare with
+    except Exception as error:  # the only other backend fails: there is nothing to compare with
+        if is_memory(error):
+            raise
         return True
     return not float((product - other).norm()) > APART * float(other.norm())
 
