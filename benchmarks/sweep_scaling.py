@@ -26,7 +26,7 @@ from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.measures import measures_named
 from scalecurv.store.writer import prepare_store, write_part
-from scalecurv.sweep import Sweep, find_work
+from scalecurv.sweeps.work import Sweep, find_work
 from tests.digits import digits
 
 WIDTHS, NUM_DATA = (64, 48, 48, 10), 1797

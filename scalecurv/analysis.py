@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Container
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from scalecurv.autodiff.backends import TORCH_FUNC
 from scalecurv.errors import CheckpointError
@@ -17,7 +19,7 @@ from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
 from scalecurv.quantities import SEED
-from scalecurv.record import Record, measure_key
+from scalecurv.record import Record, Stored, measure_key
 from scalecurv.statistics.estimate import Estimate
 
 
@@ -95,37 +97,37 @@ class Request:
 
     def keys(self, identity: Identity) -> dict[str, Measure]:
         """Return each measure by the key of its record."""
+        return {self._key(identity, m, m.options): m for m in self.measures}
+
+    def missing(self, identity: Identity, known: Mapping[str, Stored]) -> dict[str, Measure]:
+        """Return each measure that no row of `known` (by key) meets, by the key of its record."""
         return {
-            measure_key(
-                identity.fingerprint,
-                identity.task_id,
-                m.name,
-                m.options,
-                m.version,
-                identity.dtype,
-                self.seed,
-            ): m
-            for m in self.measures
+            key: measure
+            for key, measure in self.keys(identity).items()
+            if not (key in known and known[key].meets(measure.asked))
+            and self._key(identity, measure, measure.settings) not in known  # as stores up to schema 3 have it
         }
+
+    def _key(self, identity: Identity, measure: Measure, options: Mapping[str, Any]) -> str:
+        weights, task, dtype = identity.fingerprint, identity.task_id, identity.dtype
+        return measure_key(weights, task, measure.name, options, measure.version, dtype, self.seed)
 
 
 def analyze(
     problem: Problem,
     request: Request,
     identity: Identity,
-    known: Container[str] = frozenset(),
+    known: Mapping[str, Stored] = MappingProxyType({}),
     run_terms: RunTerms = run_here,
 ) -> tuple[tuple[Record, ...], int]:
-    """Return the records of the measures whose keys are not `known`, and the number of products taken.
+    """Return the records of the measures that no row of `known` meets, and the number of products taken.
 
     Raises Misuse and CheckpointError as `Analysis.compute` does. A measure whose arithmetic overflows gives a record
     whose estimates have the status `failed`.
     """
     analysis = Analysis(problem, request.seed, run_terms)
     records: list[Record] = []
-    for key, measure in request.keys(identity).items():
-        if key in known:
-            continue
+    for key, measure in request.missing(identity, known).items():
         began = time.perf_counter()
         try:
             findings = analysis.compute(measure)
@@ -134,7 +136,9 @@ def analyze(
         seconds = time.perf_counter() - began
         name = " ".join(filter(None, (measure.name, measure.block)))
         estimates = _with_backend(problem, findings.of_block(measure.block))
-        records.append(Record(key, name, estimates, findings.arrays, seconds, measure.version, measure.block))
+        records.append(
+            Record(key, name, estimates, findings.arrays, seconds, measure.version, measure.block, measure.asked)
+        )
     return tuple(records), analysis.total_matvecs
 
 

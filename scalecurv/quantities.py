@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that a store holds: its name, the words that define it, and whether it is a whole number.
+    """A number that a store holds: its name, the words that define it, whether it is a whole number, and its unit.
 
     A `derived` quantity is computed from others. It has no tolerance of its own: its parts have theirs.
     """
@@ -14,6 +14,7 @@ class Quantity:
     meaning: str
     integer: bool = False
     derived: bool = False
+    unit: str = "1"
 
 
 # defaults, for dataclasses of options, functions and the command line alike: no torch is loaded to know them

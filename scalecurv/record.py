@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,44 @@ from typing import Any
 
 import numpy as np
 
-from scalecurv.quantities import DERIVED, SEED
+from scalecurv.quantities import DERIVED, SEED, Quantity
 from scalecurv.statistics.estimate import Estimate, Status
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The sharpness that a measure was asked for: it is data of its rows, and no part of their key.
+
+    rtol: the relative half-width of intervals at which sampling ends; 0 where the measure has no tolerance.
+    max_matvecs, memory: the most products, and bytes; 0 where the measure has no such limit.
+    """
+
+    rtol: float = 0.0
+    max_matvecs: int = 0
+    memory: int = 0
+
+    def as_sharp_as(self, other: "Asked") -> bool:
+        """Return True where no limit is wider, and none of the means smaller, than in `other`."""
+        return self.rtol <= other.rtol and self.max_matvecs >= other.max_matvecs and self.memory >= other.memory
+
+
+UNKNOWN = Asked(math.inf, -1, -1)  # in rows of stores that did not record it
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The rows that a store holds under one key: how sharply they were asked, and how sharp they are.
+
+    `width` is the largest relative half-width among their quantities: 0 where all are exact or do not apply, infinite
+    for a lower bound. Quantities that derive from others do not count, as they have no tolerance of their own.
+    """
+
+    asked: Asked = UNKNOWN
+    width: float = math.inf
+
+    def meets(self, asked: Asked) -> bool:
+        """Return True where nothing is to be gained by computing what is `asked`."""
+        return self.asked.as_sharp_as(asked) or self.width <= asked.rtol
 
 
 @dataclass(frozen=True)
@@ -18,7 +55,8 @@ class Record:
     """The findings of one measure: estimates by (quantity, component) and arrays by name.
 
     `component` is "" for the whole model, or a layer's name. For a `block` of parameters the block's name takes the
-    place of "", and precedes a layer's name. Arrays are 1-D float64 factors (Ritz nodes and weights, singular values),
+    place of "", and precedes a layer's name. `asked` is how sharply the measure was asked.
+    Arrays are 1-D float64 factors (Ritz nodes and weights, singular values),
     never curves drawn from them.
     """
 
@@ -29,6 +67,7 @@ class Record:
     seconds: float = 0.0
     version: int = 1
     block: str = ""
+    asked: Asked = Asked()
 
     @property
     def failed(self) -> bool:
@@ -53,7 +92,8 @@ class Outcome:
     `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin"
     (equal in content to another checkpoint, whose path is in `error`, and which stands for both).
     `run` is the directory of the training run, which its checkpoints share. `dtype` is the dtype of the products,
-    `own_dtype` the dtype of products at this checkpoint where none is asked for.
+    `own_dtype` the dtype of products at this checkpoint where none is asked for. `quantities` are those of measures
+    that do not come with this package, with the names of their measures.
     """
 
     path: str
@@ -74,6 +114,7 @@ class Outcome:
     total_matvecs: int = 0
     attempt: int = 1
     records: tuple[Record, ...] = ()
+    quantities: tuple[tuple[Quantity, str], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: float = 0.0
 
@@ -109,7 +150,7 @@ def digest(content: Any) -> str:
 def measure_key(
     fingerprint: str, task_id: str, measure: str, options: Mapping[str, Any], version: int, dtype: str, seed: int
 ) -> str:
-    """Return the identity of one measure at one checkpoint: whatever would change its numbers changes the key."""
+    """Return the identity of one measure at one checkpoint: whatever changes what is asked changes the key."""
     return digest(
         {
             "fingerprint": fingerprint,

@@ -17,7 +17,8 @@ from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
 from scalecurv.store.image import decode
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Sweep, execute, find_work
+from scalecurv.sweeps.execute import execute
+from scalecurv.sweeps.work import Sweep, find_work
 
 WIDTHS = (6, 5, 3)
 NUM_DATA = 20

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv import sweep as follow
 from scalecurv.errors import Misuse, NothingFound
-from scalecurv.sweep import POLL, Sweep, execute, find_work, work_as_it_comes
+from scalecurv.sweeps import follow
+from scalecurv.sweeps.execute import execute
+from scalecurv.sweeps.follow import POLL, work_as_it_comes
+from scalecurv.sweeps.work import Sweep, find_work
 from tests.commands import SERIAL, invoke
 from tests.runs import checkpoints_of, gradient_sweep, stored_rows, write_checkpoint, write_truncated
 

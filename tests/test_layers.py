@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("checkpoints",),
     ("analysis",),
     ("engine", "store", "notebook"),
-    ("sweep", "planes", "results"),
+    ("sweeps", "planes", "results"),
     ("cli",),
     ("__main__",),
 )

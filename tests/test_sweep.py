@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv import sweep as sweep_module
 from scalecurv.analysis import Request
 from scalecurv.checkpoints import common_task as common_task_module
 from scalecurv.checkpoints import task as task_module
@@ -18,7 +17,9 @@ from scalecurv.checkpoints.task import Arithmetic
 from scalecurv.cli.dry_run import describe
 from scalecurv.measures import measures_named
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Sweep, Work, execute, find_work
+from scalecurv.sweeps import work as sweep_module
+from scalecurv.sweeps.execute import execute
+from scalecurv.sweeps.work import Sweep, Work, find_work
 from tests.runs import carry_out, checkpoints_of, computed, gradient_sweep, rows_of, write_checkpoint, write_data
 
 

@@ -13,7 +13,8 @@ from scalecurv.engine.attempts import GivenUp
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.record import Outcome
 from scalecurv.store.reader import read_store
-from scalecurv.sweep import Sweep, execute, find_work
+from scalecurv.sweeps.execute import execute
+from scalecurv.sweeps.work import Sweep, find_work
 from tests.runs import (
     assert_same_store,
     carry_out,
@@ -116,7 +117,7 @@ def test_a_checkpoint_given_up_is_a_failed_checkpoint(sweep: Sweep, monkeypatch:
     def run(worker: Any, paths: Any, *where: Any) -> Iterator[GivenUp]:
         yield GivenUp(paths[1], "its worker died: killed (3 attempts)", 3)
 
-    monkeypatch.setattr("scalecurv.sweep.run", run)
+    monkeypatch.setattr("scalecurv.sweeps.execute.run", run)
     work = find_work(sweep)
     execute(sweep, work, lambda outcome: None)
     (row,) = read_store(sweep.store).tables["checkpoints"].itertuples()

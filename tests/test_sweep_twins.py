@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalecurv import sweep as sweep_module
 from scalecurv.analysis import Request
 from scalecurv.checkpoints.step import is_alias
 from scalecurv.measures import measures_named
 from scalecurv.record import Outcome
 from scalecurv.results.query import open_store
-from scalecurv.sweep import Sweep, find_work
+from scalecurv.sweeps import execute as sweep_module
+from scalecurv.sweeps.work import Sweep, find_work
 from tests.commands import analyze
 from tests.runs import carry_out, gradient_sweep, write_checkpoint
 

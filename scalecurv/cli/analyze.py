@@ -121,7 +121,8 @@ def analyze(**params: Any) -> None:
     """
     from scalecurv.cli.dry_run import describe
     from scalecurv.engine.dispatch import session
-    from scalecurv.sweep import find_work, work_as_it_comes
+    from scalecurv.sweeps.follow import work_as_it_comes
+    from scalecurv.sweeps.work import find_work
 
     sweep = sweep_of(params)
     if params["dry_run"]:
@@ -146,7 +147,7 @@ def _carry_out(sweep: Any, work: Any) -> bool:
     """Do the work that is left, print what came of it, and return True where something failed."""
     from scalecurv.record import inconsistent, unmet
     from scalecurv.statistics.estimate import Status
-    from scalecurv.sweep import execute
+    from scalecurv.sweeps.execute import execute
 
     _report_broken(work)
     if not work.todo:
@@ -186,7 +187,7 @@ def sweep_of(params: dict[str, Any]) -> Any:
     from scalecurv.engine.session import inside_job
     from scalecurv.measures import DEFAULT, measures_named
     from scalecurv.measures.route import Budget
-    from scalecurv.sweep import Sweep
+    from scalecurv.sweeps.work import Sweep
 
     if not params["checkpoints"]:
         raise Misuse(f"one path was given, {params['store']}; give CHECKPOINTS (one or more) and then STORE")

@@ -13,7 +13,7 @@ from scalecurv.engine.dispatch import (
     workers_per_checkpoint,
 )
 from scalecurv.engine.worker import Worker
-from scalecurv.sweep import Sweep, Work
+from scalecurv.sweeps.work import Sweep, Work
 
 
 def describe(sweep: Sweep, work: Work) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,7 +24,7 @@ from scalecurv.measures.evaluation import Make, Terms, run_here
 from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
-from scalecurv.record import Outcome
+from scalecurv.record import Outcome, Stored
 
 PACKAGES = ("scalecurv", "ray", "numpy", "scipy", "h5py")
 
@@ -62,7 +62,7 @@ class _Helped:
 
 @dataclass(frozen=True)
 class Worker:
-    """The analysis of checkpoints on one device, for a task, a request and the keys that are stored already.
+    """The analysis of checkpoints on one device, for a task, a request and what is stored already, by key.
 
     A worker is pickled to where it works, and placed there by `on`. It takes the path of a checkpoint and returns its
     Outcome, or takes blocks of probes and returns their rows to the worker that leads a checkpoint.
@@ -71,7 +71,7 @@ class Worker:
     task: Task
     request: Request
     arithmetic: Arithmetic
-    known: frozenset[str] = frozenset()
+    known: Mapping[str, Stored] = field(default_factory=dict)
     shard: Shard | None = None
     _helped: _Helped = field(default_factory=_Helped, init=False, repr=False, compare=False)
 
@@ -175,7 +175,7 @@ class Worker:
                 "batch_size": self.arithmetic.batch_size,
                 "memory": self.arithmetic.memory,
                 "seed": self.request.seed,
-                "measures": {m.name: m.options for m in self.request.measures},
+                "measures": {m.name: m.settings for m in self.request.measures},
             },
         }
 

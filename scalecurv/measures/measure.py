@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,10 @@ from scalecurv.measures.route import Strategy
 from scalecurv.problem.params import check_pattern
 from scalecurv.problem.problem import Problem
 from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
+from scalecurv.record import Asked
 from scalecurv.statistics.estimate import Estimate
+
+SHARPNESS = frozenset(field.name for field in fields(Asked))
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,22 @@ class Measure(ABC):
             check_pattern(self.params)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Return all options by name, except those that are None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
     def options(self) -> dict[str, Any]:
-        """Return the options that are part of the key, by name: those that are not None.
+        """Return the options that are part of the key, by name: those that set what is asked and are not None.
 
         An option that is added later has the default None, so that it leaves older keys as they are.
         """
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in self.settings.items() if name not in SHARPNESS}
+
+    @property
+    def asked(self) -> Asked:
+        """Return the options that set how sharply it is asked, which are no part of the key."""
+        return Asked(**{name: value for name, value in self.settings.items() if name in SHARPNESS})
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ class Store:
     def chosen(self) -> pd.DataFrame:
         """Return the best row of each quantity and component at each checkpoint, whatever options it was computed with.
 
-        Rows that did not fail precede the others, then come the latest version of the measure, the most products, and
-        the newest. A coarse run never hides a fine one, and the choice never depends on the values.
+        Rows that did not fail precede the others, then come the latest version of the measure, exact rows, the most
+        products, and the newest. A coarse run never hides a fine one, and the choice never depends on the values.
         """
         return plain(self._chosen)
 
@@ -90,9 +90,9 @@ class Store:
     @cached_property
     def _chosen(self) -> pd.DataFrame:
         rows = self._tables["estimates"]
-        rows = rows.assign(good=rows["status"] != "failed")
-        best = best_of(rows, [*ANALYSED, *KEYS["estimates"][1:]], ["good", "version", "num_matvecs", "created"])
-        return best.drop(columns="good")
+        rows = rows.assign(good=rows["status"] != "failed", exact=rows["status"] == "exact")
+        order = ["good", "version", "exact", "num_matvecs", "created"]
+        return best_of(rows, [*ANALYSED, *KEYS["estimates"][1:]], order).drop(columns=["good", "exact"])
 
     @cached_property
     def _results(self) -> pd.DataFrame:

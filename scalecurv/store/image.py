@@ -15,7 +15,7 @@ import pandas as pd
 
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store.frames import Tables, frame_of
-from scalecurv.store.schema import ADDED, FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
+from scalecurv.store.schema import ADDED, ADDED_TABLES, FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
 TEXT = h5py.string_dtype("utf-8")
 TRIES = 5  # attempts to read a file that is being replaced
@@ -109,9 +109,11 @@ class _Image(Mapping[str, pd.DataFrame]):
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._read:
+            columns = TABLES[name]
             try:
                 with h5py.File(io.BytesIO(self._content), "r") as file:
-                    self._read[name] = _read_table(file[name], name, self._version)
+                    there = self._version >= ADDED_TABLES.get(name, 0)
+                    self._read[name] = _read_table(file[name], name, self._version) if there else frame_of({}, columns)
             except _DAMAGE as error:
                 raise BrokenFile(f"{self._source} has no table {name} that can be read ({error})") from error
         return self._read[name]
@@ -186,6 +188,8 @@ def _write_ragged(group: h5py.Group, column: Column, rows: list[np.ndarray]) -> 
 def _check_columns(file: h5py.File, version: int) -> None:
     """Raise LookupError where a sealed file lacks a table or a column: this program did not write it."""
     for name, columns in TABLES.items():
+        if version < ADDED_TABLES.get(name, 0):
+            continue
         missing = {column.name for column in columns} - _absent(name, version) - set(file[name])
         if missing:
             raise LookupError(f"table {name} has no column {min(missing)}")

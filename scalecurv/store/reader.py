@@ -1,17 +1,21 @@
 """Reading all that a store holds, also while others write to it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
-from scalecurv.store.frames import Tables, concatenated
+from scalecurv.quantities import DERIVED
+from scalecurv.record import Asked, Stored
+from scalecurv.store.frames import Tables, concatenated, plain
 from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.schema import TABLES
-from scalecurv.store.unique import UNIQUE
+from scalecurv.store.unique import UNIQUE, without_moved
 from scalecurv.store.writer import PARTS
 
 INDEX = "store.h5"
@@ -26,11 +30,34 @@ class Contents:
     broken: dict[Path, str]
 
     @property
-    def keys(self) -> frozenset[str]:
-        """Return the keys that need not be computed again, those of which no estimate failed."""
+    def stored(self) -> dict[str, Stored]:
+        """Return what is stored under each key of which no estimate failed."""
         estimates, arrays = self.tables["estimates"], self.tables["arrays"]
-        failed = estimates.loc[estimates["status"] == "failed", "key"]
-        return frozenset({*estimates["key"].unique(), *arrays["key"].unique()}.difference(failed.unique()))
+        rows = estimates[["key", *_SHARPNESS]].assign(width=_widths(estimates))
+        alone = arrays.loc[~arrays["key"].isin(set(estimates["key"])), ["key", *_SHARPNESS]].assign(width=math.inf)
+        frame = pd.concat([plain(rows), plain(alone)]) if len(alone) else plain(rows)
+        worst = frame.groupby("key").agg({"rtol": "max", "max_matvecs": "min", "memory": "min", "width": "max"})
+        worst = worst.drop(estimates.loc[estimates["status"] == "failed", "key"].unique())
+        return {key: Stored(Asked(*asked), width) for key, *asked, width in worst.itertuples(name=None)}
+
+
+_SHARPNESS = [field.name for field in fields(Asked)]
+
+
+def _widths(estimates: pd.DataFrame) -> np.ndarray:
+    """Return the relative half-width of each row: 0 where it is exact, says nothing of its key, or does not apply.
+
+    Parts (layers) and quantities that derive from others say nothing. Infinite for a lower bound, and where two routes
+    disagree.
+    """
+    lengths = estimates["component"].map(len, na_action=None).astype(np.int64)
+    part = lengths > lengths.groupby(estimates["key"], observed=True).transform("min")
+    status = estimates["status"].astype(object)
+    silent = part | status.isin(("exact", "not_applicable")) | estimates["quantity"].isin(DERIVED)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        width = (estimates["upper"] - estimates["lower"]) / 2 / estimates["value"].abs()
+    open_ended = status.isin(("lower_bound", "inconsistent")) | width.isna()
+    return np.where(silent, 0.0, np.where(open_ended, math.inf, width))
 
 
 class _Merged(Mapping[str, pd.DataFrame]):
@@ -43,7 +70,10 @@ class _Merged(Mapping[str, pd.DataFrame]):
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._read:
             rows = concatenated([file[name] for file in self._files], name)
-            self._read[name] = UNIQUE[name](rows).reset_index(drop=True)
+            rows = UNIQUE[name](rows)
+            if name == "checkpoints":
+                rows = without_moved(rows, self["moves"])
+            self._read[name] = rows.reset_index(drop=True)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

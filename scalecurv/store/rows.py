@@ -1,10 +1,12 @@
 """The conversion of an Outcome into rows of the store's tables."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from scalecurv.quantities import Quantity
 from scalecurv.record import Outcome, Record, digest
 from scalecurv.store.frames import Tables, frame_of
 from scalecurv.store.schema import ADDED, NO_STEP, TABLES
@@ -31,6 +33,9 @@ def rows_of(outcome: Outcome) -> Tables:
         "tasks": [{"task_id": outcome.task_id, **_NOT_GIVEN, **outcome.task}] if outcome.task else [],
         "provenance": [provenance],
         "files": [],
+        "runs": [],
+        "moves": [],
+        "quantities": [_quantity(quantity, measure) for quantity, measure in outcome.quantities],
     }
     if outcome.stamp is not None and outcome.fingerprint:
         stamp = outcome.stamp
@@ -54,6 +59,11 @@ def rows_of(outcome: Outcome) -> Tables:
 def _cell(value: Any, kind: str) -> Any:
     """Return text that HDF5 can hold: names in damaged files may contain NUL, and paths bytes that are not UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") if kind == "text" else value
+
+
+def _quantity(quantity: Quantity, measure: str) -> dict[str, Any]:
+    facts = asdict(quantity)
+    return {**facts, "quantity": facts.pop("name"), "measure": measure}
 
 
 def _checkpoint(outcome: Outcome) -> dict[str, Any]:
@@ -94,6 +104,7 @@ def _estimates(record: Record) -> list[dict[str, Any]]:
             "method": e.method,
             "status": str(e.status),
             "seconds": record.seconds,
+            **asdict(record.asked),
         }
         for (quantity, component), e in record.estimates.items()
     ]
@@ -107,6 +118,7 @@ def _arrays(record: Record) -> list[dict[str, Any]]:
             "version": record.version,
             "name": name,
             "values": np.asarray(values, dtype=np.float64),
+            **asdict(record.asked),
         }
         for name, values in record.arrays.items()
     ]

@@ -1,10 +1,11 @@
 """The tables of a store as data: columns with their kinds and units, primary keys, references."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 FORMAT = "scalecurv-results"
-VERSION = 3  # 1: every text column whole, which took most of the time of reading; 2: without ADDED
+VERSION = 4  # 1: every text column whole, which took most of the time of reading; 2, 3: without some of ADDED
 OLDEST = 1  # the first schema version that this release reads
 LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
 NO_STEP = -1  # an unknown step, in an integer column
@@ -15,7 +16,14 @@ ADDED: dict[tuple[str, str], tuple[int, str | int | float]] = {
     ("tasks", "num_available"): (3, 0),  # not recorded
     ("tasks", "sample_seed"): (3, -1),  # all samples were used
     ("tasks", "weight_decay"): (3, 0.0),
+    ("estimates", "rtol"): (4, math.inf),  # not recorded, and so on
+    ("estimates", "max_matvecs"): (4, -1),
+    ("estimates", "memory"): (4, -1),
+    ("arrays", "rtol"): (4, math.inf),
+    ("arrays", "max_matvecs"): (4, -1),
+    ("arrays", "memory"): (4, -1),
 }
+ADDED_TABLES = {"runs": 4, "moves": 4, "quantities": 4}  # table: the schema version that added it
 
 Kind = Literal["text", "int", "float", "array"]
 
@@ -47,13 +55,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "estimates": _columns(
         text="key fingerprint task_id dtype measure quantity component method status provenance_id",
-        int="num_samples num_matvecs seed attempt version",
-        float="value stderr lower upper confidence seconds/s created/s",
+        int="num_samples num_matvecs seed attempt version max_matvecs memory/byte",
+        float="value stderr lower upper confidence seconds/s created/s rtol",
     ),
     "arrays": _columns(
         text="key fingerprint task_id dtype measure name",
-        int="seed version",
-        float="created/s",
+        int="seed version max_matvecs memory/byte",
+        float="created/s rtol",
         array="values",
     ),
     "tasks": _columns(
@@ -63,6 +71,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "provenance": _columns(text="provenance_id versions device host git config", int="threads"),
     "files": _columns(text="path fingerprint dtype", int="size/byte mtime_ns/ns inode", float="created/s"),
+    "runs": _columns(text="run attributes", float="created/s"),  # attributes: a JSON object
+    "moves": _columns(text="path moved_to", float="created/s"),  # files that were renamed since they were analysed
+    "quantities": _columns(text="quantity meaning unit measure", int="integer derived"),  # of measures of one's own
 }
 
 ANALYSED = ["fingerprint", "task_id", "dtype", "seed"]  # one content analysed in one way: a row of `results`
@@ -74,6 +85,9 @@ KEYS: dict[str, list[str]] = {
     "tasks": ["task_id"],
     "provenance": ["provenance_id"],
     "files": ["path", "size", "mtime_ns", "inode"],
+    "runs": ["run"],
+    "moves": ["path"],
+    "quantities": ["quantity"],
 }
 # (table, column, table that has a row for each of its values)
 REFERENCES = (

@@ -33,17 +33,43 @@ def _checkpoints(frame: pd.DataFrame) -> pd.DataFrame:
     return best_of(frame, ["path", "task_id", "seed", "dtype"], ["created"])
 
 
+def without_moved(checkpoints: pd.DataFrame, moves: pd.DataFrame) -> pd.DataFrame:
+    """Return the checkpoints without those whose file was renamed after they were analysed: `moves` says when."""
+    if moves.empty or checkpoints.empty:
+        return checkpoints
+    moved = checkpoints["path"].astype(object).map(dict(zip(moves["path"], moves["created"], strict=True)))
+    return checkpoints[~(moved > checkpoints["created"]).to_numpy(dtype=bool)]
+
+
 def _estimates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest row of each (key, quantity, component) that did not fail, else the newest."""
-    good = frame.assign(good=frame["status"] != "failed")
-    return best_of(good, KEYS["estimates"], ["good", "created"]).drop(columns="good")
+    """Return the sharpest row of each (key, quantity, component) that did not fail, else the newest.
+
+    An exact row is sharper than any other, and of others the one of more products; the choice does not depend on the
+    values.
+    """
+    good = frame.assign(good=frame["status"] != "failed", exact=frame["status"] == "exact")
+    best = best_of(good, KEYS["estimates"], ["good", "exact", "num_matvecs", "created"])
+    return best.drop(columns=["good", "exact"])
+
+
+def _arrays(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the longest of the rows of each (key, name), the newest among equals."""
+    sized = frame.assign(size=[len(values) for values in frame["values"]])
+    return best_of(sized, KEYS["arrays"], ["size", "created"]).drop(columns="size")
+
+
+def _newest(table: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda frame: best_of(frame, KEYS[table], ["created"])
 
 
 UNIQUE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "checkpoints": _checkpoints,
     "estimates": _estimates,
-    "arrays": lambda frame: best_of(frame, KEYS["arrays"], ["created"]),
+    "arrays": _arrays,
     "tasks": lambda frame: frame.drop_duplicates(KEYS["tasks"], keep="last"),
     "provenance": lambda frame: frame.drop_duplicates(KEYS["provenance"], keep="last"),
-    "files": lambda frame: best_of(frame, KEYS["files"], ["created"]),
+    "files": _newest("files"),
+    "runs": _newest("runs"),
+    "moves": _newest("moves"),
+    "quantities": lambda frame: frame.drop_duplicates(KEYS["quantities"], keep="last"),
 }

@@ -13,7 +13,7 @@ from scalecurv.engine import dispatch
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.dispatch import Resources
 from scalecurv.engine.worker import Worker
-from scalecurv.sweep import find_work
+from scalecurv.sweeps.work import find_work
 from tests.commands import analyze
 from tests.runs import gradient_sweep, write_checkpoint, write_run, write_truncated
 

@@ -13,7 +13,7 @@ from scalecurv.cli.options import PROBLEM
 from scalecurv.cli.submit import absolute_arguments
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT
-from scalecurv.sweep import find_work
+from scalecurv.sweeps.work import find_work
 from tests.runs import write_run
 
 

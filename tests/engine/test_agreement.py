@@ -10,7 +10,7 @@ from scalecurv.engine.dispatch import Resources
 from scalecurv.engine.worker import Worker
 from scalecurv.measures import MEASURES, measures_named
 from scalecurv.record import Outcome
-from scalecurv.sweep import Sweep
+from scalecurv.sweeps.work import Sweep
 from tests.engine.fakes import DiesOnce, attempts
 from tests.runs import assert_same_store, carry_out, rows_of, write_run, write_truncated
 
@@ -43,7 +43,7 @@ def reference(run: Path) -> Path:
 def test_two_workers_store_the_rows_of_the_loop_and_a_third_in_place_of_one_that_is_killed(
     cluster: Any, run: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scalecurv.sweep.Worker", lambda *told: DiesOnce(Worker(*told), tmp_path, "step_1.pt"))
+    monkeypatch.setattr("scalecurv.sweeps.execute.Worker", lambda *told: DiesOnce(Worker(*told), tmp_path, "step_1.pt"))
     outcomes = stored(run, tmp_path / "store", Resources("ray", workers=2))
     assert {name: outcome.attempt for name, outcome in outcomes.items()} == {
         "step_0": 1,

@@ -27,7 +27,7 @@ from scalecurv.measures import measures_named
 from scalecurv.measures.evaluation import blocks_of, run_here
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
-from scalecurv.sweep import Sweep
+from scalecurv.sweeps.work import Sweep
 from tests.commands import HANG
 from tests.engine.fake_ray import Actor, Death, FakeRay, MemoryKill, ObjectGone
 from tests.engine.fakes import HelperDies
@@ -190,7 +190,8 @@ def test_a_pool_stores_the_rows_of_the_loop_with_any_number_of_helpers(
     """All of the engine but the processes."""
     ray = FakeRay(lambda now: [{"CPU": float(size)}], run=1.0).install(monkeypatch, pool)
     monkeypatch.setattr(
-        "scalecurv.sweep.run", lambda worker, paths, *_: Pool(ray, worker, WorkerSpec(per_checkpoint=size)).run(paths)
+        "scalecurv.sweeps.execute.run",
+        lambda worker, paths, *_: Pool(ray, worker, WorkerSpec(per_checkpoint=size)).run(paths),
     )
     carry_out(sweep_of(run, tmp_path / "store", Resources()))
     assert_same_store(tmp_path / "store", reference)
@@ -206,7 +207,7 @@ def test_two_processes_store_the_rows_of_the_loop_though_the_helper_is_killed(
 ) -> None:
     """The helper answers once, and is killed when it is asked again."""
     carry_out(sweep_of(run / STEP, tmp_path / "serial", Resources("serial", threads=1)))
-    monkeypatch.setattr("scalecurv.sweep.Worker", lambda *given: HelperDies(Worker(*given), tmp_path))
+    monkeypatch.setattr("scalecurv.sweeps.execute.Worker", lambda *given: HelperDies(Worker(*given), tmp_path))
     monkeypatch.setattr(pool, "GATHER", HANG)  # a busy machine starts the helper late
     (outcome,) = carry_out(sweep_of(run / STEP, tmp_path / "store", Resources("ray", workers=2, plan="probes")))
     assert (outcome.attempt, outcome.provenance["threads"]) == (1, 1)

@@ -12,7 +12,7 @@ from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.worker import Worker, failure, versions
 from scalecurv.measures import Gradient, measures_named
-from scalecurv.record import FileStamp
+from scalecurv.record import FileStamp, Stored
 from tests.runs import write_checkpoint, write_run
 
 REQUEST = Request(measures_named(("gradient", "moments"), max_matvecs=64), seed=5)
@@ -50,9 +50,11 @@ def test_what_is_known_is_not_computed(run: Path) -> None:
     path = str(run / "step_7.pt")
     whole = worker_of(run).on("cpu", 1)(path)
     gradient, moments = whole.records
-    rest = replace(worker_of(run), known=frozenset([gradient.key])).on("cpu", 1)(path)
+    rest = replace(worker_of(run), known={gradient.key: Stored(width=0.0)}).on("cpu", 1)(path)
     assert [(r.key, r.estimates) for r in rest.records] == [(moments.key, moments.estimates)]
-    nothing = replace(worker_of(run), known=frozenset([gradient.key, moments.key])).on("cpu", 1)(path)
+    nothing = replace(worker_of(run), known=dict.fromkeys([gradient.key, moments.key], Stored(width=0.0))).on("cpu", 1)(
+        path
+    )
     assert (nothing.status, nothing.records, nothing.total_matvecs) == ("ok", (), 0)
 
 

@@ -16,6 +16,7 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem import preflight as under_test
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
+from scalecurv.record import Stored
 from tests.acting import at, consistently_shuffled, drawn_in_vain
 
 
@@ -83,4 +84,6 @@ def test_an_analysis_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     identity, request = Identity("fingerprint", "task", "float64"), Request((Rank(), Gradient()))
     with pytest.raises(Misuse, match=r"^the outputs of 7 samples change by"):
         analyze(at(lambda h: h - h.mean(0)), request, identity)
-    assert analyze(at(lambda h: h - h.mean(0)), request, identity, known=list(request.keys(identity))) == ((), 0)
+    assert analyze(
+        at(lambda h: h - h.mean(0)), request, identity, known=dict.fromkeys(request.keys(identity), Stored(width=0.0))
+    ) == ((), 0)

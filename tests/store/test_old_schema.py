@@ -68,17 +68,17 @@ def test_they_merge_with_parts_of_today(tmp_path: Path, place: str, version: int
     assert cells(read_store(store).tables) == before
     assert problems_of(store / INDEX) == []
     with h5py.File(store / INDEX, "r") as file:
-        assert int(file.attrs["schema_version"]) == 3
+        assert int(file.attrs["schema_version"]) == 4
     assert [path.read_bytes() for path in store.glob(FORMER)] == [OLD[version].read_bytes()] * (place == INDEX)
 
 
 @pytest.mark.parametrize("place", [f"{PARTS}/99-0.h5", INDEX])
-@pytest.mark.parametrize("version", [4, 0])
+@pytest.mark.parametrize("version", [5, 0])
 def test_another_schema_is_refused_and_nothing_is_touched(tmp_path: Path, place: str, version: int) -> None:
     store = store_of(tmp_path, NEW)
     (store / place).write_bytes(of_schema(HELD, version))
     before = listing(store)
-    message = f"{store / place} has schema {version}, this release reads 1 to 3; upgrade scalecurv to read it"
+    message = f"{store / place} has schema {version}, this release reads 1 to 4; upgrade scalecurv to read it"
     for act in (read_store, compact):
         with pytest.raises(Misuse) as caught:
             act(store)

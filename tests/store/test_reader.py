@@ -39,7 +39,7 @@ def test_no_store_and_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     contents = read_store(tmp_path / "empty")
     assert cells(contents.tables) == cells(empty_tables())
-    assert (contents.broken, contents.keys) == ({}, frozenset())
+    assert (contents.broken, contents.stored) == ({}, {})
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

@@ -1,27 +1,20 @@
-"""The write path: find the checkpoints that lack a measure, have them computed, store each as it comes."""
+"""A sweep, and the work that it has left: the checkpoints at which the store lacks some measure."""
 
-import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
-from scalecurv.checkpoints.discover import discover
 from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import is_alias
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.attempts import Done, GivenUp
-from scalecurv.engine.dispatch import Resources, check_device, run
-from scalecurv.engine.worker import Worker, failure
-from scalecurv.errors import CheckpointError, Misuse, NothingFound
+from scalecurv.engine.dispatch import Resources, check_device
+from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.shard import Shard
-from scalecurv.record import FileStamp, Outcome
-from scalecurv.store.compact import compact_if_many
-from scalecurv.store.reader import Contents, read_store, set_aside
-from scalecurv.store.writer import prepare_store, write_part
+from scalecurv.record import FileStamp, Stored
+from scalecurv.store.reader import Contents, read_store
 
 PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before the data is to blame
 
@@ -47,7 +40,7 @@ class Sweep:
 class Work:
     """The work that a sweep has left: the `todo` of the `found` files lack some measure.
 
-    `known` are the keys that are stored, and `broken` the broken files of the store with the reason. `seen` maps the
+    `known` is what is stored, by key, and `broken` the broken files of the store with the reason. `seen` maps the
     fingerprints of the files that are in the store already to their paths, without aliases (last, best). `first` is
     the first checkpoint of `todo` where it could be read.
     """
@@ -55,7 +48,7 @@ class Work:
     task: Task
     found: tuple[Path, ...]
     todo: tuple[str, ...]
-    known: frozenset[str]
+    known: Mapping[str, Stored]
     broken: dict[Path, str]
     seen: Mapping[str, str] = field(default_factory=dict)
     first: Checkpoint | None = field(default=None, repr=False)
@@ -71,8 +64,8 @@ def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
     contents = read_store(sweep.store) if sweep.store.is_dir() else None
-    known = contents.keys if contents else frozenset()
-    stamps = {path: _stamp(path) for path in found}
+    known = contents.stored if contents else {}
+    stamps = {path: state_of(path) for path in found}
     trusted = contents if not sweep.rehash else None
     complete = _complete(sweep, task.id, trusted, known) if trusted else set()
     stored = _stored(set(stamps.values()), trusted) if trusted else {}
@@ -88,42 +81,6 @@ def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
     return Work(task, tuple(found), todo, known, contents.broken if contents else {}, seen, first)
 
 
-def execute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None]) -> None:
-    """Do the work that is left; commit every outcome before `on_outcome` is called with it.
-
-    Aliases come last: one that equals another checkpoint in content is stored as its `twin`, without numbers. Raises
-    StoreError where the store cannot be written, UnexpectedError for a bug met at some checkpoint (once the running
-    work is committed), Misuse for resources that are missing.
-    """
-    prepare_store(sweep.store)
-    for path in work.broken:
-        set_aside(path)
-    compact_if_many(sweep.store)
-    if not work.todo:
-        return
-    worker = Worker(work.task, sweep.request, sweep.arithmetic, work.known)
-    results = run(worker, work.todo, sweep.resources, work.first)
-    for outcome in _twins_last(_outcomes(results, work.task.id, sweep.request.seed), work.seen):
-        write_part(sweep.store, outcome)
-        on_outcome(outcome)
-        compact_if_many(sweep.store)
-
-
-def _twins_last(outcomes: Iterable[Outcome], seen: Mapping[str, str]) -> Iterator[Outcome]:
-    """Yield the outcomes of aliases after all others, as `twin` where they equal one of those or of `seen`."""
-    originals, aliases = dict(seen), []
-    for outcome in outcomes:
-        if is_alias(Path(outcome.path)):
-            aliases.append(outcome)
-            continue
-        if outcome.fingerprint:
-            originals[outcome.fingerprint] = outcome.path
-        yield outcome
-    for outcome in aliases:
-        twin = originals.get(outcome.fingerprint)
-        yield outcome if twin is None else replace(outcome, status="twin", error=twin, records=())
-
-
 def _stored(stamps: Container[FileStamp | None], contents: Contents) -> dict[str, str]:
     """Return the fingerprints by path of those files whose state is the one that the store saw last."""
     return {
@@ -137,27 +94,20 @@ def _is_twin(path: Path, stored: Mapping[str, str], seen: Mapping[str, str]) -> 
     return is_alias(path) and stored.get(str(path)) in seen
 
 
-def _outcomes(results: Iterable[Done | GivenUp], task_id: str, seed: int) -> Iterator[Outcome]:
-    for result in results:
-        if isinstance(result, Done):
-            yield replace(result.result, attempt=result.attempt)
-        else:
-            yield replace(failure(result.path, result.reason, task_id, seed), attempt=result.attempt)
-
-
-def _stamp(path: Path) -> FileStamp | None:
+def state_of(path: Path) -> FileStamp | None:
+    """Return the present state of a checkpoint's files, None where they are gone."""
     try:
         return stamp_of(path)
     except CheckpointError:  # gone since it was listed: the worker will say so
         return None
 
 
-def _complete(sweep: Sweep, task_id: str, contents: Contents, known: frozenset[str]) -> set[FileStamp | None]:
-    """Return the file states whose every requested key is in the store; no file is read again."""
+def _complete(sweep: Sweep, task_id: str, contents: Contents, known: Mapping[str, Stored]) -> set[FileStamp | None]:
+    """Return the file states at which the store meets the whole request; no file is read again."""
     complete: set[FileStamp | None] = set()
     for file in contents.tables["files"].itertuples():
         identity = Identity(file.fingerprint, task_id, sweep.arithmetic.dtype or file.dtype)
-        if known.issuperset(sweep.request.keys(identity)):
+        if not sweep.request.missing(identity, known):
             complete.add(FileStamp(file.path, file.size, file.mtime_ns, file.inode))
     return complete
 
@@ -190,38 +140,3 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
     if complaint is not None:
         raise complaint
     return first
-
-
-POLL = 2.0  # seconds between two looks: a file that is the same in both is whole
-
-
-def work_as_it_comes(
-    sweep: Sweep, patience: float | None = None, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Work]:
-    """Yield the work whenever there are new checkpoints; execute it before asking for more. Raises Misuse.
-
-    A file that grew since the last look waits until two looks find it the same; one that failed is tried again when it
-    changes. Ends after `patience` seconds in which no file appeared or changed; without a patience it never ends.
-    """
-    before: set[FileStamp] = set()
-    done: set[FileStamp] = set()
-    waited = -POLL  # it takes two looks to see that a file is whole
-    while patience is None or waited <= patience:
-        now = _stamps(sweep)
-        if now != before:
-            waited = -POLL
-        if fresh := (now & before) - done:
-            done |= fresh
-            with suppress(NothingFound):  # only the data is there, before the first checkpoint
-                yield find_work(sweep, only={stamp.path for stamp in fresh})
-        before = now
-        sleep(POLL)
-        waited += POLL
-
-
-def _stamps(sweep: Sweep) -> set[FileStamp]:
-    """Return the states of all checkpoints now; none where there is no checkpoint yet."""
-    try:
-        return {stamp for path in discover(sweep.checkpoints) if (stamp := _stamp(path)) is not None}
-    except NothingFound:  # the training has not written its first checkpoint
-        return set()
