@@ -1,9 +1,9 @@
-# Eight commands: demo, test, processors, check, bench, chaos, calibrate, clean. Each makes what it needs.
+# Nine commands: demo, test, docs, processors, check, bench, chaos, calibrate, clean. Each makes what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test processors check bench chaos calibrate clean
+.PHONY: demo test docs processors check bench chaos calibrate clean
 
 $(BIN)/installed: pyproject.toml constraints.txt peers.txt
 	$(PYTHON) -m venv .venv
@@ -23,6 +23,10 @@ demo: $(BIN)/installed
 # Three processes on two cores: one of them has all tests with Ray, and mostly waits.
 test: $(BIN)/installed
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
+
+# Write docs/api.md and docs/cli.md from the code; the suite says when they are out of date.
+docs: $(BIN)/installed
+	$(BIN)/python docs/generate.py
 
 # The suite along the code paths of other processors, a line of settings each: half an hour on two cores.
 define PROCESSORS
@@ -54,6 +58,7 @@ bench: $(BIN)/installed
 	$(BIN)/python -m benchmarks.rank_certified
 	$(BIN)/python -m benchmarks.rank_account
 	$(BIN)/python -m benchmarks.functional_dimension
+	$(BIN)/python -m benchmarks.eigenpairs
 	$(BIN)/python -m benchmarks.geometry
 	$(BIN)/python -m benchmarks.geometry_run
 	$(BIN)/python -m benchmarks.any_model

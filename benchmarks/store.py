@@ -133,7 +133,7 @@ def measure(estimates: int, folder: Path) -> dict[str, float]:
         "bytes an estimate": index.stat().st_size / estimates,
     }
     found["read and hash its bytes, s"] = timed(lambda: hashlib.sha256(index.read_bytes()).digest())
-    found["key set, s"] = timed(lambda: read_store(store).keys)
+    found["key set, s"] = timed(lambda: read_store(store).stored.keys())
     for name, query in QUERIES.items():
         found[f"open, {name}, s"] = timed(lambda query=query: open_store(store).sql(query))
     command = [sys.executable, "-m", "scalecurv", "query", str(store), f"{QUERIES['SQL over results']} limit 5"]
@@ -145,7 +145,7 @@ def measure(estimates: int, folder: Path) -> dict[str, float]:
     found["append a part, ms"] = (time.perf_counter() - began) / PARTS * 1e3
     content, raw = parts[0].read_bytes(), folder / "raw"
     found["the same bytes synced, ms"] = timed(lambda: synced(raw, content), 20) * 1e3
-    found[f"key set with {PARTS} loose parts, s"] = timed(lambda: read_store(store).keys, 1)
+    found[f"key set with {PARTS} loose parts, s"] = timed(lambda: read_store(store).stored.keys(), 1)
     found[f"merge {PARTS} parts, s"] = timed(lambda: compact(store), 1)
     assert len(read_store(store).tables["estimates"]) == estimates + PARTS * len(NAMES)
     shutil.rmtree(store)

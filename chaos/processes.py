@@ -45,9 +45,7 @@ def words_of(pid: int) -> list[str]:
 
 def workers_of(home: Path) -> list[int]:
     """Return the actors of a sweep, those that compute and those that still start."""
-    return sorted(
-        pid for pid in processes_of(home) if words_of(pid)[:1] and words_of(pid)[0].startswith("ray::_Worker")
-    )
+    return sorted(pid for pid in processes_of(home) if words_of(pid)[:1] and words_of(pid)[0].startswith("ray::_Actor"))
 
 
 def kill(pid: int) -> bool:
@@ -80,7 +78,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 def acknowledged_in(text: str) -> set[str]:
     """Return the checkpoints that `analyze` reported as stored, by complete lines."""
-    return set(re.findall(r"^\d+/\d+ ok (.+)\n", text, re.MULTILINE))
+    return set(re.findall(r"^\S+ \S+ \d+/\d+ ok (.+?) \d+\.\d\d s(?:, .+ left)?\n", text, re.MULTILINE))
 
 
 class Spoken:

@@ -12,13 +12,15 @@ from scalecurv.errors import CheckpointError
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
 from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.own import is_own
+from scalecurv.measures.own_findings import FaultyMeasure, findings_of
 from scalecurv.problem.consistency import check_derivatives
 from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.nonfinite import locate_nonfinite
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.quantities import SEED
+from scalecurv.quantities import SEED, Quantity
 from scalecurv.record import Record, Stored, measure_key
 from scalecurv.statistics.estimate import Estimate
 
@@ -67,11 +69,20 @@ class Analysis:
     def compute(self, measure: Measure) -> Findings:
         """Return the findings of a measure.
 
-        Raises as `evaluation` does, and Misuse where the measure with its options is not defined at this problem.
+        Raises as `evaluation` does, Misuse where the measure with its options is not defined at this problem, and
+        FaultyMeasure where a measure of one's own raises, or returns what is no Findings.
         """
-        evaluation = self.evaluation(measure.params)
-        measure.check(evaluation.problem)
-        return measure.compute(evaluation)
+        return findings_of(measure, self.evaluation(measure.params))
+
+    def attempt(self, measure: Measure) -> Findings:
+        """Return the findings of a measure, all `failed` where it overflows, or is one's own and raises.
+
+        Raises as `compute` does otherwise.
+        """
+        try:
+            return self.compute(measure)
+        except (FloatingPointError, OverflowError, FaultyMeasure) as error:
+            return Findings(dict.fromkeys(measure.quantities, Estimate.failed(str(error))))
 
     @property
     def total_matvecs(self) -> int:
@@ -96,8 +107,18 @@ class Request:
     seed: int = SEED
 
     def keys(self, identity: Identity) -> dict[str, Measure]:
-        """Return each measure by the key of its record."""
-        return {self._key(identity, m, m.options): m for m in self.measures}
+        """Return each measure by the key of its record; of several with one key, one that is as sharp as all."""
+        found: dict[str, Measure] = {}
+        for measure in self.measures:
+            key = self._key(identity, measure, measure.options)
+            found[key] = found[key].sharpened(measure) if key in found else measure
+        return found
+
+    @property
+    def own_quantities(self) -> tuple[tuple[Quantity, str], ...]:
+        """Return the quantities of measures that do not come with this package, with the names of their measures."""
+        own = dict.fromkeys(type(measure) for measure in self.measures if is_own(type(measure)))
+        return tuple((quantity, kind.name) for kind in own for quantity in kind.described)
 
     def missing(self, identity: Identity, known: Mapping[str, Stored]) -> dict[str, Measure]:
         """Return each measure that no row of `known` (by key) meets, by the key of its record."""
@@ -113,7 +134,7 @@ class Request:
         return measure_key(weights, task, measure.name, options, measure.version, dtype, self.seed)
 
 
-def analyze(
+def records_of(
     problem: Problem,
     request: Request,
     identity: Identity,
@@ -122,17 +143,14 @@ def analyze(
 ) -> tuple[tuple[Record, ...], int]:
     """Return the records of the measures that no row of `known` meets, and the number of products taken.
 
-    Raises Misuse and CheckpointError as `Analysis.compute` does. A measure whose arithmetic overflows gives a record
-    whose estimates have the status `failed`.
+    Raises Misuse and CheckpointError as `Analysis.compute` does. A measure whose arithmetic overflows, and a measure of
+    one's own that raises, give records whose estimates have the status `failed`.
     """
     analysis = Analysis(problem, request.seed, run_terms)
     records: list[Record] = []
     for key, measure in request.missing(identity, known).items():
         began = time.perf_counter()
-        try:
-            findings = analysis.compute(measure)
-        except (FloatingPointError, OverflowError) as error:
-            findings = Findings(dict.fromkeys(measure.quantities, Estimate.failed(str(error))))
+        findings = analysis.attempt(measure)
         seconds = time.perf_counter() - began
         name = " ".join(filter(None, (measure.name, measure.block)))
         estimates = _with_backend(problem, findings.of_block(measure.block))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scalecurv.display import Described
 from scalecurv.quantities import DERIVED, SEED, Quantity
 from scalecurv.statistics.estimate import Estimate, Status
 
@@ -31,23 +32,28 @@ class Asked:
         return self.rtol <= other.rtol and self.max_matvecs >= other.max_matvecs and self.memory >= other.memory
 
 
-UNKNOWN = Asked(math.inf, -1, -1)  # in rows of stores that did not record it
-
-
 @dataclass(frozen=True)
 class Stored:
-    """The rows that a store holds under one key: how sharply they were asked, and how sharp they are.
+    """The rows that a store holds under one key: how sharply they were asked, each time, and how sharp they are.
 
-    `width` is the largest relative half-width among their quantities: 0 where all are exact or do not apply, infinite
-    for a lower bound. Quantities that derive from others do not count, as they have no tolerance of their own.
+    `width` is the largest relative half-width of the intervals of the quantities, from the sharpest time: 0 where all
+    are exact or do not apply, infinite where some quantity is a lower bound or there are arrays alone.
     """
 
-    asked: Asked = UNKNOWN
+    asked: tuple[Asked, ...] = ()
     width: float = math.inf
 
     def meets(self, asked: Asked) -> bool:
-        """Return True where nothing is to be gained by computing what is `asked`."""
-        return self.asked.as_sharp_as(asked) or self.width <= asked.rtol
+        """Return True where what is `asked` need not be computed.
+
+        It was asked as sharply before, or every interval is within the tolerance. In the second case a request of more
+        products or memory would at most make exact what is within the tolerance already.
+        """
+        return any(before.as_sharp_as(asked) for before in self.asked) or self.width <= asked.rtol
+
+    def also(self, asked: Asked, width: float = math.inf) -> "Stored":
+        """Return it with the rows of one more time."""
+        return Stored((*self.asked, asked), min(self.width, width))
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,8 @@ class Record:
     """The findings of one measure: estimates by (quantity, component) and arrays by name.
 
     `component` is "" for the whole model, or a layer's name. For a `block` of parameters the block's name takes the
-    place of "", and precedes a layer's name. `asked` is how sharply the measure was asked.
-    Arrays are 1-D float64 factors (Ritz nodes and weights, singular values),
-    never curves drawn from them.
+    place of "", and precedes a layer's name. Arrays are 1-D float64 factors (Ritz nodes and weights, singular values),
+    never curves drawn from them. `asked` is how sharply the measure was asked.
     """
 
     key: str
@@ -85,15 +90,24 @@ class FileStamp:
     inode: int
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(Described):
     """The result of one attempt at one checkpoint; a failure is a result too.
 
     `status` is "ok", "partial" (some measure failed), "failed" (`error` says why, nothing else is known) or "twin"
     (equal in content to another checkpoint, whose path is in `error`, and which stands for both).
     `run` is the directory of the training run, which its checkpoints share. `dtype` is the dtype of the products,
     `own_dtype` the dtype of products at this checkpoint where none is asked for. `quantities` are those of measures
-    that do not come with this package, with the names of their measures.
+    that do not come with this package, with the names of their measures. `seconds` is the time from opening the file to
+    the last number, and `engine` is where that work ran ("serial" or "ray"); neither is stored.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> outcome = sc.Outcome("runs/a/step_10.pt", "failed", "the loss is inf")  # as sc.sweep returns it
+        >>> outcome.status, outcome.reason
+        ('failed', 'the loss is inf')
+        >>> outcome
+        Outcome(runs/a/step_10.pt, failed, reason='the loss is inf')
     """
 
     path: str
@@ -117,6 +131,27 @@ class Outcome:
     quantities: tuple[tuple[Quantity, str], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
+    engine: str = field(default="", compare=False)
+
+    _bare = ("path", "status")
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        measures = ", ".join(dict.fromkeys(record.measure for record in self.records))
+        known = {"step": self.step, "epoch": self.epoch, "measures": measures or None, "reason": self.reason or None}
+        return {"path": self.path, "status": self.status} | {k: repr(v) for k, v in known.items() if v is not None}
+
+    @property
+    def reason(self) -> str:
+        """Return why it failed, or why some of its measures did, "" where nothing failed."""
+        why = [
+            f"measure {record.measure} failed: {estimate.method}"
+            for record in self.records
+            for estimate in record.estimates.values()
+            if estimate.status is Status.FAILED
+        ]
+        return self.error or "; ".join(dict.fromkeys(why))
 
 
 def unmet(outcomes: Iterable[Outcome]) -> dict[str, int]:

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from scalecurv.errors import Misuse, is_memory, kind_and_line
+from scalecurv.source import identity_in
 
 
 def names_code(text: str) -> bool:
     """Return True where `text` has the form pkg.mod:name."""
     module, colon, name = text.partition(":")
     return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def search_here() -> None:
+    """Have modules of the current directory found, as `python -m` does."""
+    if "" not in sys.path and "." not in sys.path:
+        sys.path.append("")
 
 
 def resolve(option: str, code: str, what: str) -> Callable[..., Any]:
@@ -26,8 +33,7 @@ def resolve(option: str, code: str, what: str) -> Callable[..., Any]:
     if not names_code(code):
         raise Misuse(f"{option} {code!r} is not of the form pkg.mod:{what}")
     module, _, name = code.partition(":")
-    if "" not in sys.path and "." not in sys.path:
-        sys.path.append("")  # as `python -m` does, so that modules of the current directory are found
+    search_here()
     try:
         found = getattr(importlib.import_module(module), name)
     except KeyboardInterrupt:
@@ -58,17 +64,21 @@ def call(option: str, code: str, what: str, *arguments: Any) -> Any:
 
 
 def source_of(option: str, code: str, what: str) -> str:
-    """Return the sha256 of the source of user code, "" where there is no source file.
+    """Return the identity of the source of user code as a sha256, "" where there is no source file.
 
-    It covers the file of the module in `code`, and the file of the definition where that is another one (the callable
-    is decorated, or imported into the module). Edited code has another digest.
+    It covers the definition of the name in its module and whatever that refers to in the same file, see `identity_in`;
+    and the definition in another file where that is where the callable comes from (it is decorated, or imported).
     """
     found = resolve(option, code, what)
+    module, _, name = code.partition(":")
     defined = inspect.unwrap(getattr(found, "func", found))  # within functools.partial
     kind = defined if inspect.isroutine(defined) or isinstance(defined, type) else type(defined)
-    files = (_file_of(sys.modules[code.partition(":")[0]]), _file_of(kind))
-    content = b"".join(file.read_bytes() for file in dict.fromkeys(files) if file is not None)
-    return hashlib.sha256(content).hexdigest() if content else ""
+    home, other = _file_of(sys.modules[module]), _file_of(kind)
+    parts = [] if home is None else [identity_in(home.read_bytes(), name, module)]
+    if other is not None and other != home:
+        outer = kind.__qualname__ if "<locals>" in kind.__qualname__ else kind.__qualname__.partition(".")[0]
+        parts.append(identity_in(other.read_bytes(), outer, kind.__module__))
+    return hashlib.sha256("".join(parts).encode()).hexdigest() if parts else ""
 
 
 def _file_of(code: Any) -> Path | None:

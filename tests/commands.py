@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,20 @@ def invoke(*arguments: object) -> Result:
 def analyze(*arguments: object) -> Result:
     """`scalecurv analyze` in a loop, the gradient alone unless another measure is asked for."""
     return invoke("analyze", *arguments, *(() if "--measure" in arguments else CHEAP), *SERIAL)
+
+
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+STORED = re.compile(STAMP + r"(\d+/\d+ \w+ .+?) \d+\.\d\d s(?:, (?:\d+ days?, )?\d+:\d\d:\d\d left)?")
+
+
+def untimed(line: str) -> str:
+    """A line of progress without its times, "3/24 ok runs/a/step_2.pt"; any other line as it is."""
+    match = STORED.fullmatch(line)
+    return match[1] if match else line
+
+
+def untimed_lines(text: str) -> list[str]:
+    return [untimed(line) for line in text.splitlines()]
 
 
 NICE = {"RAY_worker_niceness": "0"}
@@ -55,12 +70,12 @@ def start_scalecurv(*arguments: object, home: Path, **more: str) -> "subprocess.
 
 
 def read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
-    """The lines of its stderr up to the first that starts with `word`."""
+    """The lines of its stderr up to the first that starts with `word`, without times."""
     assert process.stderr is not None
     lines: list[str] = []
     for line in process.stderr:
-        lines.append(line.rstrip("\n"))
-        if line.startswith(word):
+        lines.append(untimed(line.rstrip("\n")))
+        if lines[-1].startswith(word):
             return lines
     raise AssertionError(f"it ended before it said {word!r}: {lines}")
 

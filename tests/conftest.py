@@ -34,3 +34,11 @@ def cluster() -> Iterator[Any]:
         patch.delenv("RAY_ADDRESS", raising=False)  # of a cluster that the tests have no business with
         with ray_session(None, num_cpus=2, num_gpus=0) as ray:
             yield ray
+
+
+@pytest.fixture
+def measured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are read, and every measure finds a loss of 1 in no time."""
+    from tests.runs import found_at_once
+
+    monkeypatch.setattr("scalecurv.engine.worker.records_of", found_at_once)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scalecurv.analysis import Request
+from scalecurv.analysis import Identity, Request
 from scalecurv.engine.dispatch import Resources
 from scalecurv.measures import measures_named
-from scalecurv.record import Outcome
+from scalecurv.record import Outcome, Record, Stored
+from scalecurv.statistics.estimate import Estimate
 from scalecurv.store.image import decode
 from scalecurv.store.reader import read_store
 from scalecurv.sweeps.execute import execute
@@ -123,3 +124,15 @@ def assert_same_store(store: Path, reference: Path) -> None:
 def stored_rows(store: Path, table: str = "estimates") -> pd.DataFrame:
     """Return the rows of every part as stored, repeated rows included."""
     return pd.concat([decode(part)[table] for part in sorted((store / "parts").glob("*.h5"))], ignore_index=True)
+
+
+PRODUCTS = 7  # of each measure that is found at once
+
+
+def found_at_once(
+    problem: object, request: Request, identity: Identity, known: Mapping[str, Stored], *_: object
+) -> tuple[tuple[Record, ...], int]:
+    """Find a loss of 1 by every measure, in place of `records_of` where only the store is looked at."""
+    missing = request.missing(identity, known)
+    records = (Record(key, m.name, {("loss", ""): Estimate.exact(1, "")}, asked=m.asked) for key, m in missing.items())
+    return tuple(records), PRODUCTS * len(missing)

@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Identity, Request, records_of
 from scalecurv.errors import CheckpointError
 from scalecurv.measures import MEASURES, Gradient, Moments, Rank, measures_named
 from scalecurv.measures.evaluation import Evaluation, Make, Terms, run_here
+from scalecurv.measures.measure import SHARPNESS
 from scalecurv.measures.moments.deflation import deflation
 from scalecurv.measures.route import Strategy
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
-from scalecurv.record import Stored
+from scalecurv.record import Asked, Stored, measure_key
 from scalecurv.statistics.estimate import Status
 from tests.dense import dense_at
 from tests.networks import data, network, problem
@@ -28,7 +30,7 @@ EVERYTHING = measures_named(tuple(MEASURES), rtol=0.3, max_matvecs=100)
 
 def test_one_record_a_measure_under_its_key() -> None:
     request = Request(EVERYTHING, 3)
-    records, total = analyze(problem("relu"), request, IDENTITY)
+    records, total = records_of(problem("relu"), request, IDENTITY)
     assert [(r.key, r.measure) for r in records] == [(key, m.name) for key, m in request.keys(IDENTITY).items()]
     evaluation = Evaluation(problem("relu"), 3)
     for record, measure in zip(records, EVERYTHING, strict=True):
@@ -43,11 +45,53 @@ def test_one_record_a_measure_under_its_key() -> None:
 def test_what_is_known_is_not_asked_again() -> None:
     request = Request(EVERYTHING)
     keys = list(request.keys(IDENTITY))
-    records, total = analyze(problem("relu"), request, IDENTITY, known=dict.fromkeys(keys[:2] + keys[3:], MET))
+    records, total = records_of(problem("relu"), request, IDENTITY, known=dict.fromkeys(keys[:2] + keys[3:], MET))
     assert [r.measure for r in records] == [EVERYTHING[2].name]
     (moments,) = records
     assert total == moments.estimates["trace", ""].num_matvecs
-    assert analyze(problem("relu"), request, IDENTITY, known=dict.fromkeys(keys, MET)) == ((), 0)
+    assert records_of(problem("relu"), request, IDENTITY, known=dict.fromkeys(keys, MET)) == ((), 0)
+
+
+def test_what_is_stored_meets_a_request_that_is_no_sharper() -> None:
+    measures = measures_named(
+        ("moments", "rank", "gradient"), rtol=0.1, max_matvecs=50, memory=1 << 20, route="generic"
+    )
+    gradient, moments, rank = Request(measures).keys(IDENTITY)
+    held = {key: Stored().also(m.asked, 0.5) for key, m in zip((gradient, moments, rank), measures, strict=True)}
+    for change, missing in (
+        ({}, []),
+        ({"rtol": 0.2}, []),
+        ({"max_matvecs": 40}, []),
+        ({"memory": 1 << 19}, []),
+        ({"rtol": 0.05}, ["moments"]),
+        ({"max_matvecs": 60}, ["moments"]),
+        ({"memory": 1 << 21}, ["moments", "rank"]),
+        ({"rtol": 0.5, "max_matvecs": 60}, []),  # its intervals are no wider
+        ({"route": "sampled"}, ["moments"]),
+        ({"route": None}, ["moments"]),
+        ({"params": "weight$"}, ["gradient", "moments", "rank"]),
+    ):
+        asked = Request(tuple(replace(m, **{n: v for n, v in change.items() if hasattr(m, n)}) for m in measures))
+        assert [m.name for m in asked.missing(IDENTITY, held).values()] == missing, change
+
+
+def test_rows_under_the_key_of_former_stores_meet_the_very_request() -> None:
+    """Their keys held all options, and how sharply they were asked is not known otherwise."""
+    for kind in MEASURES.values():
+        for measure in (kind(), kind(params="weight$")):
+            former = measure_key("fingerprint", "task", measure.name, measure.settings, measure.version, "float64", 0)
+            held = {former: Stored().also(Asked(np.inf, -1, -1), 0.001)}
+            assert Request((measure,)).missing(IDENTITY, held) == {}
+            for name in SHARPNESS & set(measure.settings):
+                other = replace(measure, **{name: 2 * measure.settings[name]})
+                assert len(Request((other,)).missing(IDENTITY, held)) == 1
+
+
+def test_one_measure_asked_twice_is_computed_once_as_sharply_as_both() -> None:
+    request = Request((Moments(0.5, 60), Moments(0.1, 30), Moments(0.2, 40, route="generic")))
+    assert list(request.keys(IDENTITY).values()) == [Moments(0.1, 60), Moments(0.2, 40, route="generic")]
+    assert len(records_of(problem("relu"), request, IDENTITY)[0]) == 2
+    assert list(Request((Gradient(), Rank(7), Rank(9), Gradient())).keys(IDENTITY).values()) == [Gradient(), Rank(9)]
 
 
 def test_terms_are_run_the_way_it_is_told() -> None:
@@ -58,8 +102,8 @@ def test_terms_are_run_the_way_it_is_told() -> None:
 
     measure = Moments(0.0, 100, route="generic")
     asked = Request((measure,), 5)
-    (plain,), _ = analyze(problem("relu"), asked, IDENTITY)
-    (twice,), _ = analyze(problem("relu"), asked, IDENTITY, run_terms=doubled)
+    (plain,), _ = records_of(problem("relu"), asked, IDENTITY)
+    (twice,), _ = records_of(problem("relu"), asked, IDENTITY, run_terms=doubled)
     strategy = Strategy(measure.rtol, measure.max_matvecs, measure.memory, measure.route)
     known = deflation(Evaluation(problem("relu"), 5), strategy).terms.known  # which is no term
     for i, name in enumerate(("trace", "trace_h2")):
@@ -86,7 +130,7 @@ def test_without_loss_or_slope_there_is_no_curvature(measure, scale: float, dtyp
         for p in model.parameters():
             p *= scale
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}; there is no curvature to speak of$"):
-        analyze(Problem(model, data("mse"), "mse"), Request((measure,)), IDENTITY)
+        records_of(Problem(model, data("mse"), "mse"), Request((measure,)), IDENTITY)
 
 
 def steep(dtype: torch.dtype) -> Problem:
@@ -101,7 +145,7 @@ def steep(dtype: torch.dtype) -> Problem:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_overflow_later_is_a_failed_record_and_not_the_end(dtype: torch.dtype) -> None:
-    records, _ = analyze(steep(dtype), Request(EVERYTHING), IDENTITY)
+    records, _ = records_of(steep(dtype), Request(EVERYTHING), IDENTITY)
     failed = {r.measure: r.failed for r in records}
     assert failed == {
         "gradient": True,  # H g overflows, or its square
@@ -134,7 +178,7 @@ def test_a_measure_without_quantities_can_fail(monkeypatch: pytest.MonkeyPatch, 
         raise error("overflow")
 
     monkeypatch.setattr(HessianOperator, "_matmat", broken)
-    records, _ = analyze(problem("relu"), Request(measures_named(("spectrum", "rank"))), IDENTITY)
+    records, _ = records_of(problem("relu"), Request(measures_named(("spectrum", "rank"))), IDENTITY)
     assert {r.measure: r.failed for r in records} == {"rank": False, "spectrum": True}
 
 
@@ -144,4 +188,4 @@ def test_a_bug_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     with pytest.raises(IndexError, match=r"^a bug$"):
-        analyze(problem("relu"), Request((Rank(), Gradient())), IDENTITY)
+        records_of(problem("relu"), Request((Rank(), Gradient())), IDENTITY)

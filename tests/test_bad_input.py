@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.commands import analyze, invoke
+from tests.commands import analyze, invoke, untimed_lines
 from tests.runs import write_checkpoint, write_data, write_malicious, write_not_finite, write_run, write_truncated
 
 
@@ -90,13 +90,16 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "data said nowhere": (
         forget("data"),
         "{run} {store}",
-        "data is given neither by an option nor by {run}/problem.json; give --data FILE",
+        "data is given neither by an option nor by {run}/problem.json; give --data FILE (arrays x and y), or add "
+        '"data": "data.npz" to {run}/problem.json; for example: scalecurv analyze --measure gradient --engine serial '
+        "--threads 1 --data data.npz {run} {store}",
     ),
     "activation said nowhere": (
         forget("activation"),
         "{run} {store}",
-        "activation is given neither by an option nor by {run}/problem.json, and a state_dict does not hold it; "
-        "give --activation relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)",
+        "activation is given neither by an option nor by {run}/problem.json; give --activation relu (or leaky_relu, "
+        'tanh, sigmoid, gelu, silu, softplus, elu, identity), or add "activation": "relu" to {run}/problem.json; for '
+        "example: scalecurv analyze --measure gradient --engine serial --threads 1 --activation relu {run} {store}",
     ),
     "problem.json": (
         lambda run: (run / "problem.json").write_text("{"),
@@ -129,8 +132,9 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "measure": (
         nothing,
         "{run} {store} --measure tracee",
-        "unknown measure 'tracee'; choose from gradient, extremes, moments, rescaling, curvature, rank, spectrum, "
-        "principal, gauss_newton",
+        "unknown measure 'tracee' (did you mean trace?); choose from gradient, extremes, moments, rescaling, "
+        "curvature, rank, spectrum, principal, gauss_newton, or give a quantity for the measure that has it, or "
+        "pkg.mod:Class",
     ),
     "loss": (
         nothing,
@@ -203,7 +207,7 @@ def test_a_bad_checkpoint_is_one_line_and_exits_with_1(run: Path, tmp_path: Path
     path = run / "step_0.pt"
     change(path)
     result = analyze(run, tmp_path / "store", "--loss", "mse")
-    progress, line = result.stderr.splitlines()
+    progress, line = untimed_lines(result.stderr)
     assert progress == f"1/1 failed {path}"
     before, _, after = f"failed: {message.format(path=path)}".partition("...")
     assert line == before + line[len(before) : len(line) - len(after)] + after

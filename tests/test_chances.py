@@ -15,6 +15,7 @@ from scipy.stats import binom
 
 from scalecurv.data.dataset import FETCHED_TWICE
 from scalecurv.linalg.hutchinson import squared_norm_estimate
+from scalecurv.linalg.krylov.eigenpairs import chance_of
 from scalecurv.linalg.krylov.extremes import DELTA, FRESH, NOISE, START
 from scalecurv.linalg.krylov.outermost import CHECKS
 from scalecurv.linalg.modular_rank import SPARE, modular_ranks
@@ -33,6 +34,7 @@ from tests.loops import each
 
 DOCS = Path(__file__).parents[1] / "docs" / "quantities.md"
 RISK = 1e-6  # with which a right formula falls out of its band
+RUNS = [START / 2, *(chance_of(check) for check in range(1, 20))]  # of eigenpairs: the first run, and 19 checks
 Rng = np.random.Generator
 LOOK = (0.05 - CERTIFICATES) / len(EARLY_LOOKS)
 SHARE = 0.1  # of a tensor's rows that a fault spoils
@@ -55,7 +57,7 @@ def shown(rng: Rng, trials: int, eigenvalues: list[float], vectors: int, c: floa
     return int(over.sum())
 
 
-def overlap(rng: Rng, trials: int, delta: float, starts: int = 1, n: int = 40) -> int:
+def overlap(rng: Rng, trials: int, delta: float | np.ndarray, starts: int = 1, n: int = 40) -> int:
     """How often one of several Gaussian starts in R^n has less of a direction than the certificate supposes."""
     first, others = rng.standard_normal((trials, starts)) ** 2, rng.chisquare(n - 1, (trials, starts))
     return int((first / (first + others) < betaincinv(0.5, (n - 1) / 2, delta)).any(1).sum())
@@ -151,6 +153,9 @@ CLAIMS = {
     "an outermost eigenvalue, all checks": Claim(
         1 - (1 - START) ** (1 + CHECKS), (1 + CHECKS) * DELTA, lambda r, m: overlap(r, m, START, 1 + CHECKS), 10**5
     ),
+    "an end of the eigenpairs, all runs": Claim(
+        1 - math.prod(1 - c for c in RUNS), DELTA, lambda r, m: overlap(r, m, np.array(RUNS), len(RUNS)), 10**5
+    ),
     "a proven look at tr H^2": Claim(LOOK, LOOK, square, 4000, exact=False),
     "Student, 32 normal terms": Claim(0.05, 0.05, lambda r, m: student(r, m, False), 6000, exact=False),
     "Student, 32 terms chi^2_1, not widened": Claim(0.09, 0.09, plain, 10**5),
@@ -210,6 +215,7 @@ def test_the_documents_state_what_the_formulas_give() -> None:
 def test_what_an_end_quotes_has_room_for_all_that_can_fail() -> None:
     assert START + FRESH + NOISE <= DELTA * (1 + 1e-12)
     assert CERTIFICATES >= 4 * START + NOISE
+    assert sum(RUNS) + NOISE <= DELTA
     assert (1 + CHECKS) * START + NOISE <= (1 + CHECKS) * DELTA
     assert len(EARLY_LOOKS) * LOOK + CERTIFICATES == pytest.approx(0.05)
     assert 2.0 ** (-22 * SPARE) < 1e-50  # combinations of rows, modulo primes above 2^22

@@ -12,7 +12,8 @@ import torch
 import scalecurv
 from scalecurv.cli.main import main
 from scalecurv.measures import MEASURES
-from scalecurv.quantities import NAMES
+from scalecurv.quantities import CHAIN, NAMES
+from scalecurv.quantities import QUANTITIES as ALL_QUANTITIES
 from scalecurv.statistics.estimate import Status
 from tests.loops import each
 
@@ -24,6 +25,8 @@ RUNNING = (ROOT / "docs" / "running.md").read_text()
 CHECKPOINTS = (ROOT / "docs" / "checkpoints.md").read_text()
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 SCALING = (ROOT / "docs" / "scaling.md").read_text()
+STORE = (ROOT / "docs" / "store.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
 JOBS = (ROOT / "jobs" / "README.md").read_text()
 
 
@@ -33,7 +36,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands() -> list[str]:
     """Every line of a bash block that calls scalecurv, comments cut."""
-    texts = [README, CHECKPOINTS, GEOMETRY, RUNNING, JOBS, (ROOT / "CONTRIBUTING.md").read_text()]
+    texts = [README, CHECKPOINTS, GEOMETRY, RUNNING, STORE, JOBS, (ROOT / "CONTRIBUTING.md").read_text()]
     lines = [line for text in texts for block in blocks(text, "bash") for line in block.splitlines()]
     return [line for line in lines if line.startswith("scalecurv ")]
 
@@ -42,12 +45,15 @@ def test_the_ten_lines_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> 
     torch.manual_seed(0)
     (program,) = blocks(README, "python")
     assert sum(1 for line in program.splitlines() if line) <= 10
-    exec(program, {})
-    trace, extreme, both, shape = capsys.readouterr().out.splitlines()
+    held: dict[str, Any] = {}
+    exec(program, held)
+    assert held["R"].shape == (195, 195)
+    trace, extreme, both, *tables = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"[\d.]+", trace)  # exact
     assert re.fullmatch(r"[\d.]+", extreme)  # of 195 parameters
     assert re.fullmatch(r"-?[\d.]+ \d+", both)  # both exact
-    assert shape == "torch.Size([195, 4])"
+    assert [line.split()[0] for line in tables[:4]] == ["lambda_max", "lambda_min", "trace", "trace_h2"]
+    assert [line.split()[0] for line in tables[-5:]] == ["1", "2", "3", "4", "5"]
 
 
 def test_the_programs_on_geometry_print_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +98,7 @@ def test_commands_in_the_documents_parse(line: str) -> None:
 
 def test_the_documents_hold_commands_to_check() -> None:
     found = {line.split()[1] for line in commands()}
-    assert found == {"analyze", "planes", "query", "rank", "submit", "verify", "compact", "export"}
+    assert found == {"analyze", "planes", "query", "rank", "submit", "verify", "compact", "export", "forget", "show"}
 
 
 @each(name=sorted(main.commands))
@@ -110,8 +116,19 @@ def test_every_quantity_measure_and_status_is_documented() -> None:
         assert f"`{name}`" in written, name
 
 
+def test_unit_and_measure_of_every_quantity_are_those_of_its_row() -> None:
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in QUANTITIES.splitlines() if line.startswith("| `")]
+    found: dict[str, tuple[str, str]] = {}
+    for names, _, units, measure, _ in (row for row in rows if len(row) == 5):
+        listed = re.findall(r"`(\w+)`", names) if ".." not in names else list(CHAIN)
+        listed = [name for name in listed if name in NAMES]
+        each_unit = units.strip().split(", ") if "," in units else [units.strip()] * len(listed)
+        found |= {name: (unit, measure.strip(" `")) for name, unit in zip(listed, each_unit, strict=True)}
+    assert found == {q.name: (q.unit, q.measure) for q in ALL_QUANTITIES}
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
-    texts = (QUANTITIES, CHECKPOINTS, GEOMETRY, RUNNING, SECURITY, SCALING)
+    texts = (API, QUANTITIES, CHECKPOINTS, GEOMETRY, RUNNING, SECURITY, SCALING, STORE)
     docs = ((ROOT / "docs", text) for text in texts)
     for folder, text in ((ROOT, README), (ROOT / "jobs", JOBS), *docs):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):

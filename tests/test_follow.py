@@ -12,7 +12,7 @@ from scalecurv.sweeps import follow
 from scalecurv.sweeps.execute import execute
 from scalecurv.sweeps.follow import POLL, work_as_it_comes
 from scalecurv.sweeps.work import Sweep, find_work
-from tests.commands import SERIAL, invoke
+from tests.commands import SERIAL, invoke, untimed_lines
 from tests.runs import checkpoints_of, gradient_sweep, stored_rows, write_checkpoint, write_truncated
 
 Events = Mapping[int, Callable[[Path], object]]  # what happens while nobody looks, by how often was looked before
@@ -175,7 +175,7 @@ def test_the_command_says_what_each_plan_came_to(tmp_path: Path) -> None:
     first = invoke(*command)
     assert first.exit_code == 0
     assert first.stdout.startswith(f"2 of 2 checkpoint(s) stored in {store}, ")
-    assert first.stderr.splitlines() == [f"{i + 1}/2 ok {run}/step_{i}.pt" for i in range(2)]
+    assert untimed_lines(first.stderr) == [f"{i + 1}/2 ok {run}/step_{i}.pt" for i in range(2)]
     write_truncated(run / "step_2.pt")
     second = invoke(*command)
     assert (second.exit_code, len(checkpoints_of(store))) == (1, 3)

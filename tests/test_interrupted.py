@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import HANG, end_processes_of, invoke, processes_of, read_until, start_scalecurv, wait_for
+from tests.commands import (
+    HANG,
+    end_processes_of,
+    invoke,
+    processes_of,
+    read_until,
+    start_scalecurv,
+    untimed_lines,
+    wait_for,
+)
 from tests.runs import assert_same_store, checkpoints_of, stored_rows, write_run
 
 pytestmark = pytest.mark.fault
@@ -70,7 +79,7 @@ def test_nothing_reported_is_lost_nothing_stored_is_redone(
     stdout, stderr = interrupted.communicate(timeout=HANG)
     print(f"{engine}: ended {time.perf_counter() - began:.2f} s after Ctrl-C")
     assert (interrupted.returncode, stdout) == (130, "")
-    late = stderr.splitlines()
+    late = untimed_lines(stderr)
     reported |= {line.split(" ", 2)[2] for line in late[:-1]}
     said = "scalecurv: interrupted; what was finished is stored, and the same command goes on from there"
     assert late[-1] == said
@@ -84,10 +93,10 @@ def test_nothing_reported_is_lost_nothing_stored_is_redone(
 
     finished = invoke("analyze", run, store, "--engine", "serial", *OPTIONS)
     assert finished.exit_code == 0
-    rest = [line.split(" ", 2) for line in finished.stderr.splitlines()[:todo]]
+    rest = [line.split(" ", 2) for line in untimed_lines(finished.stderr)[:todo]]
     assert [words[:2] for words in rest] == [[f"{i + 1}/{todo}", "ok"] for i in range(todo)]
     assert stored.isdisjoint(path for _, _, path in rest)
-    assert f"\n{todo + 1}/" not in finished.stderr
+    assert f" {todo + 1}/" not in finished.stderr
     assert parts.items() <= parts_of(store).items()
     assert len(parts_of(store)) == COUNT
     assert not stored_rows(store).duplicated(["key", "quantity", "component"]).any()

@@ -11,7 +11,7 @@ CEILING, FLOOR = 250, 30  # lines a file
 
 # lower rows first; a module may import rows below its own, and its own package
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "display", "source"),
     ("statistics", "quantities", "user_code"),
     ("record", "linalg"),
     ("geometry", "autodiff"),
@@ -21,8 +21,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("checkpoints",),
     ("analysis",),
-    ("engine", "store", "notebook"),
+    ("engine", "store"),
     ("sweeps", "planes", "results"),
+    ("notebook",),
     ("cli",),
     ("__main__",),
 )
@@ -32,12 +33,13 @@ HOMES = {
     "torch.func": ("autodiff/", "problem/", "operators/", "mlp/"),
     "click": ("cli/",),
 }
-TORCH_FREE = ("errors", "statistics", "quantities", "record", "geometry", "store", "results")
+TORCH_FREE = ("errors", "display", "statistics", "quantities", "record", "geometry", "store", "results")
 # files of fewer lines than FLOOR, and why each is a file of its own
 SMALL = {
     "__main__.py": "the program's entry, which Python names",
     "linalg/counting.py": "what a number cost is counted at one place",
     "checkpoints/safetensors_file.py": "one reader for each format of files that are not trusted",
+    "sweeps/progress.py": "the log of a sweep, the same whoever runs it",
     "engine/serial.py": "the reference that every other engine must equal",
     "operators/hessian.py": "the operator that all others are compared with",
 }

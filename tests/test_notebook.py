@@ -11,7 +11,7 @@ import torch
 
 import scalecurv as sc
 from scalecurv.errors import CheckpointError
-from scalecurv.measures import Curvature, Extremes, Moments, Rank
+from scalecurv.measures import Curvature, Extremes, Moments, Principal, Rank
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.principal.planes import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.route import Strategy
@@ -23,9 +23,9 @@ from tests.networks import data, network, oracle, problem
 @pytest.mark.parametrize(
     ("ask", "measure", "quantity"),
     [
-        (sc.trace, Moments(0.2, 300), "trace"),
         (sc.scalar_curvature, Curvature(0.2, 300), "scalar_curvature"),
         (sc.lambda_max, Extremes(0.2, 300), "lambda_max"),
+        (sc.lambda_min, Extremes(0.2, 300), "lambda_min"),
     ],
 )
 def test_the_answer_is_the_measures(ask, measure, quantity: str) -> None:
@@ -33,6 +33,53 @@ def test_the_answer_is_the_measures(ask, measure, quantity: str) -> None:
         point = sc.Problem(network(name), data("cross_entropy"))
         answer = ask(point, rtol=0.2, max_matvecs=300, seed=2)
         assert repr(answer) == repr(measure.compute(Evaluation(point, 2)).estimates[quantity])
+
+
+def test_each_trace_alone_is_that_of_moments_where_it_is_exact() -> None:
+    for name in ("relu", "tanh"):
+        point = problem(name)
+        wanted = Moments().compute(Evaluation(point)).estimates
+        assert repr(sc.trace(point)) == repr(wanted["trace"])
+        assert repr(sc.trace_h2(point)) == repr(wanted["trace_h2"])
+
+
+def test_the_outermost_principal_curvatures_are_the_measures() -> None:
+    for name, max_matvecs in (("relu", 1000), ("tanh", 60)):  # H written out, and not
+        point = problem(name)
+        wanted = Principal(0.2, max_matvecs).compute(Evaluation(point, 1)).estimates
+        found = sc.principal_curvatures(point, rtol=0.2, max_matvecs=max_matvecs, seed=1)
+        assert {key: repr(e) for key, e in found.items()} == {key: repr(wanted[key]) for key in found}
+        assert list(found) == ["principal_max", "principal_max_2", "principal_min_2", "principal_min"]
+        found.clear()  # what is remembered stays
+        assert len(sc.principal_curvatures(point, rtol=0.2, max_matvecs=max_matvecs, seed=1)) == 4
+
+
+def test_one_parameter_has_no_principal_curvatures() -> None:
+    assert {e.status for e in sc.principal_curvatures(sc.Problem.quadratic(2.0)).values()} == {sc.Status.NOT_APPLICABLE}
+
+
+def test_the_spectrum_is_that_of_the_dense_oracle() -> None:
+    values = np.linalg.eigvalsh(oracle("tanh").hessian.numpy())
+    rule = sc.spectrum(problem("tanh"))
+    np.testing.assert_allclose(np.sort(rule.nodes), values, atol=1e-12)
+    sampled = sc.spectrum(problem("tanh"), num_starts=2, max_matvecs=60)
+    assert (sampled.num_starts, sampled.exact) == (2, False)
+    curve = sc.density(problem("tanh"), width=0.1, points=50)
+    wanted = np.exp(-(((curve.grid[:, None] - values) / 0.1) ** 2) / 2).mean(1) / (0.1 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(curve.values, wanted, rtol=1e-10)
+    np.testing.assert_array_equal(sc.density(rule, width=0.1, points=50).values, curve.values)
+
+
+def test_the_rank_report_has_the_numbers_of_the_measure() -> None:
+    point = problem("relu")
+    report = sc.rank_report(point)
+    wanted = Rank(functional_dimension=True).compute(Evaluation(point)).estimates
+    assert {name: repr(e) for name, e in report.estimates.items()} == {name: repr(e) for name, e in wanted.items()}
+    assert report.shape == (21, 74)
+    assert sum(entry.value for entry in report.account.values()) == 74
+    assert re.search(r"^Where the parameters go +74$", str(report), re.MULTILINE)
+    assert "functional_dimension_lower" not in sc.rank_report(point, functional_dimension=False).estimates
+    assert "functional_dimension_lower" not in sc.rank_report(point.restricted("^0")).estimates
 
 
 def test_rank() -> None:
@@ -61,13 +108,29 @@ def test_the_hessian_is_an_operator() -> None:
     torch.testing.assert_close(H @ torch.ones(69), torch.from_numpy(truth.sum(1)), rtol=1e-10, atol=1e-12)
 
 
+def test_every_operator_is_that_of_the_dense_oracle() -> None:
+    for name in ("relu", "tied"):
+        truth, point = oracle(name), problem(name)
+        eye = np.eye(point.num_params)
+        for operator, wanted in (
+            (sc.hessian(point), truth.hessian),
+            (sc.gauss_newton(point), truth.gauss_newton),
+            (sc.jacobian(point), truth.jacobian),
+        ):
+            np.testing.assert_allclose(operator @ eye, wanted.numpy(), atol=1e-12)
+        torch.testing.assert_close(sc.gradient(point), truth.gradient, rtol=1e-10, atol=1e-12)
+    sc.gradient(point).zero_()  # a copy
+    assert sc.gradient(point).norm() > 0
+
+
 def test_asking_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     point = problem("tanh")
 
     def answers() -> list[sc.Estimate]:
         few = {"max_matvecs": 70}  # so that H is not written out
         sampled = [sc.trace(point, **few), sc.trace(point, seed=1, **few), sc.trace(point, rtol=0.5, **few)]
-        return [*sampled, sc.scalar_curvature(point, **few), sc.trace(point)]
+        more = [sc.trace_h2(point, **few), *sc.principal_curvatures(point, **few).values()]
+        return [*sampled, sc.scalar_curvature(point, **few), sc.trace(point), *more]
 
     first = answers()
 
@@ -76,7 +139,7 @@ def test_asking_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     assert first == answers()
-    assert len({e.value for e in first}) == 5
+    assert len({e.value for e in first}) == 10
 
 
 def test_a_problem_in_another_precision_has_its_own_answers() -> None:
@@ -115,11 +178,33 @@ def test_what_was_remembered_dies_with_the_problem() -> None:
     assert gone() is None
 
 
-def test_the_public_names() -> None:
-    assert {"Problem", "Estimate", "trace", "scalar_curvature", "lambda_max", "functional_rank", "hessian"} < set(
-        sc.__all__
-    )
-    assert {"sectional_curvature", "ricci_curvature"} < set(sc.__all__) < set(dir(sc))
-    wanted = f"module 'scalecurv' has no attribute 'tracee'; it offers {', '.join(sc.__all__)}"
-    with pytest.raises(AttributeError, match=f"^{re.escape(wanted)}$"):
-        sc.tracee  # noqa: B018
+ASKED = (
+    "analyze density eigenpairs functional_rank gauss_newton gradient hessian jacobian lambda_max lambda_min "
+    "principal_curvatures rank_report scalar_curvature spectrum trace trace_h2"
+)
+
+
+@pytest.mark.parametrize("name", ASKED.split())
+def test_a_model_in_place_of_a_problem_is_misuse(name: str) -> None:
+    message = "problem is of type Sequential; give scalecurv.Problem(model, (x, y), loss=...)"
+    with pytest.raises(sc.Misuse, match=f"^{re.escape(message)}$"):
+        getattr(sc, name)(network("relu"))
+
+
+def test_options_of_another_type_are_misuse() -> None:
+    point = sc.Problem.quadratic(1.0, 3.0)
+    for options, line in (
+        ({"rtol": "1%"}, "rtol is '1%', of type str; give a number"),
+        ({"memory": "2GB"}, "memory is '2GB', of type str; give a number of bytes, such as 2_000_000_000"),
+        ({"max_matvecs": "9"}, "max_matvecs is '9', of type str; give a number"),
+        ({"seed": None}, "seed is None; give a whole number from 0 to 2^63 - 1"),
+        ({"seed": -1}, "seed is -1; give a whole number from 0 to 2^63 - 1"),
+    ):
+        for ask in (sc.trace, sc.scalar_curvature, partial(sc.eigenpairs, k=1)):
+            with pytest.raises(sc.Misuse, match=f"^{re.escape(line)}$"):
+                ask(point, **options)  # type: ignore[arg-type]
+
+
+def test_vectors_of_scipy_have_names_too() -> None:
+    point = sc.Problem.quadratic(1.0, 3.0)
+    assert point.unflatten(np.array([0.0, 1.0]))["weight"].tolist() == [[0.0, 1.0]]

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from scalecurv.measures import Curvature
-from scalecurv.quantities import DERIVED, NAMES, QUANTITIES
-from scalecurv.record import FileStamp, Outcome, Record, digest, inconsistent, measure_key, unmet
+from scalecurv.quantities import BUILT_IN, DERIVED, NAMES, QUANTITIES
+from scalecurv.record import Asked, FileStamp, Outcome, Record, Stored, digest, inconsistent, measure_key, unmet
 from scalecurv.statistics.estimate import Estimate, Status
 
 KEY = {
     "fingerprint": "f",
     "task_id": "t",
     "measure": "moments",
-    "options": {"rtol": 0.01, "max_matvecs": 1000},
+    "options": {"route": "generic", "params": "weight$"},
     "version": 1,
     "dtype": "float64",
     "seed": 0,
@@ -44,8 +44,8 @@ def test_what_is_no_number_has_no_digest() -> None:
         {"fingerprint": "g"},
         {"task_id": "u"},
         {"measure": "extremes"},
-        {"options": {"rtol": 0.02, "max_matvecs": 1000}},
-        {"options": {"rtol": 0.01}},
+        {"options": {"route": "sampled", "params": "weight$"}},
+        {"options": {"route": "generic"}},
         {"version": 2},
         {"dtype": "float32"},
         {"seed": 1},
@@ -57,7 +57,36 @@ def test_a_key_changes_with_each_of_its_parts(change: dict) -> None:
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
-    assert measure_key(**KEY) == "6cfa21bb25929905e236644c9970fab983181752dc3ea9ed31ef9c59697253a3"
+    assert measure_key(**KEY) == "5c24fe90a3d204d41763787befb7f2b8763e7537afa56ea444774e35e9c3a122"
+    former = {**KEY, "options": {"rtol": 0.01, "max_matvecs": 1000}}  # as stores up to schema 3 have it
+    assert measure_key(**former) == "6cfa21bb25929905e236644c9970fab983181752dc3ea9ed31ef9c59697253a3"
+
+
+def test_one_request_is_as_sharp_as_another_where_no_limit_is_looser() -> None:
+    usual = Asked(0.01, 1000, 500)
+    for sharper in (
+        usual,
+        Asked(0.001, 1000, 500),
+        Asked(0.01, 1001, 500),
+        Asked(0.01, 1000, 501),
+        Asked(0, 2000, 600),
+    ):
+        assert sharper.as_sharp_as(usual)
+        assert usual.as_sharp_as(sharper) == (sharper == usual)
+    assert not Asked(0.001, 10, 500).as_sharp_as(usual)
+    assert not usual.as_sharp_as(Asked(0.001, 10, 500))
+
+
+def test_stored_rows_meet_what_was_asked_before_and_what_is_no_sharper_than_they_are() -> None:
+    usual, cheap = Asked(0.01, 1000, 500), Asked(0.001, 10, 500)
+    held = Stored().also(usual, 0.3).also(cheap, 0.2)
+    assert held == Stored((usual, cheap), 0.2)
+    for asked in (usual, cheap, Asked(0.2, 9999, 9999), Asked(0.5, 0, 0)):
+        assert held.meets(asked)
+    for asked in (Asked(0.001, 1000, 500), Asked(0.01, 1000, 501), Asked(0.19, 1001, 500)):
+        assert not held.meets(asked)
+    assert not Stored().meets(Asked())
+    assert Stored(width=0.0).meets(Asked())
 
 
 @pytest.mark.parametrize(
@@ -81,6 +110,23 @@ def test_an_outcome_travels() -> None:
     assert (back.path, back.status, back.stamp, back.step) == ("a.pt", "ok", outcome.stamp, 7)
     assert repr(back.records[0].estimates) == repr(record.estimates)  # NaN included
     assert np.array_equal(back.records[0].arrays["ritz_nodes"], [0, 1, 2])
+
+
+def test_an_outcome_says_why_it_failed() -> None:
+    broken = Record("a", "share", {(name, ""): Estimate.failed("a line") for name in ("x", "y")})
+    other = Record("b", "moments", {("trace", ""): FINE, ("trace_h2", ""): Estimate.failed("overflow")})
+    assert Outcome("a", "ok", records=(Record("c", "rank", {("rank", ""): FINE}),)).reason == ""
+    assert Outcome("a", "failed", error="unreadable").reason == "unreadable"
+    said = "measure share failed: a line; measure moments failed: overflow"
+    assert Outcome("a", "partial", records=(broken, other)).reason == said
+
+
+def test_units_are_powers_of_the_loss_and_of_the_parameters() -> None:
+    assert {q.unit for q in QUANTITIES} == {
+        *("1", "loss", "loss/theta", "loss/theta^2", "loss^2/theta^4", "loss^3/theta^4", "loss^4/theta^6"),
+    }
+    assert {q.unit for q in QUANTITIES if q.integer} == {"1"}
+    assert {q.measure for q in QUANTITIES} == set(BUILT_IN) - {"spectrum"}  # which has arrays alone
 
 
 def test_names_of_quantities_are_columns() -> None:

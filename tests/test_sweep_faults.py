@@ -77,7 +77,7 @@ def test_an_outcome_is_on_disk_before_anybody_hears_of_it(sweep: Sweep) -> None:
         nonlocal heard
         heard += 1
         contents = read_store(sweep.store)
-        assert {record.key for record in outcome.records} <= contents.keys
+        assert {record.key for record in outcome.records} <= contents.stored.keys()
         assert len(contents.tables["checkpoints"]) == heard
 
     execute(sweep, find_work(sweep), check)

@@ -1,6 +1,5 @@
 """Code by name: what it is, and when it is another than before."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,24 +57,32 @@ def test_whatever_is_called_is_another_once_its_file_is_edited(write: Write, tex
     assert source() != first
 
 
-def test_what_is_imported_there_is_another_once_either_file_is_edited(write: Write) -> None:
-    here, there = "from users_other import loss\nWEIGHT = 1\n", "def loss(f, y):\n    return f\n"
+def test_what_is_imported_there_is_another_once_either_definition_is_edited(write: Write) -> None:
+    here, there = "from users_other import loss\nWEIGHT = 1\n", "def loss(f, y):\n    return f\nWEIGHT = 1\n"
     seen = set()
-    for own, other in (
-        (here, there),
-        (here.replace("1", "2"), there),
-        (here, there.replace("return f", "return 2 * f")),
+    for own, other, num_seen in (
+        (here, there, 1),
+        (here.replace("1", "2"), there, 1),
+        (here, there.replace("WEIGHT = 1", "WEIGHT = 2  # unused"), 1),
+        (here, there.replace("return f", "return WEIGHT * f"), 2),
+        (here, there.replace("return f", "return WEIGHT * f").replace("= 1", "= 2"), 3),
+        (here.replace("import loss", "import loss as base") + "def loss(f, y): return base(f, y)\n", there, 4),
     ):
         write(users_own=own, users_other=other)
         seen.add(source())
-    assert len(seen) == 3
+        assert len(seen) == num_seen, (own, other)
 
 
-def test_of_one_file_it_is_the_digest_of_that_file(write: Write) -> None:
-    """As it was in stores of earlier releases: their keys stay."""
-    text = "def loss(f, y):\n    return f\n"
-    write(users_own=text)
-    assert source() == hashlib.sha256(text.encode()).hexdigest()
+def test_what_a_function_returns_counts_with_the_whole_file_that_it_comes_from(write: Write) -> None:
+    there = "def make(s):\n    def loss(f, y):\n        return s * f\n    return loss\n"
+    write(users_own="from users_other import make\nloss = make(2)\n", users_other=there)
+    first = source()
+    write(users_own="from users_other import make\nloss = make(2)  # twice\n", users_other=there)
+    assert source() == first
+    write(users_own="from users_other import make\nloss = make(3)\n", users_other=there)
+    assert source() != first
+    write(users_own="from users_other import make\nloss = make(2)\n", users_other=there.replace("s * f", "s + f"))
+    assert source() != first
 
 
 def test_what_is_built_in_has_no_source() -> None:

@@ -6,12 +6,13 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from scalecurv.checkpoints.discover import discover
-from scalecurv.checkpoints.load import is_directory_checkpoint
+from scalecurv.checkpoints.discover import discover, root_of, roots_of
 from scalecurv.checkpoints.problem_file import FILE_NAME, ProblemSpec, read_spec
 from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
 from scalecurv.quantities import SEED
+
+TRIED = 3  # checkpoints of a folder that tell whether it holds MLPs, where nothing else does
 
 
 def common_task(paths: Sequence[Path], given: Mapping[str, Any], seed: int = SEED) -> tuple[Task, list[Path]]:
@@ -21,8 +22,11 @@ def common_task(paths: Sequence[Path], given: Mapping[str, Any], seed: int = SEE
     of them describe different problems; data is compared by content, not by path.
     """
     found = discover(paths)
-    folders = {_describing(file, paths): file for file in found}
-    tasks = _tasks({folder: read_spec(folder, given) for folder in folders}, seed)
+    roots = roots_of(paths)
+    folders: dict[Path, list[Path]] = {}
+    for file in found:
+        folders.setdefault(_describing(file, roots), []).append(file)
+    tasks = _tasks({folder: read_spec(folder, given, files[:TRIED]) for folder, files in folders.items()}, seed)
     first, *others = tasks
     for folder in others:
         if tasks[folder].id != tasks[first].id:
@@ -46,10 +50,8 @@ def _tasks(specs: Mapping[Path, ProblemSpec], seed: int) -> dict[Path, Task]:
     return {f: replace(read[spec.data, spec.split, spec.max_samples], spec=spec) for f, spec in specs.items()}
 
 
-def _describing(file: Path, paths: Sequence[Path]) -> Path:
-    """Return the nearest directory above `file` with a problem.json, inside the path that was given; else that path."""
-    given = [path.resolve() for path in paths]
-    roots = [path if path.is_dir() and not is_directory_checkpoint(path) else path.parent for path in given]
-    root = next(root for root in roots if root in file.parents)
+def _describing(file: Path, roots: Sequence[Path]) -> Path:
+    """Return the nearest directory above `file` with a problem.json, inside the root that holds it; else that root."""
+    root = root_of(file, roots)
     above = [folder for folder in file.parents if folder == root or root in folder.parents]
     return next((folder for folder in above if (folder / FILE_NAME).is_file()), root)

@@ -49,6 +49,19 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
     return [path for path in found if not (path.is_symlink() and _real(path) != path and _real(path) in found)]
 
 
+def roots_of(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the directories that `paths` search: each path itself, or its parent where it is a checkpoint."""
+    given = [path.resolve() for path in paths]
+    return tuple(
+        dict.fromkeys(path if path.is_dir() and not is_directory_checkpoint(path) else path.parent for path in given)
+    )
+
+
+def root_of(file: Path, roots: Sequence[Path]) -> Path:
+    """Return the first of `roots` that a file is below, else the file's own directory, as for a link."""
+    return next((root for root in roots if root in file.parents), file.parent)
+
+
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve raises on a link to itself
 

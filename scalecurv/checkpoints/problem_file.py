@@ -2,14 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scalecurv.checkpoints.allowed import allowed_globals
+from scalecurv.checkpoints.architecture import infer_layers
+from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS
-from scalecurv.errors import Misuse
+from scalecurv.errors import CheckpointError, MissingOptions, Misuse
 from scalecurv.problem.losses import LOSSES
 from scalecurv.user_code import names_code
 
@@ -42,11 +44,21 @@ class ProblemSpec:
     allow: tuple[str, ...] = ()
 
 
-def read_spec(folder: Path, given: Mapping[str, Any]) -> ProblemSpec:
+# for each option that has no default: what to give, and a value that would do
+WANTED = {
+    "data": ("--data FILE (arrays x and y)", "data.npz"),
+    "loss": (f"--loss {'|'.join(LOSSES)}", "cross_entropy"),
+    "activation": (f"--activation relu (or {', '.join(list(ACTIVATIONS)[1:])})", "relu"),
+    "model": ("--model pkg.mod:factory (a function that returns the torch Module)", "pkg.mod:factory"),
+}
+
+
+def read_spec(folder: Path, given: Mapping[str, Any], checkpoints: Sequence[Path] = ()) -> ProblemSpec:
     """Return the problem by the given options (None means not given), completed by `folder`/problem.json.
 
     Paths in the file are relative to `folder`. User code that the file names is accepted only where the same option is
-    given too. Raises Misuse for an option that is missing or wrong.
+    given too. Raises MissingOptions with all options that nothing gives, and Misuse for one that is wrong. Where none
+    of `checkpoints`, some that the problem describes, is an MLP, a model is missing and no activation.
     """
     file = folder / FILE_NAME
     written = _read(file) if file.is_file() else {}
@@ -56,9 +68,7 @@ def read_spec(folder: Path, given: Mapping[str, Any]) -> ProblemSpec:
     if "data" in written and not names_code(written["data"]):
         written["data"] = folder / written["data"]
     merged = {**written, **{name: value for name, value in given.items() if value is not None}}
-    for name, option in (("data", "--data FILE"), ("loss", f"--loss {'|'.join(LOSSES)}")):
-        if name not in merged:
-            raise Misuse(f"{name} is given neither by an option nor by {file}; give {option}")
+    _check_complete(merged, file, checkpoints)
     data = merged["data"]
     spec = ProblemSpec(**{**merged, "data": data if names_code(str(data)) else Path(data).resolve()})
     if not names_code(spec.loss):
@@ -70,14 +80,52 @@ def read_spec(folder: Path, given: Mapping[str, Any]) -> ProblemSpec:
         if given.get("activation") is not None:
             raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")
         return replace(spec, activation=None)
-    if spec.activation is not None:
-        _check("activation", spec.activation, tuple(ACTIVATIONS))
-    else:
-        raise Misuse(
-            f"activation is given neither by an option nor by {file}, and a state_dict does not hold it; "
-            f"give --activation relu (or {', '.join(list(ACTIVATIONS)[1:])})"
-        )
+    _check("activation", str(spec.activation), tuple(ACTIVATIONS))
     return spec
+
+
+def _check_complete(merged: Mapping[str, Any], file: Path, checkpoints: Sequence[Path]) -> None:
+    """Raise MissingOptions where options without a default are given neither by an option nor by `file`."""
+    missing, other = [name for name in ("data", "loss") if name not in merged], None
+    if "activation" not in merged and merged.get("model", "mlp") == "mlp":
+        other = None if "model" in merged else _no_mlp(checkpoints, merged.get("allow", ()))
+        missing.append("model" if other else "activation")
+    if not missing:
+        return
+    examples = {name: WANTED[name][1] for name in missing}
+    reason = f", and {other} is no plain MLP" if other else ""
+    # a model is code, which a file alone may not choose
+    written = {name: value for name, value in examples.items() if name != "model"}
+    content = json.dumps(written)
+    place = f"add {content[1:-1]} to {file}" if file.is_file() else f"write {content} into {file}"
+    raise MissingOptions(
+        f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} given neither by an option nor by {file}{reason}; "
+        f"give {_listed([WANTED[name][0] for name in missing])}{f', or {place}' if written else ''}",
+        examples,
+    )
+
+
+def _no_mlp(checkpoints: Sequence[Path], allow: Sequence[str]) -> Path | None:
+    """Return one of the checkpoints where those that can be read are no MLPs, else None."""
+    other = None
+    for path in checkpoints:
+        try:
+            content = load(path, allow)
+        except CheckpointError:
+            continue
+        try:
+            infer_layers(content)
+        except CheckpointError:
+            other = path
+        else:
+            return None
+    return other
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return the words as a sentence lists them: "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _read(file: Path) -> dict[str, Any]:

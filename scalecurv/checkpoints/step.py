@@ -12,22 +12,34 @@ EPOCH_KEYS = ("epoch",)
 _NUMBER = r"[-_=]?(\d+)([km]?)(?![a-z\d]|\.\d)"
 # words that mean steps come before words that may mean a batch size or only a file
 _STEPS = tuple(
-    re.compile(words + _NUMBER, re.IGNORECASE)
-    for words in (r"(?:step|steps|iter|iteration|(?<![a-z])ba)", r"(?:batch|checkpoint|ckpt)")
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:step|steps|iter|iters|iteration|iterations|update|updates|(?<![a-z])(?:ba|it|its|upd)){_NUMBER}",
+        r"(?<![a-z\d])t=(\d+)([km]?)(?![a-z\d]|\.\d)",  # t5 is a model
+        r"(?<![a-z\d.])(\d+)([km]?)[-_]?(?:steps|iters|iterations|updates)(?![a-z\d])",  # as RL libraries name files
+        rf"(?:batch|checkpoint|ckpt|chkpt){_NUMBER}",
+    )
 )
 _EPOCH = re.compile(r"(?:epoch|(?<![a-z])ep)[-_=]?(\d+(?:\.\d+)?)", re.IGNORECASE)
-_EPOCH_AND_STEP = re.compile(r"(?:checkpoint|ckpt)[-_](\d+)[-_](\d+)$", re.IGNORECASE)  # as fairseq names files
-_TRAILING = re.compile(r"(?:^|[-_=]|(?<![a-z])(?:model|net|weights))(\d+)$", re.IGNORECASE)
+_EPOCH_AND_STEP = re.compile(
+    r"(?:checkpoint|ckpt)[-_](\d+)[-_](\d+)$"  # as fairseq names files
+    r"|(?<![a-z\d.])e[-_=]?(\d+)[-_]?s[-_=]?(\d+)(?![a-z\d]|\.\d)",  # e3_s100
+    re.IGNORECASE,
+)
+_TRAILING = re.compile(
+    r"(?:^|[-_=]|(?<![a-z])(?:model|net|weights|params|theta|snapshot|snap|save))(\d+)$", re.IGNORECASE
+)
 # words before a last number that is not a step: model-v1, seed_0, model-00001-of-00002
 _NO_TIME = re.compile(
-    r"(?<![a-z])(?:v|version|seed|rank|fsdp|fold|run|trial|of|width|depth|lr|bs)[-_=]?$", re.IGNORECASE
+    r"(?<![a-z])(?:v|version|seed|s|rank|fsdp|fold|run|trial|exp|of|width|depth|layers?|dim|lr|wd|bs|gpu|part|shard)[-_=]?$",
+    re.IGNORECASE,
 )
 # the name of a folder that is a step or epoch only, as checkpoint-500
 _TIME_FOLDER = re.compile(
-    r"(?:global_?)?(?:step|iter|iteration|checkpoint|ckpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE
+    r"(?:global_?)?(?:step|iter|iteration|it|update|checkpoint|ckpt|chkpt|epoch|ep|ba)[-_=]?\d+[km]?", re.IGNORECASE
 )
-_SUFFIX = {"": 1, "k": 1_000, "m": 1_000_000}
-_LIMIT = 2**63  # integers of the store are smaller
+SUFFIX = {"": 1, "k": 1_000, "m": 1_000_000}
+LIMIT = 2**63  # integers of the store are smaller
 
 
 def step_and_epoch(content: Mapping[str, Any], stem: str, folder: str = "") -> tuple[int | None, float | None]:
@@ -51,8 +63,9 @@ def run_of(path: Path) -> str:
 
 def _from_name(stem: str) -> tuple[int | None, float | None]:
     if match := _EPOCH_AND_STEP.search(stem):
-        return _storable(int(match[2])), float(match[1])
-    step = next((int(m[1]) * _SUFFIX[m[2].lower()] for words in _STEPS if (m := words.search(stem))), None)
+        epoch_text, step_text = (text for text in match.groups() if text is not None)
+        return _storable(int(step_text)), float(epoch_text)
+    step = next((int(m[1]) * SUFFIX[m[2].lower()] for words in _STEPS if (m := words.search(stem))), None)
     epoch = float(match[1]) if (match := _EPOCH.search(stem)) else None
     if step is None and epoch is None:
         match = _TRAILING.search(stem)
@@ -61,7 +74,7 @@ def _from_name(stem: str) -> tuple[int | None, float | None]:
 
 
 def _storable(step: int | None) -> int | None:
-    return None if step is None or step >= _LIMIT else step
+    return None if step is None or step >= LIMIT else step
 
 
 def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
@@ -74,7 +87,7 @@ def _first_number(content: Mapping[str, Any], keys: tuple[str, ...]) -> float | 
                 value = int(value) if value.isdecimal() else float(value)
             except ValueError:
                 continue
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LIMIT:  # False for NaN
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LIMIT:  # False for NaN
             return value
     return None
 

@@ -2,41 +2,61 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
+from scalecurv.engine.choice import Choice, ray_pays
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.dispatch import (
     Resources,
-    chosen_engine,
-    num_cores,
+    choose,
     num_workers_here,
     serial_device,
+    serial_threads,
     workers_per_checkpoint,
 )
 from scalecurv.engine.worker import Worker
 from scalecurv.sweeps.work import Sweep, Work
 
+SHOWN = 5  # paths
+
 
 def describe(sweep: Sweep, work: Work) -> Iterator[str]:
-    """Yield lines: the number of checkpoints, the engine, how work is shared out, the most it costs, the paths."""
+    """Yield lines: the number of checkpoints, the engine, how work is shared out, the most it costs, first paths."""
     count, resources = len(work.todo), sweep.resources
-    engine = chosen_engine(resources, count)
     names = ", ".join(measure.name for measure in sweep.request.measures)
-    yield f"{len(work.found)} checkpoint(s) found, {count} to do on engine {engine}: {names}"
-    if count:
-        worker = Worker(work.task, sweep.request, sweep.arithmetic, work.known)
-        device = serial_device(resources.device)
-        threads = resources.threads or (num_cores() if engine == "serial" else 1)
-        cost = worker.cost(work.first, device, threads) if work.first else None
-        yield from _shares_and_cost(cost, resources, engine, count, device)
-    yield from work.todo
-
-
-def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, count: int, device: str) -> Iterator[str]:
-    workers = num_workers_here(resources) if engine == "ray" else 1
-    if cost is None:
-        yield "cost: not known, the first of them cannot be analysed"
+    device, worker = serial_device(resources.device), Worker(work.task, sweep.request, sweep.arithmetic, work.known)
+    cost = cache(lambda threads: worker.cost(work.first, device, threads) if work.first else None)
+    alone = resources.threads or 1  # of a Ray worker
+    choice = choose(resources, count, lambda: cost(alone))
+    yield f"{len(work.found)} checkpoint(s) found, {count} to do on engine {choice.engine}: {names}"
+    if not count:
         return
-    members = workers_per_checkpoint(resources.plan, count, workers or 1)
+    yield f"engine {choice.engine}: {choice.reason}"
+    threads = serial_threads(resources, choice) if choice.engine == "serial" else alone
+    yield from _shares_and_cost(cost(threads), resources, choice, count, device)
+    yield from work.todo[:SHOWN]
+    if count > SHOWN:
+        yield f"... and {count - SHOWN} more"
+
+
+def first_refusal(sweep: Sweep, work: Work) -> str:
+    """Return why the first checkpoint would fail; "" where it would not, or there is nothing to do."""
+    if not work.todo:
+        return ""
+    resources = sweep.resources
+    worker = Worker(work.task, sweep.request, sweep.arithmetic, work.known)
+    return worker.on(serial_device(resources.device), resources.threads or 1).refusal(work.todo[0])
+
+
+def _shares_and_cost(cost: Cost | None, resources: Resources, choice: Choice, count: int, device: str) -> Iterator[str]:
+    if cost is None:
+        yield "cost: not known, the first of them fails"
+        return
+    workers = num_workers_here(resources) if choice.engine == "ray" else 1
+    if choice.may_change:  # once the first is done
+        several = num_workers_here(resources) or 1
+        workers = several if ray_pays(cost.eta(count - 1, 1, 1), min(several, count - 1)) else 1
+    members = workers_per_checkpoint(resources.plan, count, workers or 1) if choice.engine == "ray" else 1
     if resources.plan == "auto" and device == "cpu" and not cost.worth_splitting(members):
         members = 1
     split = members > 1 or (resources.plan in ("probes", "data") and not workers)
@@ -44,7 +64,9 @@ def _shares_and_cost(cost: Cost | None, resources: Resources, engine: str, count
     over = f"{members} workers" if workers else "all workers"
     shared = f"the {what} of each checkpoint over {over}" if split else "one checkpoint a worker"
     there = f"{workers} worker(s)" if workers else "as many workers as the cluster has room for"
-    yield f"plan: {shared}, {'one process' if engine == 'serial' else there}"
+    if choice.engine == "serial":
+        there = "one process" if workers == 1 else f"one process, then {there} where that saves time"
+    yield f"plan: {shared}, {there}"
     yield (
         f"at most {cost.matvecs} Hessian products a checkpoint, {cost.probes} of them of probes, {cost.seconds:.3g} s "
         f"each on {device} here; products with J apart"

@@ -7,16 +7,26 @@ import click
 
 from scalecurv import __version__
 from scalecurv.cli.analyze import analyze
+from scalecurv.cli.groups import Commands
 from scalecurv.cli.options import say
 from scalecurv.cli.planes import planes
 from scalecurv.cli.rank import rank
 from scalecurv.cli.store import STORE_COMMANDS
 from scalecurv.cli.submit import submit
-from scalecurv.errors import BUG, INTERRUPTED, CheckpointError, ClusterError, Misuse, StoreError
+from scalecurv.errors import BUG, INTERRUPTED, MISUSE, CheckpointError, ClusterError, Misuse, StoreError
+
+INSTALL = ("torch", "ray", "scipy", "safetensors")  # packages that an installation for reading alone may lack
+WIDTH = 100  # characters of a line of help, at most; a terminal of 80 gets 80
 
 
-class _Commands(click.Group):
-    """A group whose commands share their exit codes; misuse is one line on stderr."""
+class _Program(Commands):
+    """The commands, which share their exit codes; misuse is one line on stderr."""
+
+    sections = {
+        "Analyse": ("analyze", "submit", "rank", "planes"),
+        "Read": ("query", "show", "plot", "export"),
+        "Keep": ("verify", "compact", "forget"),
+    }
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -26,19 +36,33 @@ class _Commands(click.Group):
             ctx.exit(error.exit_code)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in INSTALL:
+                _tell_bug()
+                ctx.exit(BUG)
+            say(f"scalecurv: {ctx.invoked_subcommand} needs torch and ray; run `pip install scalecurv` ({error})")
+            ctx.exit(MISUSE)
         except KeyboardInterrupt:
             say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")
             ctx.exit(INTERRUPTED)
         except Exception:  # printed whole, with an exit code of its own
-            traceback.print_exc()
-            say("scalecurv: this is a bug, please report it; what was finished is stored")
+            _tell_bug()
             ctx.exit(BUG)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def _tell_bug() -> None:
+    """Print the exception that is being handled, whole, and ask for a report."""
+    traceback.print_exc()
+    say("scalecurv: this is a bug, please report it; what was finished is stored")
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
 @click.version_option(__version__, prog_name="scalecurv")
 def main() -> None:
-    """Measure how flat the loss is at every checkpoint, and in how many directions."""
+    """Measure how flat the loss is at every checkpoint, and in how many directions.
+
+    `scalecurv COMMAND --help` describes a command.
+    """
 
 
 for command in (analyze, submit, rank, planes, *STORE_COMMANDS):

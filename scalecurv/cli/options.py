@@ -6,11 +6,16 @@ from typing import Any
 
 import click
 
+from scalecurv.cli.groups import option
+from scalecurv.cli.sizes import Bytes
 from scalecurv.errors import Misuse
 from scalecurv.quantities import DEVICE, MEMORY, SEED
 from scalecurv.user_code import names_code
 
 PATH = click.Path(path_type=Path)
+# headings of options in the help
+PROBLEM_GROUP, MODEL_GROUP, MEASURES, LABELS = "Problem", "Model and files", "Measures", "Labels"
+ARITHMETIC, MACHINE, RUN, OUTPUT = "Arithmetic", "Machine", "Run", "Output"
 
 
 class _Source(click.ParamType):
@@ -24,58 +29,102 @@ class _Source(click.ParamType):
 
 CHECKPOINTS = click.argument("checkpoints", nargs=-1, type=PATH, metavar="CHECKPOINTS...")
 LOSS = (
-    click.option(
+    option(
+        PROBLEM_GROUP,
         "--loss",
-        metavar="mse|cross_entropy|logistic|PKG.MOD:FUNCTION",
-        help="The loss that was trained; a function of (f, y) returns one number a sample.",
+        metavar="NAME",
+        help="The loss that was trained: mse, cross_entropy, logistic, or pkg.mod:function, which takes (f, y) and "
+        "returns one number a sample.",
     ),
-    click.option("--reduction", metavar="mean|sum", help="Over samples. Default: mean."),
-    click.option("--weight-decay", type=float, help="w in w |theta|^2 / 2, added to the loss. Default: 0."),
+    option(
+        PROBLEM_GROUP,
+        "--reduction",
+        metavar="mean|sum",
+        help="The loss is the mean, or the sum, over samples.  [default: mean]",
+    ),
+    option(
+        PROBLEM_GROUP,
+        "--weight-decay",
+        type=float,
+        metavar="W",
+        help="Add W |theta|^2 / 2 to the loss.  [default: 0]",
+    ),
 )
 DATA = (
-    click.option(
+    option(
+        PROBLEM_GROUP,
         "--data",
         type=_Source(),
-        metavar="PATH|PKG.MOD:FACTORY",
-        help="Arrays x and y: .npz, .pt, .safetensors, .h5, .parquet, a directory of these, or a torch Dataset's name.",
+        metavar="SOURCE",
+        help="The data, arrays x and y: a file (.npz, .pt, .safetensors, .h5, .parquet), a directory of such files, or "
+        "pkg.mod:factory, which returns a torch Dataset.",
     ),
-    click.option("--split", metavar="NAME", help="Of the data: train, test, ... Default: what has no name."),
-    click.option("--max-samples", type=int, help="No more than so many, drawn by --seed. Default: all."),
+    option(
+        PROBLEM_GROUP,
+        "--split",
+        metavar="NAME",
+        help="Use the split NAME of the data: train, test, ...  [default: the data without a name]",
+    ),
+    option(
+        PROBLEM_GROUP,
+        "--max-samples",
+        type=int,
+        metavar="N",
+        help="Use at most N samples, drawn by --seed.  [default: all]",
+    ),
 )
 MODEL = (
-    click.option("--model", metavar="mlp|PKG.MOD:FACTORY", help="How to build the model. Default: mlp, from shapes."),
-    click.option("--activation", metavar="NAME", help="Between an MLP's layers: relu, tanh, gelu, ..."),
-    click.option(
+    option(
+        MODEL_GROUP,
+        "--model",
+        metavar="NAME",
+        help="Build an MLP from the shapes of the tensors (mlp), or call pkg.mod:factory, which returns a torch "
+        "Module.  [default: mlp]",
+    ),
+    option(
+        MODEL_GROUP,
+        "--activation",
+        metavar="NAME",
+        help="The function between the layers of an MLP: relu, leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu or "
+        "identity.",
+    ),
+    option(
+        MODEL_GROUP,
         "--allow-global",
         "allow",
         multiple=True,
         metavar="NAME",
-        help="A class that checkpoints may hold, as argparse.Namespace; repeat for more. Nothing else is ever run.",
+        help="Accept a class of plain data in checkpoints, such as argparse.Namespace. Repeat for more. Code in "
+        "checkpoints is never run.",
     ),
 )
-PARAMS = click.option(
+PARAMS = option(
+    MEASURES,
     "--params",
     metavar="REGEX",
-    help="Free only the parameters in whose names this is found, as 'weight$': every measure is of that block.",
+    help="Measure only the block of the parameters whose names match REGEX, such as 'weight$'.  [default: all]",
 )
 PROBLEM = ("data", "split", "max_samples", "loss", "reduction", "weight_decay", "model", "activation", "allow")
 
 
-MEMORY_SIZE = f"{MEMORY >> 30} GiB"
-
-
 def seed_option(help: str) -> Callable[[Any], Any]:
     """Return the option --seed, with a help text that says which random numbers it draws."""
-    return click.option("--seed", type=int, default=SEED, show_default=True, help=help)
+    return option(ARITHMETIC, "--seed", type=int, metavar="N", default=SEED, show_default=True, help=help)
 
 
 def memory_option(help: str) -> Callable[[Any], Any]:
     """Return the option --memory, with a help text that says which bytes it limits."""
-    return click.option("--memory", type=int, default=MEMORY, show_default=MEMORY_SIZE, help=help)
+    text = f"{help} 2GB is 2e9 bytes and 2GiB is 2^31.  [default: {MEMORY >> 30}GiB]"
+    return option(ARITHMETIC, "--memory", type=Bytes(), metavar="SIZE", default=MEMORY, help=text)
 
 
-ONE_DEVICE = click.option(
-    "--device", default=DEVICE, show_default=True, metavar="cpu|cuda", help="Where it is computed."
+ONE_DEVICE = option(
+    ARITHMETIC,
+    "--device",
+    default=DEVICE,
+    show_default=True,
+    metavar="cpu|cuda",
+    help="Compute on the CPU or on a GPU.",
 )
 
 
@@ -83,8 +132,8 @@ def taking(*options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Cal
     """Return a decorator that gives a command these arguments and options, in this order."""
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
+        for decorate in reversed(options):
+            command = decorate(command)
         return command
 
     return decorated

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scalecurv.cli.groups import Command, option
 from scalecurv.cli.options import (
     CHECKPOINTS,
     DATA,
     LOSS,
     MODEL,
     ONE_DEVICE,
+    OUTPUT,
     check_memory,
     given_options,
     memory_option,
@@ -27,18 +29,26 @@ _OPTIONS = (
     *DATA,
     *LOSS,
     *MODEL,
-    memory_option("Bytes that temporaries may take."),
+    memory_option("Let temporaries take SIZE."),
     ONE_DEVICE,
-    click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True),
+    option(
+        OUTPUT,
+        "--format",
+        "form",
+        type=click.Choice(["table", "csv", "json"]),
+        default="table",
+        show_default=True,
+        help="Print the rows in this form.",
+    ),
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @taking(*_OPTIONS)
 def planes(**params: Any) -> None:
     """Print the sectional curvature of the plane of every two consecutive steps of a run, at the weights between them.
 
-    CHECKPOINTS are directories, or files; three of a run make a plane. Nothing is stored.
+    CHECKPOINTS are directories or files. Three checkpoints of a run make a plane. Nothing is stored.
 
     Example: scalecurv planes runs/a --format csv
     """

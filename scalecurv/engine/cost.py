@@ -7,6 +7,7 @@ import torch
 
 from scalecurv.analysis import Request
 from scalecurv.measures.cost import together
+from scalecurv.measures.own_findings import cost_at
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
 
@@ -36,7 +37,7 @@ class Cost:
 def cost_of(problem: Problem, request: Request) -> Cost:
     """Return what `request` may cost at a checkpoint like this one; takes a few products, to time one."""
     problem = problem.restricted(request.measures[0].params)
-    total = together(measure.cost(problem) for measure in request.measures)
+    total = together(cost_at(measure, problem) for measure in request.measures)
     return Cost(
         total.own + total.shared + total.written_out,
         total.own_probes + total.shared_probes,

@@ -7,18 +7,22 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
+from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError, check_readable
 from scalecurv.engine.pool import LOOK, MAX_FAILED_STARTS, PATIENCE
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.errors import ClusterError, Misuse, first_line
 from scalecurv.problem.shard import Shard
+from scalecurv.user_code import search_here
 
 SILENCE = timedelta(minutes=10)  # that a rank waits for another: more than reading a checkpoint and one product
 
 
 class _Rank:
     """The code that runs in an actor: a member of a process group until the actor ends."""
+
+    def __init__(self) -> None:
+        search_here()  # before a worker arrives, whose measures may be classes of the current directory
 
     def meet(self) -> tuple[str, int]:
         """Open the store at which the other ranks meet; return its host and port. Called on rank 0 only."""
@@ -159,6 +163,7 @@ class DataParallelGroup:
                     return f"out of memory: {other.cause}"
             except exceptions.RayError as death:
                 return _died(death)
+        check_readable(self._ray, error)
         raise UnexpectedError(path, str(error)) from error
 
     def _end(self) -> None:

@@ -1,16 +1,21 @@
 """The choice between the for loop and the cluster, and the resources that each worker is given."""
 
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.engine.attempts import Done, GivenUp
+from scalecurv.engine.choice import FEW_PRODUCTS, RAY_START, Choice, ray_pays, seconds_left
+from scalecurv.engine.cost import Cost
 from scalecurv.engine.data_parallel import DataParallelGroup
 from scalecurv.engine.pool import Pool
 from scalecurv.engine.serial import run_serial
@@ -20,7 +25,11 @@ from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
 from scalecurv.quantities import AUTO, GPUS_PER_WORKER
 
+ENGINES = (AUTO, "ray", "serial")
 PLANS = (AUTO, "checkpoints", "probes", "data")
+SOLE = "--workers 1"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,42 @@ def run(
 ) -> Iterator[Done | GivenUp]:
     """Yield the result of every checkpoint as it comes; raise Misuse for resources that are missing, before any runs.
 
-    `first` is the first checkpoint where it has been read already: its cost decides whether probes are shared out.
+    `first` is the first checkpoint where it has been read already: its cost decides whether Ray is started at once,
+    and whether probes are shared out.
     """
     check_device(resources)
-    if chosen_engine(resources, len(paths)) == "serial":
-        device = serial_device(resources.device)
-        yield from run_serial(worker, paths, device, resources.threads or num_cores())
-        return
+    cost = cache(lambda: worker.cost(first, "cpu", resources.threads or 1) if first else None)
+    choice = choose(resources, len(paths), cost)
+    told = logging.INFO if choice.reason == SOLE else logging.DEBUG  # who gives --workers expects Ray
+    logger.log(told, "engine %s: %s", choice.engine, choice.reason)
+    done, seconds = 0, 0.0
+    if choice.engine == "serial":
+        results = run_serial(worker, paths, serial_device(resources.device), serial_threads(resources, choice))
+        began = time.perf_counter()
+        for done, result in enumerate(results, 1):
+            seconds += time.perf_counter() - began
+            yield replace(result, engine="serial")
+            if choice.may_change and _ray_takes_over(resources, seconds, done, len(paths) - done):
+                break
+            began = time.perf_counter()
+    if done < len(paths):
+        for result in _run_ray(worker, paths[done:], resources, cost):
+            yield replace(result, engine="ray")
+
+
+def _ray_takes_over(resources: Resources, seconds: float, done: int, left: int) -> bool:
+    """Return whether the `left` checkpoints go to Ray, where `done` of them took `seconds` in series."""
+    workers = min(num_workers_here(resources) or 1, left)
+    rest = seconds_left(seconds, done, left)
+    pays = ray_pays(rest, workers)
+    if pays:
+        logger.debug("engine ray for the %d left: %.0f s in series, shared by %d workers", left, rest, workers)
+    return pays
+
+
+def _run_ray(
+    worker: Worker, paths: Sequence[str], resources: Resources, cost: Callable[[], Cost | None]
+) -> Iterator[Done | GivenUp]:
     with _ray(resources) as ray:
         nodes = nodes_of(ray)
         spec = spec_for(resources, nodes)
@@ -61,16 +99,16 @@ def run(
             return
         members = workers_per_checkpoint(resources.plan, len(paths), spec.fit(nodes))
         if resources.plan == "auto" and members > 1 and not spec.gpus:  # on GPUs the cost is not known here
-            cost = worker.cost(first, "cpu", spec.threads) if first else None
-            members = members if cost is not None and cost.worth_splitting(members) else 1
+            known = cost()
+            members = members if known is not None and known.worth_splitting(members) else 1
         yield from Pool(ray, worker, replace(spec, per_checkpoint=members)).run(paths)
 
 
 @contextmanager
 def session(resources: Resources) -> Iterator[None]:
-    """Keep one connection to Ray open for several runs, where any of them may need it."""
+    """Keep one connection to Ray open for several runs, where each of them is sure to need it."""
     check_device(resources)
-    if chosen_engine(resources, 2) == "serial":
+    if choose(resources, 2).engine == "serial":
         yield
         return
     with _ray(resources):
@@ -93,15 +131,45 @@ def workers_per_checkpoint(plan: str, num_checkpoints: int, num_workers: int) ->
     return max(num_workers if plan in ("probes", "data") else num_workers // num_checkpoints, 1)
 
 
-def chosen_engine(resources: Resources, num_checkpoints: int) -> str:
-    """Return the engine; "auto" is Ray where several workers can be had and there is work for more than one."""
+def choose(resources: Resources, num_checkpoints: int, cost: Callable[[], Cost | None] = lambda: None) -> Choice:
+    """Return the engine; "auto" is Ray where several workers can be had and save more than the start of Ray takes.
+
+    `cost` is asked for that of the first checkpoint where it decides. Where it does not show that Ray pays, work begins
+    in series, and Ray takes over once the seconds of the first checkpoints show it. Raises Misuse for threads that no
+    worker can have.
+    """
     if resources.engine != "auto":
-        return resources.engine
+        return Choice(resources.engine, f"--engine {resources.engine}")
     if _elsewhere(resources):  # this machine may be a head that does no work, or has no GPU
-        return "ray"
-    available = resources.workers or max(_visible_gpus(), num_cores())
-    several = num_checkpoints > 1 or resources.plan in ("probes", "data")
-    return "ray" if several and available > 1 else "serial"
+        return Choice("ray", "its cluster is running")
+    if resources.workers == 1:
+        return Choice("serial", SOLE)
+    if not resources.workers and max(_visible_gpus(), num_cores()) == 1:
+        return Choice("serial", "one core")
+    if resources.plan in ("probes", "data"):
+        return Choice("ray", f"--plan {resources.plan}")
+    if num_checkpoints <= 1:
+        return Choice("serial", "one checkpoint")
+    if _visible_gpus() and resources.device != "cpu":
+        return Choice("ray", f"{_visible_gpus()} GPU(s)")
+    workers = min(num_workers_here(resources) or 1, num_checkpoints)
+    if workers == 1:
+        return Choice("serial", "room for one worker")
+    known = cost()
+    if known is not None and ray_pays(least := FEW_PRODUCTS * known.seconds * num_checkpoints, workers):
+        return Choice("ray", f"{FEW_PRODUCTS} products at each checkpoint alone take {least:.0f} s in series")
+    return Choice("serial", f"Ray's start takes {RAY_START:g} s, which the work may not save", may_change=True)
+
+
+def serial_threads(resources: Resources, choice: Choice) -> int:
+    """Return the CPU threads of the for loop: as asked, else OMP_NUM_THREADS, else all cores.
+
+    Where Ray may take over they are those of its workers, so that all rows come from one arithmetic.
+    """
+    if resources.threads or choice.may_change:
+        return resources.threads or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is for nested regions
+    return int(asked) if asked.isdecimal() and int(asked) else num_cores()
 
 
 def num_workers_here(resources: Resources) -> int | None:
@@ -134,6 +202,8 @@ def serial_device(device: str) -> str:
 
 def check_device(resources: Resources) -> None:
     """Raise Misuse for a device that this machine does not have, or options that contradict the engine."""
+    if resources.engine not in ENGINES:
+        raise Misuse(f"unknown --engine {resources.engine!r}; choose from {', '.join(ENGINES)}")
     if resources.plan not in PLANS:
         raise Misuse(f"unknown --plan {resources.plan!r}; choose from {', '.join(PLANS)}")
     if resources.engine == "serial" and resources.plan in ("probes", "data"):

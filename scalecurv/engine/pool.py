@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
+from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError, check_readable
 from scalecurv.engine.worker_spec import WorkerSpec, nodes_of
 from scalecurv.errors import ClusterError, Misuse, first_line
+from scalecurv.user_code import search_here
 
 if TYPE_CHECKING:  # an actor imports torch with the worker that it is given
     from scalecurv.engine.worker import Worker
@@ -26,6 +27,9 @@ class _Actor:
 
     It is built empty, so that a worker that cannot start fails in ready(), with its traceback.
     """
+
+    def __init__(self) -> None:
+        search_here()  # before a worker arrives, whose measures may be classes of the current directory
 
     def ready(self, worker: "Worker", threads: int, gpus: float) -> bool:
         self._worker = worker.on("cuda:0" if gpus else "cpu", threads)
@@ -168,6 +172,8 @@ class Pool:
             self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             if isinstance(error, self._ray.exceptions.RayTaskError) and not isinstance(error.cause, MemoryError):
+                self._ray.kill(actor)
+                check_readable(self._ray, error)
                 raise
             if not starting:
                 return

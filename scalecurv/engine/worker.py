@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Analysis, Identity, Request, records_of
 from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
@@ -89,12 +89,14 @@ class Worker:
 
     def __call__(self, path: str, shared: SharedProbes | None = None) -> Outcome:
         """Return the Outcome at one path; raise MemoryError, and any exception that is a bug."""
+        began = time.perf_counter()
         try:
             with _memory_errors():
-                return self._outcome(Path(path), shared)
+                outcome = self._outcome(Path(path), shared)
         except (CheckpointError, Misuse) as error:
             failed = failure(path, str(error), self.task.id, self.request.seed)
-            return replace(failed, provenance=self._provenance())
+            outcome = replace(failed, provenance=self._provenance())
+        return replace(outcome, seconds=time.perf_counter() - began)
 
     def rows(self, point: Point, make: Make, terms: Terms, seed: int, blocks: Sequence[range]) -> list[Any]:
         """Return the terms at a checkpoint that another worker leads; raise CheckpointError where the file changed."""
@@ -123,6 +125,21 @@ class Worker:
         except (CheckpointError, Misuse, FloatingPointError, MemoryError):
             return None
 
+    def refusal(self, path: str) -> str:
+        """Return why a checkpoint would fail before its measures begin; "" where it would not.
+
+        The file is read, the model built, and the loss, the gradient and products are checked, as in every analysis.
+        """
+        try:
+            with _memory_errors():
+                analysis = Analysis(self.task.at(self._load(Path(path)), self.arithmetic)[0], self.request.seed)
+                for measure in self.request.measures:
+                    measure.check(analysis.evaluation(measure.params).problem)
+        except (CheckpointError, Misuse, FloatingPointError, OverflowError, MemoryError) as error:
+            reason = str(error) or type(error).__name__
+            return reason if path in reason else f"{path}: {reason}"
+        return ""
+
     def _outcome(self, path: Path, shared: SharedProbes | None) -> Outcome:
         """Return what the measures find at one checkpoint; raise CheckpointError, Misuse."""
         checkpoint = self._load(path)
@@ -130,7 +147,7 @@ class Worker:
         dtype = compute_dtype(checkpoint, self.arithmetic)
         identity = Identity(checkpoint.fingerprint, self.task.id, dtype)
         run_terms = shared.run_terms(str(path), checkpoint.fingerprint) if shared else run_here
-        records, total_matvecs = analyze(problem, self.request, identity, self.known, run_terms)
+        records, total_matvecs = records_of(problem, self.request, identity, self.known, run_terms)
         return Outcome(
             path=str(path),
             run=run_of(path),
@@ -148,6 +165,7 @@ class Worker:
             seed=self.request.seed,
             total_matvecs=total_matvecs,
             records=records,
+            quantities=self.request.own_quantities,
             provenance={**self._provenance(), "differentiation": backend_of(problem).name},
             created=time.time(),
         )

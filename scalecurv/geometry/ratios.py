@@ -1,5 +1,6 @@
 """Quotients that count directions, with the intervals that follow from those of their parts."""
 
+import math
 from itertools import product
 
 from scalecurv.geometry.bounds import Interval
@@ -32,7 +33,10 @@ def _quotient(method: str, above: Estimate, below: Estimate, power: int, rtol: f
     if status is Status.FAILED:
         return Estimate.failed(f"{method}: a part of it failed")
     if not below.lower > 0:
-        return Estimate.not_applicable(f"{method}: the denominator may be zero")
+        reason = f"{method}: the denominator may be zero"
+        if below.status is Status.BUDGET:  # for want of products alone, maybe
+            return Estimate.enclosed(NAN, -math.inf, math.inf, reason, Status.BUDGET)
+        return Estimate.not_applicable(reason)
     corners = [a**power / b for a, b in product(interval_of(above), interval_of(below))]
     lower = 0.0 if power == 2 and above.lower <= 0 <= above.upper else min(corners)
     estimate = Estimate(

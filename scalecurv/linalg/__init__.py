@@ -1,1 +1,3 @@
-"""Numerical algorithms on a LinearOperator; no module here knows a network, a file or a cluster."""
+"""Numerics on linear operators: it knows no network, no file and no cluster."""
+
+from scalecurv.linalg import algebra as algebra  # operators are added and multiplied from the first import on

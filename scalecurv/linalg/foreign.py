@@ -7,7 +7,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
-from scalecurv.linalg.operator import LinearOperator
+from scalecurv.linalg.operator import LinearOperator, from_array
 
 
 class DenseOperator(LinearOperator):
@@ -86,7 +86,7 @@ class ForeignOperator(LinearOperator):
 
     @property
     def name(self) -> str:
-        return type(self._A).__name__
+        return self._A.name if isinstance(self._A, LinearOperator) else type(self._A).__name__
 
     def _matmat(self, V: Tensor) -> Tensor:
         return self._product(self._A.__matmul__, V, self.shape[0])
@@ -172,10 +172,7 @@ def _wrapped(A: Any, symmetric: bool | None, dtype: _DType | None, device: torch
         raise TypeError(f"a {type(A).__name__} is no operator; give something with shape, dtype and @")
     if isinstance(A, np.ndarray):
         real = _real(type(A).__name__, A.dtype, dtype)
-        native = np.require(
-            A, A.dtype.newbyteorder("="), ("C", "W")
-        )  # torch takes native byte order and writable memory only
-        return DenseOperator(torch.from_numpy(native).to(device, real), symmetric)
+        return DenseOperator(from_array(A).to(device, real), symmetric)
     if isinstance(A, Tensor) and A.layout is torch.strided:
         return DenseOperator(A.detach().to(device, _real(type(A).__name__, A.dtype, dtype)), symmetric)
     return ForeignOperator(A, symmetric, dtype, device)

@@ -49,11 +49,20 @@ def blocks_of(count: int) -> list[range]:
 
 
 class Evaluation:
-    """A problem and a seed, with a cache of the values that were computed from them.
+    """A problem and a seed, with the operators and the values that measures share: the argument of `Measure.compute`.
 
-    Every value in the cache is a pure function of the problem, the seed and the arguments in its key (see
-    `remembered`), so that no value depends on which measures are computed, nor on their order. `run_terms` computes
-    all missing blocks of probes: by default one after the other in this process.
+    Every shared value is computed once and is a pure function of the problem, the seed and its arguments. No number
+    therefore depends on which other measures are computed, nor on their order. `run_terms` computes all missing blocks
+    of probes: by default one after the other in this process. To try a measure, call its `compute` with
+    `Evaluation(problem)`.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> evaluation = sc.Evaluation(sc.Problem.quadratic(1.0, 3.0))
+        >>> (evaluation.hessian @ evaluation.problem.theta).tolist()  # one product, at theta = 0
+        [0.0, 0.0]
+        >>> evaluation.total_matvecs
+        1
     """
 
     def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here):
@@ -106,11 +115,11 @@ class Evaluation:
         double: bool = False,
         cache: dict[Any, Any] | None = None,
     ) -> np.ndarray:
-        """Return the rows of the probes 0 .. count-1, shape (count, ...), from the cache where they are there.
+        """Return the rows of the probes 0 .. count-1, shape (count, ...); those in the cache are not computed again.
 
         `terms` computes a row from products with `make(problem)`, by default H; `double` takes them in float64. Rows
-        are filed in `cache` under `terms` itself. By default it is the evaluation's own, which holds on to `terms` and
-        all that it refers to: a measure that alone uses its terms hands in a dict that ends with it.
+        are filed in `cache` under `terms`. Without `cache` that is the cache of the evaluation, which lives as long as
+        the problem. A measure whose `terms` no other measure uses gives a dict of its own, to free the rows earlier.
         """
         cache = self.cache if cache is None else cache
         blocks, kind = blocks_of(count), (terms, make, double)

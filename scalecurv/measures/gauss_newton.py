@@ -153,6 +153,8 @@ def residual_share(evaluation: Evaluation, strategy: Strategy) -> Estimate:
     if F.status is Status.FAILED:
         return replace(F, method="tr H^2 failed")
     if not F.lower > 0:
+        if F.status is Status.BUDGET:  # for want of products alone, maybe
+            return Estimate.enclosed(NAN, 0.0, math.inf, "tr H^2 may be 0", Status.BUDGET)
         return Estimate.not_applicable("tr H^2 may be 0")
     if strategy.dense_is_taken(evaluation.problem):
         return _dense_share(evaluation, strategy, F)

@@ -3,7 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.params import check_pattern
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
+from scalecurv.problem.readiness import check_number
+from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, Quantity
 from scalecurv.record import Asked
 from scalecurv.statistics.estimate import Estimate
 
@@ -25,9 +27,15 @@ SHARPNESS = frozenset(field.name for field in fields(Asked))
 class Findings:
     """The results of a measure at one problem.
 
-    estimates: of the whole model, by quantity.
+    estimates: estimates of the whole model, by quantity.
     arrays: 1-D float64 arrays, by name.
-    parts: estimates of parts of the model, as layers, by (quantity, component).
+    parts: estimates of parts of the model, such as layers, by (quantity, component).
+
+    Example:
+        >>> whole, layer = Estimate.exact(3.0, "sum"), Estimate.exact(1.0, "sum")
+        >>> findings = Findings({"weight_norm": whole}, parts={("weight_norm", "fc1"): layer})
+        >>> print(findings.estimates["weight_norm"], findings.parts["weight_norm", "fc1"])
+        3 1
     """
 
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
@@ -58,17 +66,42 @@ class Measure(ABC):
 
     name: the name on the command line and in the store.
     version: rises whenever the numbers change for the same options; it is part of every key.
-    quantities: the names of the estimates.
+    described: the quantities of a measure of one's own, each with its meaning and unit.
+    quantities: the names of the estimates; by default those of `described`.
+    on_request: the quantities that are computed only where an option is set, each with the option's name.
     params: a regular expression; only parameters whose names contain a match vary, and all others are held fixed.
 
+    The options `rtol`, `max_matvecs` and `memory` set how sharply the numbers are asked for. They are no part of the
+    key: numbers that are stored and as sharp are not computed again.
+
     Raises Misuse for options outside their range.
+
+    Example:
+        >>> from scalecurv.quantities import Quantity
+        >>> @dataclass(frozen=True)
+        ... class SquaredNorm(Measure):
+        ...     name, version = "squared_norm", 1
+        ...     described = (Quantity("theta_squared", "|theta|^2", unit="theta^2"),)
+        ...
+        ...     def compute(self, evaluation):
+        ...         square = evaluation.double.theta.square().sum()
+        ...         return Findings({"theta_squared": Estimate.exact(square, "sum of squares")})
+        >>> SquaredNorm.quantities
+        ('theta_squared',)
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    described: ClassVar[tuple[Quantity, ...]] = ()
     quantities: ClassVar[tuple[str, ...]]
+    on_request: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     params: str | None = field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "described" in vars(cls) and "quantities" not in vars(cls):
+            cls.quantities = tuple(getattr(quantity, "name", "") for quantity in cls.described)
 
     @property
     def block(self) -> str:
@@ -88,8 +121,10 @@ class Measure(ABC):
         return MeasureCost()
 
     def __post_init__(self) -> None:
+        check_number("max_matvecs", getattr(self, "max_matvecs", None))
         for name, least in (("rtol", 0.0), ("memory", 1), ("num_starts", 1)):
             value = getattr(self, name, least)
+            check_number(name, value)
             if not least <= value < math.inf:
                 raise Misuse(f"{name} is {value}; it must be at least {least} and finite")
         if self.params is not None:
@@ -112,6 +147,19 @@ class Measure(ABC):
     def asked(self) -> Asked:
         """Return the options that set how sharply it is asked, which are no part of the key."""
         return Asked(**{name: value for name, value in self.settings.items() if name in SHARPNESS})
+
+    def sharpened(self, other: "Measure") -> "Measure":
+        """Return the measure as sharp as it and `other` are, which differs from it in nothing else.
+
+        It has the smaller tolerance, and the larger limit of products and of memory.
+        """
+        mine, theirs = self.asked, other.asked
+        sharpest: dict[str, Any] = {
+            "rtol": min(mine.rtol, theirs.rtol),
+            "max_matvecs": max(mine.max_matvecs, theirs.max_matvecs),
+            "memory": max(mine.memory, theirs.memory),
+        }
+        return replace(self, **{name: value for name, value in sharpest.items() if name in self.settings})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The smallest trace over all rescalings of hidden neurons, which leave the function as it is, and balancedness."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +19,7 @@ from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.problem.structure import MLP
 from scalecurv.quantities import MAX_MATVECS
-from scalecurv.statistics.estimate import Estimate, Status
+from scalecurv.statistics.estimate import NAN, Estimate, Status
 
 EXACT = 1e-9  # relative gap to the proven lower bound that is rounding
 NARROW = 0.01  # relative gap up to which the minimum counts as certified
@@ -38,7 +39,7 @@ class Rescaling(Measure):
 
     Arrays, with one number for each hidden neuron: `rescaling_factors`, the alpha of the minimum; `balancedness`,
     |in|^2 - |out|^2; and `balancedness_drift`, its change by a step of gradient descent of size eta, over eta^2.
-    trace_rescaled takes one backward pass an output, and is given where these are at most half of `max_matvecs`.
+    trace_rescaled takes one backward pass an output. Its value is NaN where these are more than half of `max_matvecs`.
     """
 
     max_matvecs: int = MAX_MATVECS
@@ -59,12 +60,16 @@ class Rescaling(Measure):
         unequal = float((coming - going).abs().sum()) / total if total else 0.0
         arrays = {"balancedness": _array(coming - going), "balancedness_drift": _array(drift)}
         estimates = {"imbalance": Estimate.exact(unequal, "from the weights")}
-        if problem.loss.factor is None or problem.num_outputs > self.max_matvecs // 2:
+        if problem.loss.factor is None:
+            nothing = Estimate.not_applicable("the loss has no known factor")
+            return Findings({"trace_rescaled": nothing, **estimates}, arrays)
+        decay = evaluation.problem.weight_decay * problem.num_params
+        if problem.num_outputs > self.max_matvecs // 2:
             reason = f"{problem.num_outputs} backward passes are more than half of max_matvecs"
-            reason = reason if problem.loss.factor else "the loss has no known factor"
-            return Findings({"trace_rescaled": Estimate.not_applicable(reason), **estimates}, arrays)
+            unknown = Estimate.enclosed(NAN, decay, math.inf, reason, Status.BUDGET)
+            return Findings({"trace_rescaled": unknown, **estimates}, arrays)
         found = rescaled_trace(problem, mlp)
-        smallest = _estimate(found).affine(1.0, evaluation.problem.weight_decay * problem.num_params)
+        smallest = _estimate(found).affine(1.0, decay)
         return Findings({"trace_rescaled": smallest, **estimates}, {**arrays, "rescaling_factors": found.factors})
 
 

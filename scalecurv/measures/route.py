@@ -7,6 +7,7 @@ from scalecurv.errors import Misuse
 from scalecurv.mlp.block_norms import block_norms_cost
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.readiness import check_number
 from scalecurv.problem.structure import MLP
 
 MIN_MATVECS = 24  # the least budget that has products for every part
@@ -123,6 +124,8 @@ class Strategy:
     route: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rtol", "max_matvecs", "memory"):
+            check_number(name, getattr(self, name))
         if self.route is not None and self.route not in get_args(Route):
             raise Misuse(f"unknown route {self.route!r}; choose from {', '.join(get_args(Route))}, or leave it out")
 

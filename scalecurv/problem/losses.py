@@ -133,12 +133,25 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def _weighted_squares(f: Tensor, y: Tensor) -> Tensor:
+    return (y * f**2).sum() / 2
+
+
+# y f^2 / 2, where the targets y are weights of either sign: second derivatives as one wishes
+WEIGHTED_SQUARES = Loss(
+    "weighted_squares", _weighted_squares, _float_targets, bend=lambda f, y, v: y * v, float_targets=True
+)
+
+
 def loss_of(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return the Loss of this name, the Loss itself, or that of a function (f, y) -> (B,); raise Misuse for others."""
     if isinstance(loss, Loss):
         return loss
     if callable(loss):
         return per_sample_loss(getattr(loss, "__name__", type(loss).__name__), loss)
+    if not isinstance(loss, str):
+        advice = "give x and y as one pair: Problem(model, (x, y), loss='mse')"
+        raise Misuse(f"loss is of type {type(loss).__name__}, not a name or a function of (f, y); {advice}")
     if loss not in LOSSES:
         raise Misuse(f"unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
     return LOSSES[loss]

@@ -58,9 +58,16 @@ class ParameterSpace:
         return torch.cat([tensors[name].reshape(-1) for name in self.shapes])
 
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
-        """Return views of `theta` (P,) by name, each in its own shape."""
+        """Return views of `theta` (P,) by name, each in its own shape; of a block (P, k), each with k as its last axis.
+
+        Raises Misuse where `theta` has another number of rows.
+        """
+        if theta.shape[:1] != (self.size,):
+            got = tuple(theta.shape)
+            raise Misuse(f"a vector of shape {got} for {self.size} parameters; give shape ({self.size},), or a block")
         parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        named = zip(self.shapes.items(), parts, strict=True)
+        return {name: part.view(*shape, *theta.shape[1:]) for (name, shape), part in named}
 
 
 def check_pattern(pattern: str) -> None:

@@ -1,20 +1,24 @@
 """A model, data and a loss at one point theta: the object that every operator and every measure is given."""
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from scalecurv.autodiff.backends import Backend
 from scalecurv.autodiff.second_order import twice_differentiable
+from scalecurv.display import Described
+from scalecurv.errors import Misuse
+from scalecurv.problem import readiness
 from scalecurv.problem.footprint import Footprint, count_activations
 from scalecurv.problem.loss import Loss, PerSample, try_loss
-from scalecurv.problem.losses import loss_of
+from scalecurv.problem.losses import WEIGHTED_SQUARES, loss_of
 from scalecurv.problem.params import ParameterSpace
-from scalecurv.problem.readiness import check_buffers, check_finite, check_model, check_options, check_trainable
 from scalecurv.problem.remembered import remembered
 from scalecurv.problem.samples import Batch, take_samples, width_of
 from scalecurv.problem.shard import Shard
@@ -24,7 +28,7 @@ from scalecurv.quantities import MEMORY
 Reduction = Literal["mean", "sum"]
 
 
-class Problem:
+class Problem(Described):
     """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) + w |theta|^2 / 2 near the parameters that `model` holds now.
 
     `data` is (x, y), tensors or arrays with one sample a row. c is 1/N for reduction "mean", 1 for "sum";
@@ -42,6 +46,8 @@ class Problem:
         >>> problem = Problem(torch.nn.Linear(2, 3), (torch.zeros(5, 2), torch.zeros(5, dtype=int)))
         >>> problem.num_data, problem.num_outputs, problem.num_params
         (5, 3, 9)
+        >>> problem
+        Problem(Linear, P=9, N=5, D=3, cross_entropy mean, float32 on cpu)
     """
 
     def __init__(
@@ -59,25 +65,25 @@ class Problem:
         weight_decay: float = 0.0,
         params: str | None = None,
     ):
-        check_model(model)
+        readiness.check_model(model)
         self.model, self.loss = model, loss_of(loss)
-        check_options(reduction, batch_size, weight_decay)
+        readiness.check_options(reduction, batch_size, weight_decay, memory, dtype)
         self.reduction: Reduction = reduction
         self.weight_decay, self.memory, self._batch_size = weight_decay, memory, batch_size
         self.shard = shard or Shard()
         everything = ParameterSpace.of(model)
         self.space, self.params = everything if params is None else everything.restricted(params), params
-        check_trainable(self.space.size)
+        readiness.check_trainable(self.space.size)
         parameters = {name: p.detach() for name, p in model.named_parameters()}
-        check_finite({f"parameter {name!r}": p for name, p in parameters.items()})
+        readiness.check_finite({f"parameter {name!r}": p for name, p in parameters.items()})
         flat = self.space.flatten(parameters)
         self.dtype = dtype or flat.dtype
-        self.device = torch.device(device) if device is not None else flat.device
+        self.device = flat.device if device is None else readiness.located(device)
         self.theta = flat.to(self.device, self.dtype, copy=True)
         frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
         self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
         buffers = dict(model.named_buffers())
-        check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
+        readiness.check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
         self._constants = {name: self._cast(t.detach()).clone() for name, t in (frozen | buffers).items()}
         found = take_samples(data, self.loss, self.shard, self._cast, partial(width_of, self.outputs, self.theta))
         self.x, self.y, self.sample, self.sample_targets = found.x, found.y, found.sample, found.sample_targets
@@ -88,9 +94,41 @@ class Problem:
         self.backend: Backend | None = None  # found by `backend_of`; later copies share it, whatever their dtype
         self.cache: dict[Any, Any] = {}  # what `remembered` functions of this problem returned
 
+    _bare = ("model", "loss", "products")
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        counts = {"P": self.num_params, "N": self.num_data, "D": self.num_outputs}
+        more = {"weight_decay": self.weight_decay or None, "params": self.params}
+        return {
+            "model": type(self.model).__name__,
+            **{name: f"{count:,}" for name, count in counts.items()},
+            "loss": f"{self.loss.name} {self.reduction}",
+            "products": f"{str(self.dtype).removeprefix('torch.')} on {self.device}",
+            **{name: repr(value) for name, value in more.items() if value is not None},
+        }
+
     def _cast(self, tensor: Tensor, floats: bool = False) -> Tensor:
         """Return the tensor on this problem's device, in its dtype unless it holds integers that mean indices."""
         return tensor.to(self.device, self.dtype if floats or tensor.is_floating_point() else tensor.dtype)
+
+    @classmethod
+    def quadratic(cls, *eigenvalues: float) -> "Problem":
+        """Return the problem of L(theta) = sum_i lambda_i theta_i^2 / 2 at its minimum theta = 0, in float64.
+
+        Its Hessian is diag(lambda_1, ..., lambda_P), so that every number of it is known: try measures on it. Raises
+        Misuse where there is no eigenvalue, or one that is not finite.
+
+        Example:
+            >>> Problem.quadratic(3.0, -1.0)
+            Problem(Linear, P=2, N=2, D=1, weighted_squares sum, float64 on cpu)
+        """
+        if not eigenvalues or not all(map(math.isfinite, eigenvalues)):
+            raise Misuse(f"eigenvalues are {eigenvalues}; give one or more finite numbers")
+        model = nn.Linear(len(eigenvalues), 1, bias=False, dtype=torch.float64)
+        nn.init.zeros_(model.weight)
+        x, y = torch.eye(len(eigenvalues), dtype=torch.float64), torch.tensor(eigenvalues, dtype=torch.float64)[:, None]
+        return cls(model, (x, y), WEIGHTED_SQUARES, reduction="sum")
 
     @property
     def num_local(self) -> int:
@@ -137,6 +175,13 @@ class Problem:
             f = functional_call(self.model, given, (x.clone(),))
         rows = rows_of(f, len(x))
         return rows.to(self.dtype) if cast else rows
+
+    def unflatten(self, v: Tensor | np.ndarray) -> dict[str, Tensor]:
+        """Return a vector (P,) by the names of parameters in their shapes; a block (P, k) keeps k as its last axis.
+
+        Raises Misuse where `v` has other rows than P.
+        """
+        return self.space.unflatten(torch.as_tensor(v))
 
     def batches(self) -> Iterator[Batch]:
         """Yield the data in its own order in mini-batches, the last one shorter; raise Misuse where `whole` does."""

@@ -1,24 +1,52 @@
 """Checks of a model, its tensors and the options of a problem, made before any product is taken."""
 
 import math
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from scalecurv.errors import Misuse
+from scalecurv.errors import Misuse, first_line
 
 _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 
-def check_options(reduction: str, batch_size: int | None, weight_decay: float) -> None:
+def check_options(
+    reduction: str, batch_size: int | None, weight_decay: float, memory: int, dtype: torch.dtype | None
+) -> None:
     """Raise Misuse where an option of a problem has a value that it does not take."""
+    for name, value in (("batch_size", batch_size), ("weight_decay", weight_decay), ("memory", memory)):
+        check_number(name, value)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise Misuse(f"dtype is {dtype!r}; give torch.float64 or torch.float32, or leave it out")
     if reduction not in ("mean", "sum"):
         raise Misuse(f"unknown reduction {reduction!r}; choose mean or sum")
     if batch_size is not None and batch_size < 1:
         raise Misuse(f"batch_size={batch_size}: give at least one sample a batch")
     if not 0 <= weight_decay < math.inf:
         raise Misuse(f"weight_decay is {weight_decay}; it must be at least 0 and finite")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise Misuse where the option `name` is given and is no number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+        unit = "a number of bytes, such as 2_000_000_000" if name == "memory" else "a number"
+        raise Misuse(f"{name} is {value!r}, of type {type(value).__name__}; give {unit}")
+
+
+def located(given: torch.device | str) -> torch.device:
+    """Return the device; raise Misuse where torch does not know it, or does not have it here."""
+    try:
+        device = torch.device(given)
+    except (RuntimeError, TypeError) as error:
+        raise Misuse(f"device {given!r} is none that torch knows; give 'cpu' or 'cuda', or leave it out") from error
+    try:
+        torch.empty(0, device=device)
+    except AssertionError as error:  # a build without this kind of device
+        raise Misuse(f"device {given!r} is not here ({first_line(error)}); give 'cpu', or leave it out") from error
+    return device
 
 
 def check_trainable(num_params: int) -> None:
@@ -29,6 +57,9 @@ def check_trainable(num_params: int) -> None:
 
 def check_model(model: nn.Module) -> None:
     """Raise Misuse for a model that cannot be differentiated twice, is random, or mixes the samples of a batch."""
+    if not isinstance(model, nn.Module):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
+        raise Misuse(f"model is {kind}; give a torch.nn.Module with the weights loaded: Problem(model, (x, y))")
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise Misuse(
             "the model is TorchScript, or has such a part, and is not differentiated twice; give what it was made of"

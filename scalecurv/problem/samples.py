@@ -52,7 +52,7 @@ def pair(data: Any) -> tuple[Any, Any]:
     """Return x and y of `data` = (x, y); raise Misuse for loaders, data sets, batches and inputs of several parts."""
     if isinstance(data, tuple | list) and len(data) == 2 and all(map(_array, data)):
         return data[0], data[1]
-    advice = "give (x, y), one array each, one sample a row: torch.cat of what a loader yields makes them"
+    advice = "give (x, y), one array each, one sample a row; for a loader, tuple(map(torch.cat, zip(*loader)))"
     if isinstance(data, tuple | list) and len(data) == 2 and _array(data[1]):
         raise Misuse(
             f"the inputs come as a {type(data[0]).__name__} of several parts; a model is handed one array: put them "

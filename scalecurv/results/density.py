@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalecurv.display import Described
 from scalecurv.errors import Misuse
 
 EPS = float(np.finfo(np.float64).eps)
@@ -25,15 +26,23 @@ def truncation_bound(num_nodes: int, width: float, grid: np.ndarray, interval: t
         num_points *= 2
     if 2 * num_nodes >= num_points or beyond > EPS:
         return peak * min(1.0, 2 * _tail(2 * num_nodes, s))
-    from scipy.fft import dct  # here, for readers of numbers need not wait for scipy
-
     x = np.cos(np.pi * (np.arange(num_points) + 0.5) / num_points)
     largest = 0.0
     for centre in np.array_split((grid - (low + high) / 2) * 2 / (high - low), 1 + grid.size * num_points // (1 << 22)):
-        c = dct(np.exp(-(((x - centre[:, None]) / s) ** 2) / 2), axis=1) / num_points
+        c = _cosine_transform(np.exp(-(((x - centre[:, None]) / s) ** 2) / 2)) / num_points
         largest = max(largest, float(np.abs(c[:, 2 * num_nodes :]).sum(axis=1).max(initial=0)))
     # coefficients past the last are missing once, and aliased onto others at most once
     return peak * min(1.0, 2 * (largest + 2 * beyond))
+
+
+def _cosine_transform(rows: np.ndarray) -> np.ndarray:
+    """Return 2 sum_i x_i cos(pi k (i + 1/2) / n) for k < n of each row x, by one FFT of x and its mirror image.
+
+    By NumPy, so that a store is read without scipy. (Makhoul 1980)
+    """
+    n = rows.shape[1]
+    mirrored = np.fft.rfft(np.concatenate([rows, rows[:, ::-1]], axis=1), axis=1)[:, :n]
+    return np.asarray((mirrored * np.exp(-0.5j * np.pi * np.arange(n) / n)).real)
 
 
 def _tail(j: int, s: float) -> float:
@@ -55,8 +64,8 @@ EVERY = -1  # in place of a start's number where nodes are all eigenvalues
 WIDTHS = (1e-15, 1e15)  # relative to the interval's length; beyond them there is only rounding
 
 
-@dataclass(frozen=True)
-class SpectralRule:
+@dataclass(frozen=True, repr=False)
+class SpectralRule(Described):
     """Gauss rules of several random starts, pooled: sum_j weights[j] f(nodes[j]) ~ tr f(A) / n.
 
     `nodes`, `weights` and `starts` have shape (m,); starts[j] numbers the start that node j came from. Every start
@@ -73,6 +82,14 @@ class SpectralRule:
     nodes: np.ndarray
     weights: np.ndarray
     starts: np.ndarray
+
+    _bare = ("kind",)
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        kind = f"all {len(self.nodes):,} eigenvalues" if self.exact else f"{len(self.nodes):,} nodes"
+        starts = {} if self.exact else {"starts": str(self.num_starts)}
+        return {"kind": kind, **starts, "range": f"{self.nodes.min():.6g} .. {self.nodes.max():.6g}"}
 
     def __post_init__(self) -> None:
         shapes = {np.shape(part) for part in (self.nodes, self.weights, self.starts)}
@@ -114,8 +131,8 @@ class SpectralRule:
         return SpectralRule(nodes, weights / len(pool), np.repeat(np.arange(len(pool)), [len(w) for _, w in pool]))
 
 
-@dataclass(frozen=True)
-class Density:
+@dataclass(frozen=True, repr=False)
+class Density(Described):
     """The smoothed density on `grid` (m,): `values` and their standard error over the starts, both (m,).
 
     `truncation` bounds, at every point of the grid, the difference between the Gauss rules and the spectral measures of
@@ -127,6 +144,14 @@ class Density:
     stderr: np.ndarray
     truncation: float
     width: float
+
+    _bare = ("size",)
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        ends = f"{self.grid.min():.6g} .. {self.grid.max():.6g}"
+        numbers = {"width": f"{self.width:.6g}", "truncation": f"{self.truncation:.6g}"}
+        return {"size": f"{len(self.grid):,} points", "range": ends, **numbers}
 
 
 def density(

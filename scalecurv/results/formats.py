@@ -10,11 +10,12 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-FORMATS = ("table", "csv", "json", "parquet")
-
 
 def render(frame: pd.DataFrame, form: str) -> str | bytes:
-    """Return `frame` as a table or csv text, as a JSON list of objects, or as the bytes of a Parquet file."""
+    """Return `frame` as text or as the bytes of a Parquet file, in one of FORMATS.
+
+    json is a list of objects, and ndjson an object in each line.
+    """
     if form == "parquet":
         return _parquet(frame)
     if form == "table" and frame.empty:
@@ -27,6 +28,8 @@ def render(frame: pd.DataFrame, form: str) -> str | bytes:
         return frame.assign(**lists).to_csv(index=False)
     rows = frame.astype(object).itertuples(index=False, name=None)
     objects = [dict(zip(frame.columns, map(_plain, row), strict=True)) for row in rows]
+    if form == "ndjson":
+        return "".join(json.dumps(one, allow_nan=False) + "\n" for one in objects)
     return json.dumps(objects, indent=2, allow_nan=False) + "\n"
 
 

@@ -28,7 +28,7 @@ def plot_run(store: Store, picture: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise Misuse("plotting needs matplotlib; install scalecurv[demo]") from error
-    results = store.results()
+    results = store.results(all_columns=True)
     results = results[results["step"].notna() & (results["status"] != "failed")]
     if results.empty:
         raise Misuse(f"{store.path} holds no checkpoint with a step to draw over; see `scalecurv show {store.path}`")

@@ -1,28 +1,34 @@
-"""A store as tables: `results` (wide) and `estimates` (tidy), read by SQL or as pandas frames."""
+"""A store as tables: `results` (wide), `long` (tidy) and those that it holds, read by SQL or as pandas frames."""
 
+import math
 import re
-from collections import defaultdict
-from functools import cache, cached_property
+from collections.abc import Mapping
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
 
+from scalecurv.display import Described
 from scalecurv.errors import Misuse
-from scalecurv.geometry.chain import Verdict, chain_verdict, stored_verdict
-from scalecurv.quantities import CHAIN, QUANTITIES
-from scalecurv.results.density import EVERY, SpectralRule
+from scalecurv.quantities import Quantity
+from scalecurv.results.attributes import attribute_columns
+from scalecurv.results.density import SpectralRule
+from scalecurv.results.spectra import spectral_rule
+from scalecurv.results.vocabulary import columns_of, in_results, quantities_of, quantity_table
+from scalecurv.results.wide import FACTS, LABELS, LONG, long, wide
 from scalecurv.store.frames import best_of, plain
-from scalecurv.store.reader import read_store
-from scalecurv.store.schema import ANALYSED, KEYS, NO_STEP
+from scalecurv.store.reader import half_lengths, read_store
+from scalecurv.store.schema import ANALYSED, NO_STEP, TABLES
 
-PARTS_OF_ESTIMATE = {"": "value", "_stderr": "stderr", "_lower": "lower", "_upper": "upper"}
+VIEWS = ("results", "long")  # tables that are made when they are read
+NAMES = (*VIEWS, *TABLES)
+_CATALOG = re.compile(r"\b(show|describe|pragma|information_schema|pg_catalog|duckdb_\w+|sqlite_\w+)\b")
 
 
-class Store:
+class Store(Described):
     """The content of a directory of results at the time it was opened. Reading loads neither torch nor ray.
 
     Example:
@@ -32,121 +38,184 @@ class Store:
         (0, {})
     """
 
+    _bare = ("path",)
+
     def __init__(self, path: str | PathLike[str]):
         self.path = Path(path)
         contents = read_store(self.path)
         self._tables = contents.tables
         self.broken = contents.broken
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Return one table as it is stored: checkpoints, estimates, arrays, tasks, provenance or files."""
+    @property
+    def _facts(self) -> dict[str, str]:
+        checkpoints = self._tables["checkpoints"]
+        failed = int((checkpoints["status"] == "failed").sum())
+        counts = {name: checkpoints[column].nunique() for name, column in (("runs", "run"), ("tasks", "task_id"))}
+        return {
+            "path": str(self.path),
+            "checkpoints": f"{len(checkpoints):,}",
+            **({"failed": f"{failed:,}"} if failed else {}),
+            **{name: f"{count:,}" for name, count in counts.items()},
+            **({"broken_files": f"{len(self.broken):,}"} if self.broken else {}),
+        }
+
+    def table(self, name: str, all_columns: bool = False) -> pd.DataFrame:
+        """Return the table of this name: results, long, quantities, or a stored table without changes.
+
+        Raises Misuse for an unknown name; its message lists all names.
+
+        Example:
+            >>> import tempfile
+            >>> Store(tempfile.mkdtemp()).table("quantities").loc[4, ["name", "unit", "measure"]].tolist()
+            ['trace', 'loss/theta^2', 'moments']
+        """
+        if name not in NAMES:
+            raise Misuse(f"unknown table {name!r}; choose from {', '.join(NAMES)}")
+        if name == "results":
+            return self.results(all_columns)
+        if name == "long":
+            return long(self._checkpoints, self._chosen, self._attributes)
+        if name == "quantities":
+            return quantity_table(self.quantities)
         frame = plain(self._tables[name])
         if "step" in frame:
             frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
         return frame
 
-    def results(self) -> pd.DataFrame:
-        """Return one row per (checkpoint, task, seed, dtype), ordered by run and step, with four columns a quantity."""
-        return self._results.copy()
+    def results(self, all_columns: bool = False) -> pd.DataFrame:
+        """Return one row per (checkpoint, task, seed, dtype), ordered by run and step.
+
+        After its labels and facts come four columns for each quantity: its value, standard error, and the ends of its
+        interval. Those that are null at every checkpoint are left out, unless `all_columns` is True.
+        """
+        return self._shown((), all_columns)
 
     def estimates(self) -> pd.DataFrame:
-        """Return one row per (key, quantity, component)."""
+        """Return one row for each time that a number was computed: see KEYS in scalecurv.store.schema."""
         return self.table("estimates")
 
     def spectrum(
         self, fingerprint: str, seed: int | None = None, *, task_id: str | None = None, dtype: str | None = None
     ) -> SpectralRule:
-        """Return the spectral density of a checkpoint as Gauss rules, of one `seed` or all merged; raises Misuse."""
+        """Return the spectral density of a checkpoint as Gauss rules, of one `seed` or all merged.
+
+        `fingerprint` is a column of `results`. Raises Misuse where none is stored, or several fit: `task_id` and
+        `dtype` then choose one.
+        """
         return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
 
     def chosen(self) -> pd.DataFrame:
         """Return the best row of each quantity and component at each checkpoint, whatever options it was computed with.
 
-        Rows that did not fail precede the others, then come the latest version of the measure, exact rows, the most
-        products, and the newest. A coarse run never hides a fine one, and the choice never depends on the values.
+        Rows that did not fail precede the others, then come the latest version of the measure, exact rows, and the
+        shortest interval. Of sampled rows the one of most products counts, unless another is less than half as long. A
+        coarse run never hides a fine one.
         """
         return plain(self._chosen)
 
-    def sql(self, query: str) -> pd.DataFrame:
-        """Return the rows of a query, in DuckDB's SQL, over `results` and the tables; raises Misuse where it fails."""
-        with self.connect(query) as connection:
+    def sql(self, query: str, params: Mapping[str, Any] | None = None, all_columns: bool = False) -> pd.DataFrame:
+        """Return the rows of a query, in DuckDB's SQL, over `results`, `long` and the stored tables.
+
+        `params` are the values of `$name` in the query. `results` has the columns that are not null everywhere, those
+        that the query names, and with `all_columns` every other. Raises Misuse where the query does not run.
+
+        Example:
+            >>> import tempfile
+            >>> store = Store(tempfile.mkdtemp())
+            >>> store.sql("select step, trace from results where run = $run", {"run": "/runs/a"}).columns.tolist()
+            ['step', 'trace']
+        """
+        with self.connect(query, all_columns) as connection:
             try:
-                result = connection.sql(query)
+                result = connection.sql(query, params=dict(params or {}) or None)
                 if result is None:
                     raise Misuse("the query returns no rows; give a SELECT over results or estimates")
                 return result.df()  # DuckDB computes the rows here, so that errors may come here too
             except duckdb.Error as error:
-                reason = " ".join(str(error).partition("\nLINE ")[0].split())  # candidates stay, the echoed query goes
-                raise Misuse(f"the query does not run: {reason}") from error
+                raise Misuse(f"the query does not run: {_reason(error)}") from error
 
-    def connect(self, query: str) -> duckdb.DuckDBPyConnection:
-        """Return a connection to an in-memory database with the tables that `query` mentions."""
+    def connect(self, query: str, all_columns: bool = False) -> duckdb.DuckDBPyConnection:
+        """Return a connection to an in-memory database that holds every table that `query` names.
+
+        A query of the catalog, such as "show tables", gets all tables.
+        """
         connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
-        for name in ("results", *self._tables):
-            if re.search(rf"\b{name}\b", query, re.IGNORECASE):
-                connection.register(name, self._results if name == "results" else self.table(name))
+        words = set(re.findall(r"\w+", query.lower()))
+        catalog = _CATALOG.search(query.lower()) is not None
+        for name in NAMES:
+            if catalog or name in words:
+                rows = self._shown(words, all_columns) if name == "results" else self.table(name)
+                connection.register(name, rows)
         return connection
 
     @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities that the store may hold: those of this package, then those of measures of one's own."""
+        return quantities_of(self._tables)
+
+    def _shown(self, named: set[str] | tuple[()], all_columns: bool) -> pd.DataFrame:
+        """Return `results` without those columns of quantities that are null everywhere and that are not `named`."""
+        results = self._results
+        if all_columns:
+            return results.copy()
+        numbers = [name for quantity in in_results(self.quantities) for name in columns_of(quantity)]
+        empty = results[numbers].isna().all()
+        return results.drop(columns=[name for name in numbers if empty[name] and name.lower() not in named])
+
+    @cached_property
+    def _checkpoints(self) -> pd.DataFrame:
+        return self.table("checkpoints")
+
+    @cached_property
+    def _attributes(self) -> pd.DataFrame:
+        runs = self._tables["runs"]
+        there = runs[runs["run"].isin(self._checkpoints["run"].unique())]
+        numbers = (name for quantity in in_results(self.quantities) for name in columns_of(quantity))
+        return attribute_columns(there, {*LABELS, *FACTS, *LONG, *numbers})
+
+    @cached_property
     def _chosen(self) -> pd.DataFrame:
-        rows = self._tables["estimates"]
-        rows = rows.assign(good=rows["status"] != "failed", exact=rows["status"] == "exact")
-        order = ["good", "version", "exact", "num_matvecs", "created"]
-        return best_of(rows, [*ANALYSED, *KEYS["estimates"][1:]], order).drop(columns=["good", "exact"])
+        """Return one row of each quantity and component: of those that did not fail, the sharpest of the last version.
+
+        Of sampled rows that is the one of most products, unless another has an interval less than half as long: a
+        choice by length alone would favour those that are short by chance. It then competes with the rows that are not
+        sampled by the lengths of their intervals.
+        """
+        rows, identity = self._tables["estimates"], [*ANALYSED, "quantity", "component"]
+        rows = rows.assign(
+            good=rows["status"] != "failed",
+            exact=rows["status"] == "exact",
+            sharp=-half_lengths(rows).fillna(math.inf),  # what does not apply gives way to any number
+        )
+        sampled = rows[(rows["stderr"] > 0) & rows["good"] & ~rows["exact"]]
+        most = best_of(sampled, identity, ["version", "num_matvecs", "created"])
+        shortest = best_of(sampled, identity, ["version", "sharp", "num_matvecs", "created"])
+        two = pd.concat([most.assign(worth=most["sharp"] / 2), shortest.assign(worth=shortest["sharp"])])
+        one = best_of(two.reset_index(), identity, ["version", "worth", "num_matvecs", "created"]).set_index("index")
+        others = rows.drop(index=sampled.index)
+        order = ["good", "version", "exact", "sharp", "num_matvecs", "created"]
+        best = best_of(pd.concat([others, one.drop(columns="worth")]), identity, order)
+        return best.sort_index().drop(columns=["good", "exact", "sharp"])
 
     @cached_property
     def _results(self) -> pd.DataFrame:
-        """Return checkpoints with their chosen estimates of component "", as `partial` where one of these failed."""
-        checkpoints = self.table("checkpoints")
-        chosen = self._chosen
-        chosen = chosen[chosen["component"] == ""]
-        failed = chosen["status"] == "failed"
-        broken = pd.MultiIndex.from_frame(plain(chosen.loc[failed, ANALYSED]))
-        mixed = pd.MultiIndex.from_frame(checkpoints[ANALYSED]).isin(broken) & (checkpoints["status"] != "failed")
-        checkpoints["status"] = checkpoints["status"].mask(mixed, "partial")
-        keep = ["path", "run", "step", "epoch", "num_params", *ANALYSED, "status", "error", "total_matvecs"]
-        joined = checkpoints[keep].merge(_wide(chosen[~failed]), how="left", on=ANALYSED)
-        joined = joined.rename(columns={"path": "checkpoint"})
-        joined.insert(joined.columns.get_loc("status") + 1, "chain_status", joined.pop("chain_status"))
-        failed = joined["status"] == "failed"
-        joined["num_params"] = joined["num_params"].astype("Int64").mask(failed)
-        return joined.sort_values(["run", "step", "checkpoint"], kind="stable", ignore_index=True)
+        return wide(self._checkpoints, self._chosen, in_results(self.quantities), self._attributes)
 
 
-def _wide(chosen: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each analysed content: four columns a quantity, and the verdict on the chain of bounds."""
-    grouped = chosen.groupby(ANALYSED, observed=True)
-    identities = grouped.size().index
-    quantities = chosen["quantity"].cat.remove_unused_categories()  # all text columns share their categories
-    rows, columns = grouped.ngroup().to_numpy(), quantities.cat.codes.to_numpy()
-    known = list(quantities.cat.categories)
-    wide: dict[str, Any] = {}
-    for suffix, part in PARTS_OF_ESTIMATE.items():
-        grid = np.full((len(identities), len(known)), np.nan)
-        grid[rows, columns] = chosen[part].to_numpy()
-        for quantity in QUANTITIES:
-            numbers = grid[:, known.index(quantity.name)] if quantity.name in known else np.full(len(grid), np.nan)
-            if quantity.integer and suffix != "_stderr":  # null where an end of an interval is infinite
-                wide[quantity.name + suffix] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan)).astype(
-                    "Int64"
-                )
-            else:
-                wide[quantity.name + suffix] = numbers
-    ordered = [quantity.name + suffix for quantity in QUANTITIES for suffix in PARTS_OF_ESTIMATE]
-    numbers = pd.DataFrame({name: wide[name] for name in ordered})
-    return pd.concat(
-        [plain(identities.to_frame(index=False)), numbers.assign(chain_status=_chains(chosen, rows))], axis=1
-    )
+def _reason(error: duckdb.Error) -> str:
+    """Return DuckDB's message in one line: candidates for a column stay, the echoed query goes."""
+    text = str(error).partition("\nLINE ")[0]
+    if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
+        text = text.partition("!\nDid you mean")[0]  # DuckDB knows only the tables that the query names, and its own
+    return " ".join(text.split()) + _advice(error)
 
 
-def _chains(chosen: pd.DataFrame, rows: np.ndarray) -> pd.Series:
-    """Return the chain's verdict by row of the wide table, `rows` being that of each estimate; none without links."""
-    is_link = chosen["quantity"].isin(CHAIN).to_numpy()
-    verdict = cache(stored_verdict)  # a few methods, in many rows
-    links: dict[int, list[Verdict]] = defaultdict(list)
-    for row, method in zip(rows[is_link].tolist(), chosen["method"][is_link], strict=True):
-        links[row].append(verdict(method))
-    return pd.Series({row: str(chain_verdict(verdicts)) for row, verdicts in links.items()}, dtype="string")
+def _advice(error: duckdb.Error) -> str:
+    if isinstance(error, duckdb.CatalogException) and "Table with name" in str(error):
+        return f"; the tables are {', '.join(NAMES)}"
+    if isinstance(error, duckdb.InvalidInputException) and "parameter" in str(error):
+        return "; give a value for each $name, and for no other: -p NAME VALUE, in Python params={name: value}"
+    return ""
 
 
 def open_store(path: str | PathLike[str]) -> Store:
@@ -160,49 +229,3 @@ def open_store(path: str | PathLike[str]) -> Store:
         (0, 4)
     """
     return Store(path)
-
-
-PARTS = ("ritz_nodes", "ritz_weights", "ritz_starts")
-
-
-def spectral_rule(
-    arrays: pd.DataFrame,
-    fingerprint: str,
-    seed: int | None = None,
-    task_id: str | None = None,
-    dtype: str | None = None,
-) -> SpectralRule:
-    """Return the rule of one checkpoint from the table `arrays`, of one seed or merged over all of them.
-
-    For each seed the choice falls on the measure's latest version, then on all eigenvalues rather than an estimate,
-    the most products, and the newest. Raises Misuse where there is none, and where several tasks or dtypes have one
-    and neither `task_id` nor `dtype` chooses.
-    """
-    rows = arrays[(arrays["measure"] == "spectrum") & (arrays["fingerprint"] == fingerprint)]
-    for column, wanted in {"task_id": task_id, "dtype": dtype, "seed": seed}.items():
-        there = sorted(rows[column].unique().tolist())
-        rows = rows[rows[column] == wanted] if wanted is not None else rows
-        if rows.empty and there:
-            raise Misuse(f"no spectrum of {fingerprint} with {column}={wanted!r}; there are {there}")
-    if rows.empty:
-        raise Misuse(
-            f"no spectrum of a checkpoint {fingerprint!r}; run `scalecurv analyze CHECKPOINTS STORE --measure spectrum`"
-        )
-    several = sorted(set(zip(rows["task_id"], rows["dtype"], strict=True)))
-    if len(several) > 1:
-        raise Misuse(
-            f"{fingerprint} has spectra of several (task_id, dtype): {several}; choose with task_id= or dtype="
-        )
-    nodes = rows[rows["name"] == PARTS[0]]
-    starts = rows[rows["name"] == PARTS[2]]
-    whole = set(starts["key"][[bool((np.asarray(values) == EVERY).all()) for values in starts["values"]]])
-    order = nodes.assign(whole=nodes["key"].isin(whole), products=nodes["values"].map(len))
-    order = order.sort_values(["version", "whole", "products", "created"])
-    keys = order.drop_duplicates("seed", keep="last").sort_values("seed")["key"]
-    first, *others = (_rule_of(rows[rows["key"] == key]) for key in keys)
-    return first.merge(*others)
-
-
-def _rule_of(rows: pd.DataFrame) -> SpectralRule:
-    nodes, weights, starts = (rows.loc[rows["name"] == part, "values"].iloc[0] for part in PARTS)
-    return SpectralRule(np.asarray(nodes), np.asarray(weights), np.asarray(starts).astype(np.int64))

@@ -16,8 +16,11 @@ COLUMNS = (
 )
 
 
-def summary(store: Store) -> str:
-    """Return counts of checkpoints by status, the tasks, the main quantities as `value +- half-width`, the failures."""
+def summary(store: Store, all_columns: bool = False) -> str:
+    """Return counts of checkpoints by status, the tasks, the main quantities as `value +- half-width`, the failures.
+
+    A quantity that no checkpoint has is left out, unless `all_columns` is True.
+    """
     results = store.results()
     counts = results["status"].value_counts()
     by_status = ", ".join(f"{count} {status}" for status, count in counts.items()) or "empty"
@@ -30,6 +33,8 @@ def summary(store: Store) -> str:
     worked = results[results["status"] != "failed"]
     if len(worked):
         table = _table(store, worked)
+        if not all_columns:
+            table = table.drop(columns=[name for name in COLUMNS if (table[name] == "").all()])
         lines += ["", table.to_string(index=False)]
         if table.apply(lambda column: column.str.endswith(MARK)).any(axis=None):
             lines.append(f"{MARK} {Status.BUDGET.advice}")

@@ -4,11 +4,22 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from scalecurv.display import html_text
+
 NAN = math.nan
 
 
 class Status(StrEnum):
-    """The grounds on which an interval may be believed."""
+    """The grounds on which an interval may be believed.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> found = sc.trace(sc.Problem.quadratic(1.0, 3.0))
+        >>> found.status is sc.Status.EXACT, str(found.status)
+        (True, 'exact')
+        >>> found.status.advice
+        'Nothing was sampled: compare the number as it is.'
+    """
 
     EXACT = "exact"  # no sampling and no truncation, only rounding
     CERTIFIED = "certified"  # inside a proven interval that is narrow enough
@@ -51,6 +62,8 @@ class Estimate:
         12.34 +- 0.05 (95 %) from 40 samples
         >>> print(Estimate.exact(2.5, "written out"), Estimate.not_applicable("no gradient"))
         2.5 not applicable
+        >>> Estimate.exact(2.5, "written out", num_matvecs=3)
+        Estimate(2.5, exact, 3 matvecs: 'written out')
     """
 
     value: float
@@ -134,6 +147,23 @@ class Estimate:
 
     def __float__(self) -> float:
         return self.value
+
+    def __repr__(self) -> str:
+        """Return one line with every field that says something: two estimates with equal lines are equal, NaN too."""
+        numbers = [float(number) for number in (self.value, self.lower, self.upper, self.confidence)]
+        value, lower, upper, confidence = numbers
+        parts = [repr(value)] if (lower, upper, confidence) == (value, value, 1) else []
+        if not parts and not all(map(math.isnan, numbers)):
+            parts = [f"{value!r} in [{lower!r}, {upper!r}]", f"confidence {confidence!r}"]
+        parts.append(self.status.value)
+        if not math.isnan(self.stderr):
+            parts.append(f"stderr {float(self.stderr)!r}")
+        counts = {"samples": self.num_samples, "matvecs": self.num_matvecs}
+        parts += [f"{count} {name}" for name, count in counts.items() if count]
+        return f"Estimate({', '.join(parts)}: {self.method!r})"
+
+    def _repr_html_(self) -> str:
+        return html_text(f"{self}  {self.status.value}: {self.method}")
 
     def __str__(self) -> str:
         if self.status in (Status.NOT_APPLICABLE, Status.FAILED):

@@ -1,5 +1,6 @@
 """The rule for when to stop sampling: at looks fixed in advance, once the interval is within the tolerance."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,19 @@ class Tolerance:
     def at(self, value: float) -> float:
         """Return the half-width that is asked for at this value, in its units."""
         return self.rtol * max(abs(value), self.floor)
+
+    def terms_needed(self, estimate: Estimate) -> float:
+        """Return the number of independent terms at which the interval is expected to be within the tolerance.
+
+        Half-widths fall as one over the root of their number.
+
+        Example:
+            >>> sampled = Estimate(10.0, 0.5, 9.0, 11.0, 0.95, 32, 32, "mean", Status.BUDGET)
+            >>> Tolerance(0.05).terms_needed(sampled)
+            128.0
+        """
+        wanted = self.at(estimate.value)
+        return estimate.num_samples * (estimate.halfwidth / wanted) ** 2 if wanted else math.inf
 
     def settle(self, estimate: Estimate, status: Status = Status.CONVERGED) -> Estimate:
         """Return the estimate with `budget` raised to `status` where its interval is within the tolerance.

@@ -43,8 +43,8 @@ def compact(store: Path) -> Merge | None:
     """
     check_store(store)
     try:
-        with _lock(store) as held:
-            return _merge(store) if held else None
+        with merge_lock(store) as held:
+            return merge_parts(store) if held else None
     except StoreError:
         raise
     except OSError as error:
@@ -70,22 +70,28 @@ def compact_if_many(store: Path) -> Merge | None:
         return None
 
 
-def _merge(store: Path) -> Merge:
+def merge_parts(store: Path) -> Merge:
+    """Merge all parts into the index; the caller holds the lock."""
     _remove_stale(store)
     parts, broken = read_files(parts_of(store))
     index, why = first_readable(store)
     files = [*index.values(), *parts.values()]
-    merged = {name: _merged(name, files) for name in TABLES}
+    merged = merged_tables(files)
     if parts or why:
-        image = encode(merged)
+        image = encode(merged, described=True)
         for path in why:
             set_aside(path)
         if store / INDEX in index:
-            _keep(store / INDEX, store / FORMER)
+            keep_former(store)
         write_atomically(store / INDEX, image)
     for part in parts:
         part.unlink(missing_ok=True)
     return Merge(len(parts), len(merged["estimates"]), broken | why)
+
+
+def merged_tables(files: list[Tables]) -> dict[str, pd.DataFrame]:
+    """Return the rows of all files as one index holds them."""
+    return {name: _merged(name, files) for name in TABLES}
 
 
 def _merged(name: str, files: list[Tables]) -> pd.DataFrame:
@@ -93,8 +99,9 @@ def _merged(name: str, files: list[Tables]) -> pd.DataFrame:
     return distinct_runs(rows) if name == "checkpoints" else UNIQUE[name](rows)
 
 
-def _keep(index: Path, former: Path) -> None:
+def keep_former(store: Path) -> None:
     """Give the present index a second name, which stays when the first is replaced."""
+    index, former = store / INDEX, store / FORMER
     temporary = temporary_beside(former)
     try:
         os.link(index, temporary)
@@ -115,7 +122,7 @@ def _remove_stale(store: Path) -> None:
 
 
 @contextmanager
-def _lock(store: Path) -> Iterator[bool]:
+def merge_lock(store: Path) -> Iterator[bool]:
     """Yield True where this process holds the lock; the system releases it however the process ends."""
     descriptor = os.open(store / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -23,7 +23,7 @@ def frame_of(data: Mapping[str, Any], columns: tuple[Column, ...]) -> pd.DataFra
 
 def _series(values: Any, column: Column) -> pd.Series:
     if column.kind != "text":
-        return pd.Series(values, dtype=_DTYPES[column.kind])
+        return pd.Series(values, dtype=_DTYPES[column.kind], copy=False)  # arrays are read, or made, for this frame
     return pd.Series(values if isinstance(values, pd.Categorical) else _categorical(values))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store.frames import Tables, frame_of
+from scalecurv.store.meanings import meaning_of
 from scalecurv.store.schema import ADDED, ADDED_TABLES, FORMAT, LABELS, OLDEST, TABLES, VERSION, Column
 
 TEXT = h5py.string_dtype("utf-8")
@@ -38,20 +39,24 @@ class BrokenFile(StoreError):
     """A file of the store that cannot be read whole; it is set aside, never deleted."""
 
 
-def encode(tables: Tables) -> bytes:
+def encode(tables: Tables, described: bool = False) -> bytes:
     """Return the bytes of an HDF5 file with a seal: a group for each table, a 1-D dataset along `row` for each column.
 
     Every text is stored once: a text column holds positions in the table's sorted `label`. An array column `values`
     becomes `values` (the numbers of all rows, concatenated) along `point`, and `offset` along `edge`: row i holds
     values[offset[i] : offset[i + 1]]. xarray opens it, group by group. HDF5 writes to memory and this program writes
-    the bytes, so that a full disk is an OSError instead of a crash inside HDF5.
+    the bytes, so that a full disk is an OSError instead of a crash inside HDF5. Where it is `described`, each column
+    has the words that define it as `long_name`; in a part they would take a sixth of the space.
     """
     buffer = io.BytesIO()
     # format 1.10 keeps a checksummed one-chunk column in a fifth of the space of the oldest format
     with h5py.File(buffer, "w", libver=("v110", "v110")) as file:
         file.attrs.update(format=FORMAT, schema_version=VERSION)
         for name, columns in TABLES.items():
-            _write_table(file.create_group(name), tables[name], columns)
+            group = file.create_group(name)
+            _write_table(group, tables[name], columns)
+            for column in columns if described else ():
+                group[column.name].attrs["long_name"] = meaning_of(name, column.name)
     return buffer.getvalue() + _seal(buffer.getvalue())
 
 

@@ -24,7 +24,8 @@ def problems_of(path: Path) -> list[str]:
         return []  # merged into the index since it was listed
     except (BrokenFile, Misuse) as error:
         return [str(error)]
-    return [f"{path} {problem}" for problem in (*_repeated(tables), *_unresolved(tables), *_unknown(tables))]
+    found = (*_repeated(tables), *_unresolved(tables), *_unknown(tables), *_unattributed(tables))
+    return [f"{path} {problem}" for problem in found]
 
 
 def _repeated(tables: Tables) -> list[str]:
@@ -44,6 +45,18 @@ def _unknown(tables: Tables) -> list[str]:
     known = {"estimates": {str(status) for status in Status}, "checkpoints": {"ok", "partial", "failed"}}
     unknown = {name: sorted(set(tables[name]["status"].unique()) - statuses) for name, statuses in known.items()}
     return [f"has {name} of unknown status {', '.join(them)}" for name, them in unknown.items() if them]
+
+
+def _unattributed(tables: Tables) -> list[str]:
+    runs = [row.run for row in tables["runs"].itertuples() if not _is_object(row.attributes)]
+    return [f"has attributes of {len(runs)} run(s) that are no JSON object, such as {runs[0]}"] if runs else []
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def main() -> None:

@@ -3,22 +3,24 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
-from scalecurv.quantities import DERIVED
 from scalecurv.record import Asked, Stored
-from scalecurv.store.frames import Tables, concatenated, plain
+from scalecurv.statistics.stopping import FIRST_LOOK
+from scalecurv.store.frames import Tables, concatenated
 from scalecurv.store.image import BrokenFile, decode
-from scalecurv.store.schema import TABLES
+from scalecurv.store.schema import SHARPNESS, TABLES
 from scalecurv.store.unique import UNIQUE, without_moved
 from scalecurv.store.writer import PARTS
 
 INDEX = "store.h5"
+FORGOTTEN = "forgotten"  # the folder of files whose rows were set aside; nobody reads them there
 FORMER = "store.previous.h5"  # the index before the last merge, read where the index is lost
 
 
@@ -31,33 +33,67 @@ class Contents:
 
     @property
     def stored(self) -> dict[str, Stored]:
-        """Return what is stored under each key of which no estimate failed."""
+        """Return what is stored under each key, from every time that the measure was computed and did not fail."""
         estimates, arrays = self.tables["estimates"], self.tables["arrays"]
-        rows = estimates[["key", *_SHARPNESS]].assign(width=_widths(estimates))
-        alone = arrays.loc[~arrays["key"].isin(set(estimates["key"])), ["key", *_SHARPNESS]].assign(width=math.inf)
-        frame = pd.concat([plain(rows), plain(alone)]) if len(alone) else plain(rows)
-        worst = frame.groupby("key").agg({"rtol": "max", "max_matvecs": "min", "memory": "min", "width": "max"})
-        worst = worst.drop(estimates.loc[estimates["status"] == "failed", "key"].unique())
-        return {key: Stored(Asked(*asked), width) for key, *asked, width in worst.itertuples(name=None)}
+        rows = estimates[_COMPUTED].assign(width=_widths(estimates), failed=estimates["status"] == "failed")
+        found = rows.groupby(_COMPUTED, observed=True).agg({"width": "max", "failed": "max"})
+        alone = arrays.loc[~arrays["key"].isin(estimates["key"].unique()), _COMPUTED].drop_duplicates()
+        widths = found.loc[~found["failed"], "width"]
+        times = [*zip(widths.index.tolist(), widths.tolist(), strict=True)]
+        times += [(row, math.inf) for row in alone.itertuples(index=False, name=None)]
+        stored: dict[str, Stored] = {}
+        as_asked = cache(Asked)  # a few, in many rows
+        for (key, *limits), width in times:
+            before, asked = stored.get(key), as_asked(*limits)
+            stored[key] = before.also(asked, width) if before else Stored((asked,), width)
+        return stored
 
 
-_SHARPNESS = [field.name for field in fields(Asked)]
+_COMPUTED = ["key", *SHARPNESS]
+
+
+def half_lengths(estimates: pd.DataFrame) -> pd.Series:
+    """Return half the length of each row's interval, infinite where the interval is not to be relied on.
+
+    It is not for lower bounds, bounds that rest on a spent budget, and a budget of too few samples. It is 0 where a row
+    is exact, and NaN where it does not apply.
+    """
+    status, length = _of_few(estimates["status"]), estimates["upper"] - estimates["lower"]
+    few = estimates["stderr"].notna() & (estimates["num_samples"] < FIRST_LOOK)
+    spent = (status == "budget") & (few | (length == 0))
+    return (length / 2).mask((status == "lower_bound") | spent, math.inf).mask(status == "exact", 0.0)
 
 
 def _widths(estimates: pd.DataFrame) -> np.ndarray:
-    """Return the relative half-width of each row: 0 where it is exact, says nothing of its key, or does not apply.
+    """Return the relative half-width of each row, infinite where a sharper request may find more.
 
-    Parts (layers) and quantities that derive from others say nothing. Infinite for a lower bound, and where two routes
-    disagree.
+    It is 0 where a row is exact or does not apply, and for parts (layers) beside the whole, which have no tolerance of
+    their own. It is at most the rtol that was asked where that was met, as the tolerance may be an absolute one.
+    Infinite are intervals that are not to be relied on (see `half_lengths`), and rows whose two routes disagree.
     """
-    lengths = estimates["component"].map(len, na_action=None).astype(np.int64)
-    part = lengths > lengths.groupby(estimates["key"], observed=True).transform("min")
-    status = estimates["status"].astype(object)
-    silent = part | status.isin(("exact", "not_applicable")) | estimates["quantity"].isin(DERIVED)
+    status, whole = _of_few(estimates["status"]), _is_whole(estimates)
+    quantities = _of_few(estimates["quantity"]).cat
+    pairs = estimates["key"].cat.codes.astype(np.int64) * len(quantities.categories) + quantities.codes
+    beside = pairs.isin(pairs[whole]) & ~whole
     with np.errstate(divide="ignore", invalid="ignore"):
-        width = (estimates["upper"] - estimates["lower"]) / 2 / estimates["value"].abs()
-    open_ended = status.isin(("lower_bound", "inconsistent")) | width.isna()
-    return np.where(silent, 0.0, np.where(open_ended, math.inf, width))
+        width = (half_lengths(estimates) / estimates["value"].abs()).fillna(math.inf)
+    width = width.mask(status == "inconsistent", math.inf)
+    width = width.mask(status.isin(("certified", "converged")), np.minimum(width, estimates["rtol"]))
+    return width.mask(beside | status.isin(("exact", "not_applicable")), 0.0).to_numpy()
+
+
+def _of_few(texts: pd.Series) -> pd.Series:
+    """Return a column of few different texts with these as its categories: all texts of a table share theirs."""
+    return texts.cat.remove_unused_categories()
+
+
+def _is_whole(estimates: pd.DataFrame) -> np.ndarray:
+    """Return True for each row whose component is the block of parameters that its measure was asked of."""
+    components, measures = (_of_few(estimates[name]).cat for name in ("component", "measure"))
+    blocks = [measure.partition(" ")[2] for measure in measures.categories]  # after the name of the measure
+    same = [component == block for component in components.categories for block in blocks]
+    table = np.array(same, dtype=bool).reshape(len(components.categories), len(blocks))
+    return table[components.codes, measures.codes]
 
 
 class _Merged(Mapping[str, pd.DataFrame]):
@@ -70,10 +106,9 @@ class _Merged(Mapping[str, pd.DataFrame]):
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._read:
             rows = concatenated([file[name] for file in self._files], name)
-            rows = UNIQUE[name](rows)
-            if name == "checkpoints":
+            if name == "checkpoints":  # before products are added up: those of moved rows are in the rows of now
                 rows = without_moved(rows, self["moves"])
-            self._read[name] = rows.reset_index(drop=True)
+            self._read[name] = UNIQUE[name](rows).reset_index(drop=True)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

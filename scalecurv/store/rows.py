@@ -51,14 +51,20 @@ def rows_of(outcome: Outcome) -> Tables:
             }
         )
     return {
-        name: frame_of({c.name: [_cell(row[c.name], c.kind) for row in rows[name]] for c in columns}, columns)
+        name: frame_of(
+            {
+                c.name: [storable(row[c.name]) if c.kind == "text" else row[c.name] for row in rows[name]]
+                for c in columns
+            },
+            columns,
+        )
         for name, columns in TABLES.items()
     }
 
 
-def _cell(value: Any, kind: str) -> Any:
+def storable(text: str) -> str:
     """Return text that HDF5 can hold: names in damaged files may contain NUL, and paths bytes that are not UTF-8."""
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") if kind == "text" else value
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _quantity(quantity: Quantity, measure: str) -> dict[str, Any]:

@@ -77,11 +77,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
 }
 
 ANALYSED = ["fingerprint", "task_id", "dtype", "seed"]  # one content analysed in one way: a row of `results`
+SHARPNESS = ["rtol", "max_matvecs", "memory"]  # how sharply a measure was asked: several times under one key, maybe
 # columns that tell a row of each table from every other row of it
 KEYS: dict[str, list[str]] = {
     "checkpoints": ["path", *ANALYSED, "created"],
-    "estimates": ["key", "quantity", "component"],
-    "arrays": ["key", "name"],
+    "estimates": ["key", "quantity", "component", *SHARPNESS],
+    "arrays": ["key", "name", *SHARPNESS],
     "tasks": ["task_id"],
     "provenance": ["provenance_id"],
     "files": ["path", "size", "mtime_ns", "inode"],

@@ -42,20 +42,12 @@ def without_moved(checkpoints: pd.DataFrame, moves: pd.DataFrame) -> pd.DataFram
 
 
 def _estimates(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the sharpest row of each (key, quantity, component) that did not fail, else the newest.
+    """Return one row of each (key, quantity, component) and sharpness asked: one that did not fail, else the newest.
 
-    An exact row is sharper than any other, and of others the one of more products; the choice does not depend on the
-    values.
+    Rows of another sharpness stay beside each other, as either may be what a later request asks for.
     """
-    good = frame.assign(good=frame["status"] != "failed", exact=frame["status"] == "exact")
-    best = best_of(good, KEYS["estimates"], ["good", "exact", "num_matvecs", "created"])
-    return best.drop(columns=["good", "exact"])
-
-
-def _arrays(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the longest of the rows of each (key, name), the newest among equals."""
-    sized = frame.assign(size=[len(values) for values in frame["values"]])
-    return best_of(sized, KEYS["arrays"], ["size", "created"]).drop(columns="size")
+    good = frame.assign(good=frame["status"] != "failed")
+    return best_of(good, KEYS["estimates"], ["good", "created"]).drop(columns="good")
 
 
 def _newest(table: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -65,7 +57,7 @@ def _newest(table: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
 UNIQUE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "checkpoints": _checkpoints,
     "estimates": _estimates,
-    "arrays": _arrays,
+    "arrays": _newest("arrays"),
     "tasks": lambda frame: frame.drop_duplicates(KEYS["tasks"], keep="last"),
     "provenance": lambda frame: frame.drop_duplicates(KEYS["provenance"], keep="last"),
     "files": _newest("files"),

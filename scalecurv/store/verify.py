@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scalecurv.errors import StoreError
-from scalecurv.store.reader import FORMER, INDEX, check_store, parts_of
+from scalecurv.store.reader import FORGOTTEN, FORMER, INDEX, check_store, parts_of
 from scalecurv.store.writer import PARTS
 
 SECONDS = 60.0
@@ -26,12 +26,13 @@ class Verdict:
 
 
 def verify(store: Path, seconds: float = SECONDS) -> Iterator[Verdict]:
-    """Yield a verdict on every part and index; raises Misuse where there is no store.
+    """Yield a verdict on every part, index and forgotten file; raises Misuse where there is no store.
 
     A file that crashes the child process, or takes longer than `seconds`, gets a verdict that says so.
     """
     check_store(store)
-    files = [*parts_of(store), *(path for name in (INDEX, FORMER) if (path := store / name).exists())]
+    indexes = (path for name in (INDEX, FORMER) if (path := store / name).exists())
+    files = [*parts_of(store), *indexes, *sorted((store / FORGOTTEN).glob("*.h5"))]
     child: _Child | None = None
     try:
         for path in files:

@@ -39,6 +39,15 @@ def write_part(store: Path, outcome: Outcome) -> Path:
     return path
 
 
+def sync_folder(folder: Path) -> None:
+    """Put on disk what files a folder holds."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def temporary_beside(path: Path) -> Path:
     """Return a path in the same directory that no other process on any machine uses."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -53,11 +62,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from scalecurv.checkpoints.discover import discover
 from scalecurv.errors import NothingFound
@@ -22,6 +23,7 @@ def work_as_it_comes(
     """
     before: set[FileStamp] = set()
     done: set[FileStamp] = set()
+    said: tuple[str, ...] | None = None  # notes are for the first look that has some
     waited = -POLL  # it takes two looks to see that a file is whole
     while patience is None or waited <= patience:
         now = _stamps(sweep)
@@ -30,7 +32,9 @@ def work_as_it_comes(
         if fresh := (now & before) - done:
             done |= fresh
             with suppress(NothingFound):  # only the data is there, before the first checkpoint
-                yield find_work(sweep, only={stamp.path for stamp in fresh})
+                work = find_work(sweep, only={stamp.path for stamp in fresh})
+                yield work if said is None else replace(work, notes=())
+                said = work.notes or said
         before = now
         sleep(POLL)
         waited += POLL

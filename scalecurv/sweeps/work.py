@@ -7,14 +7,22 @@ from typing import Any
 
 from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
+from scalecurv.checkpoints.discover import roots_of
 from scalecurv.checkpoints.load import Checkpoint, stamp_of
+from scalecurv.checkpoints.run_attributes import RunAttributes
 from scalecurv.checkpoints.step import is_alias
+from scalecurv.checkpoints.step_pattern import Label, StepPattern
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine.dispatch import Resources, check_device
 from scalecurv.errors import CheckpointError, Misuse
+from scalecurv.measures.own_findings import check_at
 from scalecurv.problem.shard import Shard
 from scalecurv.record import FileStamp, Stored
+from scalecurv.store.frames import empty_tables
 from scalecurv.store.reader import Contents, read_store
+from scalecurv.store.rows import storable
+from scalecurv.sweeps.inventory import Inventory
+from scalecurv.sweeps.labels import Labels, notes_on_steps
 
 PREFLIGHT_FILES = 3  # how many checkpoints may be at odds with the data before the data is to blame
 
@@ -24,7 +32,7 @@ class Sweep:
     """A request over many checkpoints: what to analyse, what to compute and how, and where to store it.
 
     `given` are the options that the user gave about the problem, by the names of ProblemSpec; problem.json has the
-    rest.
+    rest. `step_pattern` is a StepPattern as text, and `run_attributes` are patterns by name; see RunAttributes.
     """
 
     checkpoints: tuple[Path, ...]
@@ -34,15 +42,18 @@ class Sweep:
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     resources: Resources = field(default_factory=Resources)
     rehash: bool = False
+    step_pattern: str | None = None
+    run_attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Work:
     """The work that a sweep has left: the `todo` of the `found` files lack some measure.
 
-    `known` is what is stored, by key, and `broken` the broken files of the store with the reason. `seen` maps the
-    fingerprints of the files that are in the store already to their paths, without aliases (last, best). `first` is
-    the first checkpoint of `todo` where it could be read.
+    `known` is what is stored, by key, and `broken` the broken files of the store with the reason. `inventory` is what
+    the store knows of the files, and changes of their labels. `seen` maps the fingerprints of the files that are in the
+    store already to their paths, without aliases (last, best). `first` is the first checkpoint of `todo` where it could
+    be read. `notes` are lines on labels that the user should see first.
     """
 
     task: Task
@@ -50,8 +61,10 @@ class Work:
     todo: tuple[str, ...]
     known: Mapping[str, Stored]
     broken: dict[Path, str]
+    inventory: Inventory = field(repr=False)
     seen: Mapping[str, str] = field(default_factory=dict)
     first: Checkpoint | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
@@ -60,38 +73,30 @@ def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
     Raises Misuse for anything that would make the whole sweep pointless, before any checkpoint is analysed.
     """
     check_device(sweep.resources)
+    pattern = None if sweep.step_pattern is None else StepPattern.compiled(sweep.step_pattern)
+    patterns = RunAttributes.compiled(sweep.run_attributes)
     task, found = common_task(sweep.checkpoints, sweep.given, sweep.request.seed)
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
-    contents = read_store(sweep.store) if sweep.store.is_dir() else None
-    known = contents.stored if contents else {}
-    stamps = {path: state_of(path) for path in found}
-    trusted = contents if not sweep.rehash else None
-    complete = _complete(sweep, task.id, trusted, known) if trusted else set()
-    stored = _stored(set(stamps.values()), trusted) if trusted else {}
-    seen = {fingerprint: path for path, fingerprint in stored.items() if not is_alias(Path(path))}
+    contents = read_store(sweep.store) if sweep.store.is_dir() else Contents(empty_tables(), {})
+    stored, names = contents.stored, {storable(str(path)): path for path in found}
+    rules = Labels(pattern, roots_of(sweep.checkpoints), sweep.rehash)
+    inventory = Inventory({name: state_of(path) for name, path in names.items()}, contents.tables, rules, patterns)
+    known = inventory.known
+    seen = {known[name].fingerprint: str(path) for name, path in names.items() if name in known and not is_alias(path)}
     left = [
-        str(path)
-        for path in found
-        if (only is None or str(path) in only) and stamps[path] not in complete and not _is_twin(path, stored, seen)
+        path
+        for name, path in names.items()
+        if (only is None or str(path) in only)
+        and not _complete(sweep, task.id, inventory, name, stored)
+        and not (is_alias(path) and name in known and known[name].fingerprint in seen)
     ]
-    todo = tuple(sorted(left, key=lambda path: is_alias(Path(path))))
-    worked = contents is not None and bool((contents.tables["estimates"]["task_id"] == task.id).any())
+    todo = tuple(str(path) for path in sorted(left, key=is_alias))
+    worked = bool((contents.tables["estimates"]["task_id"] == task.id).any())
     first = _preflight(task, todo, sweep, worked)
-    return Work(task, tuple(found), todo, known, contents.broken if contents else {}, seen, first)
-
-
-def _stored(stamps: Container[FileStamp | None], contents: Contents) -> dict[str, str]:
-    """Return the fingerprints by path of those files whose state is the one that the store saw last."""
-    return {
-        file.path: file.fingerprint
-        for file in contents.tables["files"].itertuples()
-        if FileStamp(file.path, file.size, file.mtime_ns, file.inode) in stamps
-    }
-
-
-def _is_twin(path: Path, stored: Mapping[str, str], seen: Mapping[str, str]) -> bool:
-    return is_alias(path) and stored.get(str(path)) in seen
+    read = {storable(str(first.path)): Label(first.step, first.epoch)} if first else {}
+    notes = (*notes_on_steps(inventory.labels, rules, read, strict=only is None), *inventory.notes)
+    return Work(task, tuple(found), todo, stored, contents.broken, inventory, seen, first, notes)
 
 
 def state_of(path: Path) -> FileStamp | None:
@@ -102,14 +107,14 @@ def state_of(path: Path) -> FileStamp | None:
         return None
 
 
-def _complete(sweep: Sweep, task_id: str, contents: Contents, known: Mapping[str, Stored]) -> set[FileStamp | None]:
-    """Return the file states at which the store meets the whole request; no file is read again."""
-    complete: set[FileStamp | None] = set()
-    for file in contents.tables["files"].itertuples():
-        identity = Identity(file.fingerprint, task_id, sweep.arithmetic.dtype or file.dtype)
-        if not sweep.request.missing(identity, known):
-            complete.add(FileStamp(file.path, file.size, file.mtime_ns, file.inode))
-    return complete
+def _complete(sweep: Sweep, task_id: str, inventory: Inventory, name: str, stored: Mapping[str, Stored]) -> bool:
+    """Return True where the store meets the whole request at a file and shows it under its path, without reading it."""
+    known = inventory.known.get(name)
+    if known is None:
+        return False
+    identity = Identity(known.fingerprint, task_id, sweep.arithmetic.dtype or known.dtype)
+    shown = inventory.shows(name, known.fingerprint, task_id, identity.dtype, sweep.request.seed)
+    return shown and not sweep.request.missing(identity, stored)
 
 
 def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) -> Checkpoint | None:
@@ -133,7 +138,7 @@ def _preflight(task: Task, todo: tuple[str, ...], sweep: Sweep, worked: bool) ->
             continue
         try:
             for measure in sweep.request.measures:
-                measure.check(problem.restricted(measure.params))
+                check_at(measure, problem.restricted(measure.params))
             return first
         except Misuse as error:
             complaint = complaint or error

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from scalecurv import Problem, trace
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Identity, Request, records_of
 from scalecurv.autodiff.backends import AUTOGRAD, TORCH_FUNC
 from scalecurv.measures import Gradient, Moments
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
@@ -170,7 +170,7 @@ def test_the_graph_of_all_samples_serves_no_other_batch() -> None:
 def test_rows_say_by_which_backend() -> None:
     measures = (Gradient(), Moments())
     for act, said in ((Sine.apply, True), (torch.sin, False)):
-        records, _ = analyze(at(By(act)), Request(measures), Identity("f", "t", "float64"))
+        records, _ = records_of(at(By(act)), Request(measures), Identity("f", "t", "float64"))
         for record in records:
             products = [e for e in record.estimates.values() if e.num_matvecs]
             assert products

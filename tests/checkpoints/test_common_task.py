@@ -50,7 +50,7 @@ def test_the_nearest_file_describes_and_none_above_what_was_given(tmp_path: Path
     write_checkpoint(inner / "model.pt")
     assert common_task([tmp_path / "runs"], {})[0].spec.data == run / "data.npz"
     (tmp_path / "problem.json").write_text(json.dumps({"loss": "mse"}))
-    with pytest.raises(Misuse, match=r"^data is given neither by an option nor by .*checkpoint-5/problem\.json"):
+    with pytest.raises(Misuse, match=r"^data, loss and activation are given neither .*checkpoint-5/problem\.json"):
         common_task([inner], {})
 
 

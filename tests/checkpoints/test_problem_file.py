@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from scalecurv.checkpoints.problem_file import ProblemSpec, read_spec
-from scalecurv.errors import Misuse
+from scalecurv.errors import MissingOptions, Misuse
+from tests.runs import write_checkpoint, write_truncated
 
 NOTHING = dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
 WRITTEN = {"data": "data.npz", "loss": "mse", "reduction": "sum", "model": "mlp", "activation": "tanh"}
@@ -105,25 +107,58 @@ def test_globals_are_not_for_a_file_to_allow(tmp_path: Path) -> None:
 CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"
 
 
+GIVE = {
+    "data": "--data FILE (arrays x and y)",
+    "loss": "--loss mse|cross_entropy|logistic",
+    "activation": f"--activation {CHOICES}",
+}
+EXAMPLES = {"data": "data.npz", "loss": "cross_entropy", "activation": "relu"}
+
+
 @pytest.mark.parametrize(
-    ("lacking", "message"),
+    ("lacking", "listed"),
     [
-        ("data", "data is given neither by an option nor by {file}; give --data FILE"),
-        ("loss", "loss is given neither by an option nor by {file}; give --loss mse|cross_entropy|logistic"),
-        (
-            "activation",
-            "activation is given neither by an option nor by {file}, and a state_dict does not hold it; "
-            f"give --activation {CHOICES}",
-        ),
+        (["data"], "data is"),
+        (["loss"], "loss is"),
+        (["activation"], "activation is"),
+        (["data", "activation"], "data and activation are"),
+        (["data", "loss", "activation"], "data, loss and activation are"),
     ],
 )
-def test_what_is_said_nowhere(tmp_path: Path, lacking: str, message: str) -> None:
+def test_all_that_is_said_nowhere_is_told_at_once(tmp_path: Path, lacking: list[str], listed: str) -> None:
     file = tmp_path / "problem.json"
-    expected = message.format(file=file)
-    options = {**NOTHING, "data": Path("d.npz"), "loss": "mse", "activation": "relu", lacking: None}
-    assert complaint(tmp_path, options) == expected
-    write(tmp_path, {name: value for name, value in WRITTEN.items() if name != lacking})
-    assert complaint(tmp_path, NOTHING) == expected
+    *most, last = [GIVE[name] for name in lacking]
+    give = f"{', '.join(most)} and {last}" if most else last
+    content = {name: EXAMPLES[name] for name in lacking}
+    told = f"{listed} given neither by an option nor by {file}; give {give}, or"
+    options = {**NOTHING, "data": Path("d.npz"), "loss": "mse", "activation": "relu", **dict.fromkeys(lacking)}
+    assert complaint(tmp_path, options) == f"{told} write {json.dumps(content)} into {file}"
+    write(tmp_path, {name: value for name, value in WRITTEN.items() if name not in lacking})
+    assert complaint(tmp_path, NOTHING) == f"{told} add {json.dumps(content)[1:-1]} to {file}"
+
+
+def test_checkpoints_that_are_no_mlps_lack_a_model(tmp_path: Path) -> None:
+    """One MLP among those that can be read is enough to ask for the activation."""
+    mlp, cut = write_checkpoint(tmp_path / "mlp.pt"), write_truncated(tmp_path / "cut.pt")
+    other = tmp_path / "other.pt"
+    torch.save({"embedding.weight": torch.ones(3, 4), "scale": torch.ones(5)}, other)
+    given = {**NOTHING, "data": Path("d.npz"), "loss": "mse"}
+    wanted = {True: "model is", False: "activation is"}
+    for files, is_other in (([other], True), ([cut, other], True), ([other, mlp], False), ([cut], False), ([], False)):
+        with pytest.raises(MissingOptions) as caught:
+            read_spec(tmp_path, given, files)
+        assert str(caught.value).startswith(wanted[is_other]), files
+        assert caught.value.examples == ({"model": "pkg.mod:factory"} if is_other else {"activation": "relu"})
+    assert complaint_of(tmp_path, given, [other]) == (
+        f"model is given neither by an option nor by {tmp_path}/problem.json, and {other} is no plain MLP; give "
+        "--model pkg.mod:factory (a function that returns the torch Module)"
+    )
+
+
+def complaint_of(folder: Path, given: dict[str, Any], checkpoints: list[Path]) -> str:
+    with pytest.raises(Misuse) as caught:
+        read_spec(folder, given, checkpoints)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(

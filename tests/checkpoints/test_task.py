@@ -134,7 +134,9 @@ def test_the_identity_does_not_change_with_anything_else(tmp_path: Path) -> None
 def test_an_edited_factory_is_another_model(tmp_path: Path, nets: Path) -> None:
     before = read(tmp_path, model="task_net:net", activation=None).id
     assert read(tmp_path, model="task_net:net", activation=None).id == before
-    nets.write_text(nets.read_text() + "# edited\n")
+    nets.write_text(nets.read_text() + "# another comment\nunused = 1\n")
+    assert read(tmp_path, model="task_net:net", activation=None).id == before
+    nets.write_text(nets.read_text().replace("nn.Linear(4, 3)", "nn.Linear(4, 3), nn.Tanh()"))
     assert read(tmp_path, model="task_net:net", activation=None).id != before
 
 

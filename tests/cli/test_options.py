@@ -44,7 +44,7 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
     moments = next(m for m in found.request.measures if m.name == "moments")
-    assert moments.options == {"rtol": 0.01, "max_matvecs": 1000, "memory": 2 << 30}
+    assert moments.settings == {"rtol": 0.01, "max_matvecs": 1000, "memory": 2 << 30}
     assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == (None, None, 2 << 30)
     resources = found.resources
     assert (resources.engine, resources.address, resources.workers, resources.threads) == ("auto", None, None, None)
@@ -61,7 +61,7 @@ def test_all_that_is_said_arrives(folder: Path) -> None:
     assert found.checkpoints == (Path("run/step_0.pt"), Path("run/step_1.pt"))
     assert (found.given["loss"], found.given["reduction"], found.given["activation"]) == ("mse", "sum", "tanh")
     assert found.given["data"] == Path("run/data.npz")
-    asked = {measure.name: measure.options for measure in found.request.measures}
+    asked = {measure.name: measure.settings for measure in found.request.measures}
     assert asked == {
         "gradient": {},
         "extremes": {"rtol": 0.2, "max_matvecs": 50, "memory": 1000000, "route": "sampled"},
@@ -103,11 +103,11 @@ def test_a_route_is_for_the_measures_that_choose_one(folder: Path, route: str) -
 def test_what_is_asked_of_the_rank_alone(folder: Path) -> None:
     """--output and --functional-dimension reach `rank` and no other measure; unsaid, they take no part in keys."""
     line = "run store --measure gradient,extremes,moments,curvature,rank,spectrum"
-    asked = {m.name: m.options for m in sweep(f"{line} --output prob --functional-dimension").request.measures}
+    asked = {m.name: m.settings for m in sweep(f"{line} --output prob --functional-dimension").request.measures}
     given = {"output": "prob", "functional_dimension": True}
     assert asked["rank"] == {"memory": 2 << 30, **given}
     assert all(not given.keys() & options.keys() for name, options in asked.items() if name != "rank")
-    assert next(m.options for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}
+    assert next(m.settings for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}
     with pytest.raises(click.BadParameter, match="'odds' is not one of 'logits', 'prob'"):
         context("run store --output odds")
 
@@ -168,6 +168,11 @@ def test_inside_a_job_paths_are_absolute(folder: Path, monkeypatch: pytest.Monke
             "--data {0}/run/data.npz --model pkg.mod:make --measure a --measure b,c --dry-run -- {0}/run {0}/store",
         ),
         ("--seed -1 -- -odd store", "--seed -1 -- {0}/-odd {0}/store"),
+        ("run store -vv --memory 2GB -q", "--memory 2000000000 -v -v -q -- {0}/run {0}/store"),
+        (
+            r"run store --run-attr 'lr=runs/lr([0-9.]+)' --params weight$ --step-pattern 'it(\d+)' --rehash",
+            r"--params weight$ --step-pattern it(\d+) --run-attr lr=runs/lr([0-9.]+) --rehash -- {0}/run {0}/store",
+        ),
     ],
 )
 def test_submit_says_the_same_with_absolute_paths(folder: Path, line: str, rewritten: str) -> None:
@@ -180,7 +185,9 @@ def test_every_option_travels_to_the_job(folder: Path) -> None:
     """What `analyze` makes of the rewritten words is what it makes of those that were said."""
     given = context(
         "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu "
-        "--output prob --functional-dimension",
+        "--output prob --functional-dimension --memory 1.5GiB --follow --patience 2 -v --plan probes "
+        "--weight-decay 0.1 --split train --max-samples 9 --allow-global argparse.Namespace --params 'a b' "
+        "--batch-size 3 --engine ray",
         "submit",
     )
     words = absolute_arguments(given)

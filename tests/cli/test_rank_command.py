@@ -104,7 +104,8 @@ def test_the_same_numbers_as_in_a_store(run: Path, tmp_path: Path, output: str) 
     assert set(rows["component"]) == {"softmax" if output == "prob" else ""}
     for path, group in rows.groupby("path"):
         data = {"checkpoint": Path(path), "data": None, "activation": None, "device": "cpu"}
-        found, shape = rank_of({**DEFAULTS, **data, "output": output, "seed": 3})
+        report = rank_of({**DEFAULTS, **data, "output": output, "seed": 3})
+        found, shape = report.estimates, report.shape
         assert shape == (60, 53)
         columns = zip(
             *(group[name] for name in ("quantity", "value", "lower", "upper", "method", "status")), strict=True
@@ -148,7 +149,13 @@ MISUSE = [
         ("--data", "{lone}/narrow.npz"),
         "{run}/step_0.pt takes 6 inputs but x has 5 a sample, shape (20, 5); give the data that it was trained on",
     ),
-    ("{lone}/a.pt", (), "data is given neither by an option nor by {lone}/problem.json; give --data FILE"),
+    (
+        "{lone}/a.pt",
+        ("--activation", "relu"),
+        "data is given neither by an option nor by {lone}/problem.json; give --data FILE (arrays x and y), or write "
+        '{{"data": "data.npz"}} into {lone}/problem.json; for example: scalecurv rank --activation relu --data '
+        "data.npz {lone}/a.pt",
+    ),
     (
         "{lone}/single.pt",
         ("--data", "{lone}/floats.npz", "--activation", "relu", "--output", "prob"),

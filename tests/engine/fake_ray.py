@@ -37,6 +37,10 @@ class ObjectGone(RayError):
     """The error for a result that was lost with its node."""
 
 
+class Unreadable(Exception):
+    """The cause of the error for an actor that cannot read what it was sent."""
+
+
 @dataclass(eq=False)
 class Ref:
     """Something that is there at `due`."""
@@ -90,6 +94,7 @@ class FakeRay(ModuleType):
             RayActorError=ActorError,
             OutOfMemoryError=MemoryKill,
             ObjectLostError=ObjectGone,
+            RaySystemError=Unreadable,
         )
 
     def install(self, monkeypatch: pytest.MonkeyPatch, *modules: Any) -> "FakeRay":

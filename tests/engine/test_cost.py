@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Identity, Request, records_of
 from scalecurv.engine.cost import SERVICE, START, Cost, cost_of
 from scalecurv.measures import DEFAULT, measures_named
 from scalecurv.measures.cost import MeasureCost
@@ -75,7 +75,7 @@ def spent(at: Problem, request: Request) -> tuple[int, int]:
         of_probes += sum(products for _, products in done)
         return done
 
-    _, total = analyze(at, request, Identity("", "", "float64"), run_terms=run)
+    _, total = records_of(at, request, Identity("", "", "float64"), run_terms=run)
     return total, of_probes
 
 

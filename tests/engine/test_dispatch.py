@@ -11,7 +11,7 @@ import torch
 from scalecurv.engine import dispatch
 from scalecurv.engine.attempts import Done
 from scalecurv.engine.cost import Cost
-from scalecurv.engine.dispatch import Resources, check_device, chosen_engine, num_cores, run, serial_device
+from scalecurv.engine.dispatch import Resources, check_device, choose, num_cores, run, serial_device
 from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
 from tests.engine.fake_ray import FakeRay
@@ -33,12 +33,13 @@ def machine(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int) -> None:
 @pytest.mark.parametrize(
     ("resources", "paths", "cores", "gpus", "engine"),
     [
-        (Resources(), 5, 8, 0, "ray"),
+        (Resources(), 5, 8, 0, "serial"),
         (Resources(), 1, 8, 0, "serial"),
         (Resources(), 5, 1, 0, "serial"),
         (Resources(), 5, 1, 2, "ray"),
         (Resources(workers=1), 5, 8, 0, "serial"),
-        (Resources(workers=2), 5, 1, 0, "ray"),
+        (Resources(workers=2), 5, 1, 0, "serial"),
+        (Resources(device="cpu"), 5, 8, 2, "serial"),
         (Resources(address="10.0.0.1:6379"), 5, 1, 0, "ray"),
         (Resources(address="10.0.0.1:6379"), 1, 1, 0, "ray"),
         (Resources(engine="ray"), 1, 1, 0, "ray"),
@@ -48,17 +49,17 @@ def machine(monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int) -> None:
         (Resources(plan="probes", workers=2), 1, 1, 0, "ray"),
     ],
 )
-def test_auto_is_ray_where_there_is_work_and_hands_for_it(
+def test_auto_is_ray_where_more_is_to_be_had_than_cores(
     monkeypatch: pytest.MonkeyPatch, resources: Resources, paths: int, cores: int, gpus: int, engine: str
 ) -> None:
     machine(monkeypatch, cores, gpus)
-    assert chosen_engine(resources, paths) == engine
+    assert choose(resources, paths).engine == engine
 
 
 def test_a_job_has_a_cluster_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, 1, 0)
     monkeypatch.setenv(JOB, "{}")
-    assert chosen_engine(Resources(), 5) == "ray"
+    assert choose(Resources(), 5).engine == "ray"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,10 @@ def test_the_loop_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch, asked: st
 
 
 @pytest.mark.parametrize(("threads", "told"), [(None, f"cpu {num_cores()}"), (5, "cpu 5")])
-def test_the_loop_has_all_cores_unless_told(tmp_path: Path, threads: int | None, told: str) -> None:
+def test_the_loop_has_all_cores_unless_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, threads: int | None, told: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     resources = Resources("serial", threads=threads, device="cpu")
     news = list(run(Scripted(tmp_path), ["good-1", "good-2"], resources))  # type: ignore[arg-type]
     assert news == [Done(path, f"{path} analysed", 1) for path in ("good-1", "good-2")]

@@ -8,8 +8,8 @@ from scalecurv.engine import pool
 from scalecurv.engine.attempts import Done, UnexpectedError
 from scalecurv.engine.pool import PATIENCE, REST, Pool
 from scalecurv.engine.worker_spec import WorkerSpec
-from scalecurv.errors import ClusterError
-from tests.engine.fake_ray import Death, FakeRay
+from scalecurv.errors import ClusterError, Misuse
+from tests.engine.fake_ray import Death, FakeRay, Unreadable
 from tests.engine.test_workers import TIMES, Told, cores, names, simulate
 
 
@@ -36,6 +36,20 @@ def test_where_for_long_no_start_works_any_more_it_ends(monkeypatch: pytest.Monk
         list(Pool(ray, worker, WorkerSpec()).run(names(2)))  # type: ignore[arg-type]
     assert str(caught.value).startswith(f"no worker could be started for {2 * PATIENCE:g} s (")
     assert 2 * PATIENCE < ray.now < 2 * PATIENCE + 30
+    assert ray.alive == []
+
+
+def test_a_worker_that_cannot_read_its_work_is_misuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unread(nth: int) -> None:
+        raise Unreadable("System error: no\ntraceback: lines\nModuleNotFoundError: No module named 'users_own'\n")
+
+    ray = FakeRay(lambda now: cores(2), **TIMES).install(monkeypatch, pool)
+    with pytest.raises(Misuse) as caught:
+        list(Pool(ray, Told(start=unread), WorkerSpec()).run(names(2)))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "a worker cannot read its work (ModuleNotFoundError: No module named 'users_own'); install the modules of your "
+        "own measures on every node, or put them on PYTHONPATH there"
+    )
     assert ray.alive == []
 
 

@@ -75,6 +75,13 @@ def test_no_answer_where_the_denominator_may_vanish(below: tuple[float, float]) 
         assert found.method == f"{name}: the denominator may be zero"
 
 
+def test_a_denominator_that_more_products_may_part_from_zero_leaves_it_unknown() -> None:
+    for quotient in (effective_rank, participation_ratio):
+        found = quotient(part(6, 8), part(-1, 5, Status.BUDGET), RTOL)
+        assert (found.status, found.lower, found.upper) == (Status.BUDGET, -math.inf, math.inf)
+        assert math.isnan(found.value)
+
+
 def test_risks_add_up_and_costs_are_shared() -> None:
     one = Estimate(4.0, 0.1, 3.0, 5.0, 0.95, 40, 60, "test", Status.CONVERGED)
     other = Estimate(2.0, 0.1, 1.0, 3.0, 0.999, 1, 90, "test", Status.CERTIFIED)

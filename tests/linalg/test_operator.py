@@ -25,6 +25,10 @@ FACTORIES: dict[str, Callable[[], LinearOperator]] = {
     "hessian float32": lambda: HessianOperator(problem("relu", dtype=torch.float32)),
     "gauss newton": lambda: GaussNewtonOperator(problem("tanh", "cross_entropy")),
     "jacobian": lambda: JacobianOperator(problem("conv", batch_size=3)),
+    "sum": lambda: DenseOperator(TALL) - 2 * DenseOperator(TALL.cos()),
+    "product": lambda: DenseOperator(TALL.T) @ DenseOperator(TALL.sin()),
+    "gram": lambda: (lambda A: A.T @ A / 3)(DenseOperator(TALL)),
+    "transposed": lambda: DenseOperator(TALL).T,
 }
 
 
@@ -60,10 +64,12 @@ class TestEveryOperator:
 
     def test_arrays_in_arrays_out(self, operator: LinearOperator) -> None:
         V = block(operator.shape[1], 2).numpy()
-        for given in (V, V[:, 0], V[:, ::-1], V.T.copy().T):
+        for given in (V, V[:, 0], V[:, ::-1], V[:, :1][:, ::-1], V[:, ::-1].astype(">f8"), V.T.copy().T):
             answer = operator @ given
             assert isinstance(answer, np.ndarray)
-            np.testing.assert_array_equal(answer, (operator @ torch.from_numpy(given.copy())).numpy())
+            np.testing.assert_array_equal(
+                answer, (operator @ torch.from_numpy(np.array(given, dtype=float, order="C"))).numpy()
+            )
         frozen = V.copy()
         frozen.setflags(write=False)
         np.testing.assert_array_equal(operator @ frozen, operator @ V)
@@ -76,7 +82,7 @@ class TestEveryOperator:
         assert operator.matmat(torch.empty(operator.shape[1], 0)).shape == (operator.shape[0], 0)
 
     def test_a_wrong_shape_is_answered_with_advice(self, operator: LinearOperator) -> None:
-        (m, n), name = operator.shape, type(operator).__name__
+        (m, n), name = operator.shape, operator.name
         for V in (torch.ones(n + 1, 2), torch.ones(n), torch.ones(n, 2, 1)):
             wanted = f"{name} {m} x {n} got a block of shape {tuple(V.shape)}; give shape ({n}, k), one vector a column"
             with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
@@ -84,6 +90,40 @@ class TestEveryOperator:
         wanted = f"{name} {m} x {n} got a block of shape ({m + 1}, 1); give shape ({m}, k), one vector a column"
         with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
             operator.rmatmat(torch.ones(m + 1, 1))
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_written_out_it_is_its_products(name: str) -> None:
+    operator = FACTORIES[name]()
+    A, eye = operator.to_dense(), torch.eye(operator.shape[1], dtype=operator.dtype)
+    assert (A.shape, A.dtype) == (operator.shape, operator.dtype)
+    torch.testing.assert_close(A, operator.matmat(eye), rtol=1e-5 if A.dtype == torch.float32 else 1e-12, atol=1e-12)
+    size = A.numel() * A.dtype.itemsize
+    wanted = f"takes {size} bytes as a matrix, and memory is {size - 1}; multiply by vectors, or give to_dense(memory="
+    with pytest.raises(ValueError, match=re.escape(f"{wanted}{size})")):
+        operator.to_dense(size - 1)
+    assert torch.equal(operator.to_dense(size), A)
+
+
+def test_a_wide_operator_is_written_out_by_rows_where_it_has_an_adjoint() -> None:
+    wide = CountingOperator(DenseOperator(TALL.T))
+    assert torch.equal(wide.to_dense(), TALL.T)
+    assert (wide.num_matvecs, wide.num_rmatvecs) == (0, 5)
+
+    class Forward(LinearOperator):
+        shape, dtype, device = (5, 7), torch.float64, torch.device("cpu")
+
+        def _matmat(self, V: torch.Tensor) -> torch.Tensor:
+            return TALL.T @ V
+
+    assert torch.equal(Forward().to_dense(), TALL.T)
+
+
+def test_it_says_in_one_line_what_it_is() -> None:
+    assert repr(FACTORIES["hessian float32"]()) == "HessianOperator(74 x 74, float32, cpu)"
+    assert repr(FACTORIES["sum"]()) == "(DenseOperator - 2 * DenseOperator)(7 x 5, float64, cpu)"
+    assert repr(-FACTORIES["sum"]()) == "(-(DenseOperator - 2 * DenseOperator))(7 x 5, float64, cpu)"
+    assert repr(FACTORIES["gram"]()) == "(0.333333 * (DenseOperator.T @ DenseOperator))(5 x 5, float64, cpu)"
 
 
 def test_a_rectangular_operator_without_adjoint_says_so() -> None:

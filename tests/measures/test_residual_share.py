@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,6 +66,14 @@ def test_without_a_hessian_there_is_no_share(phi: type[nn.Module], zero: bool, r
         return
     said = "the Hessian is 0" if phi is nn.ReLU else "tr H^2 may be 0"
     assert (found.status, found.method) == (Status.NOT_APPLICABLE, said)
+
+
+def test_a_budget_too_small_to_tell_h_from_0_leaves_it_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Estimate(1.0, 1.0, -1.0, 3.0, 0.95, 3, 24, "deflated hutchinson", Status.BUDGET)
+    monkeypatch.setattr("scalecurv.measures.gauss_newton.scalar_curvature", lambda *_: SimpleNamespace(trace_h2=whole))
+    found = share(problem("tanh"), "generic")
+    assert (found.status, found.lower, found.upper, found.method) == (Status.BUDGET, 0, math.inf, "tr H^2 may be 0")
+    assert math.isnan(found.value)
 
 
 @pytest.mark.parametrize("name", ["tanh", "tied"])

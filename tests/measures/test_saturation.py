@@ -130,3 +130,14 @@ def test_what_rounding_takes_grows_with_the_square_of_the_jacobian(stretch: floa
     norm = rounding(Evaluation(Problem(model, (x, np.array([0, 1])), "cross_entropy"))).norm
     least = 4 * 2.0**-52 * float((x**2 + 1).sum())  # c = 1 / 2
     assert least <= norm <= 100 * least
+
+
+@each(route=["generic", None], margin=[5.0, 20.0, 40.0])
+def test_float32_claims_no_more_than_float64(margin: float, route: str | None) -> None:
+    """What p - p^2 has lost in float64 is lost in float32 too, and no difference of their products shows it."""
+    double = sure(margin)
+    single = Evaluation(Problem(sure(margin).model.float(), (X, np.array([0, 1])), "cross_entropy"))
+    found, bound = Extremes(route=route).compute(single).estimates["lambda_max"], rounding(Evaluation(double)).norm
+    assert holds(found.widened(1e-6 * found.value), largest(margin))  # X in float32
+    assert rounding(single).norm >= 0.9 * bound
+    assert margin == 20 or (found.status in (Status.CERTIFIED, Status.EXACT)) is (margin < 20)

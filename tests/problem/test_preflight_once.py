@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import scalecurv as sc
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Identity, Request, records_of
 from scalecurv.errors import Misuse
 from scalecurv.measures import Gradient, Rank
 from scalecurv.operators.hessian import HessianOperator
@@ -83,7 +83,7 @@ def test_an_analysis_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     identity, request = Identity("fingerprint", "task", "float64"), Request((Rank(), Gradient()))
     with pytest.raises(Misuse, match=r"^the outputs of 7 samples change by"):
-        analyze(at(lambda h: h - h.mean(0)), request, identity)
-    assert analyze(
+        records_of(at(lambda h: h - h.mean(0)), request, identity)
+    assert records_of(
         at(lambda h: h - h.mean(0)), request, identity, known=dict.fromkeys(request.keys(identity), Stored(width=0.0))
     ) == ((), 0)

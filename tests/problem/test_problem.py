@@ -80,9 +80,30 @@ class Pair(nn.Linear):
         return super().forward(x), x
 
 
+LOADED = "give a torch.nn.Module with the weights loaded: Problem(model, (x, y))"
+
+
 @pytest.mark.parametrize(
     ("model", "xy", "options", "message"),
     [
+        (nn.Linear, (X, Y), {}, f"model is the class Linear; {LOADED}"),
+        ({"weight": X}, (X, Y), {}, f"model is of type dict; {LOADED}"),
+        (
+            None,
+            (X, Y),
+            {"loss": Y},
+            "loss is of type Tensor, not a name or a function of (f, y); give x and y as one pair: "
+            "Problem(model, (x, y), loss='mse')",
+        ),
+        (None, (X, Y), {"memory": "2G"}, "memory is '2G', of type str; give a number of bytes, such as 2_000_000_000"),
+        (None, (X, Y), {"batch_size": "8"}, "batch_size is '8', of type str; give a number"),
+        (None, (X, Y), {"dtype": "half"}, "dtype is 'half'; give torch.float64 or torch.float32, or leave it out"),
+        (
+            None,
+            (X, Y),
+            {"device": "gpu"},
+            "device 'gpu' is none that torch knows; give 'cpu' or 'cuda', or leave it out",
+        ),
         (None, (X, Y), {"loss": "l1"}, "unknown loss 'l1'; choose from mse, cross_entropy, logistic"),
         (None, (X, Y), {"loss": "mse", "reduction": "none"}, "unknown reduction 'none'; choose mean or sum"),
         (None, (X, Y), {"loss": "mse", "batch_size": 0}, "batch_size=0: give at least one sample a batch"),

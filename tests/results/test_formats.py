@@ -1,4 +1,4 @@
-"""One result in four formats: no digit lost, nothing but null where there is no number."""
+"""One result in five formats: no digit lost, nothing but null where there is no number."""
 
 import io
 import json
@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalecurv.results.formats import FORMATS, render
+from scalecurv.results import FORMATS
+from scalecurv.results.formats import render
 from scalecurv.results.query import Store, open_store
 from tests.outcomes import exactly, failure, outcome, record, store_of
 
@@ -43,6 +44,14 @@ def test_json_is_a_list_of_objects(store: Store) -> None:
     assert list(rows[0]) == ["checkpoint", "step", "rank", "loss", "trace", "chain_1", "status"]
     assert type(rows[0]["rank"]) is int
     assert json.loads(render(store.sql(f"select * from ({QUERY}) where step = 3"), "json")) == []
+
+
+def test_ndjson_is_an_object_in_each_line(store: Store) -> None:
+    text = render(store.sql(QUERY), "ndjson")
+    assert isinstance(text, str)
+    assert [json.loads(line) for line in text.splitlines()] == json.loads(render(store.sql(QUERY), "json"))
+    assert text.endswith("}\n")
+    assert render(store.sql(f"select * from ({QUERY}) where step = 3"), "ndjson") == ""
 
 
 @deterministic
@@ -113,8 +122,9 @@ def test_parquet_is_read_back_by_others(store: Store, tmp_path: Path) -> None:
 
 def test_the_whole_of_results_in_every_format(store: Store, tmp_path: Path) -> None:
     results = store.results()
-    assert FORMATS == ("table", "csv", "json", "parquet")
+    assert FORMATS == ("table", "csv", "json", "ndjson", "parquet")
     assert list(json.loads(render(results, "json"))[0]) == list(results.columns)
+    assert list(json.loads(str(render(results, "ndjson")).splitlines()[0])) == list(results.columns)
     assert render(results, "csv").splitlines()[0].split(",") == list(results.columns)
     assert render(results, "table").splitlines()[0].split() == list(results.columns)
     (tmp_path / "x.parquet").write_bytes(render(results, "parquet"))

@@ -43,11 +43,25 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_exactly_the_promised_columns(store: Store) -> None:
     suffixed = [name + suffix for name in QUANTITIES for suffix in ("", "_stderr", "_lower", "_upper")]
-    assert sorted(store.results().columns) == sorted({*NAMED, *suffixed})
+    assert sorted(store.results(all_columns=True).columns) == sorted({*NAMED, *suffixed})
+    found = store.results(all_columns=True)
+    filled = [name for name in found if name in NAMED or found[name].notna().any()]
+    assert list(store.results()) == filled
+    assert {"trace", "trace_stderr", "rank", "rank_1e2_lower", "loss"} <= set(filled)
+    assert not {"rank_stderr", "rank_1e2_upper", "lambda_max", "chain_1"} & set(filled)
+
+
+def test_a_query_sees_the_columns_that_it_names(store: Store) -> None:
+    """Null where nothing is known, and beside the others only if all are asked for."""
+    assert store.sql('select "LAMBDA_MAX" from results')["lambda_max"].isna().all()
+    assert "lambda_min" not in store.sql("select *, lambda_max_upper from results")
+    assert list(store.sql("select * from results")) == list(store.results())
+    assert list(store.sql("select * from results", all_columns=True)) == list(store.results(all_columns=True))
 
 
 def test_whole_numbers_are_whole(store: Store) -> None:
-    whole = [name for name, dtype in store.results().dtypes.items() if dtype == "Int64" and name not in NAMED]
+    types = store.results(all_columns=True).dtypes
+    whole = [name for name, dtype in types.items() if dtype == "Int64" and name not in NAMED]
     assert sorted(whole) == sorted({name + suffix for name in WHOLE for suffix in ("", "_lower", "_upper")})
     assert store.sql("select distinct typeof(rank), typeof(step), typeof(num_params) from results").values.tolist() == [
         ["BIGINT"] * 3
@@ -183,9 +197,9 @@ def test_the_best_answer_of_several(tmp_path: Path, runs: list[tuple[float, int,
 
 
 def test_the_best_answer_is_one_that_did_not_fail(tmp_path: Path) -> None:
-    """Another rtol is another key: which part sorts first plays no part."""
+    """It is an exact one where there is any; which part sorts first plays no part."""
     runs = [
-        outcome("/a.pt", record("zz", exactly(trace=1.0)), created=1.0),
+        outcome("/a.pt", record("zz", {("trace", ""): sampled(1.0, 0.1)}), created=1.0),
         outcome(
             "/a.pt", record("aa", {("trace", ""): sampled(2.0, 0.1), ("trace", "fc1"): sampled(9, 1)}), created=2.0
         ),
@@ -198,6 +212,8 @@ def test_the_best_answer_is_one_that_did_not_fail(tmp_path: Path) -> None:
     ]
     rows = open_store(store_of(tmp_path, *runs)).results()
     assert rows[["trace", "trace_stderr", "loss", "total_matvecs"]].values.tolist() == [[2.0, 0.05, 3.0, 90]]
+    store_of(tmp_path, outcome("/a.pt", record("ee", exactly(trace=4.0)), created=0.5))
+    assert open_store(tmp_path).results()["trace"].tolist() == [4.0]
 
 
 def test_partial_as_long_as_something_failed(tmp_path: Path) -> None:
@@ -218,5 +234,7 @@ def test_one_content_at_two_paths_gives_both_their_numbers(tmp_path: Path) -> No
 
 def test_an_empty_store_has_the_columns_and_no_rows(store: Store, tmp_path: Path) -> None:
     empty = open_store(tmp_path)
-    assert list(empty.results().columns) == list(store.results().columns)
+    assert list(empty.results(all_columns=True)) == list(store.results(all_columns=True))
+    assert sorted(empty.results()) == sorted(NAMED)
+    assert list(empty.table("long")) == list(store.table("long"))
     assert empty.sql("select count(*) from results").values.tolist() == [[0]]

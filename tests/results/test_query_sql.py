@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from scalecurv.errors import Misuse
-from scalecurv.results.query import Store, open_store
+from scalecurv.quantities import QUANTITIES
+from scalecurv.results.query import NAMES, Store, open_store
 from scalecurv.store.writer import write_part
 from tests.outcomes import exactly, failure, outcome, record, sampled, store_of
 
@@ -25,13 +26,49 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_every_table_can_be_asked(store: Store) -> None:
     lengths = {"checkpoints": 4, "estimates": 4, "arrays": 0, "tasks": 1, "provenance": 3, "files": 3, "results": 4}
+    lengths |= {"long": 4, "runs": 0, "moves": 0, "quantities": len(QUANTITIES)}
+    assert lengths.keys() == set(NAMES)
     for name, length in lengths.items():
         assert store.sql(f'select count(*) from "{name.upper()}"').values.tolist() == [[length]]
-        assert len(store.results() if name == "results" else store.table(name)) == length
+        assert len(store.table(name)) == length
     joined = "select loss, quantity from tasks join estimates using (task_id) where component = 'fc1'"
     assert store.sql(joined).values.tolist() == [["mse", "trace"]]
     assert store.table("checkpoints")["step"].isna().sum() == 2
     assert store.estimates().equals(store.table("estimates"))
+
+
+CATALOG = {
+    "show tables": ["name"],
+    "select table_name from information_schema.tables": ["table_name"],
+    "SELECT view_name FROM duckdb_views() where not internal": ["view_name"],
+    "describe": ["name"],
+}
+
+
+def test_the_catalog_knows_every_table_and_column(store: Store) -> None:
+    for query, columns in CATALOG.items():
+        assert sorted(store.sql(query)[columns[0]]) == sorted(NAMES)
+    for name in NAMES:
+        described = store.sql(f"describe {name}")
+        assert described["column_name"].tolist() == list(store.table(name))
+        query = "select column_name from information_schema.columns where table_name = $name"
+        assert store.sql(query, {"name": name})["column_name"].tolist() == list(store.table(name))
+    assert len(store.sql("describe results", all_columns=True)) == len(store.results(all_columns=True).columns)
+    types = dict(store.sql("describe results")[["column_name", "column_type"]].values.tolist())
+    assert (types["step"], types["trace"], types["chain_status"]) == ("BIGINT", "DOUBLE", "VARCHAR")
+
+
+def test_values_of_parameters_are_no_sql(store: Store) -> None:
+    query = "select step, trace from results where run = $run and step > $least"
+    assert store.sql(query, {"run": "/runs/a", "least": 2}).values.tolist() == [[10, 20.0]]
+    assert len(store.sql(query, {"run": "' or true --", "least": 0})) == 0
+    assert store.sql("select $x as x, typeof($x) as t", {"x": 1.5}).values.tolist() == [[1.5, "DOUBLE"]]
+    for params in (None, {"run": "/runs/a"}, {"run": "/runs/a", "least": 1, "more": 2}):
+        with pytest.raises(Misuse) as caught:
+            store.sql(query, params)
+        advice = "give a value for each $name, and for no other: -p NAME VALUE, in Python params={name: value}"
+        assert str(caught.value).endswith(f"; {advice}")
+        assert "\n" not in str(caught.value)
 
 
 def test_arrays_come_whole(tmp_path: Path) -> None:
@@ -48,11 +85,14 @@ def test_frames_are_the_callers_own(store: Store) -> None:
     assert "scribbled" not in store.estimates().iloc[:, 0].tolist()
 
 
+TABLES = f"; the tables are {', '.join(NAMES)}"
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
         ("select nothing from results", 'Binder Error: Referenced column "nothing" not found in FROM clause!'),
-        ("select * from nowhere", "Catalog Error: Table with name nowhere does not exist!"),
+        ("select * from nowhere", f"Catalog Error: Table with name nowhere does not exist{TABLES}"),
         ("select from from results", 'Parser Error: syntax error at or near "from"'),
         (
             "select cast(checkpoint as integer) from results",  # found only while rows are computed
@@ -82,8 +122,7 @@ def test_python_variables_are_no_tables(store: Store, name: str) -> None:
     local_frame = pd.DataFrame({"x": [1]})
     with pytest.raises(Misuse) as caught:
         store.sql(f"select * from {name}")
-    missing = f"the query does not run: Catalog Error: Table with name {name} does not exist!"
-    assert str(caught.value).partition(" Did you mean")[0] == missing
+    assert str(caught.value) == f"the query does not run: Catalog Error: Table with name {name} does not exist{TABLES}"
     assert len(local_frame) == 1
 
 
@@ -111,7 +150,7 @@ def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     while writer.is_alive() or seen < 12:
         promised = list(committed)
         opened = open_store(folder)
-        rows = opened.results()
+        rows = opened.results(all_columns=True)
         assert opened.broken == {}
         assert set(promised) <= set(rows["step"])
         assert rows["trace"].tolist() == [float(step) for step in rows["step"]]
@@ -122,7 +161,8 @@ def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 READ = """
 import sys
 import scalecurv
-from scalecurv.results.formats import FORMATS, render
+from scalecurv.results import FORMATS
+from scalecurv.results.formats import render
 from scalecurv.results.summary import summary
 store = scalecurv.open_store(sys.argv[1])
 found = store.sql("select step, trace from results order by step")
@@ -134,4 +174,6 @@ print(sorted({"torch", "ray"} & {name.partition(".")[0] for name in sys.modules}
 def test_reading_loads_neither_torch_nor_ray(tmp_path: Path) -> None:
     store = store_of(tmp_path, A, B)
     done = subprocess.run([sys.executable, "-c", READ, store], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["[True, True, True, True] True [[2.0, 12.0], [10.0, 20.0]]", "[]"], done.stderr
+    assert done.stdout.splitlines() == ["[True, True, True, True, True] True [[2.0, 12.0], [10.0, 20.0]]", "[]"], (
+        done.stderr
+    )

@@ -50,7 +50,7 @@ def complaints(store: Path, before: set[str]) -> list[str]:
     contents = read_store(store)
     keys = contents.tables["estimates"]["key"].tolist()
     products = int(contents.tables["checkpoints"]["total_matvecs"].sum())
-    found = [f"missing: {sorted(missing)}"] if (missing := before - contents.keys) else []
+    found = [f"missing: {sorted(missing)}"] if (missing := before - contents.stored.keys()) else []
     found += [f"broken: {sorted(contents.broken.values())}"] if contents.broken else []
     found += [f"{len(keys)} rows of {len(set(keys))} keys"] if len(keys) != len(set(keys)) else []
     return found + ([f"{products} products of {len(keys)} runs"] if products != PRODUCTS * len(keys) else [])
@@ -78,7 +78,7 @@ def together(store: Path, seconds: float) -> dict[str, object]:
     stop.touch()
     codes = [os.waitpid(pid, 0)[1] for pid in pids]
     found += complaints(store, acknowledged(journal))
-    keys = read_store(store).keys
+    keys = read_store(store).stored.keys()
     same = keys == acknowledged(journal)
     return {"found": found, "reads": reads, "merges": merges, "codes": codes, "keys": len(keys), "same": same}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scalecurv.store.frames import Tables
 from scalecurv.store.image import encode
 
-OLD = {version: Path(__file__).parent / "old" / f"schema_{version}.h5" for version in (1, 2)}
+OLD = {version: Path(__file__).parent / "old" / f"schema_{version}.h5" for version in (1, 2, 3)}
 
 
 def sealed(image: bytes) -> bytes:

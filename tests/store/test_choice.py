@@ -16,7 +16,7 @@ from scalecurv.results.query import Store
 from scalecurv.store.frames import concatenated, empty_tables, frame_of, plain
 from scalecurv.store.reader import Contents
 from scalecurv.store.schema import TABLES
-from scalecurv.store.unique import UNIQUE, distinct_runs
+from scalecurv.store.unique import UNIQUE, distinct_runs, without_moved
 
 Row = dict[str, Any]
 NAMES = ("trace", "rank", "chain_1", "lambda_max")
@@ -33,6 +33,7 @@ CHOICES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "method": st.sampled_from(["by hand", "proven: holds", "proven: violated"]),
         "version": st.integers(1, 2),
         "num_matvecs": st.integers(0, 2),
+        "rtol": st.sampled_from([0.01, 0.1]),
     },
     "checkpoints": {
         "path": st.sampled_from(["/a/1.pt", "/b/2.pt"]),
@@ -46,7 +47,13 @@ CHOICES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "num_params": st.integers(1, 9),
         "total_matvecs": st.integers(0, 9),
     },
-    "arrays": {"key": st.sampled_from(["k1", "k2"]), "name": st.sampled_from("mn"), "seed": st.integers(0, 9)},
+    "arrays": {
+        "key": st.sampled_from(["k1", "k2"]),
+        "name": st.sampled_from("mn"),
+        "seed": st.integers(0, 9),
+        "rtol": st.just(0.1),
+        "max_matvecs": st.integers(1, 2),
+    },
     "tasks": {"task_id": st.sampled_from("tu")},
     "provenance": {"provenance_id": st.sampled_from("pq")},
     "files": {
@@ -56,7 +63,11 @@ CHOICES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "inode": st.integers(1, 2),
         "fingerprint": st.sampled_from("fg"),
     },
+    "runs": {"run": st.sampled_from(["/a", "/b"]), "attributes": st.sampled_from(["{}", '{"lr": 1}'])},
+    "moves": {"path": st.sampled_from(["/a/1.pt", "/b/2.pt"]), "moved_to": st.sampled_from(["/c", "/d"])},
+    "quantities": {"quantity": st.sampled_from(["mine", "other"]), "unit": st.sampled_from(["1", "loss"])},
 }
+SHARPNESS = ["rtol", "max_matvecs", "memory"]
 
 
 def complete(name: str, drawn: Row, number: int) -> Row:
@@ -105,10 +116,12 @@ def standing_checkpoints(rows: list[Row]) -> list[Row]:
 ORACLES: dict[str, Callable[[list[Row]], list[Row]]] = {
     "checkpoints": standing_checkpoints,
     "estimates": lambda rows: best(
-        rows, ["key", "quantity", "component"], lambda row: (row["status"] != "failed", row["created"])
+        rows, ["key", "quantity", "component", *SHARPNESS], lambda row: (row["status"] != "failed", row["created"])
     ),
-    "arrays": lambda rows: best(rows, ["key", "name"], newest),
+    "arrays": lambda rows: best(rows, ["key", "name", *SHARPNESS], newest),
     "files": lambda rows: best(rows, ["path", "size", "mtime_ns", "inode"], newest),
+    "runs": lambda rows: best(rows, ["run"], newest),
+    "moves": lambda rows: best(rows, ["path"], newest),
 }
 
 
@@ -134,13 +147,31 @@ def test_what_stands_is_what_a_loop_finds(name: str, data: st.DataObject, seed: 
         assert rows_of(distinct_runs(shuffled)) == rows_of(frame(name, rows))
 
 
-@pytest.mark.parametrize(("name", "identity"), [("tasks", "task_id"), ("provenance", "provenance_id")])
+ONE_A_NAME = [("tasks", "task_id"), ("provenance", "provenance_id"), ("quantities", "quantity")]
+
+
+@pytest.mark.parametrize(("name", "identity"), ONE_A_NAME)
 @settings(derandomize=True, deadline=None, max_examples=5, database=None)
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_one_row_a_name_stands(name: str, identity: str, data: st.DataObject, seed: int) -> None:
     rows = data.draw(tables(name))
     found = UNIQUE[name](scattered(name, rows, seed))[identity].tolist()
     assert sorted(found) == sorted({row[identity] for row in rows})
+
+
+@settings(derandomize=True, deadline=None, max_examples=20, database=None)
+@given(tables("checkpoints"), tables("moves", 4), st.integers(-3, 12))
+def test_what_was_renamed_is_hidden_until_something_new_has_its_name(
+    checkpoints: list[Row], moves: list[Row], later: int
+) -> None:
+    dated = [{**move, "created": move["created"] + later} for move in moves]
+    kept = [
+        row
+        for row in checkpoints
+        if not any(move["path"] == row["path"] and move["created"] > row["created"] for move in dated)
+    ]
+    standing = UNIQUE["moves"](scattered("moves", dated, 0))
+    assert rows_of(without_moved(frame("checkpoints", checkpoints), standing)) == rows_of(frame("checkpoints", kept))
 
 
 IDENTITY = ["fingerprint", "task_id", "dtype", "seed"]
@@ -158,7 +189,7 @@ def test_the_best_answers_are_what_a_loop_finds(estimates: list[Row], checkpoint
     standing = ORACLES["estimates"](estimates)
     chosen = best(standing, [*IDENTITY, "quantity", "component"], goodness)
     assert rows_of(store.chosen()) == rows_of(frame("estimates", chosen))
-    results = store.results()
+    results = store.results(all_columns=True)
     shown = standing_checkpoints(checkpoints)
     assert len(results) == len(shown)
     assert results["run"].tolist() == sorted(results["run"])
@@ -168,8 +199,8 @@ def test_the_best_answers_are_what_a_loop_finds(estimates: list[Row], checkpoint
         assert_row(row, checkpoint, here)
 
 
-def goodness(row: Row) -> tuple[bool, int, int, float]:
-    return row["status"] != "failed", row["version"], row["num_matvecs"], row["created"]
+def goodness(row: Row) -> tuple[bool, int, bool, int, float]:
+    return row["status"] != "failed", row["version"], row["status"] == "exact", row["num_matvecs"], row["created"]
 
 
 def assert_row(row: Row, checkpoint: Row, here: dict[str, Row]) -> None:

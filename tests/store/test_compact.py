@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from scalecurv.errors import Misuse, StoreError
@@ -15,7 +16,9 @@ from scalecurv.store.compact import Merge, compact, compact_if_many
 from scalecurv.store.frames import Tables
 from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.inspection import problems_of
+from scalecurv.store.meanings import meaning_of
 from scalecurv.store.reader import FORMER, INDEX, parts_of, read_store
+from scalecurv.store.schema import TABLES
 from scalecurv.store.writer import PARTS, write_part
 from tests.outcomes import store_of
 from tests.store.forging import listing
@@ -39,6 +42,17 @@ def test_every_row_stays_and_every_part_goes(store: Path) -> None:
     assert listing(store) == merged  # nothing to do, nothing written
 
 
+def test_the_index_says_what_its_columns_mean_and_parts_are_small(store: Path) -> None:
+    part = parts_of(store)[0]
+    with h5py.File(part, "r") as file:
+        assert not any("long_name" in file[name][c.name].attrs for name, columns in TABLES.items() for c in columns)
+    compact(store)
+    with h5py.File(store / INDEX, "r") as file:
+        for name, columns in TABLES.items():
+            for column in columns:
+                assert file[name][column.name].attrs["long_name"] == meaning_of(name, column.name)
+
+
 def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(Misuse, match="holds files but no store"):
@@ -50,12 +64,12 @@ def test_a_broken_index_is_set_aside_for_the_one_before(store: Path) -> None:
     compact(store)
     former = (store / FORMER).read_bytes()
     (store / INDEX).write_bytes(b"broken")
-    assert read_store(store).keys == {"k1"}
+    assert read_store(store).stored.keys() == {"k1"}
     merged = compact(store)
     assert merged == Merge(0, 1, {store / INDEX: f"{store / INDEX} is no scalecurv file, or it was cut short"})
     assert (store / f"{INDEX}.broken").read_bytes() == b"broken"
     assert (store / FORMER).read_bytes() == former  # what saved us is not written over
-    assert read_store(store).keys == {"k1"}
+    assert read_store(store).stored.keys() == {"k1"}
     assert read_store(store).broken == {}
 
 
@@ -66,7 +80,7 @@ def test_both_indexes_broken(store: Path) -> None:
     assert merged is not None
     assert (merged.parts, set(merged.broken)) == (2, {store / INDEX, store / FORMER})
     assert listing(store).keys() == {INDEX, f"{INDEX}.broken", f"{FORMER}.broken"}
-    assert read_store(store).keys == {"k2"}
+    assert read_store(store).stored.keys() == {"k2"}
 
 
 def test_broken_parts_stay_where_they_are_and_are_told(store: Path) -> None:
@@ -105,9 +119,9 @@ def test_one_at_a_time(store: Path) -> None:
 def test_the_lock_is_held_while_it_matters(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
 
-    def second(tables: Tables) -> bytes:
+    def second(tables: Tables, described: bool) -> bytes:
         held.append(compact(store))
-        return encode(tables)
+        return encode(tables, described)
 
     encode = module.encode
     monkeypatch.setattr(module, "encode", second)
@@ -118,17 +132,17 @@ def test_the_lock_is_held_while_it_matters(store: Path, monkeypatch: pytest.Monk
 def test_what_is_written_meanwhile_is_not_lost(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does a part that somebody else removed stop the merge."""
 
-    def slow(tables: Tables) -> bytes:
+    def slow(tables: Tables, described: bool) -> bytes:
         parts_of(store)[0].unlink()
         late.append(write_part(store, LATE))
-        return encode(tables)
+        return encode(tables, described)
 
     late: list[Path] = []
     encode = module.encode
     monkeypatch.setattr(module, "encode", slow)
     assert compact(store) == Merge(2, 2, {})
     assert parts_of(store) == late
-    assert read_store(store).keys == {"k1", "k2", "k3"}
+    assert read_store(store).stored.keys() == {"k1", "k2", "k3"}
 
 
 def test_what_killed_writers_left_goes_after_an_hour(store: Path) -> None:

@@ -76,7 +76,7 @@ def test_any_history(fresh: Callable[[], Path], history: list[Outcome], events: 
     by_key = {e.key: None if e.status == "failed" else e.value for e in estimates.itertuples()}
     assert len(by_key) == len(estimates)
     assert by_key == values
-    assert contents.keys == {key for key, value in values.items() if value is not None}
+    assert contents.stored.keys() == {key for key, value in values.items() if value is not None}
     by_path = {(c.path, c.task_id, c.seed): (c.status, c.created, c.total_matvecs) for c in found.itertuples()}
     assert len(by_path) == len(found)
     assert by_path == checkpoints

@@ -49,7 +49,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     message = f"{tmp_path} holds files but no store; give the store's own directory, or a new one"
     assert str(caught.value) == message
     write_part(store_of(tmp_path), OLD)
-    assert read_store(tmp_path).keys == {"k1"}
+    assert read_store(tmp_path).stored.keys() == {"k1"}
 
 
 def test_parts_and_index_are_one_store(tmp_path: Path) -> None:
@@ -67,15 +67,15 @@ def test_ok_wins_then_the_newest_whatever_the_order(tmp_path: Path, order: tuple
     assert rows(store, "estimates", "value", "status") == [(2.0, "exact")]
     assert [values.tolist() for values in rows(store, "arrays", "values")] == [[2.0]]
     assert rows(store, "checkpoints", "status", "created") == [("partial", 300.0)]  # the newest run that found anything
-    assert read_store(store).keys == {"k1"}
+    assert read_store(store).stored.keys() == {"k1"}
 
 
 def test_a_key_with_a_failed_estimate_is_work(tmp_path: Path) -> None:
     half = outcome(PATH, record("k1", {**exactly(trace=1.0), ("trace_h2", ""): FAILED}), status="partial")
     store = store_of(tmp_path, half, outcome(PATH, record("k2", {}, ritz=[1]), record("k3", exactly(loss=1))))
-    assert read_store(store).keys == {"k2", "k3"}
+    assert read_store(store).stored.keys() == {"k2", "k3"}
     write_part(store, outcome(PATH, record("k1", exactly(trace=1.0, trace_h2=2.0)), created=200.0))
-    assert read_store(store).keys == {"k1", "k2", "k3"}
+    assert read_store(store).stored.keys() == {"k1", "k2", "k3"}
 
 
 @pytest.mark.parametrize("first", ["ok", "failed"])
@@ -144,11 +144,11 @@ def test_a_broken_file_costs_only_itself(tmp_path: Path) -> None:
     contents = read_store(store)
     reason = "is no scalecurv file, or it was cut short"
     assert contents.broken == {path: f"{path} {reason}" for path in (victim, store / INDEX)}
-    assert contents.keys == {"k1", "k2"}
+    assert contents.stored.keys() == {"k1", "k2"}
     for path in contents.broken:
         assert set_aside(path) == path.with_name(f"{path.name}.broken")
     again = read_store(store)
-    assert (again.broken, again.keys) == ({}, {"k1", "k2"})
+    assert (again.broken, again.stored.keys()) == ({}, {"k1", "k2"})
     assert victim.with_name(f"{victim.name}.broken").exists()
 
 
@@ -194,7 +194,7 @@ def test_half_written_files_are_not_seen(tmp_path: Path) -> None:
     (store / PARTS / f".x.h5.{os.getpid()}.tmp").write_bytes(b"half")
     (store / PARTS / "x.h5.broken").write_bytes(b"half")
     contents = read_store(store)
-    assert (contents.broken, contents.keys) == ({}, {"k1"})
+    assert (contents.broken, contents.stored.keys()) == ({}, {"k1"})
 
 
 def test_a_whole_file_is_never_set_aside(tmp_path: Path) -> None:
@@ -240,4 +240,4 @@ def test_an_index_that_is_gone_is_told(tmp_path: Path) -> None:
     contents = read_store(store)
     message = f"{store / INDEX} is gone; store.previous.h5 is read in its place, without the last merge"
     assert contents.broken == {store / INDEX: message}
-    assert contents.keys == {"k1"}
+    assert contents.stored.keys() == {"k1"}

@@ -11,24 +11,31 @@ import pandas as pd
 import pytest
 
 from scalecurv.errors import Misuse
+from scalecurv.quantities import Quantity
 from scalecurv.store import verify as module
+from scalecurv.store.frames import frame_of
 from scalecurv.store.image import encode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.reader import FORMER, INDEX
 from scalecurv.store.rows import rows_of
+from scalecurv.store.schema import TABLES as SCHEMA
 from scalecurv.store.verify import Verdict, set_aside_files, verify
 from scalecurv.store.writer import PARTS
 from tests.commands import HANG
 from tests.outcomes import exactly, outcome, record, sampled, store_of
 from tests.store.forging import doubled, forged, sealed
 
-TABLES = rows_of(
-    outcome(
-        "/runs/a/step_1.pt",
-        record("k1", {("trace", ""): sampled(12.3, 0.1), ("trace", "fc1"): sampled(2, 0.1)}, ritz=[1, 2]),
-        record("k2", exactly(rank=5)),
-    )
+FOUND = outcome(
+    "/runs/a/step_1.pt",
+    record("k1", {("trace", ""): sampled(12.3, 0.1), ("trace", "fc1"): sampled(2, 0.1)}, ritz=[1, 2]),
+    record("k2", exactly(rank=5)),
+    quantities=((Quantity("mine", "a number of my own"), "pkg.mod:Mine"),),
 )
+LABELS = {
+    "runs": {"run": ["/runs/a"], "attributes": ['{"lr": 0.1}'], "created": [1.0]},
+    "moves": {"path": ["/runs/b/step_1.pt"], "moved_to": ["/runs/a/step_1.pt"], "created": [1.0]},
+}
+TABLES = {**rows_of(FOUND), **{name: frame_of(data, SCHEMA[name]) for name, data in LABELS.items()}}
 WHOLE = encode(TABLES)
 
 
@@ -87,6 +94,10 @@ DAMAGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "unknown status": (
         lambda: with_table("estimates", status="splendid"),
         "has estimates of unknown status splendid",
+    ),
+    "attributes of runs": (
+        lambda: with_table("runs", attributes="[1]"),
+        "has attributes of 1 run(s) that are no JSON object, such as /runs/a",
     ),
     **{
         f"{name} twice": (

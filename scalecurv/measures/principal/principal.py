@@ -22,9 +22,11 @@ from scalecurv.measures.principal.planes import ritz_planes
 from scalecurv.measures.route import Strategy
 from scalecurv.operators.shape_operator import ShapeOperator
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate
 
 PRINCIPAL = ("principal_max", "principal_max_2", "principal_min_2", "principal_min")
+NO_PLANE = Estimate.not_applicable("one parameter spans no plane")
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,14 @@ class Principal(RoutedMeasure):
 
     def compute(self, evaluation: Evaluation) -> Findings:
         if evaluation.problem.num_params < 2:
-            return Findings(dict.fromkeys(self.quantities, Estimate.not_applicable("one parameter spans no plane")))
+            return Findings(dict.fromkeys(self.quantities, NO_PLANE))
         strategy = self.strategy
         outermost = _outermost(evaluation, strategy)
         largest, smallest = sectional_extremes(outermost.values, self.rtol, outermost.confidence)
         planes = ritz_planes(evaluation, strategy)
         return Findings(
             {
-                **{name: outermost.values[i] for name, i in zip(PRINCIPAL, (0, 1, -2, -1), strict=True)},
+                **_named(outermost),
                 "sectional_max": largest,
                 "sectional_min": smallest,
                 "sectional_mean": mean_of_planes(evaluation, strategy),
@@ -93,6 +95,18 @@ class Principal(RoutedMeasure):
             },
             {("sectional_ritz", name): plane for name, plane in planes.items()},
         )
+
+
+@remembered
+def outermost_curvatures(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimate]:
+    """Return the outermost principal curvatures by the names in PRINCIPAL, and compute nothing else; remembered."""
+    if evaluation.problem.num_params < 2:
+        return dict.fromkeys(PRINCIPAL, NO_PLANE)
+    return _named(_outermost(evaluation, strategy))
+
+
+def _named(outermost: Outermost) -> dict[str, Estimate]:
+    return {name: outermost.values[i] for name, i in zip(PRINCIPAL, (0, 1, -2, -1), strict=True)}
 
 
 def _outermost(evaluation: Evaluation, strategy: Strategy) -> Outermost:

@@ -1,7 +1,9 @@
 """The measure of the rank of the Jacobian: in how many directions the outputs move."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -67,6 +69,7 @@ class Rank(Measure):
         "functional_dimension_lower",
         *ACCOUNT,
     )
+    on_request: ClassVar[Mapping[str, str]] = MappingProxyType({"functional_dimension_lower": "functional_dimension"})
 
     def cost(self, problem: Problem) -> MeasureCost:
         return MeasureCost(bytes=basis_bytes(problem, self.memory))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalecurv.analysis import Identity, Request, analyze
+from scalecurv.analysis import Identity, Request, records_of
 from scalecurv.measures import Curvature, Extremes
 from scalecurv.measures.curvature.scalar import scalar_curvature
 from scalecurv.measures.evaluation import Evaluation
@@ -33,7 +33,7 @@ FORMULAS = (
 
 def stored(point: Problem, folder: Path, measure: Curvature) -> Store:
     """What a store says of this point."""
-    records, total = analyze(point, Request((measure,)), Identity("f1", "t1", "float64"))
+    records, total = records_of(point, Request((measure,)), Identity("f1", "t1", "float64"))
     return open_store(store_of(folder, outcome("/a.pt", *records, fingerprint="f1", total_matvecs=total)))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scalecurv.cli.rank import rank_report
+from scalecurv.measures.rank.report import RankReport
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 
 RANK = Estimate(46, NAN, 46, 46, 0.9995, 0, 0, "modulo 1 prime(s); at most rows 60, neurons 48", Status.CERTIFIED)
@@ -33,7 +33,7 @@ Where the parameters go                      54
 
 
 def test_to_the_letter() -> None:
-    assert rank_report(FOUND, (60, 54)) == (
+    assert f"{RankReport(FOUND, (60, 54))}\n" == (
         """\
 J, samples x outputs by parameters                60 x 54
 rank of J                                    46 (99.95 %)  certified, modulo 1 prime(s); at most rows 60, neurons 48
@@ -53,9 +53,9 @@ margin of the activation pattern                    0.005
 
 def test_what_was_not_asked_has_no_line() -> None:
     less = {name: e for name, e in FOUND.items() if name != "functional_dimension_lower"}
-    lines = rank_report(less, (60, 54)).splitlines()
+    lines = str(RankReport(less, (60, 54))).splitlines()
     assert not [line for line in lines if "any inputs" in line]
-    assert len(lines) == len(rank_report(FOUND, (60, 54)).splitlines()) - 1
+    assert len(lines) == len(str(RankReport(FOUND, (60, 54))).splitlines()) - 1
 
 
 def test_without_every_entry_there_is_no_account() -> None:
@@ -64,7 +64,7 @@ def test_without_every_entry_there_is_no_account() -> None:
         for known in [True, False]:
             none = Estimate.not_applicable("not an MLP")
             found = {name: e for name, e in FOUND.items() if name != missing}
-            text = rank_report({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54))
+            text = str(RankReport({**found, "rank_ceiling": none, **({missing: none} if known else {})}, (60, 54)))
             assert "Where the parameters go" not in text
-            assert text.endswith("0.005\n")
+            assert text.endswith("0.005")
             assert text.splitlines()[9].split("hidden")[1].split("  ")[-2:] == ["not applicable", "not an MLP"]

@@ -1,0 +1,49 @@
+"""Numbers of bytes as people write them: 2GB, 1.5 GiB, 1e9."""
+
+import re
+from typing import Any
+
+import click
+
+from scalecurv.errors import Misuse
+
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(?:([kmgt])(i?)b|b)?", re.IGNORECASE)
+WANTED = "bytes, or a number with KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024), such as 2GB"
+
+
+def bytes_of(text: str) -> int:
+    """Return the number of bytes that `text` gives, rounded to a whole one; raises ValueError where it is no size.
+
+    A bare letter ("2G") is refused, as programs disagree about it.
+
+    Example:
+        >>> [bytes_of(text) for text in ("2GB", "1.5 GiB", "500kb", "1e9", "7")]
+        [2000000000, 1610612736, 500000, 1000000000, 7]
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no size; give {WANTED}")
+    number, letter, binary = match.groups()
+    unit = (1024 if binary else 1000) ** _POWERS[letter.lower()] if letter else 1
+    if not letter and number.lstrip("+-").isdigit():  # exact, however large
+        return int(number)
+    try:
+        return round(float(number) * unit)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is more than any machine has; give {WANTED}") from error
+
+
+class Bytes(click.ParamType):
+    """A number of bytes, with or without a unit."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return bytes_of(value)
+        except ValueError as error:
+            option = param.opts[-1] if param else "a size"
+            raise Misuse(f"{option}: {error}") from error

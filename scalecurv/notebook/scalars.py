@@ -1,0 +1,95 @@
+"""One number of the Hessian: its trace, the trace of its square, its extreme eigenvalues."""
+
+from scalecurv.measures.extremes import Extremes
+from scalecurv.measures.moments.alone import square_alone, trace_alone
+from scalecurv.measures.moments.moments import Moments
+from scalecurv.notebook.point import evaluation_of, findings_of, given
+from scalecurv.problem.problem import Problem
+from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.statistics.estimate import Estimate
+
+
+def trace(
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+) -> Estimate:
+    """Return the trace of the Hessian, T = tr H = sum_i lambda_i, in units of the loss over parameters squared.
+
+    It pays for the trace alone. For MLPs of piecewise-linear activations it is exact and takes one backward pass for
+    each output and no Hessian product. Elsewhere probes sample it outside a Krylov space until the half-width of the
+    95 % interval is at most `rtol` |T| (Hutchinson 1990; Gambhir, Stathopoulos and Orginos 2017). It is exact where H
+    is written out: for models of at most `max_matvecs` parameters, if probes are expected to take more than P products.
+    `memory` limits bases and matrices, in bytes; `seed` draws the probes.
+
+    Raises Misuse where the loss is not a differentiable function of theta alone, CheckpointError where it is not
+    finite or its derivatives are wrong.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> problem = sc.Problem.quadratic(1.0, 3.0)  # H = diag(1, 3)
+        >>> print(sc.trace(problem))
+        4
+    """
+    strategy = _moments(problem, rtol, max_matvecs, memory).strategy
+    return trace_alone(evaluation_of(problem, seed), strategy)
+
+
+def trace_h2(
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+) -> Estimate:
+    """Return F = tr H^2 = |H|_F^2 = sum_i lambda_i^2, in units of the loss squared over parameters to the fourth.
+
+    It pays for tr H^2 alone. For small MLPs of piecewise-linear activations it is an exact sum over pairs of samples,
+    without a Hessian product. Elsewhere it is sampled or comes from H written out, as `trace` does. The intervals of
+    few probes are proven, those of many are Student's. Options are those of `trace`, and it raises as `trace` does.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> problem = sc.Problem.quadratic(1.0, 3.0)  # H = diag(1, 3)
+        >>> print(sc.trace_h2(problem))
+        10
+    """
+    strategy = _moments(problem, rtol, max_matvecs, memory).strategy
+    return square_alone(evaluation_of(problem, seed), strategy)
+
+
+def lambda_max(
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+) -> Estimate:
+    """Return the largest eigenvalue of H with a two-sided certificate, in units of the loss over parameters squared.
+
+    The lower end is a Ritz value of a Lanczos run; the upper end bounds what a random start can have missed (Kuczynski
+    and Wozniakowski 1992), with a confidence of 99.9 %. The run ends once the half-width is at most `rtol` of the
+    value, or a tenth of `rtol` of |H| near zero. It is exact for models of at most `max_matvecs` parameters, whose H is
+    written out. Options are those of `trace`, and it raises as `trace` does.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> problem = sc.Problem.quadratic(1.0, 3.0)  # H = diag(1, 3)
+        >>> print(sc.lambda_max(problem))
+        3
+    """
+    return findings_of(problem, seed, Extremes(rtol, max_matvecs, memory)).estimates["lambda_max"]
+
+
+def lambda_min(
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+) -> Estimate:
+    """Return the smallest (algebraic) eigenvalue of H with a two-sided certificate.
+
+    It comes from the Lanczos run of `lambda_max`, whose products are taken once for both. Units and options are those
+    of `lambda_max`, and it raises as `trace` does.
+
+    Example:
+        >>> import scalecurv as sc
+        >>> problem = sc.Problem.quadratic(1.0, 3.0)  # H = diag(1, 3)
+        >>> print(sc.lambda_min(problem))
+        1
+    """
+    return findings_of(problem, seed, Extremes(rtol, max_matvecs, memory)).estimates["lambda_min"]
+
+
+def _moments(problem: Problem, rtol: float, max_matvecs: int, memory: int) -> Moments:
+    """Return the measure with these options, which it checks; raises Misuse."""
+    measure = Moments(rtol, max_matvecs, memory)
+    measure.check(given(problem))
+    return measure

@@ -1,0 +1,28 @@
+"""The log of a sweep: a line for each checkpoint that is stored, with its seconds and the time that is left."""
+
+import logging
+import time
+from datetime import timedelta
+
+from scalecurv.record import Outcome
+
+logger = logging.getLogger(__name__)  # the package logs, and leaves it to programs where that goes
+
+
+class Progress:
+    """Counts the checkpoints of a sweep and logs each: a line of level INFO, its measures at level DEBUG."""
+
+    def __init__(self, total: int):
+        self._total, self._count, self._began = total, 0, time.perf_counter()
+
+    def log(self, outcome: Outcome) -> None:
+        """Log one checkpoint that is stored: "3/24 ok runs/a/step_2.pt 0.42 s, 0:00:08 left"."""
+        self._count += 1
+        each = (time.perf_counter() - self._began) / self._count
+        left = timedelta(seconds=round(each * (self._total - self._count)))
+        rest = f", {left} left" if self._count < self._total else ""
+        taken = f"{outcome.seconds:.2f} s"
+        logger.info("%d/%d %s %s %s%s", self._count, self._total, outcome.status, outcome.path, taken, rest)
+        if outcome.records:
+            measures = ", ".join(f"{record.measure} {record.seconds:.2f} s" for record in outcome.records)
+            logger.debug("%s: %s", outcome.path, measures)
