@@ -117,6 +117,13 @@ def test_the_same_twice_is_twice_in_a_row(sweep: Sweep) -> None:
     assert watch(sweep, events, 5 * POLL) == [(4, [there])]
 
 
+def test_a_file_that_is_renamed_when_it_was_done_keeps_its_row(sweep: Sweep) -> None:
+    events = {1: save(0), 3: lambda run: (run / "step_0.pt").rename(run / "weights.pt")}
+    assert watch(sweep, events) == [(2, ["step_0.pt"]), (4, [])]
+    rows = checkpoints_of(sweep.store)
+    assert ([Path(path).name for path in rows["path"]], list(rows["step"])) == (["weights.pt"], [0])
+
+
 def test_a_file_that_vanishes_between_listing_and_looking_is_none(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from scalecurv.analysis import Request
 from scalecurv.measures import measures_named
-from scalecurv.results.query import open_store
 from scalecurv.record import Asked, Record
+from scalecurv.results.query import open_store
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 from scalecurv.sweeps.work import Sweep, find_work
 from tests.loops import each

@@ -144,6 +144,14 @@ def test_a_run_by_pattern_goes_along_with_its_files(tmp_path: Path) -> None:
     }
 
 
+def test_a_run_by_pattern_stays_where_a_folder_in_it_is_renamed(tmp_path: Path) -> None:
+    sweep = sweep_over(tmp_path, {"a/x/it1.pt": {}, "a/x/it2.pt": {}})
+    settle(replace(sweep, step_pattern=r"(?P<run>\w)/x/it(?P<step>\d)"), 2)
+    (sweep.checkpoints[0] / "a" / "x").rename(sweep.checkpoints[0] / "a" / "y")
+    settle(sweep)
+    assert runs(sweep) == ["a", "a"]
+
+
 def test_attributes_come_from_options_then_files_then_the_store(tmp_path: Path) -> None:
     sweep = sweep_over(tmp_path, {"lr0.1/step_1.pt": {}, "lr0.2/step_1.pt": {}})
     settle(sweep, 2)

@@ -16,7 +16,6 @@ from scalecurv.measures import measures_named
 from scalecurv.store.compact import compact
 from scalecurv.store.inspection import problems_of
 from scalecurv.sweeps import execute as execute_module
-from scalecurv.sweeps.follow import POLL, work_as_it_comes
 from scalecurv.sweeps.work import Sweep, find_work
 from tests.runs import (
     PRODUCTS,
@@ -244,14 +243,3 @@ def test_a_sweep_that_is_stopped_among_renamed_files_leaves_no_ghost(
         with pytest.raises(KeyboardInterrupt):
             carry_out(sweep)
     check(sweep, steps("b", "c"))
-
-
-def test_files_that_are_renamed_while_it_follows(sweep: Sweep) -> None:
-    events = iter([lambda runs: None, rename("a", "c")])
-
-    def sleep(seconds: float) -> None:
-        next(events, lambda runs: None)(sweep.checkpoints[0])
-
-    for work in work_as_it_comes(sweep, 3 * POLL, sleep):
-        execute_module.execute(sweep, work, lambda outcome: pytest.fail("nothing is to be computed"))
-    assert sorted(shown(sweep)) == steps("b", "c")

@@ -32,7 +32,7 @@ class Extremes(Measure):
     route: str | None = None
 
     name: ClassVar[str] = "extremes"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     def cost(self, problem: Problem) -> MeasureCost:

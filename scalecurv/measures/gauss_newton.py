@@ -48,7 +48,7 @@ class GaussNewton(RoutedMeasure):
     """
 
     name: ClassVar[str] = "gauss_newton"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
 
     def cost(self, problem: Problem) -> MeasureCost:

@@ -206,6 +206,8 @@ def _absent(table: str, version: int) -> set[str]:
 
 
 def _read_table(group: h5py.Group, name: str, version: int) -> pd.DataFrame:
+    if group[TABLES[name][0].name].shape == (0,):  # half of the tables of a part
+        return frame_of({}, TABLES[name])
     data: dict[str, Any] = {}
     # the first schema stored every text column whole
     labels = pd.Index(group[LABELS].asstr()[...], dtype=object) if version > 1 else None

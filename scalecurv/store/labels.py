@@ -40,6 +40,8 @@ class LabelChanges:
 
 def checkpoint_rows(checkpoints: pd.DataFrame) -> list[Row]:
     """Return rows of the table `checkpoints` one by one, with None for an unknown step or epoch."""
+    if checkpoints.empty:
+        return []
     rows: list[Row] = plain(checkpoints).to_dict("records")
     for row in rows:
         row["step"] = None if row["step"] == NO_STEP else row["step"]

@@ -9,6 +9,7 @@ from scalecurv.store.reader import FORGOTTEN
 from scalecurv.store.writer import PARTS
 from tests.commands import invoke
 from tests.outcomes import exactly, failure, outcome, record, store_of
+from tests.store.forgetting import merged_store
 
 
 @pytest.fixture(name="store")
@@ -19,7 +20,7 @@ def _store(tmp_path: Path) -> Path:
     ]
     (tmp_path / "a").mkdir()
     Path(outcomes[6].path).touch()
-    return store_of(tmp_path / "odd name", *outcomes, failure(str(tmp_path / "b" / "step_1.pt")))
+    return store_of(merged_store(tmp_path / "odd name", *outcomes), failure(str(tmp_path / "b" / "step_1.pt")))
 
 
 def test_what_is_missing_goes_and_comes_back(store: Path, tmp_path: Path) -> None:

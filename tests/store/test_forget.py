@@ -19,7 +19,7 @@ from scalecurv.store.leaving import is_gone
 from scalecurv.store.reader import FORGOTTEN, INDEX, parts_of, read_store
 from scalecurv.store.writer import PARTS, write_part
 from tests.outcomes import exactly, failure, outcome, record, store_of
-from tests.store.forgetting import Row, expected, held, store_at
+from tests.store.forgetting import Row, expected, held, merged_store, store_at
 from tests.store.forging import listing
 
 pytestmark = pytest.mark.usefixtures("decoded_once")
@@ -147,7 +147,7 @@ def test_what_is_not_known_is_told_with_what_there_is(
 def test_an_empty_store_a_name_of_two_runs_and_many_runs(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match=r"holds no run a; give one of: \(it is empty\)$"):
         forget(store_of(tmp_path / "empty"), run="a")
-    store = store_of(tmp_path / "store", *(failure(f"/x/{i}/a/step_1.pt") for i in range(10)))
+    store = merged_store(tmp_path / "store", *(failure(f"/x/{i}/a/step_1.pt") for i in range(10)))
     with pytest.raises(Misuse, match=r"^run a is the name of 10 in .*: /x/0/a, .*, /x/7/a, \.\.\.$"):
         forget(store, run="a")
     assert len(forget(store, run="/x/3/a", dry_run=True).checkpoints) == 1

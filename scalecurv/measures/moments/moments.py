@@ -44,7 +44,7 @@ class Moments(RoutedMeasure):
     """
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def cost(self, problem: Problem) -> MeasureCost:

@@ -52,7 +52,7 @@ class Principal(RoutedMeasure):
     """
 
     name: ClassVar[str] = "principal"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = (
         *PRINCIPAL,
         "sectional_max",
