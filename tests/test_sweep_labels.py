@@ -163,6 +163,7 @@ def test_attributes_come_from_options_then_files_then_the_store(tmp_path: Path) 
         ({"LR": r"lr(\S+)"}, {"lr": 5, "width": 64}, {"lr0.1": {"width": 64, "LR": 0.1}, "lr0.2": {"LR": 0.2}}),
         ({}, {"lr": True}, {"lr0.1": {"width": 64, "lr": True}, "lr0.2": {"LR": 0.2}}),
         ({}, {"lr": 1}, {"lr0.1": {"width": 64, "lr": 1}, "lr0.2": {"LR": 0.2}}),
+        ({}, {"width": "\ud800\0"}, {"lr0.1": {"width": r"\ud800\0", "lr": 1}, "lr0.2": {"LR": 0.2}}),
         ({}, {"width": None}, {"lr0.1": {"lr": 1}, "lr0.2": {"LR": 0.2}}),
     ]:
         if written is not None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,17 +106,20 @@ def value_of(text: str) -> Value:
 def written_attributes(folder: Path, root: Path) -> dict[str, Value | None]:
     """Return the attributes in the nearest run.json in `folder` or above it, not above `root`; {} where there is none.
 
-    Names of nested objects are joined by "_", lists become JSON text, and None stands for null: no attribute. Raises
-    Misuse for a file that is no object, no JSON or too large, and for two names that make one column.
+    Names of nested objects are joined by "_", lists become JSON text, and None stands for null and NaN: no attribute.
+    Raises Misuse for a file that is no object, no JSON or too large, for a directory or a link to nothing in its place,
+    and for two names that make one column.
     """
     above = [place for place in (folder, *folder.parents) if place == root or root in place.parents]
-    file = next((place / FILE_NAME for place in above if (place / FILE_NAME).is_file()), None)
+    file = next((place / FILE_NAME for place in above if os.path.lexists(place / FILE_NAME)), None)
     if file is None:
         return {}
+    if not os.path.isfile(file):  # a directory, a pipe that would be waited for, a link to nothing
+        raise Misuse(f"{file} leads to no file; write the settings of the run into it, or remove it")
     try:
         if (size := file.stat().st_size) > LARGEST:
             raise Misuse(f"{file} has {size:,} bytes, more than {LARGEST:,}; keep the settings of the run in it only")
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8-sig"))  # with the byte order mark of Windows or without
         leaves = list(_leaves(content)) if isinstance(content, dict) else None
     except Misuse:  # which is a ValueError too
         raise
@@ -145,4 +149,6 @@ def _leaves(content: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator
 def _plain(value: Any) -> Value | None:
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float) and math.isnan(value):  # as text it would make a text of the column in all runs
+        return None
     return value_of(value if isinstance(value, str) else json.dumps(value))

@@ -67,7 +67,7 @@ class ParameterSpace:
             raise Misuse(f"a vector of shape {got} for {self.size} parameters; give shape ({self.size},), or a block")
         parts = torch.split(theta, [shape.numel() for shape in self.shapes.values()])
         named = zip(self.shapes.items(), parts, strict=True)
-        return {name: part.view(*shape, *theta.shape[1:]) for (name, shape), part in named}
+        return {name: part.view((*shape, *theta.shape[1:])) for (name, shape), part in named}
 
 
 def check_pattern(pattern: str) -> None:

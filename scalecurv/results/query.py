@@ -156,7 +156,7 @@ class Store(Described):
     def _shown(self, named: set[str] | tuple[()], all_columns: bool) -> pd.DataFrame:
         """Return `results` without those columns of quantities that are null everywhere and that are not `named`."""
         results = self._results
-        if all_columns:
+        if all_columns or results.empty:  # without rows nothing tells which columns will be null
             return results.copy()
         numbers = [name for quantity in in_results(self.quantities) for name in columns_of(quantity)]
         empty = results[numbers].isna().all()

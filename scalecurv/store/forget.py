@@ -14,6 +14,7 @@ from scalecurv.store.frames import Tables
 from scalecurv.store.image import encode
 from scalecurv.store.leaving import Leaving, Selection, leaving, shown_checkpoints
 from scalecurv.store.reader import FORGOTTEN, INDEX, check_store, first_readable, parts_of, read_files
+from scalecurv.store.rows import storable
 from scalecurv.store.writer import sync_folder, write_atomically
 
 LISTED = 8  # runs or tasks that a message names
@@ -92,7 +93,8 @@ def _leaving(store: Path, tables: Tables, missing: bool, run: str, task: str) ->
     rows = shown_checkpoints(tables)
     runs, tasks = (sorted(rows[column].unique()) for column in ("run", "task_id"))
     if run:
-        run = _only(run, [known for known in runs if _is_called(known, run)], runs, "run", store)
+        name = storable(run)  # as the store spells bytes that are not UTF-8
+        run = _only(name, [known for known in runs if _is_called(known, name)], runs, "run", store)
     if task:
         task = _only(task, [known for known in tasks if known.startswith(task)], tasks, "task", store)
     return leaving(tables, Selection(missing, run, task))

@@ -10,6 +10,7 @@ from scalecurv.checkpoints.run_attributes import RunAttributes, written_attribut
 from scalecurv.checkpoints.step import run_of
 from scalecurv.store.frames import Tables
 from scalecurv.store.labels import TICK, Row, run_row, stored_attributes
+from scalecurv.store.rows import storable
 
 Attributes = dict[str, Any]
 
@@ -46,8 +47,12 @@ def attribute_rows(attributes: Mapping[str, Attributes], tables: Tables, now: fl
 
 
 def merged(*sources: Mapping[str, Any]) -> Attributes:
-    """Return the attributes of all sources, where later ones count; None removes an attribute. Case does not matter."""
+    """Return the attributes of all sources, where later ones count; None removes an attribute. Case does not matter.
+
+    Text is as the store can hold it: JSON can spell characters that no file can.
+    """
     found: dict[str, tuple[str, Any]] = {}
     for source in sources:
         found |= {name.lower(): (name, value) for name, value in source.items()}
-    return {name: value for name, value in found.values() if value is not None}
+    there = ((name, value) for name, value in found.values() if value is not None)
+    return {name: storable(value) if isinstance(value, str) else value for name, value in there}

@@ -1,6 +1,8 @@
 """Attributes of runs: patterns in paths, run.json, and the line that tells what is wrong with either."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,7 @@ def test_a_run_json_becomes_flat(tmp_path: Path) -> None:
         "log.dir": "x",
         "empty": {},
         "loss": float("nan"),
+        "clip": float("inf"),
     }
     assert written_attributes(write(tmp_path, content), tmp_path) == {
         "lr": 0.1,
@@ -97,7 +100,8 @@ def test_a_run_json_becomes_flat(tmp_path: Path) -> None:
         "weight_decay": None,
         "_1st": 1,
         "log_dir": "x",
-        "loss": "NaN",
+        "loss": None,  # as text it would make a text of the column in all runs
+        "clip": "Infinity",
     }
 
 
@@ -132,3 +136,22 @@ def test_a_run_json_that_is_none(tmp_path: Path) -> None:
             said = str(error)
         assert said.startswith(f"{folder / 'run.json'}{message}"), said
         assert "\n" not in said
+
+
+def test_a_run_json_that_leads_to_no_file_is_misuse_and_a_byte_order_mark_is_none(tmp_path: Path) -> None:
+    write(tmp_path, {"lr": 1})
+    makers: dict[str, Callable[[Path], object]] = {
+        "directory": Path.mkdir,
+        "pipe": os.mkfifo,
+        "broken": lambda file: file.symlink_to("/nowhere/run.json"),
+        "loop": lambda file: file.symlink_to("run.json"),
+    }
+    for name, make in makers.items():
+        file = tmp_path / name / "run.json"
+        file.parent.mkdir()
+        make(file)
+        with pytest.raises(Misuse) as caught:
+            written_attributes(file.parent, tmp_path)  # the one above does not stand in for it
+        assert str(caught.value).startswith(f"{file} leads to no file; write the settings of the run into it, or ")
+    (tmp_path / "run.json").write_bytes(b'\xef\xbb\xbf{"opt": "\xc3\xa9"}')
+    assert written_attributes(tmp_path, tmp_path) == {"opt": "é"}

@@ -16,6 +16,13 @@ def test_there_and_back() -> None:
     assert torch.equal(space.flatten(dict(reversed(named.items()))), theta)  # the layout is the space's own
 
 
+def test_a_parameter_without_axes_keeps_its_shape() -> None:
+    space = ParameterSpace({"scale": torch.Size(()), "bias": torch.Size((2,))})
+    assert {name: part.shape for name, part in space.unflatten(torch.ones(3)).items()} == dict(space.shapes)
+    block = space.unflatten(torch.ones(3, 4))
+    assert {name: tuple(part.shape) for name, part in block.items()} == {"scale": (4,), "bias": (2, 4)}
+
+
 def test_the_layout_is_the_models_order() -> None:
     model = network("relu")
     space = ParameterSpace.of(model)

@@ -235,6 +235,6 @@ def test_one_content_at_two_paths_gives_both_their_numbers(tmp_path: Path) -> No
 def test_an_empty_store_has_the_columns_and_no_rows(store: Store, tmp_path: Path) -> None:
     empty = open_store(tmp_path)
     assert list(empty.results(all_columns=True)) == list(store.results(all_columns=True))
-    assert sorted(empty.results()) == sorted(NAMED)
+    assert list(empty.results()) == list(empty.results(all_columns=True))  # no row says which will be null
     assert list(empty.table("long")) == list(store.table("long"))
     assert empty.sql("select count(*) from results").values.tolist() == [[0]]

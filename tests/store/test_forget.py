@@ -153,6 +153,13 @@ def test_an_empty_store_a_name_of_two_runs_and_many_runs(tmp_path: Path) -> None
     assert len(forget(store, run="/x/3/a", dry_run=True).checkpoints) == 1
 
 
+def test_a_run_whose_name_is_not_utf8_is_known_by_its_bytes_and_as_the_store_spells_it(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"/runs/odd\xff")
+    for name in (odd, "odd\udcff", "/runs/odd\\udcff", "odd\\udcff"):
+        store = merged_store(tmp_path / str(len(os.listdir(tmp_path))), outcome(f"{odd}/1.pt", run=odd))
+        assert len(forget(store, run=name).checkpoints) == 1
+
+
 def test_only_one_process_merges(store: Path) -> None:
     with open(store / ".lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
