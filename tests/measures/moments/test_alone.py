@@ -129,6 +129,7 @@ def test_asked_again_it_costs_nothing() -> None:
 
 def test_many_outputs_are_probed_and_not_written_out() -> None:
     """One pass for each of 600 outputs is dear beside probes on the outputs, and so are 602 products."""
+    torch.manual_seed(3)  # the interval is one of 95 %: of some weights it misses
     model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 600, bias=False)).double()
     nn.init.ones_(model[0].weight)
     x = torch.linspace(0.5, 1.5, 10, dtype=torch.float64)[:, None]
