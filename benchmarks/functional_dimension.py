@@ -24,7 +24,7 @@ from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.functional_dimension import gaussian_inputs, heavy_tailed_inputs
 from scalecurv.mlp.layers import open_batch, structure_of
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 
 RESULTS = Path(__file__).parent / "results"
 NETS = {5: 400, 10: 60, 15: 12}  # nets a cell, by width

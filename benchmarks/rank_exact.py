@@ -29,7 +29,7 @@ from scalecurv.measures.rank.exact import exact_rank
 from scalecurv.measures.rank.factors import factors_of, region_factors
 from scalecurv.mlp.layers import open_batch, structure_of
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from tests.digits import digits
 
 RESULTS = Path(__file__).parent / "results"

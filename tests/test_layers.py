@@ -14,7 +14,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "display", "source"),
     ("statistics", "quantities", "user_code"),
     ("record", "linalg"),
-    ("geometry", "autodiff"),
+    ("geometry", "autodiff", "samples"),
     ("problem",),
     ("operators", "mlp"),
     ("measures",),

@@ -31,10 +31,10 @@ class Content:
     ordered: bool
 
 
-def weights_of(path: Path, content: Mapping[Any, Any], leaf: type[T]) -> dict[str, T]:
+def weights_of(path: Path, content: Mapping[Any, Any], leaf: type[T], key: str | None = None) -> dict[str, T]:
     """Return the tensors of a state_dict, or of one inside the dict that a training loop saved.
 
-    Instances of `leaf` count as tensors. Raises CheckpointError where there are none.
+    Instances of `leaf` count as tensors. `key` names the mapping that holds them. Raises CheckpointError where there are none.
     """
     outer = [content[k] for k in OUTER if isinstance(content.get(k), Mapping)]
     wrapped = (held[k] for held in (content, *outer) for k in WRAPPERS if isinstance(held.get(k), Mapping))

@@ -24,12 +24,12 @@ def is_distributed(folder: Path) -> bool:
     return (folder / METADATA).is_file() and any(folder.glob("*.distcp"))
 
 
-def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
+def read_distributed(folder: Path, key: str | None = None) -> Content:
     """Return the weights of a checkpoint directory, each assembled from its chunks, with step and epoch.
 
     Raises CheckpointError where the metadata names other things than parts of a checkpoint, or chunks do not fit.
     """
-    metadata = read_metadata(folder / METADATA, allow)
+    metadata = read_metadata(folder / METADATA)
     try:
         entries = dict(metadata.state_dict_metadata)
         stored: dict[str, list[tuple[Any, Any]]] = {}
@@ -40,10 +40,10 @@ def read_distributed(folder: Path, allow: Sequence[str] = ()) -> Content:
         for name, entry in entries.items():
             if hasattr(entry, "chunks"):
                 _put(nested, paths.get(name, (name,)), _Entry(name, entry.size, entry.properties.dtype))
-        chosen = weights_of(folder, nested, _Entry)
-        weights = {name: _assembled(folder, entry, stored[entry.name], allow) for name, entry in chosen.items()}
+        chosen = weights_of(folder, nested, _Entry, key)
+        weights = {name: _assembled(folder, entry, stored[entry.name]) for name, entry in chosen.items()}
         facts = {
-            name: loaded(folder, io.BytesIO(_bytes_of(folder, info)), allow)
+            name: loaded(folder, io.BytesIO(_bytes_of(folder, info)))
             for name in (*STEP_KEYS, *EPOCH_KEYS)
             if not hasattr(entries.get(name, metadata), "chunks")
             for _, info in stored.get(name, [])[:1]
@@ -70,7 +70,7 @@ def _put(nested: dict[Any, Any], keys: Sequence[Any], leaf: _Entry) -> None:
     nested[keys[-1]] = leaf
 
 
-def _assembled(folder: Path, entry: _Entry, stored: list[tuple[Any, Any]], allow: Sequence[str]) -> Tensor:
+def _assembled(folder: Path, entry: _Entry, stored: list[tuple[Any, Any]]) -> Tensor:
     """Return the whole tensor, assembled from its chunks, which must cover it."""
     if math.prod(entry.size) * entry.dtype.itemsize > sum(
         info.length for _, info in stored
@@ -80,7 +80,7 @@ def _assembled(folder: Path, entry: _Entry, stored: list[tuple[Any, Any]], allow
     whole = torch.full(entry.size, math.nan if entry.dtype.is_floating_point else 0, dtype=entry.dtype)
     covered = 0
     for place, info in stored:
-        chunk = loaded(folder, io.BytesIO(_bytes_of(folder, info)), allow)
+        chunk = loaded(folder, io.BytesIO(_bytes_of(folder, info)))
         if not isinstance(chunk, Tensor):
             raise ValueError(f"a chunk of {entry.name} is a {type(chunk).__name__}")
         corner = tuple(place.offset or (0,) * chunk.ndim)

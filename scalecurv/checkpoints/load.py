@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,16 @@ def stamp_of(path: Path) -> FileStamp:
     return FileStamp(str(path), sum(s.st_size for s in stats.values()), newest, identity)
 
 
-def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
-    """Return one checkpoint, a file or a directory that is one; `allow` names the classes that it may hold.
+def load(path: Path, weights: str | None = None, ignore: str | None = None) -> Checkpoint:
+    """Return one checkpoint, a file or a directory that is one.
 
-    Raises CheckpointError, with a message of one line, where it cannot be read or used, Misuse where `allow` names
-    what may not be allowed.
+    `weights` is the key of the mapping that holds the tensors, where a file has several; tensors in whose names the
+    pattern `ignore` is found are left out.
+
+    Raises CheckpointError, with a message of one line, where it cannot be read or used.
     """
     before = stamp_of(path)
-    content = _content(path, allow)
+    content = _content(path, weights)
     beside = _trainer_state(path if path.is_dir() else path.parent)
     if stamp_of(path) != before:
         raise CheckpointError(f"{path} changed while it was read; run again once it is written")
@@ -91,12 +93,12 @@ def load(path: Path, allow: Sequence[str] = ()) -> Checkpoint:
     return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors))
 
 
-def _content(path: Path, allow: Sequence[str]) -> Content:
+def _content(path: Path, key: str | None) -> Content:
     if path.is_dir():
         if is_distributed(path):
-            return read_distributed(path, allow)
+            return read_distributed(path, key)
         if index := index_of(path):
-            return read_sharded(index, allow)
+            return read_sharded(index, key)
         raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
     if not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is no regular file; give one, or a directory that is a checkpoint")
@@ -104,7 +106,7 @@ def _content(path: Path, allow: Sequence[str]) -> Content:
         raise CheckpointError(
             f"{path} is one shard of several; give the directory, with the index (*.index.json) that names them all"
         )
-    return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, allow)
+    return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, key)
 
 
 def _files_of(folder: Path) -> list[Path]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scalecurv.checkpoints.allowed import allowed_globals
 from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS
@@ -17,9 +16,10 @@ from scalecurv.user_code import names_code
 
 FILE_NAME = "problem.json"
 REDUCTIONS = ("mean", "sum")
-# keys of the file; `allow` is not among them, because only the user may allow classes
 KINDS: dict[str, tuple[Any, str]] = {
-    **dict.fromkeys(("data", "loss", "reduction", "model", "activation", "split"), (str, "a string")),
+    **dict.fromkeys(
+        ("data", "loss", "reduction", "model", "activation", "split", "weights", "ignore"), (str, "a string")
+    ),
     "weight_decay": (int | float, "a number"),
     "max_samples": (int, "a whole number"),
 }
@@ -30,7 +30,9 @@ class ProblemSpec:
     """The definition of the loss at every checkpoint: data, loss, reduction, weight decay, model and activation.
 
     `data` is the absolute path of a file or directory, or user code pkg.mod:factory; its `split`, and at most
-    `max_samples`, are used. `loss` and `model` may be user code too. `allow` are the classes a checkpoint may hold.
+    `max_samples`, are used. `loss` and `model` may be user code too.
+    `weights` is the key of the mapping of a file that holds the tensors, None where there is one; tensors in whose
+    names the pattern `ignore` is found are left out.
     """
 
     data: Path | str
@@ -41,7 +43,8 @@ class ProblemSpec:
     weight_decay: float = 0.0
     split: str | None = None
     max_samples: int | None = None
-    allow: tuple[str, ...] = ()
+    weights: str | None = None
+    ignore: str | None = None
 
 
 # for each option that has no default: what to give, and a value that would do
@@ -75,7 +78,6 @@ def read_spec(folder: Path, given: Mapping[str, Any], checkpoints: Sequence[Path
         _check("loss", spec.loss, tuple(LOSSES))
     _check("reduction", spec.reduction, REDUCTIONS)
     _check_numbers(spec)
-    allowed_globals(spec.allow)
     if spec.model != "mlp":
         if given.get("activation") is not None:
             raise Misuse(f"--activation says nothing of --model {spec.model}; leave it out")
@@ -88,7 +90,7 @@ def _check_complete(merged: Mapping[str, Any], file: Path, checkpoints: Sequence
     """Raise MissingOptions where options without a default are given neither by an option nor by `file`."""
     missing, other = [name for name in ("data", "loss") if name not in merged], None
     if "activation" not in merged and merged.get("model", "mlp") == "mlp":
-        other = None if "model" in merged else _no_mlp(checkpoints, merged.get("allow", ()))
+        other = None if "model" in merged else _no_mlp(checkpoints, merged.get("weights"), merged.get("ignore"))
         missing.append("model" if other else "activation")
     if not missing:
         return
@@ -105,12 +107,12 @@ def _check_complete(merged: Mapping[str, Any], file: Path, checkpoints: Sequence
     )
 
 
-def _no_mlp(checkpoints: Sequence[Path], allow: Sequence[str]) -> Path | None:
+def _no_mlp(checkpoints: Sequence[Path], weights: str | None, ignore: str | None) -> Path | None:
     """Return one of the checkpoints where those that can be read are no MLPs, else None."""
     other = None
     for path in checkpoints:
         try:
-            content = load(path, allow)
+            content = load(path, weights, ignore)
         except CheckpointError:
             continue
         try:

@@ -2,7 +2,6 @@
 
 import io
 import pickle
-from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 
-from scalecurv.checkpoints.allowed import allowed_globals
 from scalecurv.checkpoints.torch_file import UNREADABLE
 from scalecurv.errors import CheckpointError, kind_and_line
 
@@ -32,14 +30,14 @@ _Python: Any = pickle._Unpickler  # the one written in Python, whose steps can b
 
 
 class _Unpickler(_Python):
-    """An unpickler that knows the classes of metadata and those that the user allows; it raises for other names."""
+    """An unpickler that knows the classes of metadata; it raises for other names."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_Python.dispatch)
 
-    def __init__(self, file: io.BytesIO, path: Path, allow: Sequence[str]):
+    def __init__(self, file: io.BytesIO, path: Path):
         super().__init__(file)
         self._depths: dict[int, tuple[int, Any]] = {}
-        self._path, self._known = path, known() | {name: found for found, name in allowed_globals(allow)}
+        self._path, self._known = path, known()
 
     def _build(self) -> None:
         """Set the state of an instance; refuse classes, enumerators and functions, which would stay changed."""
@@ -98,10 +96,10 @@ def known() -> dict[str, Any]:
     }
 
 
-def read_metadata(file: Path, allow: Sequence[str] = ()) -> Any:
+def read_metadata(file: Path) -> Any:
     """Return the Metadata in a file; raises CheckpointError where the pickle names or does anything else."""
     try:
-        found = _Unpickler(io.BytesIO(file.read_bytes()), file, allow).load()
+        found = _Unpickler(io.BytesIO(file.read_bytes()), file).load()
     except CheckpointError:
         raise
     except (*UNREADABLE, RecursionError, MemoryError) as error:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from scalecurv.checkpoints.content import Content
@@ -29,13 +28,13 @@ def shards_of(index: Path) -> list[Path]:
     return sorted({index.parent / name for name in _weight_map(index).values()})
 
 
-def read_sharded(index: Path, allow: Sequence[str] = ()) -> Content:
+def read_sharded(index: Path, key: str | None = None) -> Content:
     """Return the tensors of all shards; raises CheckpointError where a shard, or a tensor of it, is missing."""
     file_of, found = _weight_map(index), {}
     for shard in shards_of(index):
         if not shard.is_file():
             raise CheckpointError(f"{shard} is missing, {index.name} beside it names it; copy all shards")
-        content = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard, allow)
+        content = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard, key)
         for name in (name for name, file in file_of.items() if file == shard.name):
             if name not in content.weights:
                 raise CheckpointError(f"{shard} holds no {name}, which {index.name} says it does")

@@ -57,8 +57,8 @@ class Task:
         return cls(spec, data.x, data.y, fingerprint_of_arrays(x=data.x, y=data.y), data.available, seed)
 
     def load(self, path: Path) -> Checkpoint:
-        """Return the checkpoint at `path`, which may hold the classes that the spec allows; raises CheckpointError."""
-        return load(path, self.spec.allow)
+        """Return the checkpoint at `path`, by the spec's choice of its tensors; raises CheckpointError."""
+        return load(path, self.spec.weights, self.spec.ignore)
 
     @cached_property
     def id(self) -> str:

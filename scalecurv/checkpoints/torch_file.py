@@ -6,14 +6,14 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from torch import Tensor
 
-from scalecurv.checkpoints.allowed import allowed_globals, may_be_allowed
+from scalecurv.checkpoints.allowed import may_be_allowed
 from scalecurv.checkpoints.content import WRAPPERS, Content, weights_of
 from scalecurv.errors import CheckpointError, kind_and_line
 
@@ -25,17 +25,17 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
+def read_torch(path: Path, key: str | None = None) -> Content:
     """Return the weights of a state_dict, bare or inside a dict.
 
-    Raises CheckpointError where there are none, Misuse where `allow` names what may not be allowed.
+    `key` names the mapping that holds them, None the only one. Raises CheckpointError where there are none.
     """
     mapped = path.stat().st_size >= LARGE and zipfile.is_zipfile(path)  # torch maps no older files
-    content = loaded(path, path, allow, mapped)
+    content = loaded(path, path, mapped)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}; save model.state_dict()")
     try:
-        weights, facts = weights_of(path, content, Tensor), dict(content)
+        weights, facts = weights_of(path, content, Tensor, key), dict(content)
     except (
         TypeError,
         AttributeError,
@@ -49,14 +49,14 @@ def read_torch(path: Path, allow: Sequence[str] = ()) -> Content:
     return Content(weights, facts, list(weights) != sorted(weights))
 
 
-def loaded(path: Path, file: Path | IO[bytes], allow: Sequence[str] = (), mapped: bool = False) -> Any:
+def loaded(path: Path, file: Path | IO[bytes], mapped: bool = False) -> Any:
     """Return what torch.save wrote to `file`, which is `path` or a part of it.
 
-    It may hold plain data, tensors and the classes in `allow` only; raises CheckpointError for anything else.
+    It may hold plain data and tensors only; raises CheckpointError for anything else.
     """
     try:
         # torch would warn with the advice weights_only=False, which runs what is pickled
-        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed_globals(allow))):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([]):
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped or None)
     except UNREADABLE as error:

@@ -90,12 +90,16 @@ MODEL = (
     ),
     option(
         MODEL_GROUP,
-        "--allow-global",
-        "allow",
-        multiple=True,
-        metavar="NAME",
-        help="Accept a class of plain data in checkpoints, such as argparse.Namespace. Repeat for more. Code in "
-        "checkpoints is never run.",
+        "--weights",
+        metavar="KEY",
+        help="Take the weights under this key of a checkpoint, such as ema_state_dict.  [default: the only mapping of "
+        "tensors, or the model's]",
+    ),
+    option(
+        MODEL_GROUP,
+        "--ignore",
+        metavar="REGEX",
+        help="Leave out the tensors of a checkpoint in whose names REGEX is found, such as '^criterion[.]'.",
     ),
 )
 PARAMS = option(
@@ -104,7 +108,18 @@ PARAMS = option(
     metavar="REGEX",
     help="Measure only the block of the parameters whose names match REGEX, such as 'weight$'.  [default: all]",
 )
-PROBLEM = ("data", "split", "max_samples", "loss", "reduction", "weight_decay", "model", "activation", "allow")
+PROBLEM = (
+    "data",
+    "split",
+    "max_samples",
+    "loss",
+    "reduction",
+    "weight_decay",
+    "model",
+    "activation",
+    "weights",
+    "ignore",
+)
 
 
 def seed_option(help: str) -> Callable[[Any], Any]:
@@ -146,7 +161,7 @@ def say(text: str) -> None:
 
 def given_options(params: dict[str, Any]) -> dict[str, Any]:
     """Return the options that define the problem, by the names of ProblemSpec, None for those that were not given."""
-    return {name: params.get(name) or None if name == "allow" else params.get(name) for name in PROBLEM}
+    return {name: params.get(name) for name in PROBLEM}
 
 
 def check_memory(memory: int) -> None:

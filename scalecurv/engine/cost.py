@@ -60,7 +60,10 @@ def _seconds(problem: Problem) -> float:
 
 def _data_bytes(problem: Problem) -> int:
     """Return the bytes of the data in the dtype of the products and in float64."""
-    return problem.x.numel() * (problem.dtype.itemsize + 8) + problem.y.numel() * 16
+    per_sample = (problem.sample.numel() * (problem.dtype.itemsize + 8) + problem.sample_targets.numel() * 16) / len(
+        problem.sample
+    )
+    return int(problem.num_local * per_sample)
 
 
 def _temporary_bytes(problem: Problem) -> int:

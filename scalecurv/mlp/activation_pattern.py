@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from scalecurv.mlp.layers import OpenBatch, bent, open_batch
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from torch import Tensor
 from scalecurv.mlp.layers import OpenBatch, open_batch, residuals
 from scalecurv.mlp.trace import layer_sizes, layer_traces
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 
 
 def block_norms(problem: Problem, mlp: MLP) -> Tensor:

@@ -6,8 +6,8 @@ from torch import Tensor
 from scalecurv.mlp.layers import open_batch
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 
 
 def euler_bounds(problem: Problem, mlp: MLP) -> Tensor:

@@ -8,8 +8,8 @@ from torch.func import grad, vjp
 
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP, recognise_mlp
+from scalecurv.samples.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,12 @@ def structure_of(problem: Problem) -> MLP | None:
     mlp = recognise_mlp(problem.model)
     if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:
         return None
-    if not _computes_as_listed(problem, mlp):
+    if not isinstance(problem.sample, Tensor) or not _computes_as_listed(problem, mlp):
         return None
     first = next(iter(problem.model.children()))
-    flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, problem.x.ndim - 1))
-    return mlp if problem.x.ndim == 2 or flattened else None
+    ends = (1, -1), (1, problem.sample.ndim - 1)
+    flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ends
+    return mlp if problem.sample.ndim == 2 or flattened else None
 
 
 def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:

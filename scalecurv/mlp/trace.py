@@ -8,8 +8,8 @@ from scalecurv.linalg.probes import probes
 from scalecurv.mlp.layers import open_batch
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 
 
 def layer_traces(problem: Problem, mlp: MLP) -> Tensor:

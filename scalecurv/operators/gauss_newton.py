@@ -8,8 +8,8 @@ from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.summed import SummedOperator
 from scalecurv.problem.graphs import backend_of, linearized
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
+from scalecurv.samples.batch import Batch
 
 
 class GaussNewtonOperator(SummedOperator):

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from scalecurv.operators.summed import SummedOperator
 from scalecurv.problem.graphs import hessian_product
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 
 
 class HessianOperator(SummedOperator):

@@ -8,7 +8,7 @@ from scalecurv.operators.summed import by_columns
 from scalecurv.problem.graphs import linearized
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 
 
 class JacobianOperator(LinearOperator):

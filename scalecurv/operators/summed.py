@@ -9,7 +9,7 @@ from torch import Tensor
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 
 
 def by_columns(V: Tensor, num_rows: int, width: int, product: Callable[[Tensor], Tensor]) -> Tensor:

@@ -12,8 +12,8 @@ from scalecurv.linalg.probes import probes
 from scalecurv.problem.graphs import backend_of, hessian_product, inner_eps, linearized
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
+from scalecurv.samples.batch import Batch
 
 STREAM = "consistency"
 SAMPLES = 256  # at most, evenly spread over the data

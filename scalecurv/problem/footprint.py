@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from scalecurv.samples.nested import Inputs
+
 MAX_COLUMNS = 64  # beyond this a wider block no longer runs faster
 COPIES = 6  # live copies of each activation while a product of second order is taken
 
@@ -26,7 +28,7 @@ class Footprint:
         return max(1, min(MAX_COLUMNS, memory // 2 // per_column))
 
 
-def count_activations(model: nn.Module, forward, sample: Tensor) -> int:  # type: ignore[no-untyped-def]
+def count_activations(model: nn.Module, forward, sample: Inputs) -> int:  # type: ignore[no-untyped-def]
     """Return the scalars per sample that leaf modules put out while `forward(sample)` runs, sample (B, ...)."""
     total = 0
 

@@ -13,9 +13,9 @@ from scalecurv.errors import is_memory
 from scalecurv.problem.footprint import COPIES
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import recognise_mlp
 from scalecurv.problem.user_model import quoted
+from scalecurv.samples.batch import Batch
 
 T = TypeVar("T")
 APART = 1e-2  # of a product: two backends that take the same derivative never differ by more

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,42 +10,78 @@ from torch import Tensor
 from scalecurv.errors import Misuse, first_line, is_memory
 
 
+def _one_each(y: Any) -> Tensor:
+    """Return the weight 1 of each sample, (B,)."""
+    return torch.ones(len(y))
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss: `total(f, y)` sums it over the samples of a batch, f of shape (B, D), twice differentiable in f.
 
-    `targets(y, D)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
+    `targets(y)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
     `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
     known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: unlike p - p^2 they do not cancel where p is near 1.
-    `second(f)`, for classifiers, is the second largest probability of each sample, (B,). `float_targets` is True where
-    integers among the targets are quantities, not indices; `foreign` where only autograd knows the loss.
+    `second(f)`, for classifiers, is the second largest probability of each sample, (B,). `weights(y)` of shape (B,)
+    holds what each sample counts in a mean: the mean over the data is sum_i loss_i / sum_i weight_i. `float_targets`
+    is True where integers among the targets are quantities, not indices; `foreign` where only autograd knows the loss.
     """
 
     name: str
-    total: Callable[[Tensor, Tensor], Tensor]
-    targets: Callable[[Tensor, int], Tensor]
-    factor: Callable[[Tensor, Tensor], Tensor] | None = None
-    bend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    total: Callable[[Tensor, Any], Tensor]
+    targets: Callable[[Any], Any]
+    factor: Callable[[Tensor, Any], Tensor] | None = None
+    bend: Callable[[Tensor, Any, Tensor], Tensor] | None = None
     second: Callable[[Tensor], Tensor] | None = None
+    weights: Callable[[Any], Tensor] = _one_each
     float_targets: bool = False
     foreign: bool = False
 
 
-PerSample = Callable[[Tensor, Tensor], Tensor]
+@dataclass(frozen=True)
+class Criterion:
+    """A loss as the user names it, before the shapes are known that it is used on.
+
+    `on(shape, y)` returns the Loss for outputs of one sample of `shape`, () for one number, and for targets like y
+    (the first rows of them); it raises Misuse where they do not fit. `reduction` is the loss's own, None where it has
+    none and the problem's counts.
+    """
+
+    name: str
+    on: Callable[[tuple[int, ...], Any], Loss]
+    reduction: str | None = None
+
+    def reduced(self, asked: str | None) -> Any:
+        """Return the reduction: as asked, else the loss's own, else "mean"; raise Misuse where the two differ."""
+        if asked is not None and self.reduction is not None and asked != self.reduction:
+            raise Misuse(
+                f"reduction is {asked!r}, and loss {self.name} has the reduction {self.reduction!r}; leave one of them "
+                f"out"
+            )
+        return asked or self.reduction or "mean"
 
 
-def per_sample_loss(name: str, function: PerSample) -> Loss:
-    """Return the Loss of `function(f, y)`, outputs (B, D) and targets (B, ...) to (B,), one number a sample.
+PerSample = Callable[[Tensor, Any], Tensor]
 
-    A mean or a sum would hide the weights of the samples, which `reduction` sets for every loss alike. Targets are
-    taken as they are. The second derivative is not known, so that measures take the generic route.
+
+def per_sample_loss(name: str, function: PerSample) -> Criterion:
+    """Return the loss of `function(f, y)`, outputs and targets of B samples to (B,) or (B, ...), summed over the rest.
+
+    f has the shape that the model returns. A mean or a sum over samples would hide their weights, which `reduction`
+    sets for every loss alike. Targets are taken as they are. The second derivative is not known, so that measures take
+    the generic route.
 
     Example:
         >>> half_square = per_sample_loss("half square", lambda f, y: ((f - y) ** 2).sum(1) / 2)
-        >>> half_square.total(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]]))
+        >>> loss = half_square.on((1,), torch.zeros(2, 1))
+        >>> loss.total(torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]]))
         tensor(2.5000)
     """
-    return Loss(name, _Total(name, function), lambda y, num_outputs: y, foreign=True)
+
+    def on(shape: tuple[int, ...], y: Any) -> Loss:
+        return Loss(name, _Total(name, function, shape), lambda y: y, foreign=True)
+
+    return Criterion(name, on)
 
 
 def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:
@@ -59,9 +96,11 @@ class _Total:
 
     name: str
     function: PerSample
+    shape: tuple[int, ...]
 
     def __call__(self, f: Tensor, y: Tensor) -> Tensor:
         try:
+            f = f.reshape(len(f), *self.shape)
             each = self.function(f.clone(), y.clone())  # which it may write to
         except (KeyboardInterrupt, torch.OutOfMemoryError):
             raise
@@ -73,7 +112,7 @@ class _Total:
                 f"{tuple(f.shape)}, {f.dtype}, and targets of shape {tuple(y.shape)}, {y.dtype}, in float64 too: make "
                 f"constants like f, by f.new_tensor(...)"
             ) from error
-        if not isinstance(each, Tensor) or each.shape != f.shape[:1]:
+        if not isinstance(each, Tensor) or each.shape[:1] != f.shape[:1]:
             what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else type(each).__name__
             raise Misuse(
                 f"loss {self.name} returned {what} for {len(f)} sample(s); return one number a sample, shape (B,): "

@@ -1,13 +1,16 @@
 """The losses by name, as sums over samples: a mean divides once, outside, so that short batches weigh less."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from scalecurv.errors import Misuse
-from scalecurv.problem.loss import Loss, per_sample_loss
+from scalecurv.problem.loss import Criterion, Loss, per_sample_loss
 
 
 def _logistic(f: Tensor, y: Tensor) -> Tensor:
@@ -143,10 +146,22 @@ WEIGHTED_SQUARES = Loss(
 )
 
 
-def loss_of(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """Return the Loss of this name, the Loss itself, or that of a function (f, y) -> (B,); raise Misuse for others."""
-    if isinstance(loss, Loss):
+def _on_rows(loss: Loss) -> Criterion:
+    """Return the criterion of a loss of (B, D), whose `targets` takes the number D of outputs too."""
+    takes: Any = loss.targets
+
+    def on(shape: tuple[int, ...], y: Tensor) -> Loss:
+        return replace(loss, targets=lambda y: takes(y, math.prod(shape)))
+
+    return Criterion(loss.name, on)
+
+
+def loss_of(loss: str | Criterion | Loss | Callable[[Tensor, Tensor], Tensor]) -> Criterion:
+    """Return the criterion of this name, itself, or that of a function (f, y) -> (B,); raise Misuse for others."""
+    if isinstance(loss, Criterion):
         return loss
+    if isinstance(loss, Loss):
+        return _on_rows(loss)
     if callable(loss):
         return per_sample_loss(getattr(loss, "__name__", type(loss).__name__), loss)
     if not isinstance(loss, str):
@@ -154,4 +169,4 @@ def loss_of(loss: str | Loss | Callable[[Tensor, Tensor], Tensor]) -> Loss:
         raise Misuse(f"loss is of type {type(loss).__name__}, not a name or a function of (f, y); {advice}")
     if loss not in LOSSES:
         raise Misuse(f"unknown loss {loss!r}; choose from {', '.join(LOSSES)}")
-    return LOSSES[loss]
+    return _on_rows(LOSSES[loss])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from scalecurv.problem.graphs import backend_of, batch_loss
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 
 
 def locate_nonfinite(problem: Problem) -> str | None:

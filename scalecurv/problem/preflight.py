@@ -12,6 +12,7 @@ from torch import Tensor
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
+from scalecurv.samples.nested import Inputs
 
 SAMPLES = 8  # evaluated in another order, and one by one
 REDRAWS = 64  # for a model that draws: a block dropped in one pass of ten is then missed less than once in a thousand
@@ -33,7 +34,8 @@ def preflight(problem: Problem) -> None:
     with _unmoved_random_state(problem.device):
         size = min(SAMPLES, max(problem.batch_size, 2), problem.num_local)
         rows = torch.arange(size, device=problem.device) * (problem.num_local - 1) // max(size - 1, 1)
-        x, y = problem.x[rows], problem.y[rows]
+        some = problem.rows.take(rows)
+        x, y = some.x, some.y
         _refuse_draws(problem, next(problem.own_batches()).x, x)
         _refuse_company(problem, x)
         _refuse_cut(problem, x, y)
@@ -41,7 +43,7 @@ def preflight(problem: Problem) -> None:
             _refuse_comparison(problem, _outputs(problem, x), y)
 
 
-def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:
+def _refuse_cut(problem: Problem, x: Inputs, y: Inputs) -> None:
     """Raise Misuse where outputs do not depend on theta, or the loss on the outputs: every number would be 0."""
     f = problem.outputs(problem.theta.clone().requires_grad_(), x)
     if problem.params is None and not f.requires_grad:
@@ -55,7 +57,7 @@ def _refuse_cut(problem: Problem, x: Tensor, y: Tensor) -> None:
         )
 
 
-def _refuse_draws(problem: Problem, batch: Tensor, x: Tensor) -> None:
+def _refuse_draws(problem: Problem, batch: Inputs, x: Inputs) -> None:
     """Raise Misuse where the outputs of the same samples change from one pass to the next."""
     before = _random_state(problem.device)
     f = _outputs(problem, batch)
@@ -67,7 +69,7 @@ def _refuse_draws(problem: Problem, batch: Tensor, x: Tensor) -> None:
             _refuse_change(problem, f, x)
 
 
-def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
+def _refuse_change(problem: Problem, f: Tensor, x: Inputs) -> None:
     """Raise Misuse where the outputs for x are no longer f."""
     change = problem.shard.largest(_change(f, _outputs(problem, x)), problem.device)
     if change > REPEATABLE.get(problem.dtype, torch.finfo(problem.dtype).eps ** 0.5):
@@ -78,15 +80,16 @@ def _refuse_change(problem: Problem, f: Tensor, x: Tensor) -> None:
         )
 
 
-def _refuse_company(problem: Problem, x: Tensor) -> None:
+def _refuse_company(problem: Problem, x: Inputs) -> None:
     """Raise Misuse where the output of a sample depends on its place in the batch or on the other samples.
 
     Raises CheckpointError where outputs overflow in one order and not in another.
     """
     f = _outputs(problem, x)
+    backwards = torch.arange(len(x) - 1, -1, -1, device=problem.device)
     others = {
-        "their order is reversed": lambda: _outputs(problem, x.flip(0)).flip(0),
-        "each is evaluated alone": lambda: torch.cat([_outputs(problem, row) for row in x.split(1)]),
+        "their order is reversed": lambda: _outputs(problem, x[backwards]).flip(0),
+        "each is evaluated alone": lambda: torch.cat([_outputs(problem, x[i : i + 1]) for i in range(len(x))]),
     }
     for way, evaluate in others.items():
         g = evaluate()
@@ -105,7 +108,7 @@ def _refuse_company(problem: Problem, x: Tensor) -> None:
             )
 
 
-def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
+def _refuse_comparison(problem: Problem, f: Tensor, y: Inputs) -> None:
     """Raise Misuse where the loss of a batch is not the sum of the losses of its samples."""
     total = problem.loss.total
     alone = torch.stack([total(f[i : i + 1], y[i : i + 1]) for i in range(len(f))])
@@ -119,7 +122,7 @@ def _refuse_comparison(problem: Problem, f: Tensor, y: Tensor) -> None:
         )
 
 
-def _outputs(problem: Problem, x: Tensor) -> Tensor:
+def _outputs(problem: Problem, x: Inputs) -> Tensor:
     """Return f (B, D) without its graph; raise Misuse where the shape is wrong."""
     f, wanted = problem.outputs(problem.theta, x).detach(), (len(x), problem.num_outputs)
     if f.shape != wanted:
@@ -138,7 +141,7 @@ def _change(f: Tensor, g: Tensor) -> float:
     return float(gap / largest) if gap > 0 else 0.0
 
 
-def _rounding(problem: Problem, x: Tensor, f: Tensor) -> float:
+def _rounding(problem: Problem, x: Inputs, f: Tensor) -> float:
     """Return the change when every parameter moves by its last digit: large where terms of the outputs cancel."""
     digits = torch.randint(2, problem.theta.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     moved = problem.theta * (1 + torch.finfo(problem.dtype).eps * digits.to(problem.device, problem.dtype))

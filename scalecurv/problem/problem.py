@@ -16,14 +16,17 @@ from scalecurv.display import Described
 from scalecurv.errors import Misuse
 from scalecurv.problem import readiness
 from scalecurv.problem.footprint import Footprint, count_activations
-from scalecurv.problem.loss import Loss, PerSample, try_loss
+from scalecurv.problem.loss import Criterion, Loss, PerSample, try_loss
 from scalecurv.problem.losses import WEIGHTED_SQUARES, loss_of
 from scalecurv.problem.params import ParameterSpace
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.samples import Batch, take_samples, width_of
+from scalecurv.problem.samples import take_samples, tried_shape
 from scalecurv.problem.shard import Shard
-from scalecurv.problem.user_model import quoted, rows_of
+from scalecurv.problem.user_model import arguments, part_of, quoted, rows_of
 from scalecurv.quantities import MEMORY
+from scalecurv.samples.batch import Batch
+from scalecurv.samples.nested import Inputs, described, mapped
+from scalecurv.samples.rows import Held, Rows
 
 Reduction = Literal["mean", "sum"]
 
@@ -54,9 +57,9 @@ class Problem(Described):
         self,
         model: nn.Module,
         data: Any,
-        loss: str | Loss | PerSample = "cross_entropy",
+        loss: str | Criterion | Loss | PerSample = "cross_entropy",
         *,
-        reduction: Reduction = "mean",
+        reduction: Reduction | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         batch_size: int | None = None,
@@ -66,9 +69,9 @@ class Problem(Described):
         params: str | None = None,
     ):
         readiness.check_model(model)
-        self.model, self.loss = model, loss_of(loss)
-        readiness.check_options(reduction, batch_size, weight_decay, memory, dtype)
-        self.reduction: Reduction = reduction
+        criterion = loss_of(loss)
+        self.model, self.reduction = model, criterion.reduced(reduction)
+        readiness.check_options(self.reduction, batch_size, weight_decay, memory, dtype)
         self.weight_decay, self.memory, self._batch_size = weight_decay, memory, batch_size
         self.shard = shard or Shard()
         everything = ParameterSpace.of(model)
@@ -85,9 +88,13 @@ class Problem(Described):
         buffers = dict(model.named_buffers())
         readiness.check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
         self._constants = {name: self._cast(t.detach()).clone() for name, t in (frozen | buffers).items()}
-        found = take_samples(data, self.loss, self.shard, self._cast, partial(width_of, self.outputs, self.theta))
-        self.x, self.y, self.sample, self.sample_targets = found.x, found.y, found.sample, found.sample_targets
-        self.num_data, self.num_outputs, self._most = found.num_data, found.num_outputs, found.most
+        self.output = ""  # the part of what the model returns that is its outputs: "" is all of it
+        self.output_shape: tuple[int, ...] = ()
+        found = take_samples(data, criterion, self.shard, self._cast, partial(tried_shape, self))
+        self.loss: Loss = found.loss
+        self.rows: Rows = found.rows
+        self.sample, self.sample_targets = found.sample, found.sample_targets
+        self.num_data, self.weight, self._most = found.num_data, found.weight, found.most
         if self.loss.factor is None:
             with torch.no_grad():
                 try_loss(self.loss, self.outputs(self.theta, self.sample), self.sample_targets)
@@ -131,9 +138,24 @@ class Problem(Described):
         return cls(model, (x, y), WEIGHTED_SQUARES, reduction="sum")
 
     @property
+    def x(self) -> Inputs:
+        """This rank's inputs (n, ...), all of them; raises Misuse where they do not fit into memory."""
+        return self.rows.whole().x
+
+    @property
+    def y(self) -> Inputs:
+        """This rank's targets (n, ...), all of them; raises Misuse where they do not fit into memory."""
+        return self.rows.whole().y
+
+    @property
     def num_local(self) -> int:
         """The number of samples on this rank: `num_data` where there is one rank."""
-        return len(self.x)
+        return len(self.rows)
+
+    @property
+    def num_outputs(self) -> int:
+        """D, the number of scalars that the model puts out for one sample."""
+        return math.prod(self.output_shape)
 
     @property
     def num_params(self) -> int:
@@ -142,8 +164,11 @@ class Problem(Described):
 
     @property
     def scale(self) -> float:
-        """c, the factor in front of the sum over samples."""
-        return 1 / self.num_data if self.reduction == "mean" else 1.0
+        """c, the factor in front of the sum over samples: one over the samples' total weight for a mean, else 1.
+
+        The weight of a sample is 1 for most losses; see `Loss.weights`.
+        """
+        return 1 / self.weight if self.reduction == "mean" else 1.0
 
     @property
     @remembered
@@ -164,17 +189,21 @@ class Problem(Described):
         """The number of vectors of a block that one product takes together."""
         return self.footprint.columns(self.memory, self.batch_size)
 
-    def outputs(self, theta: Tensor, x: Tensor, cast: bool = True) -> Tensor:
+    def outputs(self, theta: Tensor, x: Inputs, cast: bool = True) -> Tensor:
         """Return f_theta(x) of shape (B, D), for flat theta (P,), in the problem's dtype unless `cast` is False.
 
-        The model is given a copy of x, which it may write to. Raises CheckpointError that quotes the model where it
-        raises, Misuse where it returns no tensor.
+        The model is given a copy of x, which it may write to: one array as its only argument, a tuple as arguments in
+        order, a dict as arguments by name. Outputs of a sample of shape `output_shape` are one row of D scalars.
+        Raises CheckpointError that quotes the model where it raises, Misuse where it returns no tensor.
         """
-        given = {**self.space.unflatten(theta), **self._constants}
-        with twice_differentiable(), quoted(self.model, f"outputs for x of shape {tuple(x.shape)}, {x.dtype}"):
-            f = functional_call(self.model, given, (x.clone(),))
-        rows = rows_of(f, len(x))
+        rows = rows_of(part_of(self.returned(theta, x), self.output), len(x))
         return rows.to(self.dtype) if cast else rows
+
+    def returned(self, theta: Tensor, x: Inputs) -> Any:
+        """Return whatever the model returns for x, a tensor or a container of some; raise as `outputs` does."""
+        given = {**self.space.unflatten(theta), **self._constants}
+        with twice_differentiable(), quoted(self.model, f"outputs for x of {described(x)}"):
+            return functional_call(self.model, given, *arguments(self.model, x.clone()))
 
     def unflatten(self, v: Tensor | np.ndarray) -> dict[str, Tensor]:
         """Return a vector (P,) by the names of parameters in their shapes; a block (P, k) keeps k as its last axis.
@@ -185,17 +214,18 @@ class Problem(Described):
 
     def batches(self) -> Iterator[Batch]:
         """Yield the data in its own order in mini-batches, the last one shorter; raise Misuse where `whole` does."""
-        yield from self.whole.pieces(self.batch_size)
+        self.shard.refuse("this number")
+        yield from self.rows.pieces(self.batch_size)
 
     def own_batches(self) -> Iterator[Batch]:
         """Yield this rank's mini-batches, for callers that combine the results of all ranks themselves."""
-        yield from Batch(self.x, self.y, self.shard.rows(self.num_data).start).pieces(self.batch_size)
+        yield from self.rows.pieces(self.batch_size)
 
     @property
     def whole(self) -> Batch:
-        """All samples; the property raises Misuse where they are spread over ranks."""
+        """All samples; the property raises Misuse where they are spread over ranks, or do not fit into memory."""
         self.shard.refuse("this number")
-        return Batch(self.x, self.y, 0)
+        return self.rows.whole()
 
     def astype(self, dtype: torch.dtype) -> "Problem":
         """Return the same problem with its parameters and data cast to `dtype`."""
@@ -203,8 +233,8 @@ class Problem(Described):
             return self
         copy = self._copy(dtype=dtype, theta=self.theta.to(dtype))
         copy._constants = {name: copy._cast(t) for name, t in self._constants.items()}
-        copy.x, copy.y, copy.sample = copy._cast(self.x), copy._cast(self.y), copy._cast(self.sample)
-        copy.sample_targets = copy._cast(self.sample_targets)
+        copy.rows = self.rows.mapped(copy._cast, copy._cast)
+        copy.sample, copy.sample_targets = (mapped(copy._cast, part) for part in (self.sample, self.sample_targets))
         return copy
 
     def restricted(self, params: str | None) -> "Problem":
@@ -226,8 +256,10 @@ class Problem(Described):
 
     def of_some(self, rows: Tensor) -> "Problem":
         """Return the loss over these samples of this rank alone, without ranks and weight decay."""
-        some = {"x": self.x[rows], "y": self.y[rows], "num_data": len(rows), "_most": len(rows)}
-        return self._copy(**some, shard=Shard(), weight_decay=0.0, _batch_size=None)
+        some = self.rows.take(rows)
+        weight = float(self.loss.weights(some.y).double().sum()) or 1.0  # 1 where none of them counts
+        held = {"rows": Held(some.x, some.y), "num_data": len(rows), "_most": len(rows), "weight": weight}
+        return self._copy(**held, shard=Shard(), weight_decay=0.0, _batch_size=None)
 
     def penalty(self) -> tuple[float, Tensor]:
         """Return the terms of weight decay: w |theta|^2 / 2 over fixed parameters too, and its gradient, w theta."""

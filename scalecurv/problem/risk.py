@@ -7,8 +7,8 @@ from torch import Tensor
 
 from scalecurv.problem.graphs import backend_of, batch_loss
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.user_model import quoted
+from scalecurv.samples.batch import Batch
 
 
 def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
 """The samples of a problem: they come as (x, y), are checked, and each rank keeps its part."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,41 +10,31 @@ from torch import Tensor
 
 from scalecurv.autodiff.backends import stranger
 from scalecurv.errors import CheckpointError, Misuse, first_line
-from scalecurv.problem.loss import Loss
+from scalecurv.problem.loss import Criterion, Loss
 from scalecurv.problem.readiness import check_finite
 from scalecurv.problem.shard import Shard
+from scalecurv.problem.user_model import main_output, part_of, shape_of_row
+from scalecurv.samples.nested import Inputs
+from scalecurv.samples.rows import Held, Rows
 
 WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 SAMPLE_SIZE = 4  # samples on which the model is tried
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Consecutive samples: inputs x (B, ...), targets y, and the index of the first."""
-
-    x: Tensor
-    y: Tensor
-    start: int
-
-    def pieces(self, size: int) -> "Iterator[Batch]":
-        """Yield the batch in runs of at most `size` samples."""
-        for i in range(0, len(self.x), size):
-            yield Batch(self.x[i : i + size], self.y[i : i + size], self.start + i)
-
-
-@dataclass(frozen=True)
 class Samples:
-    """This rank's inputs x (n, ...) and targets y (n, ...), and the first samples of the data set, on every rank.
+    """This rank's samples, and the first samples of the data set, on every rank.
 
-    `num_data` counts the samples of all ranks, `most` those of the rank that holds most of them.
+    `loss` fits the outputs and targets. `num_data` counts the samples of all ranks, `weight` is the sum of their
+    weights, and `most` counts those of the rank that holds most of them.
     """
 
-    x: Tensor
-    y: Tensor
-    sample: Tensor
-    sample_targets: Tensor
+    rows: Rows
+    sample: Inputs
+    sample_targets: Inputs
+    loss: Loss
     num_data: int
-    num_outputs: int
+    weight: float
     most: int
 
 
@@ -76,64 +66,72 @@ def _contents(data: Any) -> str:
 
 def take_samples(
     data: Any,
-    loss: Loss,
+    criterion: Criterion,
     shard: Shard,
     cast: Callable[[Tensor, bool], Tensor],
-    width: Callable[[Tensor, tuple[int, ...]], int],
+    shape_of_outputs: Callable[[Inputs, Any], tuple[int, ...]],
 ) -> Samples:
     """Return this rank's samples; raise Misuse where the data is no (x, y) that fits model and loss.
 
     Every rank looks at the samples of all ranks, a shard at a time: if one rank raises, all do. `cast(tensor, floats)`
     brings a tensor to the problem's device and dtype, integers only where `floats` says that they are quantities;
-    `width(sample, shape)` returns the number of outputs from the first samples and the shape of x.
+    `shape_of_outputs(sample, shape)` returns the shape of the outputs for one sample, from the first samples and the
+    shape of x.
     """
     x, y = pair(data)
     shape, targets_shape = _shape(x, "x"), _shape(y, "y")
-    if len(shape) < 2 or shape[0] == 0:
+    if len(shape) < 1 or shape[0] == 0:
         raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
     if not targets_shape or len(x) != len(y):
         raise Misuse(f"x has {len(x)} samples and y has {len(y) if targets_shape else 'one'}; give one target a sample")
-    parts, num_outputs = shard.parts(len(x)), 0
+    parts, weight = shard.parts(len(x)), 0.0
     for rank, rows in enumerate(parts):
         some, targets = tensor_of(x[rows], "x"), tensor_of(y[rows], "y")
         check_finite({"x": some, "y": targets}, rows.start)
         if rank == 0:
             sample = cast(some[:SAMPLE_SIZE], False)
-            num_outputs = width(sample, shape)
-        targets = loss.targets(targets, num_outputs)
+            loss = criterion.on(shape_of_outputs(sample, shape), targets)
+        targets = loss.targets(targets)
+        weight += float(loss.weights(targets).double().sum())
         if rank == 0:
             sample_targets = cast(targets[:SAMPLE_SIZE], loss.float_targets)
         if rank == shard.rank:
-            own = cast(some, False), cast(targets, loss.float_targets)
+            own = Held(cast(some, False), cast(targets, loss.float_targets), rows.start)
+    if not weight:
+        raise Misuse(f"no target counts for loss {criterion.name}: all are ignored; give some that are not")
     most = max(rows.stop - rows.start for rows in parts)
-    return Samples(*own, sample, sample_targets, len(x), num_outputs, most)
+    return Samples(own, sample, sample_targets, loss, len(x), weight, most)
 
 
-def width_of(outputs: Callable[[Tensor, Tensor], Tensor], theta: Tensor, sample: Tensor, shape: tuple[int, ...]) -> int:
-    """Return the number of outputs that the model has for x of this shape, from at most two samples.
+def tried_shape(problem: "Problem", sample: Inputs, shape: Any) -> tuple[int, ...]:
+    """Return the shape of the outputs for one sample, from at most two; note in the problem which part they are.
 
-    Raises Misuse where the model does not take them, writes to theta, or holds parameters that theta does not reach.
+    Raises Misuse where the model does not take x of this `shape`, writes to theta, or holds parameters that theta does
+    not reach.
     """
-    before = theta.clone()
+    before, two = problem.theta.clone(), sample[:2]
     try:
-        f = outputs(theta, sample[:2])
+        returned = problem.returned(problem.theta, two)
     except CheckpointError as error:
         if (cause := error.__cause__) is None:
             raise
         hint = "" if sample.is_floating_point() else f"; {WHOLE}"
         kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
         raise Misuse(f"the model does not take x of shape {shape}: {kind}{first_line(cause)}{hint}") from error
+    problem.output = main_output(returned, len(two))
+    f = part_of(returned, problem.output)
+    problem.output_shape = shape_of_row(f, len(two))
     if (held := stranger(f)) is not None:
         raise Misuse(
             f"forward uses a parameter of shape {tuple(held.shape)} that it holds by another way than by name (a "
             f"list, a closure), so that theta does not reach it; use nn.ParameterList, or the module that has it"
         )
-    if not torch.equal(before, theta):
+    if not torch.equal(before, problem.theta):
         raise Misuse(
             "the model writes to its parameters when it is called, so that no point theta stands still; take that "
             "out of forward"
         )
-    return f.shape[1]
+    return problem.output_shape
 
 
 def _shape(data: Any, name: str) -> tuple[int, ...]:

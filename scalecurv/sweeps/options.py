@@ -41,7 +41,7 @@ def sweep_of(options: Mapping[str, Any]) -> Sweep:
     return Sweep(
         checkpoints=options["checkpoints"],
         store=options["store"].resolve(),
-        given={field.name: options[field.name] for field in fields(ProblemSpec)} | {"allow": options["allow"] or None},
+        given={field.name: options[field.name] for field in fields(ProblemSpec)},
         request=Request(measures, options["seed"]),
         arithmetic=Arithmetic(options["dtype"], "cpu", options["batch_size"], options["memory"]),
         resources=Resources(**{field.name: options[field.name] for field in fields(Resources)}),

@@ -39,7 +39,8 @@ def sweep(
     weight_decay: float | None = None,
     model: Code | None = None,
     activation: str | None = None,
-    allow_global: Iterable[str] = (),
+    weights: str | None = None,
+    ignore: str | None = None,
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
     memory: int = MEMORY,
@@ -108,7 +109,8 @@ def sweep(
             "data": _data(data),
             "loss": _code("loss", loss),
             "model": _code("model", model),
-            "allow": tuple(allow_global),
+            "weights": weights,
+            "ignore": ignore,
             "run_attributes": _patterns(run_attr or {}),
         }
     )

@@ -7,7 +7,7 @@ from torch.func import jacrev
 from scalecurv.mlp.layers import open_batch
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from tests.loops import each
 from tests.piecewise import Case, close, network, opened
 

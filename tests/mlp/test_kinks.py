@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from scalecurv.mlp.activation_pattern import kinks
 from scalecurv.mlp.layers import open_batch
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 from tests.loops import each
 from tests.piecewise import MEANS, Case, laid_open, opened
 

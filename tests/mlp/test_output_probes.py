@@ -11,7 +11,7 @@ from torch import Tensor
 from scalecurv.mlp import trace as output_probes
 from scalecurv.mlp.layers import open_batch
 from scalecurv.mlp.trace import layer_traces, output_probe_terms
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from tests.dense import dense
 from tests.loops import each
 from tests.piecewise import CASES, NUM_DATA, Case, close, data, layer_slices, named, network, opened

@@ -38,7 +38,8 @@ def interpolates(evaluation: Evaluation) -> bool:
     problem = evaluation.double
     if problem.loss.name != "mse":
         return False
-    largest = problem.shard.largest(float(problem.y.abs().max()), problem.device)
+    own = max((float(batch.y.abs().max()) for batch in problem.own_batches()), default=0.0)
+    largest = problem.shard.largest(own, problem.device)
     bound = FITTED * max(largest, 1.0)
     over = sum_over_data(
         problem, lambda batch: ((problem.outputs(problem.theta, batch.x) - batch.y).abs() > bound).sum()

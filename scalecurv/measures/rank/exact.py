@@ -16,7 +16,6 @@ from scalecurv.mlp.activation_pattern import activation_pattern, num_rescalings,
 from scalecurv.mlp.layers import OpenBatch, homogeneous_mlp, open_batch
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
 from scalecurv.statistics.estimate import Estimate, Status
 
@@ -120,12 +119,13 @@ def _proven(bounds: dict[str, Bound]) -> int:
 
 def _some_samples(problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int) -> OpenBatch:
     """Return the activations of all samples, or of a random draw of as many as fit into the memory."""
-    whole, num_data = problem.whole, problem.num_data
+    problem.shard.refuse("the exact rank")
+    num_data = problem.num_data
     room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
     if not combinations_fit(problem.num_params, problem.num_params, memory):
         room = min(room, rows_that_fit(memory) // outputs)
     count = max(1, min(num_data, room))
     if count == num_data:
-        return open_batch(problem, mlp, whole)
+        return open_batch(problem, mlp, problem.whole)
     drawn = torch.from_numpy(generator(seed, "rank samples", 0).permutation(num_data)[:count]).to(problem.device)
-    return open_batch(problem, mlp, Batch(whole.x[drawn], whole.y[drawn], 0))
+    return open_batch(problem, mlp, problem.rows.take(drawn))

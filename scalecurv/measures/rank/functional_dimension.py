@@ -18,8 +18,8 @@ from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.mlp.activation_pattern import ROUNDING, kink_margin, kink_margins
 from scalecurv.mlp.layers import homogeneous_mlp, open_batch
-from scalecurv.problem.samples import Batch
 from scalecurv.problem.structure import MLP
+from scalecurv.samples.batch import Batch
 from scalecurv.statistics.estimate import Estimate, Status
 
 SAME_FOLD = 1e-9  # relative distance below which two folds are the same one up to rounding

@@ -10,7 +10,7 @@ from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.minor_bits import MinorBits
 from scalecurv.mlp.layers import open_batch
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from tests.dense import dense_at
 from tests.loops import each
 from tests.piecewise import LEAKY, Shape, laid_open

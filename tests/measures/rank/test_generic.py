@@ -16,7 +16,7 @@ from scalecurv.measures.rank.generic import _with_parameters as with_parameters
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.mlp.layers import open_batch
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.dense import dense_at
 from tests.loops import each

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scalecurv.measures.rank.factors import random_residues, region_factors
 from scalecurv.mlp.layers import OpenBatch, open_batch
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.samples import Batch
+from scalecurv.samples.batch import Batch
 from tests.loops import each
 from tests.piecewise import Shape, data, laid_open, network
 
