@@ -89,12 +89,13 @@ class Questions:
             return "code run: the payload was unpickled"
         if found is None:
             return "refused"
-        if original is None:  # damage took the payload out: what is left is a checkpoint
-            return "silent" if damaged not in self.malicious else "wrong: a malicious file loaded"
-        equal = found.tensors.keys() == original.tensors.keys() and all(
-            torch.equal(found.tensors[name], tensor) for name, tensor in original.tensors.items()
+        wanted = tensors(0) if original is None else original.tensors  # what lies beside a payload is read
+        equal = found.tensors.keys() == wanted.keys() and all(
+            torch.equal(found.tensors[name], tensor) for name, tensor in wanted.items()
         )
-        if not equal and found.fingerprint == original.fingerprint:
+        if not equal and damaged in self.malicious:
+            return "wrong: a malicious file was read as other weights"
+        if not equal and original is not None and found.fingerprint == original.fingerprint:
             return "wrong: other weights under the same fingerprint"
         return "the same" if equal else "silent"
 

@@ -17,6 +17,8 @@ This page is generated from the program by `make docs`.
 | 3 | a bug of scalecurv; what was finished is stored |
 | 130 | Ctrl-C; what was finished is stored |
 
+- **`--follow`** ends by `--patience` or by Ctrl-C (130). The last look at each file counts: the exit code is 1 where a
+  checkpoint failed and was not written anew, and 2 where no checkpoint came at all.
 - **Answers** go to stdout. **Messages** go to stderr. On a terminal `analyze` shows a bar with the time that is left.
   In a pipe or a job it prints a line for each stored checkpoint: date, time, count, status, path, seconds and the
   time that is left. `-v` adds the seconds of each measure and the reason for the engine; `-q` leaves errors only. One

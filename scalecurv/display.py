@@ -3,6 +3,35 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+LONGEST_NAME = 80  # characters of a name from a file that a message shows
+
+
+def shown(name: object) -> str:
+    r"""Return a name from a file as one short word of a message: control characters escaped, the rest cut.
+
+    Example:
+        >>> shown("0.weight"), shown("a\nb"), len(shown("w" * 10**6))
+        ('0.weight', 'a\\nb', 84)
+    """
+    if not isinstance(name, str | int):
+        return f"a {type(name).__name__}"
+    text = str(name) if isinstance(name, str) or abs(name) < 10**LONGEST_NAME else "a long number"
+    cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST_NAME])
+    return f"{cut} ..." if len(text) > LONGEST_NAME else cut
+
+
+def listing(names: Iterable[object], most: int = 6) -> str:
+    """Return the first names, shown, as a list in a message: "a, b and 3 others".
+
+    Example:
+        >>> listing("abc", 2), listing("abc")
+        ('a, b and 1 other', 'a, b, c')
+    """
+    every = list(names)
+    rest = len(every) - most
+    first = ", ".join(shown(name) for name in every[:most])
+    return f"{first} and {rest} other{'s' if rest > 1 else ''}" if rest > 0 else first
+
 
 def html_table(title: str, rows: Iterable[tuple[object, ...]], head: Sequence[str] = ()) -> str:
     """Return a table with a title, one line for each of `rows` and column heads, where `head` has any.

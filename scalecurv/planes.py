@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scalecurv.analysis import Analysis
 from scalecurv.checkpoints.common_task import common_task
+from scalecurv.checkpoints.discover import EVERY, Globs
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task
@@ -25,7 +26,7 @@ COLUMNS = ("run", "before", "step", "after", "sectional_curvature", "cosine", "l
 
 
 def planes_of_steps(
-    paths: Sequence[Path], given: Mapping[str, Any], arithmetic: Arithmetic
+    paths: Sequence[Path], given: Mapping[str, Any], arithmetic: Arithmetic, globs: Globs = EVERY
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return a row for each checkpoint between two others of its run, by step, and a line for each unusable file.
 
@@ -35,7 +36,7 @@ def planes_of_steps(
     check_device(Resources(device=arithmetic.device))
     if not paths:
         raise Misuse("no path was given; give a directory of checkpoints, or three checkpoint files of one run")
-    task, files = common_task(paths, given)
+    task, files = common_task(paths, given, globs=globs, memory=arithmetic.memory)
     runs, failures = _by_run(files, task)
     rows = []
     for run, ordered in runs.items():

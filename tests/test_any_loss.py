@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from scalecurv.checkpoints.model import build_mlp
 from scalecurv.results.query import open_store
 from tests.commands import analyze, invoke
 from tests.runs import write_run
-from tests.user_losses import smoothed
+from tests.user_losses import WEIGHTS, smoothed
 
 W = 0.05
 BLOCK = "^0[.]"
@@ -122,6 +123,33 @@ def test_the_file_may_say_what_decays_and_the_loss_only_with_leave(run: Path, tm
     assert found(tmp_path / "store")["loss"][0] == pytest.approx(value, rel=1e-12)
 
 
+TRAINED = "CrossEntropyLoss(weight=[1.0, 3.0, 0.5], label_smoothing=0.1)"
+
+
+def test_a_loss_is_stored_as_it_was_named(run: Path, tmp_path: Path) -> None:
+    """The text is part of the task, and the reduction is the loss's own."""
+    weighted = partial(nn.functional.cross_entropy, weight=WEIGHTS.double(), label_smoothing=0.1)
+    names = {
+        TRAINED: (weighted, "mean"),
+        f"{TRAINED[:-1]}, reduction='sum')": (partial(weighted, reduction="sum"), "sum"),
+        "cross_entropy(label_smoothing=0.1)": (partial(nn.functional.cross_entropy, label_smoothing=0.1), "mean"),
+        "torch.nn:CrossEntropyLoss": (nn.functional.cross_entropy, "mean"),
+        "tests.user_losses:made": (weighted, "mean"),
+        "tests.user_losses:criterion": (weighted, "mean"),
+    }
+    for name in names:
+        result = analyze(run, tmp_path / "store", "--measure", "gradient", *COMMON, "--loss", name)
+        assert result.exit_code == 0, result.output
+    rows = open_store(tmp_path / "store").sql(
+        "select loss, reduction, value from tasks join estimates using (task_id) where quantity = 'loss'"
+    )
+    assert sorted(rows["loss"]) == sorted(names)
+    for row in rows.itertuples():
+        function, reduction = names[row.loss]
+        value, *_ = truth(run, lambda f, y, function=function: function(f, y), 0.0)
+        assert (row.value, row.reduction) == (pytest.approx(value, rel=1e-12), reduction), row.loss
+
+
 def test_a_store_of_blocks_alone(run: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     assert analyze(run, store, "--measure", "gradient", *COMMON, "--params", BLOCK).exit_code == 0
@@ -162,7 +190,7 @@ def test_a_store_of_blocks_alone(run: Path, tmp_path: Path) -> None:
         (("--weight-decay", "-1"), "weight_decay is -1.0; it must be at least 0 and finite"),
         (
             ("--loss", "logistic"),
-            "logistic takes one output, the model has 3; use cross_entropy, or give the model one output",
+            "y has shape (20,) but the model has 3 outputs; use cross_entropy, which fits them",
         ),
     ],
 )

@@ -85,7 +85,7 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         nothing,
         "{run} {store} --data {run}/none.npz",
         "--data {run}/none.npz does not exist; "
-        "give a file with arrays x and y (.npz, .pt, .safetensors, .h5, .parquet)",
+        "give a file with arrays x and y (.npz, .npy, .pt, .safetensors, .h5 or .parquet)",
     ),
     "data said nowhere": (
         forget("data"),
@@ -138,8 +138,9 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "loss": (
         nothing,
-        "{run} {store} --loss huber",
-        "unknown loss 'huber'; choose from mse, cross_entropy, logistic, or pkg.mod:function",
+        "{run} {store} --loss hinge",
+        "unknown loss 'hinge'; choose from mse, cross_entropy, logistic, huber, smooth_l1, l1, poisson, nll, "
+        "a loss of torch.nn such as CrossEntropyLoss, or pkg.mod:function",
     ),
     "reduction": (nothing, "{run} {store} --reduction none", "unknown reduction 'none'; choose from mean, sum"),
     "number": (nothing, "{run} {store} --rtol 0", "--rtol is 0.0; it must be positive and finite"),
@@ -181,17 +182,16 @@ FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "truncated": (
         write_truncated,
-        "{path} is no readable checkpoint: RuntimeError: PytorchStreamReader failed reading zip archive: ...; it may "
-        "be cut short",
+        "{path} is no readable checkpoint: BadZipFile: File is not a zip file; it may be cut short",
     ),
     "pickled code": (
         lambda path: write_malicious(path, path.with_name("code was run")),
-        "{path} holds pickled code (posix.mkdir), which is never run; save model.state_dict() instead",
+        "{path} holds no tensors (its keys: model); save model.state_dict(), or if it is no checkpoint, ...",
     ),
     "not finite": (write_not_finite, "{path}: 0.weight holds 2 NaN(s); the run diverged before it"),
     "no tensors": (
         lambda path: torch.save({"step": 3}, path),
-        "{path} holds no tensors (its keys: step); save model.state_dict()",
+        "{path} holds no tensors (its keys: step); save model.state_dict(), or if it is no checkpoint, ...",
     ),
     "infinite loss": (
         lambda path: torch.save({k: v * 1e12 for k, v in torch.load(write_checkpoint(path))["model"].items()}, path),

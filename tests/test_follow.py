@@ -129,7 +129,7 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_none(
 ) -> None:
     run = sweep.checkpoints[0]
     save(0)(run)
-    monkeypatch.setattr(follow, "discover", lambda paths: iter([run / "step_9.pt", run / "step_0.pt"]))
+    monkeypatch.setattr(follow, "discover", lambda paths, globs: iter([run / "step_9.pt", run / "step_0.pt"]))
     assert watch(sweep, {}) == [(1, ["step_0.pt"])]
 
 
@@ -187,6 +187,33 @@ def test_the_command_says_what_each_plan_came_to(tmp_path: Path) -> None:
     second = invoke(*command)
     assert (second.exit_code, len(checkpoints_of(store))) == (1, 3)
     assert second.stdout.startswith(f"0 of 1 checkpoint(s) stored in {store}, ")
+    save(2)(run)
+    assert invoke(*command).exit_code == 0
+
+
+def test_a_file_that_was_whole_in_the_end_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last word on each file counts: one may be seen half written, and whole later."""
+    sweep = gradient_sweep(tmp_path, range(2))
+    run, store = sweep.checkpoints[0], sweep.store
+    write_truncated(run / "step_1.pt")
+    training = Training(run, {3: save(1)})
+    monkeypatch.setattr(work_as_it_comes, "__defaults__", (None, training.sleep))
+    command = ("analyze", run, store, "--measure", "gradient", "--follow", "--patience", 6, *SERIAL)
+    done = invoke(*command)
+    assert "failed" in done.stderr
+    assert (done.exit_code, list(checkpoints_of(store)["status"])) == (0, ["ok", "ok"])
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_training_that_wrote_nothing_is_an_error(tmp_path: Path) -> None:
+    sweep = gradient_sweep(tmp_path, [])
+    run = sweep.checkpoints[0]
+    nothing = invoke("analyze", run, sweep.store, "--follow", "--patience", 4, *SERIAL)
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert nothing.stderr == (
+        f"scalecurv: no checkpoint came to {run} in 4 s; give the directory that the training writes to, or more "
+        f"--patience\n"
+    )
 
 
 @pytest.mark.parametrize(

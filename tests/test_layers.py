@@ -14,7 +14,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "display", "source"),
     ("statistics", "quantities", "user_code"),
     ("record", "linalg"),
-    ("geometry", "autodiff", "samples"),
+    ("geometry", "autodiff", "samples", "pickles"),
     ("problem",),
     ("operators", "mlp"),
     ("measures",),
@@ -39,8 +39,8 @@ SMALL = {
     "__main__.py": "the program's entry, which Python names",
     "linalg/counting.py": "what a number cost is counted at one place",
     "checkpoints/safetensors_file.py": "one reader for each format of files that are not trusted",
-    "sweeps/progress.py": "the log of a sweep, the same whoever runs it",
     "engine/serial.py": "the reference that every other engine must equal",
+    "samples/batch.py": "the one thing that a sum over data is given, whatever holds the samples",
     "operators/hessian.py": "the operator that all others are compared with",
 }
 

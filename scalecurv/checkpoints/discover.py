@@ -2,32 +2,72 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 
 from scalecurv.checkpoints.distributed import is_distributed
 from scalecurv.checkpoints.load import is_directory_checkpoint
 from scalecurv.data.shards import by_numbers
+from scalecurv.display import listing
 from scalecurv.errors import Misuse, NothingFound
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 # files that training scripts write beside the weights; model_and_optim and model_optim_rng hold both
 IGNORED = re.compile(
-    r"(?<!and[-_])(?<!with[-_])optim(?!al|um|i[sz]ed|i[sz]ation|_rng)|sched(?!uled)|rng_state"
-    r"|training_args|scaler|zero_pp_rank",
+    r"(?<!and[-_])(?<!with[-_])optim(?!al|um|i[sz]ed|i[sz]ation|_rng)|sched(?!uled)|rng_state|random_states?"
+    r"|training_args|trainer_state|(?<![a-z])(?:grad_?)?scaler|(?<![a-z])sampler|data_?loader|zero_pp_rank"
+    r"|^(?:(?:train|test|val|valid|validation|dev|eval)[-_]?)?data(?:set)?(?:[-_](?:train|test|val|valid|dev|eval))?$",
     re.IGNORECASE,
 )
 HF_SAFE, HF_PICKLED = "model.safetensors", "pytorch_model.bin"  # as Hugging Face libraries call them
 _REMOTE = re.compile(r"([a-z][a-z0-9+.-]+):/+")  # a Path has lost one slash of s3://
 
 
-def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
+@dataclass(frozen=True)
+class Globs:
+    """Patterns of the checkpoints to take and to leave out, as a shell writes them (*, ?, [a-z]).
+
+    A pattern is compared with the path below the directory that was given, with the name, and with the folders between
+    them; * matches / too. Without `include` all are taken.
+
+    Example:
+        >>> globs = Globs(include=("step_*.pt",), exclude=("old",))
+        >>> [globs.take(PurePath(path)) for path in ("a/step_1.pt", "a/best.pt", "old/step_1.pt")]
+        [True, False, False]
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def take(self, below: PurePath) -> bool:
+        """Return True where a checkpoint at this path below its directory is to be taken."""
+        places = [part for place in (below, *below.parents) if place.name for part in (place.as_posix(), place.name)]
+        wanted, barred = (
+            any(fnmatchcase(place, glob.removeprefix("**/").removesuffix("/")) for place in places for glob in globs)
+            for globs in (self.include, self.exclude)
+        )
+        return (wanted or not self.include) and not barred
+
+    def __str__(self) -> str:
+        """Return them as the options of a command line."""
+        pairs = [*(("--include", glob) for glob in self.include), *(("--exclude", glob) for glob in self.exclude)]
+        return " ".join(f"{option} {shlex.quote(glob)}" for option, glob in pairs)
+
+
+EVERY = Globs()
+
+
+def discover(paths: Sequence[Path], exclude: Sequence[Path] = (), globs: Globs = EVERY) -> list[Path]:
     """Return the checkpoints among `paths` and below them, as absolute paths, each once.
 
     A checkpoint is a file or a directory; a sharded directory may hold other checkpoints in folders below it, as a
-    Trainer writes them. A file in `paths` is taken whatever its name is. Files in `exclude` (the data), or below a
-    directory in it, are left out. Symbolic links to directories are not followed; links to checkpoints that are listed
-    anyway are left out. Raises Misuse for a path that does not exist, NothingFound where there is no checkpoint.
+    Trainer writes them. A file in `paths` is taken whatever its name is, unless `globs` leave it out. Files in
+    `exclude` (the data), or below a directory in it, are left out. Symbolic links to directories are not followed;
+    links to checkpoints that are listed anyway are left out. Raises Misuse for a path that does not exist, NothingFound
+    where there is no checkpoint.
     """
     barred = {_real(path) for path in exclude}
     found: dict[Path, None] = {}
@@ -43,10 +83,15 @@ def discover(paths: Sequence[Path], exclude: Sequence[Path] = ()) -> list[Path]:
         if path.is_dir() and not is_distributed(path):
             listed += sorted(_below(path.resolve()), key=lambda file: by_numbers(str(file)))
         found.update(dict.fromkeys(file for file in listed if not barred & {_real(file), *_real(file).parents}))
+    where = ", ".join(str(path) for path in paths)
     if not found:
-        where = ", ".join(str(path) for path in paths)
         raise NothingFound(f"no checkpoint in {where}; looked for files that end in {', '.join(SUFFIXES)}")
-    return [path for path in found if not (path.is_symlink() and _real(path) != path and _real(path) in found)]
+    roots = roots_of(paths) if globs != EVERY else ()
+    taken = [path for path in found if globs == EVERY or globs.take(path.relative_to(root_of(path, roots)))]
+    if not taken:
+        names = listing(path.relative_to(root_of(path, roots)).as_posix() for path in found)
+        raise NothingFound(f"{globs} leaves none of {len(found)} checkpoint(s) in {where}: {names}")
+    return [path for path in taken if not (path.is_symlink() and _real(path) != path and _real(path) in taken)]
 
 
 def roots_of(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -5,19 +5,22 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scalecurv.checkpoints.content import Content, canonical_names, fingerprint_of
+from scalecurv.checkpoints.content import Content, fingerprint_of, weights_of
 from scalecurv.checkpoints.distributed import METADATA, is_distributed, read_distributed
+from scalecurv.checkpoints.names import canonical_names, ignored, ignoring
 from scalecurv.checkpoints.safetensors_file import read_safetensors
 from scalecurv.checkpoints.sharded import index_of, is_shard, read_sharded, shards_of
+from scalecurv.checkpoints.signature import refuse_foreign
 from scalecurv.checkpoints.step import step_and_epoch
 from scalecurv.checkpoints.torch_file import read_torch
+from scalecurv.display import listing, shown
 from scalecurv.errors import CheckpointError
 from scalecurv.record import FileStamp
 
@@ -31,6 +34,7 @@ class Checkpoint:
 
     `ordered` is True where `tensors` have the order in which the model listed them (safetensors files, and files
     converted from them, sort their names). `fingerprint` is that of the tensors, whatever wraps them in the file.
+    `names` are the names in the file by canonical name.
     """
 
     path: Path
@@ -40,6 +44,11 @@ class Checkpoint:
     step: int | None
     epoch: float | None
     fingerprint: str
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def written(self, name: str) -> str:
+        """Return the name that the file has for a tensor, as --ignore searches it."""
+        return self.names.get(name, name)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -55,42 +64,57 @@ def is_directory_checkpoint(folder: Path) -> bool:
         return False
 
 
-def stamp_of(path: Path) -> FileStamp:
-    """Return the present state of a checkpoint's files; raises CheckpointError where there are none."""
+def stamp_of(path: Path, weights: str | None = None, ignore: str | None = None) -> FileStamp:
+    """Return the present state of a checkpoint's files; raises CheckpointError where there are none.
+
+    Another choice of tensors (`weights`, `ignore`) makes another content of the same files, and is part of the state.
+    """
     try:
         if not path.is_dir():
             stat = os.stat(path)
-            return FileStamp(
-                str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63
-            )  # some file systems use all 64 bits
-        stats = {file.name: os.stat(file) for file in _files_of(path)}
+            size, newest, identity = stat.st_size, stat.st_mtime_ns, stat.st_ino % 2**63  # some systems use all 64 bits
+        else:
+            stats = {file.name: os.stat(file) for file in _files_of(path)}
+            states = "\n".join(f"{name} {s.st_size} {s.st_mtime_ns} {s.st_ino}" for name, s in stats.items())
+            size, identity = sum(s.st_size for s in stats.values()), _number(states)
+            newest = max((s.st_mtime_ns for s in stats.values()), default=0)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened ({error.strerror}); every worker must see this path") from error
-    states = [f"{name} {s.st_size} {s.st_mtime_ns} {s.st_ino}" for name, s in stats.items()]
-    identity = int.from_bytes(hashlib.sha256("\n".join(states).encode()).digest()[:8]) % 2**63
-    newest = max((s.st_mtime_ns for s in stats.values()), default=0)
-    return FileStamp(str(path), sum(s.st_size for s in stats.values()), newest, identity)
+    if weights is not None or ignore is not None:
+        identity = _number(json.dumps([identity, weights, ignore]))
+    return FileStamp(str(path), size, newest, identity)
+
+
+def _number(text: str) -> int:
+    """Return a number that stands for a text, in the range of inodes."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()[:8]) % 2**63
 
 
 def load(path: Path, weights: str | None = None, ignore: str | None = None) -> Checkpoint:
     """Return one checkpoint, a file or a directory that is one.
 
-    `weights` is the key of the mapping that holds the tensors, where a file has several; tensors in whose names the
-    pattern `ignore` is found are left out.
+    `weights` is the key of the mapping that holds the tensors, where a file has several; tensors in whose names in the
+    file the pattern `ignore` is found are left out.
 
-    Raises CheckpointError, with a message of one line, where it cannot be read or used.
+    Raises CheckpointError, with a message of one line, where it cannot be read or used; Misuse where `ignore` is no
+    pattern.
     """
-    before = stamp_of(path)
+    before = stamp_of(path, weights, ignore)
     content = _content(path, weights)
     beside = _trainer_state(path if path.is_dir() else path.parent)
-    if stamp_of(path) != before:
+    if stamp_of(path, weights, ignore) != before:
         raise CheckpointError(f"{path} changed while it was read; run again once it is written")
-    renamed = canonical_names(content.weights)
-    tensors = {renamed[name]: tensor.detach().resolve_conj().resolve_neg() for name, tensor in content.weights.items()}
-    _check(path, tensors)
+    kept = {n: t for n, t in content.weights.items() if ignore is None or not ignored(ignore).search(n)}
+    if not kept:
+        held = listing(content.weights)
+        raise CheckpointError(f"--ignore '{shown(ignore or '')}' leaves no tensor of {path}, which holds {held}")
+    renamed = canonical_names(kept, str(path))
+    tensors = {renamed[name]: tensor.detach().resolve_conj().resolve_neg() for name, tensor in kept.items()}
+    _check(path, tensors, {canonical: name for name, canonical in renamed.items()})
     facts = {**beside, **{str(name): fact for name, fact in content.facts.items()}}
     step, epoch = step_and_epoch(facts, path.name if path.is_dir() else path.stem, path.parent.name)
-    return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors))
+    names = {canonical: name for name, canonical in renamed.items() if canonical != name}
+    return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors), names)
 
 
 def _content(path: Path, key: str | None) -> Content:
@@ -98,7 +122,7 @@ def _content(path: Path, key: str | None) -> Content:
         if is_distributed(path):
             return read_distributed(path, key)
         if index := index_of(path):
-            return read_sharded(index, key)
+            return _below(path, read_sharded(index), key)
         raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
     if not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is no regular file; give one, or a directory that is a checkpoint")
@@ -106,7 +130,15 @@ def _content(path: Path, key: str | None) -> Content:
         raise CheckpointError(
             f"{path} is one shard of several; give the directory, with the index (*.index.json) that names them all"
         )
-    return read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path, key)
+    refuse_foreign(path)
+    if path.suffix != ".safetensors":
+        return read_torch(path, key)
+    return _below(path, read_safetensors(path), key)
+
+
+def _below(path: Path, content: Content, key: str | None) -> Content:
+    """Return a content of the tensors below `key` alone; formats without nested mappings have it in their names."""
+    return content if key is None else replace(content, weights=weights_of(path, content.weights, Tensor, key))
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -127,22 +159,24 @@ def _trainer_state(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _check(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError for tensors that cannot be computed with."""
+def _check(path: Path, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+    """Raise CheckpointError for tensors that cannot be computed with; `names` are those in the file."""
     for name, tensor in tensors.items():
+        layer = name.rpartition(".")[2] in ("weight", "bias")  # others may be of a metric or a loss
+        rest = "" if layer else f"; if the model does not use it, {ignoring([names[name]])}"
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or _NARROW.search(str(tensor.dtype)):
             raise CheckpointError(
-                f"{path}: {name} ({tensor.dtype}, {tensor.layout}, on {tensor.device}) is no dense tensor of plain "
-                f"numbers; save it as one"
+                f"{path}: {shown(name)} ({tensor.dtype}, {tensor.layout}, on {tensor.device}) is no dense tensor of "
+                f"plain numbers; save it as one{rest}"
             )
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise CheckpointError(
-                f"{path}: {name} has {tensor.numel()} numbers and not as many in the file; save a copy"
+                f"{path}: {shown(name)} has {tensor.numel()} numbers and not as many in the file; save a copy"
             )
         plain = tensor.is_floating_point() or tensor.is_complex()
         if plain and bool(tensor.isnan().any()):  # infinities may be a mask, and are refused later in parameters only
             raise CheckpointError(
-                f"{path}: {name} holds {int(tensor.isnan().sum())} NaN(s); the run diverged before it"
+                f"{path}: {shown(name)} holds {int(tensor.isnan().sum())} NaN(s); the run diverged before it{rest}"
             )
     if not any(t.is_floating_point() for t in tensors.values()):
         raise CheckpointError(f"{path} holds no weights, no tensor of floating-point numbers; save model.state_dict()")

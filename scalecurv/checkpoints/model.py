@@ -1,19 +1,22 @@
 """Modules with a checkpoint's tensors: an MLP inferred from shapes, or the result of the user's factory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
+from torch.nn.modules.batchnorm import _NormBase
 
-from scalecurv.checkpoints.architecture import infer_layers
-from scalecurv.checkpoints.content import canonical_names
+from scalecurv.checkpoints.architecture import adapter_advice, infer_layers
 from scalecurv.checkpoints.load import Checkpoint
+from scalecurv.checkpoints.matching import Names, shift_of
+from scalecurv.display import listing, shown
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.user_model import quoted
 from scalecurv.user_code import call
 
+LISTED = 20  # names of tensors that are no part of the model, in its description
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -39,64 +42,83 @@ def build_mlp(checkpoint: Checkpoint, activation: str, flatten: bool) -> tuple[n
         if bias:
             linear.bias = nn.Parameter(_finite(checkpoint, f"{name}.bias"))
         modules.append(linear)
-    described = {"kind": "mlp", "widths": list(layers.widths), "biases": all(layers.biases), "activation": activation}
-    return nn.Sequential(*modules).eval(), json.dumps(described)
+    kind = {"kind": "mlp", "widths": list(layers.widths), "biases": all(layers.biases), "activation": activation}
+    return nn.Sequential(*modules).eval(), described(kind, layers.left_out)
 
 
 def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module, str]:
     """Return factory() in eval mode with the checkpoint's tensors, not rounded, and its architecture as JSON.
 
-    Every parameter and buffer in the model's state needs a tensor of its canonical name; one suffices for tied ones,
-    which stay tied. Raises CheckpointError that names a parameter or tensor without a counterpart or of another shape,
-    Misuse where the factory returns no Module.
+    Every parameter and buffer in the model's state needs a tensor of its name, with one prefix before all names or
+    without; one suffices for tied ones, which stay tied. Tensors without a place in the model are listed as "left_out"
+    in the JSON. Raises CheckpointError that names a parameter or buffer without a tensor, or with one of another shape,
+    and prefixes that fit equally well; Misuse where the factory returns no Module.
     """
     model = call("--model", factory, "factory")
     if not isinstance(model, nn.Module):
         raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
     with quoted(model, f"{checkpoint.path} into --model {factory}"):
-        _fill(model, checkpoint, factory)
+        left_out = _fill(model, checkpoint, factory)
         model.eval()
-    return model, json.dumps({"kind": factory})
+    return model, described({"kind": factory}, left_out)
 
 
-def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> None:
-    """Put the checkpoint's tensors into the model, by name."""
-    state = model.state_dict()
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    wanted, ties = canonical_names(state), _tied(model)
+def described(architecture: Mapping[str, Any], left_out: Sequence[str]) -> str:
+    """Return an architecture as JSON, with the names of tensors of the file that are no part of it, shown in a line."""
+    names = [shown(name) for name in left_out[:LISTED]]
+    rest = [f"{len(left_out) - LISTED} others"] if len(left_out) > LISTED else []
+    return json.dumps({**architecture, **({"left_out": [*names, *rest]} if left_out else {})})
+
+
+def left_out_of(architecture: str) -> list[str]:
+    """Return the names of tensors that are no part of a model, from its architecture as JSON."""
+    content = json.loads(architecture) if architecture else {}
+    return [str(name) for name in content.get("left_out", [])]
+
+
+def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> list[str]:
+    """Put the checkpoint's tensors into the model, by name; return the names of those without a place there."""
+    names = Names(model, factory)
+    shift = shift_of(checkpoint, names, factory)
+    sources = {name: there for name, plain in names.plain.items() if (there := shift(plain)) in checkpoint.tensors}
     found: dict[str, torch.Tensor] = {}
-    for name, canonical in wanted.items():
-        held = {tied: checkpoint.tensors[wanted[tied]] for tied in ties[name] if wanted[tied] in checkpoint.tensors}
+    for name, here in names.state.items():
+        held = {there: checkpoint.tensors[there] for tied in names.ties[name] if (there := sources.get(tied))}
         if not held:
-            raise CheckpointError(f"{checkpoint.path} holds no tensor for {name} of --model {factory}")
+            found[name] = _own(model, names, name, checkpoint, factory)
+            continue
         source, tensor = next(iter(held.items()))
         if other := next((n for n, t in held.items() if t.shape != tensor.shape or not torch.equal(t, tensor)), None):
             raise CheckpointError(
-                f"{checkpoint.path}: {wanted[other]} differs from {wanted[source]}, --model {factory} ties them"
+                f"{checkpoint.path}: {shown(other)} differs from {shown(source)}, --model {factory} ties them"
             )
-        here = tensor.shape
-        there = here if is_lazy(state[name]) else state[name].shape  # a lazy parameter takes the shape of its tensor
-        if here != there:
+        if not names.fits(name, tensor):
             raise CheckpointError(
-                f"{checkpoint.path}: {canonical} has shape {tuple(here)}, --model {factory} wants {tuple(there)}"
+                f"{checkpoint.path}: {shown(source)} has shape {tuple(tensor.shape)}, --model {factory} wants "
+                f"{tuple(here.shape)}"
             )
-        read = _finite if name in parameters else _floating
-        found[name] = read(checkpoint, wanted[source]) if state[name].is_floating_point() else tensor
-    if unused := set(checkpoint.tensors) - set(wanted.values()):
-        raise CheckpointError(f"{checkpoint.path}: {min(unused)} has no place in --model {factory}")
-    model.load_state_dict(found, assign=True)
-    _tie(model, ties)
+        read = _finite if name in names.parameters else _floating
+        found[name] = read(checkpoint, source) if here.is_floating_point() else tensor
+    model.load_state_dict(found, assign=True, strict=False)  # every tensor is there; a module may have other state
+    _tie(model, names.ties)
+    return sorted(checkpoint.written(name) for name in set(checkpoint.tensors) - set(sources.values()))
 
 
-def _tied(model: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Return, for each name in the state of `model`, all names of its tensor there, its own included."""
-    names: dict[int, list[str]] = {}
-    everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    for name, tensor in everything:
-        names.setdefault(id(tensor), []).append(name)
-    state = set(model.state_dict())
-    groups = {name: tuple(n for n in group if n in state) for group in names.values() for name in group}
-    return {name: groups.get(name, (name,)) for name in state}
+def _own(model: nn.Module, names: Names, name: str, checkpoint: Checkpoint, factory: str) -> torch.Tensor:
+    """Return the factory's own tensor for one that the file lacks, where torch takes it too: the count of batches.
+
+    Raises CheckpointError for any other.
+    """
+    module, _, leaf = name.rpartition(".")
+    if leaf == "num_batches_tracked" and isinstance(model.get_submodule(module), _NormBase):
+        own = names.state[name]
+        return torch.zeros_like(own, device="cpu") if own.is_meta else own
+    what = name if name in names.parameters else f"the buffer {name}"
+    advice = "" if name in names.parameters else "; a buffer that is no part of checkpoints has persistent=False"
+    raise CheckpointError(
+        f"{checkpoint.path} holds no tensor for {what} of --model {factory}; it holds "
+        f"{listing(map(checkpoint.written, checkpoint.tensors))}{advice}{adapter_advice(checkpoint)}"
+    )
 
 
 def _tie(model: nn.Module, ties: dict[str, tuple[str, ...]]) -> None:
@@ -113,12 +135,16 @@ def _finite(checkpoint: Checkpoint, name: str) -> torch.Tensor:
     """Return a parameter; raises CheckpointError where it holds infinities, which only a buffer may."""
     tensor = _floating(checkpoint, name)
     if bad := int(tensor.isinf().sum()):
-        raise CheckpointError(f"{checkpoint.path}: {name} holds {bad} infinite value(s); the run diverged before it")
+        raise CheckpointError(
+            f"{checkpoint.path}: {shown(name)} holds {bad} infinite value(s); the run diverged before it"
+        )
     return tensor
 
 
 def _floating(checkpoint: Checkpoint, name: str) -> torch.Tensor:
     tensor = checkpoint.tensors[name]
     if tensor.is_complex():
-        raise CheckpointError(f"{checkpoint.path}: {name} is complex; a model of real weights has no place for it")
+        raise CheckpointError(
+            f"{checkpoint.path}: {shown(name)} is complex; a model of real weights has no place for it"
+        )
     return tensor if tensor.is_floating_point() else tensor.float()

@@ -10,8 +10,9 @@ from typing import Any
 from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS
+from scalecurv.checkpoints.names import ignored
 from scalecurv.errors import CheckpointError, MissingOptions, Misuse
-from scalecurv.problem.losses import LOSSES
+from scalecurv.problem.losses import LOSSES, check_loss_name
 from scalecurv.user_code import names_code
 
 FILE_NAME = "problem.json"
@@ -30,14 +31,14 @@ class ProblemSpec:
     """The definition of the loss at every checkpoint: data, loss, reduction, weight decay, model and activation.
 
     `data` is the absolute path of a file or directory, or user code pkg.mod:factory; its `split`, and at most
-    `max_samples`, are used. `loss` and `model` may be user code too.
-    `weights` is the key of the mapping of a file that holds the tensors, None where there is one; tensors in whose
-    names the pattern `ignore` is found are left out.
+    `max_samples`, are used. `loss` and `model` may be user code too. `reduction` is None where the loss decides: its
+    own, else "mean". `weights` is the key of the mapping of a file that holds the tensors, None where there is one;
+    tensors in whose names the pattern `ignore` is found are left out.
     """
 
     data: Path | str
     loss: str
-    reduction: str = "mean"
+    reduction: str | None = None
     model: str = "mlp"
     activation: str | None = None
     weight_decay: float = 0.0
@@ -71,12 +72,15 @@ def read_spec(folder: Path, given: Mapping[str, Any], checkpoints: Sequence[Path
     if "data" in written and not names_code(written["data"]):
         written["data"] = folder / written["data"]
     merged = {**written, **{name: value for name, value in given.items() if value is not None}}
+    if merged.get("ignore") is not None:
+        ignored(merged["ignore"])  # before checkpoints are read with it
     _check_complete(merged, file, checkpoints)
     data = merged["data"]
     spec = ProblemSpec(**{**merged, "data": data if names_code(str(data)) else Path(data).resolve()})
     if not names_code(spec.loss):
-        _check("loss", spec.loss, tuple(LOSSES))
-    _check("reduction", spec.reduction, REDUCTIONS)
+        check_loss_name(spec.loss)
+    if spec.reduction is not None:
+        _check("reduction", spec.reduction, REDUCTIONS)
     _check_numbers(spec)
     if spec.model != "mlp":
         if given.get("activation") is not None:
@@ -148,8 +152,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        hint = ", or pkg.mod:function" if name == "loss" else ""
-        raise Misuse(f"unknown {name} {value!r}; choose from {', '.join(choices)}{hint}")
+        raise Misuse(f"unknown {name} {value!r}; choose from {', '.join(choices)}")
 
 
 def _check_numbers(spec: ProblemSpec) -> None:

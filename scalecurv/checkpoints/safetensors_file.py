@@ -6,8 +6,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from scalecurv.checkpoints.content import Content
-from scalecurv.checkpoints.torch_file import UNREADABLE
 from scalecurv.errors import CheckpointError, kind_and_line
+from scalecurv.pickles.read import UNREADABLE
 
 
 def read_safetensors(path: Path) -> Content:

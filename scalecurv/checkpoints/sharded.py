@@ -2,11 +2,18 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from scalecurv.checkpoints.content import Content
 from scalecurv.checkpoints.safetensors_file import read_safetensors
+from scalecurv.checkpoints.signature import refuse_foreign
 from scalecurv.checkpoints.torch_file import read_torch
+from scalecurv.display import listing, shown
 from scalecurv.errors import CheckpointError
 
 _INDICES = ("*.safetensors.index.json", "*.bin.index.json")  # the first that exists is read
@@ -28,21 +35,58 @@ def shards_of(index: Path) -> list[Path]:
     return sorted({index.parent / name for name in _weight_map(index).values()})
 
 
-def read_sharded(index: Path, key: str | None = None) -> Content:
-    """Return the tensors of all shards; raises CheckpointError where a shard, or a tensor of it, is missing."""
-    file_of, found = _weight_map(index), {}
+def read_sharded(index: Path) -> Content:
+    """Return the tensors of all shards.
+
+    Raises CheckpointError where a shard or a tensor of it is missing, or the shards hold tensors that the index does
+    not name: it belongs to another checkpoint, and its names alone would be a smaller model.
+    """
+    content = _content(index)
+    file_of, total = content["weight_map"], content.get("metadata")
+    found: dict[str, Tensor] = {}
     for shard in shards_of(index):
         if not shard.is_file():
             raise CheckpointError(f"{shard} is missing, {index.name} beside it names it; copy all shards")
-        content = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard, key)
-        for name in (name for name, file in file_of.items() if file == shard.name):
-            if name not in content.weights:
-                raise CheckpointError(f"{shard} holds no {name}, which {index.name} says it does")
-            found[name] = content.weights[name]
+        refuse_foreign(shard)
+        held = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard)
+        named = [name for name, file in file_of.items() if file == shard.name]
+        if lacking := next((name for name in named if name not in held.weights), None):
+            raise CheckpointError(f"{shard} holds no {shown(lacking)}, which {index.name} says it does")
+        # metadata of safetensors name the tied tensors that were left out
+        tied = [n for n in held.weights if shard.suffix == ".safetensors" and n in held.facts and n not in file_of]
+        if stray := [name for name in held.weights if file_of.get(name) != shard.name and name not in tied]:
+            raise CheckpointError(
+                f"{shard} holds {listing(stray)}, which {index.name} does not name; copy the index of these shards"
+            )
+        found |= {name: held.weights[name] for name in (*named, *tied)}
+    _check_size(index, total.get("total_size") if isinstance(total, dict) else None, found)
     return Content(found, {}, ordered=False)
 
 
+def _check_size(index: Path, total: Any, found: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError where the index says that there are more or fewer bytes than the shards hold.
+
+    Tied tensors may be counted once, or under each name.
+    """
+    plain = all(tensor.layout == torch.strided and not tensor.is_meta for tensor in found.values())
+    if isinstance(total, bool) or not isinstance(total, int | float) or not plain:  # others are refused by name
+        return
+    each = sum(tensor.nbytes for tensor in found.values())
+    once = sum({tensor.data_ptr(): tensor.nbytes for tensor in found.values()}.values())
+    if total not in (each, once):
+        raise CheckpointError(
+            f"{index} says that its tensors have {total} bytes, and the shards hold {each}; copy the index and all "
+            f"shards of one checkpoint"
+        )
+
+
 def _weight_map(index: Path) -> dict[str, str]:
+    file_of: dict[str, str] = _content(index)["weight_map"]
+    return file_of
+
+
+def _content(index: Path) -> dict[str, Any]:
+    """Return what an index holds; raises CheckpointError where it is none, or names files elsewhere."""
     try:
         content = json.loads(index.read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -51,5 +95,5 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(file_of, dict) or not file_of or not all(isinstance(file, str) for file in file_of.values()):
         raise CheckpointError(f"{index} holds no weight_map of names and files")
     if outside := next((file for file in file_of.values() if Path(file).name != file), None):
-        raise CheckpointError(f"{index} names {outside!r}; shards must lie beside their index")
-    return file_of
+        raise CheckpointError(f"{index} names '{shown(outside)}'; shards must lie beside their index")
+    return dict(content)

@@ -1,21 +1,25 @@
 """The task that all checkpoints share (data, loss, how the model is built), and the Problem at one of them."""
 
+import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from scalecurv.checkpoints.content import fingerprint_of_arrays
 from scalecurv.checkpoints.load import Checkpoint, load
 from scalecurv.checkpoints.model import build_from_factory, build_mlp
 from scalecurv.checkpoints.problem_file import ProblemSpec
+from scalecurv.data.held import Data
 from scalecurv.data.load import load_data
+from scalecurv.data.reread import Reread
 from scalecurv.errors import Misuse
-from scalecurv.problem.loss import per_sample_loss
+from scalecurv.problem.loss import Criterion
+from scalecurv.problem.losses import loss_of
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.readiness import products_dtype
 from scalecurv.problem.shard import Shard
 from scalecurv.quantities import DEVICE, MEMORY, SEED
 from scalecurv.record import digest
@@ -40,25 +44,42 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Task:
-    """Data as arrays, loss, reduction and model; `task.at(checkpoint)` is a Problem."""
+    """Data, loss, reduction and model; `task.at(checkpoint)` is a Problem.
+
+    The data is held as arrays, or read anew in every pass where user code makes more than fits into memory.
+    """
 
     spec: ProblemSpec
-    x: np.ndarray
-    y: np.ndarray
-    data_fingerprint: str
-
-    num_available: int = 0
+    data: Data | Reread
     seed: int = SEED
 
     @classmethod
-    def read(cls, spec: ProblemSpec, seed: int = SEED) -> "Task":
-        """Return the task with the data of `spec`, of which `seed` draws `max_samples`; raises Misuse."""
-        data = load_data(spec.data, spec.split, spec.max_samples, seed)
-        return cls(spec, data.x, data.y, fingerprint_of_arrays(x=data.x, y=data.y), data.available, seed)
+    def read(cls, spec: ProblemSpec, seed: int = SEED, memory: int = MEMORY) -> "Task":
+        """Return the task with the data of `spec`, of which `seed` draws `max_samples`; raises Misuse.
+
+        Batches that user code makes are held where they take at most `memory` bytes.
+        """
+        return cls(spec, load_data(spec.data, spec.split, spec.max_samples, seed, memory), seed)
+
+    @property
+    def num_data(self) -> int:
+        """The number of samples."""
+        return len(self.data)
 
     def load(self, path: Path) -> Checkpoint:
         """Return the checkpoint at `path`, by the spec's choice of its tensors; raises CheckpointError."""
         return load(path, self.spec.weights, self.spec.ignore)
+
+    @property
+    def criterion(self) -> Criterion:
+        """The loss, before the shapes that it is used on are known; raises Misuse for user code that is no loss."""
+        loss = self.spec.loss
+        return loss_of(resolve("--loss", loss, "function"), loss) if names_code(loss) else loss_of(loss)
+
+    @property
+    def reduction(self) -> str:
+        """The reduction as given, else the loss's own, else "mean"; raises Misuse where the first two differ."""
+        return self.criterion.reduced(self.spec.reduction)
 
     @cached_property
     def id(self) -> str:
@@ -68,9 +89,9 @@ class Task:
         """
         spec = self.spec
         content: dict[str, Any] = {
-            "data": self.data_fingerprint,
+            "data": self.data.fingerprint,
             "loss": spec.loss,
-            "reduction": spec.reduction,
+            "reduction": self.reduction,
             "model": spec.model,
             "activation": spec.activation,
             "factory": "" if spec.model == "mlp" else source_of("--model", spec.model, "factory"),
@@ -79,23 +100,27 @@ class Task:
             content["loss_source"] = source_of("--loss", spec.loss, "function")
         if spec.weight_decay:
             content["weight_decay"] = float(spec.weight_decay)
+        chosen = {"weights": spec.weights, "ignore": spec.ignore}  # other tensors of the same files
+        content |= {name: value for name, value in chosen.items() if value is not None}
         return digest(content)[:16]
 
     def describe(self, num_outputs: int) -> dict[str, Any]:
         """Return the row of this task in a store."""
         return {
             "data_path": str(self.spec.data),
-            "data_fingerprint": self.data_fingerprint,
+            "data_fingerprint": self.data.fingerprint,
             "loss": self.spec.loss,
-            "reduction": self.spec.reduction,
+            "reduction": self.reduction,
             "model": self.spec.model,
             "activation": self.spec.activation or "",
             "split": self.spec.split or "",
-            "num_data": len(self.x),
+            "num_data": self.num_data,
             "num_outputs": num_outputs,
-            "num_available": self.num_available,
-            "sample_seed": self.seed if len(self.x) < self.num_available else NOT_SAMPLED,
+            "num_available": self.data.available,
+            "sample_seed": self.seed if self.num_data < self.data.available else NOT_SAMPLED,
             "weight_decay": float(self.spec.weight_decay),
+            "weights": self.spec.weights or "",
+            "ignored": self.spec.ignore or "",
         }
 
     def at(self, checkpoint: Checkpoint, arithmetic: Arithmetic, shard: Shard | None = None) -> tuple[Problem, str]:
@@ -103,19 +128,19 @@ class Task:
 
         Raises CheckpointError where the tensors make no model, Misuse where data and model do not fit.
         """
-        x: np.ndarray | _Quantities = self.x
         if self.spec.model == "mlp":
             assert self.spec.activation is not None
-            model, architecture = build_mlp(checkpoint, self.spec.activation, flatten=self.x.ndim > 2)
-            x = _Quantities(self.x) if self.x.dtype.kind in "iub" else x
-            _check_width(checkpoint, model, self.x)
+            shape = self._shape_of_vectors()
+            model, architecture = build_mlp(checkpoint, self.spec.activation, flatten=len(shape) > 1)
+            samples = self.data.quantities()
+            _check_width(checkpoint, model, shape, self.num_data)
         else:
             model, architecture = build_from_factory(checkpoint, self.spec.model)
-        loss = self.spec.loss
+            samples = self.data.samples()
         problem = Problem(
             model,
-            (x, self.y),
-            per_sample_loss(loss, resolve("--loss", loss, "function")) if names_code(loss) else loss,
+            samples,
+            self.criterion,
             reduction=self.spec.reduction,  # type: ignore[arg-type]
             dtype=DTYPES[compute_dtype(checkpoint, arithmetic)],
             device=arithmetic.device,
@@ -124,40 +149,30 @@ class Task:
             shard=shard,
             weight_decay=self.spec.weight_decay,
         )
+        if problem.output:  # the part of what the model returns that was taken
+            architecture = json.dumps({**json.loads(architecture), "output": problem.output})
         return problem, architecture
 
-
-@dataclass(frozen=True)
-class _Quantities:
-    """Whole numbers that a model takes as quantities.
-
-    Rows become float64 when they are indexed, so that a rank converts only its own.
-    """
-
-    data: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return self.data[rows].astype(np.float64)
+    def _shape_of_vectors(self) -> tuple[int, ...]:
+        """Return the shape of one sample's inputs to an MLP; raise Misuse where they are several arrays."""
+        if self.data.width is None:
+            raise Misuse(
+                f"--data {self.spec.data} has inputs of several parts, and an MLP that is told by its tensors takes "
+                f"one array; give --model pkg.mod:factory"
+            )
+        return self.data.width or (1,)
 
 
 def compute_dtype(checkpoint: Checkpoint, arithmetic: Arithmetic) -> str:
     """Return the dtype of the products: as asked, else the checkpoint's own, float32 for half precision."""
-    own = "float64" if checkpoint.dtype == torch.float64 else "float32"
-    return arithmetic.dtype or own
+    return arithmetic.dtype or str(products_dtype(checkpoint.dtype)).removeprefix("torch.")
 
 
-def _check_width(checkpoint: Checkpoint, model: torch.nn.Module, x: np.ndarray) -> None:
+def _check_width(checkpoint: Checkpoint, model: torch.nn.Module, shape: tuple[int, ...], num_data: int) -> None:
     first = next(m for m in model.modules() if isinstance(m, torch.nn.Linear))
-    width = int(np.prod(x.shape[1:]))
+    width = math.prod(shape)
     if width != first.in_features:
         raise Misuse(
-            f"{checkpoint.path} takes {first.in_features} inputs but x has {width} a sample, shape {x.shape}; "
-            f"give the data that it was trained on"
+            f"{checkpoint.path} takes {first.in_features} inputs but x has {width} a sample, shape "
+            f"{(num_data, *shape)}; give the data that it was trained on"
         )

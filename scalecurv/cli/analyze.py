@@ -10,7 +10,7 @@ from scalecurv.cli.analyze_options import OPTIONS
 from scalecurv.cli.groups import Command
 from scalecurv.cli.logs import bar, log_to_stderr, notes
 from scalecurv.cli.options import taking
-from scalecurv.errors import FAILED, Misuse
+from scalecurv.errors import FAILED, Misuse, NothingFound
 
 
 @click.command(cls=Command)
@@ -47,10 +47,18 @@ def _analyze(params: dict[str, Any], verbosity: int) -> bool:
             notes.error("failed: %s", reason)
         return bool(reason)
     if not params["follow"]:
-        return _carry_out(sweep, find_work(sweep), verbosity)
+        return any(_carry_out(sweep, find_work(sweep), verbosity).values())
+    failed: dict[str, bool] | None = None
     with session(sweep.resources):
-        failures = [_carry_out(sweep, work, verbosity) for work in work_as_it_comes(sweep, params["patience"])]
-    return any(failures)
+        for work in work_as_it_comes(sweep, params["patience"]):
+            failed = {**(failed or {}), **_carry_out(sweep, work, verbosity)}  # a file may be written again, and whole
+    if failed is None:
+        places = ", ".join(map(str, sweep.checkpoints))
+        raise NothingFound(
+            f"no checkpoint came to {places} in {params['patience']:g} s; give the directory that the training writes "
+            f"to, or more --patience"
+        )
+    return any(failed.values())
 
 
 def _report_broken(work: Any) -> None:
@@ -58,8 +66,8 @@ def _report_broken(work: Any) -> None:
         notes.warning("%s; it is set aside, and its work done again", reason)
 
 
-def _carry_out(sweep: Any, work: Any, verbosity: int) -> bool:
-    """Do the work that is left, print what came of it, and return True where something failed."""
+def _carry_out(sweep: Any, work: Any, verbosity: int) -> dict[str, bool]:
+    """Do the work that is left, print what came of it, and return for each path whether something failed there."""
     from scalecurv.sweeps.execute import execute
 
     answer = click.echo if verbosity >= 0 else lambda line: None
@@ -67,7 +75,7 @@ def _carry_out(sweep: Any, work: Any, verbosity: int) -> bool:
     if not work.todo:
         execute(sweep, work, lambda outcome: None)
         answer(f"everything is already there: {len(work.found)} checkpoint(s) in {sweep.store}")
-        return False
+        return {}
     began = time.perf_counter()
     outcomes: list[Any] = []
     with bar(len(work.todo), verbosity) as step:
@@ -86,7 +94,7 @@ def _carry_out(sweep: Any, work: Any, verbosity: int) -> bool:
     for outcome in twins:
         answer(f"{outcome.path} equals {outcome.error}, which stands for it")
     _report(outcomes, failed)
-    return bool(failed)
+    return {outcome.path: outcome.status not in ("ok", "twin") for outcome in outcomes}
 
 
 def _report(outcomes: list[Any], failed: list[Any]) -> None:

@@ -8,6 +8,7 @@ from scalecurv.cli.groups import Option, option
 from scalecurv.cli.options import (
     ARITHMETIC,
     CHECKPOINTS,
+    CHOICE,
     DATA,
     LABELS,
     LOSS,
@@ -212,6 +213,7 @@ OPTIONS = (
     *DATA,
     *LOSS,
     *MODEL,
+    *CHOICE,
     *ASKED,
     *LABELLING,
     *COMPUTING,

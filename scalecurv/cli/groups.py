@@ -62,7 +62,9 @@ def given_words(
     positional: list[str] = []
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name in leave_out:
+        if name not in ctx.params or name in leave_out:  # an option that says something only has no value
+            continue
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = ctx.params[name]
         several = value if isinstance(value, tuple) else (value,)

@@ -27,20 +27,27 @@ class _Source(click.ParamType):
         return value if isinstance(value, Path) or names_code(value) else Path(value)
 
 
+def say(text: str) -> None:
+    """Print a line to stderr, for all that is not part of the answer."""
+    click.echo(text, err=True)
+
+
+NO_LONGER = "--allow-global is no longer needed, for no class in a checkpoint is ever used; leave it out"
 CHECKPOINTS = click.argument("checkpoints", nargs=-1, type=PATH, metavar="CHECKPOINTS...")
 LOSS = (
     option(
         PROBLEM_GROUP,
         "--loss",
         metavar="NAME",
-        help="The loss that was trained: mse, cross_entropy, logistic, or pkg.mod:function, which takes (f, y) and "
-        "returns one number a sample.",
+        help="The loss that was trained: mse, cross_entropy, logistic, huber, smooth_l1, l1, poisson, nll, or one of "
+        "torch.nn, with arguments as in 'cross_entropy(ignore_index=0)'; or pkg.mod:function, which takes (f, y) and "
+        "returns numbers of each sample.",
     ),
     option(
         PROBLEM_GROUP,
         "--reduction",
         metavar="mean|sum",
-        help="The loss is the mean, or the sum, over samples.  [default: mean]",
+        help="The loss is the mean, or the sum, over samples.  [default: the loss's own, else mean]",
     ),
     option(
         PROBLEM_GROUP,
@@ -56,8 +63,8 @@ DATA = (
         "--data",
         type=_Source(),
         metavar="SOURCE",
-        help="The data, arrays x and y: a file (.npz, .pt, .safetensors, .h5, .parquet), a directory of such files, or "
-        "pkg.mod:factory, which returns a torch Dataset.",
+        help="The data, inputs x and targets y: a file (.npz, .npy, .pt, .safetensors, .h5, .parquet), a directory of "
+        "such files, or pkg.mod:factory, which returns arrays, a Dataset or a DataLoader.",
     ),
     option(
         PROBLEM_GROUP,
@@ -92,14 +99,41 @@ MODEL = (
         MODEL_GROUP,
         "--weights",
         metavar="KEY",
-        help="Take the weights under this key of a checkpoint, such as ema_state_dict.  [default: the only mapping of "
-        "tensors, or the model's]",
+        help="Take the weights under this key of a checkpoint, such as ema_state_dict or callbacks.EMA.weights.  "
+        "[default: the model's, or the only mapping of tensors]",
     ),
     option(
         MODEL_GROUP,
         "--ignore",
         metavar="REGEX",
         help="Leave out the tensors of a checkpoint in whose names REGEX is found, such as '^criterion[.]'.",
+    ),
+    option(
+        MODEL_GROUP,
+        "--allow-global",
+        multiple=True,
+        hidden=True,
+        expose_value=False,
+        help="Say that this option is no longer needed.",
+        callback=lambda ctx, parameter, given: say(NO_LONGER) if given else None,
+    ),
+)
+CHOICE = (
+    option(
+        MODEL_GROUP,
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Take only checkpoints whose name, folder or path below CHECKPOINTS matches GLOB, such as 'step_*.pt'. "
+        "Repeat for more.  [default: all]",
+    ),
+    option(
+        MODEL_GROUP,
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Leave out checkpoints whose name, folder or path below CHECKPOINTS matches GLOB, such as 'swa_*' or "
+        "old. Repeat for more.",
     ),
 )
 PARAMS = option(
@@ -152,11 +186,6 @@ def taking(*options: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Cal
         return command
 
     return decorated
-
-
-def say(text: str) -> None:
-    """Print a line to stderr, for all that is not part of the answer."""
-    click.echo(text, err=True)
 
 
 def given_options(params: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 from scalecurv.cli.groups import Command, option
 from scalecurv.cli.options import (
     CHECKPOINTS,
+    CHOICE,
     DATA,
     LOSS,
     MODEL,
@@ -29,6 +30,7 @@ _OPTIONS = (
     *DATA,
     *LOSS,
     *MODEL,
+    *CHOICE,
     memory_option("Let temporaries take SIZE."),
     ONE_DEVICE,
     option(
@@ -66,7 +68,8 @@ def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
     """Return a row for each three consecutive checkpoints, and a line for each that cannot be read; raises Misuse."""
     from scalecurv.checkpoints.task import Arithmetic
     from scalecurv.planes import planes_of_steps
+    from scalecurv.sweeps.options import globs_of
 
     check_memory(params["memory"])
     arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
-    return planes_of_steps(params["checkpoints"], given_options(params), arithmetic)
+    return planes_of_steps(params["checkpoints"], given_options(params), arithmetic, globs_of(params))

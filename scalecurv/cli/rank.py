@@ -17,6 +17,7 @@ from scalecurv.cli.options import (
     check_seed,
     given_options,
     memory_option,
+    say,
     seed_option,
     taking,
 )
@@ -86,13 +87,17 @@ def measure_at(
     from scalecurv.analysis import Analysis
     from scalecurv.checkpoints.common_task import common_task
     from scalecurv.checkpoints.load import is_directory_checkpoint
+    from scalecurv.checkpoints.model import left_out_of
     from scalecurv.engine.dispatch import Resources, check_device
 
     check_device(Resources(device=arithmetic.device))
     if path.is_dir() and not is_directory_checkpoint(path):
         raise Misuse(f"{path} is a directory of checkpoints; give one of them, or use scalecurv analyze")
     task, (file,) = common_task((path,), given, seed)
-    analysis = Analysis(task.at(task.load(file), arithmetic)[0], seed)
+    problem, architecture = task.at(task.load(file), arithmetic)
+    if left_out := left_out_of(architecture):
+        say(f"no part of the model, left out: {', '.join(left_out)}")
+    analysis = Analysis(problem, seed)
     findings = analysis.compute(measure)
     problem = analysis.evaluation(measure.params).problem
     return findings, (problem.num_data * problem.num_outputs, problem.num_params)

@@ -1,33 +1,47 @@
-"""Checks of x and y: real numbers, one target a sample, all of them finite."""
+"""Checks of inputs and targets: real numbers, one target a sample, all of them finite."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from scalecurv.data.stored import Stored
+from scalecurv.data.stored import by_name
+from scalecurv.display import shown
 from scalecurv.errors import Misuse
 
 BLOCK = 1 << 22  # numbers checked at a time, so that a mapped array is never in memory as a whole
+ADVICE = "give one target a sample, x (N, ...) and y (N,) or (N, D)"
 
 
-def check_form(source: object, x: Stored | np.ndarray, y: Stored | np.ndarray) -> None:
-    """Raise Misuse where dtypes or shapes of x and y are wrong; no row is read."""
-    for name, array in (("x", x), ("y", y)):
+def check_form(source: object, x: Any, y: Any) -> None:
+    """Raise Misuse where dtypes or shapes of inputs or targets are sound; no row is read."""
+    arrays = by_name(x, y)
+    for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-            raise Misuse(f"--data {source}: {name} holds {array.dtype}; give real numbers of at most 64 bits")
-    if len(x.shape) < 2 or len(y.shape) < 1 or x.shape[0] != y.shape[0] or x.shape[0] == 0:
-        raise Misuse(
-            f"--data {source}: x has shape {x.shape} and y has shape {y.shape}; give one target a sample, "
-            f"x (N, ...) and y (N,) or (N, D)"
-        )
+            raise Misuse(f"--data {source}: {shown(name)} holds {array.dtype}; give real numbers of at most 64 bits")
+    lengths = {array.shape[:1] for array in arrays.values()}
+    if not any(name.startswith("x") for name in arrays) or not any(name.startswith("y") for name in arrays):
+        raise Misuse(f"--data {source}: x or y is a container without arrays; {ADVICE}")
+    if lengths & {(), (0,)} or len(lengths) > 1:
+        shapes = " and ".join(f"{shown(name)} has shape {array.shape}" for name, array in arrays.items())
+        raise Misuse(f"--data {source}: {shapes}; {ADVICE}")
 
 
-def check_finite(source: object, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise Misuse with the number of values that are NaN or infinite, where there are any."""
-    for name, array in (("x", x), ("y", y)):
+def check_finite(source: object, x: Any, y: Any) -> None:
+    """Raise Misuse with the number of values that are NaN or infinite, where there are any.
+
+    A part of several may be a mask that is added to scores, and hold infinities.
+    """
+    for name, array in by_name(x, y).items():
         if array.dtype.kind != "f":
             continue
         step = max(1, BLOCK // max(1, math.prod(array.shape[1:])))
-        bad = sum(int((~np.isfinite(array[i : i + step])).sum()) for i in range(0, len(array), step))
+        sound = np.isfinite if name in ("x", "y") else _is_number
+        bad = sum(int((~sound(array[i : i + step])).sum()) for i in range(0, len(array), step))
         if bad:
-            raise Misuse(f"--data {source}: {name} holds {bad} NaN or infinite value(s)")
+            kind = "NaN or infinite" if sound is np.isfinite else "NaN"
+            raise Misuse(f"--data {source}: {shown(name)} holds {bad} {kind} value(s)")
+
+
+def _is_number(array: np.ndarray) -> np.ndarray:
+    return ~np.isnan(array)

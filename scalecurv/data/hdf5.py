@@ -1,4 +1,4 @@
-"""Datasets of an HDF5 file and of its groups; contiguous ones of large files are mapped."""
+"""Datasets of an HDF5 file and of the groups in it; contiguous ones of large files are mapped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,25 +8,26 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from scalecurv.data.stored import Arrays, Rows, Stored, is_large
+from scalecurv.data.stored import Arrays, Rows, Stored, grouped, is_large
 
+DEEPEST = 3  # groups in groups: SPLIT/x/PART; a link may lead a group into itself
 BLOCK = 1 << 24  # bytes read at a time where some rows are wanted
 
 
 @contextmanager
 def hdf5_arrays(path: Path) -> Iterator[Arrays]:
-    """Yield the datasets by name, those of a group as GROUP/x, while the file is open."""
+    """Yield the datasets by name, those of a group in a mapping of its own, while the file is open."""
     with h5py.File(path, "r", locking=False) as file:
-        yield {name: partial(_stored, path, dataset) for name, dataset in _datasets(file)}
+        yield grouped({name: partial(_stored, path, dataset) for name, dataset in _datasets(file, "", DEEPEST)})
 
 
-def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    for name in file:
-        item = file.get(name)  # None where a link leads nowhere
-        inside = (
-            {f"{name}/{inner}": item.get(inner) for inner in item} if isinstance(item, h5py.Group) else {name: item}
-        )
-        yield from ((full, held) for full, held in inside.items() if isinstance(held, h5py.Dataset))
+def _datasets(group: h5py.Group, prefix: str, depth: int) -> Iterator[tuple[str, h5py.Dataset]]:
+    for name in group:
+        item = group.get(name)  # None where a link leads nowhere
+        if isinstance(item, h5py.Dataset):
+            yield f"{prefix}{name}", item
+        elif isinstance(item, h5py.Group) and depth > 1:
+            yield from _datasets(item, f"{prefix}{name}/", depth - 1)
 
 
 def _stored(path: Path, dataset: h5py.Dataset) -> Stored:

@@ -1,50 +1,57 @@
-"""Loading the data as NumPy arrays x and y from a file, a directory of files, or user code."""
+"""Loading the data, inputs x and targets y, from a file, a directory of files, or user code."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scalecurv.data.checks import check_finite
 from scalecurv.data.dataset import made
-from scalecurv.data.file import READERS, read_files
+from scalecurv.data.file import KINDS, read_files
+from scalecurv.data.held import Data
+from scalecurv.data.reread import Reread
 from scalecurv.data.shards import shards_of
 from scalecurv.data.stored import Rows
 from scalecurv.errors import Misuse
 from scalecurv.linalg.probes import generator
-from scalecurv.quantities import SEED
+from scalecurv.quantities import MEMORY, SEED
+from scalecurv.samples.nested import mapped
 from scalecurv.user_code import names_code
 
 
-@dataclass(frozen=True)
-class Data:
-    """x of shape (N, ...) and y of shape (N, ...), N of the `available` samples of the source."""
-
-    x: np.ndarray
-    y: np.ndarray
-    available: int
-
-
-def load_data(source: Path | str, split: str | None = None, max_samples: int | None = None, seed: int = SEED) -> Data:
-    """Return x and y of a path or of user code pkg.mod:factory, or of one split of it.
+def load_data(
+    source: Path | str,
+    split: str | None = None,
+    max_samples: int | None = None,
+    seed: int = SEED,
+    memory: int = MEMORY,
+) -> Data | Reread:
+    """Return the data of a path or of user code pkg.mod:factory, or of one split of it.
 
     Where there are more than `max_samples`, `seed` draws them: the same from every format, in the order of the source.
-    Arrays of files above `stored.LARGE` bytes may be maps of the file (see `Stored.mapped` for the risk). Raises
-    Misuse, with a message of one line, where there are no data.
+    Arrays of files above `stored.LARGE` bytes may be maps of the file (see `Stored.mapped` for the risk). Batches that
+    user code makes are read anew in every pass where they take more than `memory` bytes. Raises Misuse, with a message
+    of one line, where there are no data.
     """
     choose = partial(chosen, wanted=max_samples, seed=seed)
     if names_code(str(source)):
-        x, y, available = made(str(source), split, choose)
+        found = made(str(source), split, choose, memory)
+        if isinstance(found, Reread):
+            return found
     else:
         path = Path(source)
         if not path.exists():
-            raise Misuse(f"--data {path} does not exist; give a file with arrays x and y ({', '.join(READERS)})")
-        x, y, available = read_files(*(shards_of(path, split) if path.is_dir() else ([path], split)), choose)
-    # copied only where needed; torch reads this machine's byte order only
-    x, y = (np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in (x, y))
+            raise Misuse(f"--data {path} does not exist; give a file with arrays x and y ({KINDS})")
+        found = Data(*read_files(*(shards_of(path, split) if path.is_dir() else ([path], split)), choose))
+    x, y = mapped(_native, found.x), mapped(_native, found.y)
     check_finite(source, x, y)
-    return Data(x, y, available)
+    return Data(x, y, found.available)
+
+
+def _native(array: Any) -> np.ndarray:
+    """Return the array as torch reads it, in C order and this machine's byte order; it is copied only if needed."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def chosen(available: int, wanted: int | None, seed: int) -> Rows:

@@ -4,29 +4,41 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from scalecurv.data.file import READERS
-from scalecurv.data.splits import no_such_split, only_splits
+from scalecurv.data.file import KINDS, READERS
+from scalecurv.data.npy import npy_files
+from scalecurv.data.roles import no_such_split, only_splits
 from scalecurv.errors import Misuse
 
 # numbers after the name of a split: -00000-of-00002, _7, .3, and the digest that some hubs append
 _NUMBERS = re.compile(r"((?:[-_.]of[-_.]\d+|[-_.]?\d+)+)(?:-[0-9a-f]{16})?$")
+# files that the datasets library writes beside its .arrow files, and how to write what is there in another format
+ON_DISK = ("dataset_dict.json", "dataset_info.json")
+ARROW = "datasets.load_from_disk(FOLDER).to_parquet('data.parquet'), for each split of a DatasetDict"
 _OF = re.compile(r"(\d+)[-_.]of[-_.](\d+)$")
 
 
 def shards_of(folder: Path, split: str | None) -> tuple[list[Path], str | None]:
     """Return the files to concatenate, and the split to read from each of them; raises Misuse.
 
-    A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the folder NAME/. Hidden files, files of other
-    suffixes and folders without data are ignored.
+    A directory of .npy files is one source. A split NAME is NAME.suffix, NAME-00000-of-00002.suffix and so on, or the
+    folder NAME/. Hidden files, files of other suffixes and folders without data are ignored.
     """
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    if any(entry.name in ON_DISK for entry in entries):
+        raise Misuse(f"--data {folder} was written by save_to_disk of datasets; write it as Parquet: {ARROW}")
     files = [entry for entry in entries if entry.is_file() and entry.suffix in READERS]
+    others = [file for file in files if file.suffix != ".npy"]
+    if (arrays := npy_files(folder)) and not others:
+        return [folder], split
+    if arrays and len(others) < len(files):
+        first = next(file for file in files if file.suffix == ".npy")
+        raise _other_kind(folder, others[0], first)
     folders = {entry.name: entry for entry in entries if entry.is_dir() and _holds_data(entry)}
     groups: dict[str, list[Path]] = {}
     for file in files:
         groups.setdefault(_NUMBERS.sub("", file.stem), []).append(file)
     if not files and not folders:
-        raise Misuse(f"--data {folder} holds no data; give files {', '.join(READERS)} with arrays x and y")
+        raise Misuse(f"--data {folder} holds no data; give files {KINDS} with arrays x and y")
     if split is None:
         if folders or len(groups) > 1:
             raise only_splits(folder, {*groups, *folders})
@@ -53,7 +65,7 @@ def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
     first = ordered[0]
     for file in ordered[1:]:
         if file.suffix != first.suffix:
-            raise Misuse(f"--data {folder}: {file.name} is of another kind than {first.name}; keep files of one suffix")
+            raise _other_kind(folder, file, first)
     unnumbered = [file.name for file in ordered if not _NUMBERS.search(file.stem)]
     if len(ordered) > 1 and unnumbered:
         other = next(file.name for file in ordered if file.name != unnumbered[0])
@@ -65,6 +77,10 @@ def _in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
                 f"--data {folder} has {len(ordered)} of the {int(count[2])} files of {first.name}; add the others"
             )
     return ordered
+
+
+def _other_kind(folder: Path, file: Path, first: Path) -> Misuse:
+    return Misuse(f"--data {folder}: {file.name} is of another kind than {first.name}; keep files of one suffix")
 
 
 def by_numbers(name: str) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@ from scalecurv.measures.cost import together
 from scalecurv.measures.own_findings import cost_at
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.problem.problem import Problem
+from scalecurv.samples.rows import Held
 
 START = 3.0  # seconds until a Ray worker has imported torch and read the data
 SERVICE = 450 << 20  # bytes of a Python process with torch in it
@@ -59,7 +60,9 @@ def _seconds(problem: Problem) -> float:
 
 
 def _data_bytes(problem: Problem) -> int:
-    """Return the bytes of the data in the dtype of the products and in float64."""
+    """Return the bytes of the data in the dtype of the products and in float64; none where it is read anew."""
+    if not isinstance(problem.rows, Held):
+        return 0
     per_sample = (problem.sample.numel() * (problem.dtype.itemsize + 8) + problem.sample_targets.numel() * 16) / len(
         problem.sample
     )

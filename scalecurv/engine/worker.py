@@ -85,7 +85,7 @@ class Worker:
     @property
     def num_data(self) -> int:
         """Return the number of samples in all, on whichever ranks they are."""
-        return len(self.task.x)
+        return self.task.num_data
 
     def __call__(self, path: str, shared: SharedProbes | None = None) -> Outcome:
         """Return the Outcome at one path; raise MemoryError, and any exception that is a bug."""

@@ -125,16 +125,16 @@ def _saturated(evaluation: Evaluation) -> Perturbation:
 
 
 def ulps_of_outputs(evaluation: Evaluation) -> Perturbation:
-    """Return bounds on the error that an error of four ulps of 1 in M causes in c J'MJ: c |J|_F^2 times four ulps.
+    """Return bounds on the error that an error of four ulps of a in M causes in c J'MJ: a c |J|_F^2 times four ulps.
 
-    M is the second derivative of the loss in the outputs and c the factor of the reduction. |J|_F is bounded from
+    a is the largest coefficient of p - p^2 in M, 1 without class weights. M is the second derivative of the loss in the outputs and c the factor of the reduction. |J|_F is bounded from
     eight products J'v with Gaussian v; with random signs v they could cancel where two samples are alike.
     """
     problem = evaluation.problem
     rows = problem.num_data * problem.num_outputs
     V = probes(rows, evaluation.seed, STREAM, range(SWEEPS), "gaussian", device=problem.device)
     largest = caution(NOISE, SWEEPS) * float(norms(evaluation.jacobian.rmatmat(V)).max())
-    norm = ULPS * torch.finfo(torch.float64).eps * problem.scale * largest**2
+    norm = ULPS * torch.finfo(torch.float64).eps * problem.loss.size * problem.scale * largest**2
     return Perturbation(norm, norm, NOISE, SWEEPS)
 
 
@@ -151,6 +151,8 @@ def noise_floor(evaluation: Evaluation) -> Estimate:
 def runner_up(problem: Problem) -> float:
     """Return the largest probability, over all samples, of a sample's second most probable class; in 0 .. 1/2.
 
+    Positions and labels that do not count in the loss are left out.
+
     Raises ValueError for a loss that knows no classes.
     """
     second = problem.loss.second
@@ -159,7 +161,7 @@ def runner_up(problem: Problem) -> float:
     most = 0.0
     with torch.no_grad():
         for batch in problem.own_batches():
-            most = max(most, float(second(problem.outputs(problem.theta, batch.x)).detach().max()))
+            most = max(most, float(second(problem.outputs(problem.theta, batch.x), batch.y).max()))
     return problem.shard.largest(most, problem.device)
 
 

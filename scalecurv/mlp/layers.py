@@ -97,6 +97,7 @@ def homogeneous_mlp(problem: Problem) -> MLP | None:
 def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
     """Return inputs, pre-activations and slopes of one forward pass; slopes are autograd's, 0 at a kink of ReLU."""
     parts = problem.space.unflatten(problem.theta)
+    assert isinstance(batch.x, Tensor)  # as `structure_of` has seen
     a = batch.x.flatten(1)
     inputs, pre, slopes, weights, biases = [], [], [], [], []
     for l, name in enumerate(mlp.layers):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.summed import SummedOperator
@@ -32,7 +33,7 @@ class GaussNewtonOperator(SummedOperator):
         def loss(flat: Tensor) -> Tensor:
             return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
 
-        with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"):
+        with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"), twice_differentiable():
             return backend_of(problem).hessian(loss, f.flatten())(changes)
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
-from scalecurv.samples.nested import Inputs
+from scalecurv.samples.nested import Inputs, tensors_in
 
 MAX_COLUMNS = 64  # beyond this a wider block no longer runs faster
 COPIES = 6  # live copies of each activation while a product of second order is taken
@@ -34,8 +34,7 @@ def count_activations(model: nn.Module, forward, sample: Inputs) -> int:  # type
 
     def count(module: nn.Module, inputs: object, output: object) -> None:
         nonlocal total
-        if isinstance(output, Tensor):
-            total += output.numel()
+        total += sum(tensor.numel() for tensor in tensors_in(output))
 
     leaves = [m for m in model.modules() if not any(True for _ in m.children())]
     handles = [leaf.register_forward_hook(count) for leaf in leaves]

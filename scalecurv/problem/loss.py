@@ -8,11 +8,17 @@ import torch
 from torch import Tensor
 
 from scalecurv.errors import Misuse, first_line, is_memory
+from scalecurv.samples.nested import Inputs, Nested, described, mapped
 
 
-def _one_each(y: Any) -> Tensor:
+def one_each(y: Any) -> Tensor:
     """Return the weight 1 of each sample, (B,)."""
     return torch.ones(len(y))
+
+
+def each_entry(count: int) -> Callable[[Any], Tensor]:
+    """Return the weights of a mean over `count` entries a sample, each of weight 1."""
+    return lambda y: torch.full((len(y),), float(count))
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,11 @@ class Loss:
     `targets(y)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
     `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
     known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: unlike p - p^2 they do not cancel where p is near 1.
-    `second(f)`, for classifiers, is the second largest probability of each sample, (B,). `weights(y)` of shape (B,)
-    holds what each sample counts in a mean: the mean over the data is sum_i loss_i / sum_i weight_i. `float_targets`
-    is True where integers among the targets are quantities, not indices; `foreign` where only autograd knows the loss.
+    `second(f, y)`, for classifiers, is the second largest probability of each sample, (B,), the largest over its
+    positions. `weights(y)` of shape (B,) holds what each sample counts in a mean: the mean over the data is
+    sum_i loss_i / sum_i weight_i. `float_targets` is True where integers among the targets are quantities, not indices;
+    `foreign` where only autograd knows the loss; `squared` where the loss is a multiple of |f - y|^2. `size` bounds the
+    coefficient of p - p^2 in M. `check(f)` raises Misuse for outputs that the loss does not take, whatever the targets.
     """
 
     name: str
@@ -32,10 +40,13 @@ class Loss:
     targets: Callable[[Any], Any]
     factor: Callable[[Tensor, Any], Tensor] | None = None
     bend: Callable[[Tensor, Any, Tensor], Tensor] | None = None
-    second: Callable[[Tensor], Tensor] | None = None
-    weights: Callable[[Any], Tensor] = _one_each
+    second: Callable[[Tensor, Any], Tensor] | None = None
+    weights: Callable[[Any], Tensor] = one_each
     float_targets: bool = False
     foreign: bool = False
+    squared: bool = False
+    size: float = 1.0
+    check: Callable[[Tensor], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,37 +90,49 @@ def per_sample_loss(name: str, function: PerSample) -> Criterion:
     """
 
     def on(shape: tuple[int, ...], y: Any) -> Loss:
-        return Loss(name, _Total(name, function, shape), lambda y: y, foreign=True)
+        return Loss(name, Total(name, function, shape), lambda y: y, foreign=True)
 
     return Criterion(name, on)
 
 
-def try_loss(loss: Loss, f: Tensor, y: Tensor) -> None:
-    """Call the loss in the dtype of f and in float64, in which some products are taken; raise Misuse where it fails."""
-    loss.total(f, y)
-    loss.total(f.double(), y.double() if y.is_floating_point() else y)
+def try_loss(loss: Loss, f: Tensor, y: Inputs) -> None:
+    """Call a foreign loss in the dtype of f and in float64, in which some products are taken; raise Misuse if it fails.
+
+    A loss by name looks at the outputs alone.
+    """
+    if loss.check is not None:
+        loss.check(f)
+    if loss.factor is None:
+        loss.total(f, y)
+        loss.total(f.double(), mapped(lambda part: part.double() if part.is_floating_point() else part, y))
 
 
 @dataclass(frozen=True)
-class _Total:
+class Total:
     """The sum of a user's loss over a batch; a call raises Misuse with the words of the user's code."""
 
     name: str
     function: PerSample
     shape: tuple[int, ...]
 
-    def __call__(self, f: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, f: Tensor, y: Inputs) -> Tensor:
+        return self.each(f, y).sum()
+
+    def each(self, f: Tensor, y: Inputs) -> Tensor:
+        """Return what the user's code returns, one number or several a sample, (B, ...); raise Misuse otherwise."""
         try:
             f = f.reshape(len(f), *self.shape)
-            each = self.function(f.clone(), y.clone())  # which it may write to
+            given = y.clone()  # which it may write to, like f
+            each = self.function(f.clone(), given.tree if isinstance(given, Nested) else given)
         except (KeyboardInterrupt, torch.OutOfMemoryError):
             raise
         except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
             if is_memory(error):  # no fault of the loss: the attempt is repeated
                 raise
+            targets = described(y) if isinstance(y, Nested) else f"{tuple(y.shape)}, {y.dtype}"
             raise Misuse(
                 f"loss {self.name} raised {type(error).__name__}: {first_line(error)}; it is given outputs of shape "
-                f"{tuple(f.shape)}, {f.dtype}, and targets of shape {tuple(y.shape)}, {y.dtype}, in float64 too: make "
+                f"{tuple(f.shape)}, {f.dtype}, and targets of shape {targets}, in float64 too: make "
                 f"constants like f, by f.new_tensor(...)"
             ) from error
         if not isinstance(each, Tensor) or each.shape[:1] != f.shape[:1]:
@@ -118,4 +141,4 @@ class _Total:
                 f"loss {self.name} returned {what} for {len(f)} sample(s); return one number a sample, shape (B,): "
                 f'reduction="none" where torch has one'
             )
-        return each.sum()
+        return each

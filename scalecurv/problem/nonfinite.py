@@ -1,12 +1,11 @@
 """The place where the first NaN or infinity arises between the data and the gradient."""
 
-from collections.abc import Iterator
-
 from torch import Tensor, nn
 
 from scalecurv.problem.graphs import backend_of, batch_loss
 from scalecurv.problem.problem import Problem
 from scalecurv.samples.batch import Batch
+from scalecurv.samples.nested import tensors_in
 
 
 def locate_nonfinite(problem: Problem) -> str | None:
@@ -35,7 +34,7 @@ def _in_modules(problem: Problem, batch: Batch) -> str | None:
     places: list[str] = []
 
     def look(module: nn.Module, what: str, value: object) -> None:
-        for tensor in _tensors(value):
+        for tensor in tensors_in(value):
             if not _finite(tensor):
                 places.append(f"the {what} of {names[module]} ({type(module).__name__}){_sample(tensor, batch)}")
 
@@ -79,15 +78,6 @@ def _sample(tensor: Tensor, batch: Batch) -> str:
         return ""
     finite = tensor.isfinite().reshape(len(tensor), -1).all(1)
     return f" at sample {batch.start + int(finite.int().argmin())}"
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """Yield the tensors in nested tuples and lists."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
 
 
 def _finite(tensor: Tensor) -> bool:

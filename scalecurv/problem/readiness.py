@@ -1,6 +1,7 @@
 """Checks of a model, its tensors and the options of a problem, made before any product is taken."""
 
 import math
+import re
 from numbers import Real
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from scalecurv.errors import Misuse, first_line
+from scalecurv.samples.nested import Nested, named_leaves
 
 _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
@@ -47,6 +49,11 @@ def located(given: torch.device | str) -> torch.device:
     except AssertionError as error:  # a build without this kind of device
         raise Misuse(f"device {given!r} is not here ({first_line(error)}); give 'cpu', or leave it out") from error
     return device
+
+
+def products_dtype(own: torch.dtype) -> torch.dtype:
+    """Return the dtype of products for parameters of this dtype: their own, float32 for all that is narrower."""
+    return own if own == torch.float64 else torch.float32
 
 
 def check_trainable(num_params: int) -> None:
@@ -122,4 +129,10 @@ def check_buffers(buffers: dict[str, Tensor]) -> None:
 
 def _place(name: str, finite: Tensor, start: int) -> str:
     index = tuple((~finite).nonzero()[0].tolist())
-    return f"in sample {start + index[0]}" if name in ("x", "y") else f"at index {index}"
+    return f"in sample {start + index[0]}" if re.match(r"[xy]($|\[)", name) else f"at index {index}"
+
+
+def check_parts(name: str, parts: Nested, start: int) -> None:
+    """Raise Misuse for NaN in inputs or targets of several parts; infinity passes, as a part may be a mask."""
+    for place, leaf in named_leaves(parts.tree):
+        check_finite({f"{name}{place}": leaf.nan_to_num(nan=torch.nan, posinf=0.0, neginf=0.0)}, start)

@@ -1,23 +1,24 @@
-"""The samples of a problem: they come as (x, y), are checked, and each rank keeps its part."""
+"""The samples of a problem: they come in any form, are checked, and each rank keeps its part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from scalecurv.autodiff.backends import stranger
-from scalecurv.errors import CheckpointError, Misuse, first_line
+from scalecurv.errors import Misuse
 from scalecurv.problem.loss import Criterion, Loss
-from scalecurv.problem.readiness import check_finite
+from scalecurv.problem.readiness import check_finite, check_parts
 from scalecurv.problem.shard import Shard
-from scalecurv.problem.user_model import main_output, part_of, shape_of_row
-from scalecurv.samples.nested import Inputs
+from scalecurv.samples.arrays import num_bytes
+from scalecurv.samples.forms import opened
+from scalecurv.samples.gathered import copied, joined
+from scalecurv.samples.nested import Inputs, Nested, mapped, shape_of
+from scalecurv.samples.pairs import Pair
 from scalecurv.samples.rows import Held, Rows
+from scalecurv.samples.stream import Stream, checksum
+from scalecurv.samples.streamed import Streamed
 
-WHOLE = "x holds whole numbers, which are given as indices: store it as floats where they are quantities"
 SAMPLE_SIZE = 4  # samples on which the model is tried
 
 
@@ -38,30 +39,66 @@ class Samples:
     most: int
 
 
-def pair(data: Any) -> tuple[Any, Any]:
-    """Return x and y of `data` = (x, y); raise Misuse for loaders, data sets, batches and inputs of several parts."""
-    if isinstance(data, tuple | list) and len(data) == 2 and all(map(_array, data)):
-        return data[0], data[1]
-    advice = "give (x, y), one array each, one sample a row; for a loader, tuple(map(torch.cat, zip(*loader)))"
-    if isinstance(data, tuple | list) and len(data) == 2 and _array(data[1]):
-        raise Misuse(
-            f"the inputs come as a {type(data[0]).__name__} of several parts; a model is handed one array: put them "
-            f"side by side in it and let a module of yours take them apart"
+class _Survey:
+    """The first look at samples: loss and model are tried on the first of them, and all are checked and weighed."""
+
+    loss: Loss
+    sample: Inputs
+    sample_targets: Inputs
+
+    def __init__(
+        self,
+        criterion: Criterion,
+        cast: Callable[[Tensor, bool], Tensor],
+        shape_of_outputs: Callable[[Inputs, Any], tuple[int, ...]],
+    ):
+        self.criterion, self.cast, self.shape_of_outputs = criterion, cast, shape_of_outputs
+        self.weight = 0.0
+
+    def begin(self, first: Pair, shape: Any) -> None:
+        """Find the loss for the first samples, of a data set of this shape; raise Misuse where they do not fit."""
+        _check(first, 0)
+        self.sample = mapped(lambda leaf: self.cast(leaf, False), first.x[:SAMPLE_SIZE])
+        self.loss = self.criterion.on(self.shape_of_outputs(self.sample, shape), first.y)
+        if isinstance(first.y, Nested) and not self.loss.foreign:
+            raise Misuse(
+                f"y comes as several parts, {first.y!r}, and loss {self.loss.name} takes one array; give a function "
+                f"(f, y) -> (B,) as the loss, or one of them as y"
+            )
+        self.sample_targets = self.prepare(first).y[:SAMPLE_SIZE]
+
+    def prepare(self, pair: Pair) -> Pair:
+        """Return inputs and the loss's targets on the problem's device, in its dtype."""
+        return self._cast(pair.x, self.loss.targets(pair.y))
+
+    def _cast(self, x: Inputs, targets: Inputs) -> Pair:
+        floats = self.loss.float_targets
+        return Pair(
+            mapped(lambda leaf: self.cast(leaf, False), x), mapped(lambda leaf: self.cast(leaf, floats), targets)
         )
-    raise Misuse(f"data is a {type(data).__name__}{_contents(data)}; {advice}")
+
+    def add(self, pair: Pair, start: int) -> Pair:
+        """Return the prepared samples after they are checked and weighed; `start` is the number of the first."""
+        _check(pair, start)
+        targets = self.loss.targets(pair.y)
+        self.weight += float(self.loss.weights(targets).double().sum())
+        return self._cast(pair.x, targets)
+
+    def found(self, rows: Rows, parts: list[slice]) -> Samples:
+        """Return the samples of this rank; raise Misuse where no sample counts."""
+        if not self.weight:
+            raise Misuse(f"no target counts for loss {self.criterion.name}: all are ignored; give some that are not")
+        most = max(part.stop - part.start for part in parts)
+        return Samples(rows, self.sample, self.sample_targets, self.loss, parts[-1].stop, self.weight, most)
 
 
-def _array(data: Any) -> bool:
-    """Return True for one array or a table of plain numbers, False for a list of tensors."""
-    if isinstance(data, tuple | list):
-        return len(data) == 0 or not any(hasattr(part, "shape") or isinstance(part, str | dict) for part in data)
-    return hasattr(data, "shape") and hasattr(data, "__getitem__")
-
-
-def _contents(data: Any) -> str:
-    if isinstance(data, tuple | list):
-        return f" of {len(data)} {', '.join(sorted({type(part).__name__ for part in data}))}"
-    return ""
+def _check(pair: Pair, start: int) -> None:
+    """Raise Misuse for NaN, and for an infinity where x or y is one array: a part of several may be a mask."""
+    for name, part in (("x", pair.x), ("y", pair.y)):
+        if isinstance(part, Nested):
+            check_parts(name, part, start)
+        else:
+            check_finite({name: part}, start)
 
 
 def take_samples(
@@ -70,89 +107,78 @@ def take_samples(
     shard: Shard,
     cast: Callable[[Tensor, bool], Tensor],
     shape_of_outputs: Callable[[Inputs, Any], tuple[int, ...]],
+    memory: int,
 ) -> Samples:
-    """Return this rank's samples; raise Misuse where the data is no (x, y) that fits model and loss.
+    """Return this rank's samples; raise Misuse where the data is in no form that is known, or fits no model and loss.
 
-    Every rank looks at the samples of all ranks, a shard at a time: if one rank raises, all do. `cast(tensor, floats)`
-    brings a tensor to the problem's device and dtype, integers only where `floats` says that they are quantities;
-    `shape_of_outputs(sample, shape)` returns the shape of the outputs for one sample, from the first samples and the
-    shape of x.
+    Every rank looks at the samples of all ranks, a shard or a batch at a time: if one rank raises, all do.
+    `cast(tensor, floats)` brings a tensor to the problem's device and dtype, integers only where `floats` says that
+    they are quantities; `shape_of_outputs(sample, shape)` returns the shape of the outputs for one sample, from the
+    first samples and the shape of x. Samples that come in passes are held where they fit into `memory` bytes, and else
+    are read again for every sum over them.
     """
-    x, y = pair(data)
-    shape, targets_shape = _shape(x, "x"), _shape(y, "y")
-    if len(shape) < 1 or shape[0] == 0:
-        raise Misuse(f"x has shape {shape}; give at least one sample, shape (N, ...)")
-    if not targets_shape or len(x) != len(y):
-        raise Misuse(f"x has {len(x)} samples and y has {len(y) if targets_shape else 'one'}; give one target a sample")
-    parts, weight = shard.parts(len(x)), 0.0
+    survey = _Survey(criterion, cast, shape_of_outputs)
+    found = opened(data)
+    return _read(found, survey, shard, memory) if isinstance(found, Stream) else _held(found, survey, shard)
+
+
+def _held(pair: Pair, survey: _Survey, shard: Shard) -> Samples:
+    """Return the samples of arrays that are held, of which each rank converts its own rows."""
+    parts = shard.parts(pair.rows())
     for rank, rows in enumerate(parts):
-        some, targets = tensor_of(x[rows], "x"), tensor_of(y[rows], "y")
-        check_finite({"x": some, "y": targets}, rows.start)
+        some = pair[rows].tensors()
         if rank == 0:
-            sample = cast(some[:SAMPLE_SIZE], False)
-            loss = criterion.on(shape_of_outputs(sample, shape), targets)
-        targets = loss.targets(targets)
-        weight += float(loss.weights(targets).double().sum())
-        if rank == 0:
-            sample_targets = cast(targets[:SAMPLE_SIZE], loss.float_targets)
+            survey.begin(some, shape_of(pair.x))
+        ready = survey.add(some, rows.start)
         if rank == shard.rank:
-            own = Held(cast(some, False), cast(targets, loss.float_targets), rows.start)
-    if not weight:
-        raise Misuse(f"no target counts for loss {criterion.name}: all are ignored; give some that are not")
-    most = max(rows.stop - rows.start for rows in parts)
-    return Samples(own, sample, sample_targets, loss, len(x), weight, most)
+            own = Held(ready.x, ready.y, rows.start)
+    return survey.found(own, parts)
 
 
-def tried_shape(problem: "Problem", sample: Inputs, shape: Any) -> tuple[int, ...]:
-    """Return the shape of the outputs for one sample, from at most two; note in the problem which part they are.
+def _read(stream: Stream, survey: _Survey, shard: Shard, memory: int) -> Samples:
+    """Return the samples of a stream after one pass over all of it, held in that pass where they are all this rank's.
 
-    Raises Misuse where the model does not take x of this `shape`, writes to theta, or holds parameters that theta does
-    not reach.
+    With several ranks each reads once more, and holds its own samples where they fit into the memory.
     """
-    before, two = problem.theta.clone(), sample[:2]
-    try:
-        returned = problem.returned(problem.theta, two)
-    except CheckpointError as error:
-        if (cause := error.__cause__) is None:
-            raise
-        hint = "" if sample.is_floating_point() else f"; {WHOLE}"
-        kind = "" if isinstance(cause, RuntimeError) else f"{type(cause).__name__}: "
-        raise Misuse(f"the model does not take x of shape {shape}: {kind}{first_line(cause)}{hint}") from error
-    problem.output = main_output(returned, len(two))
-    f = part_of(returned, problem.output)
-    problem.output_shape = shape_of_row(f, len(two))
-    if (held := stranger(f)) is not None:
-        raise Misuse(
-            f"forward uses a parameter of shape {tuple(held.shape)} that it holds by another way than by name (a "
-            f"list, a closure), so that theta does not reach it; use nn.ParameterList, or the module that has it"
-        )
-    if not torch.equal(before, problem.theta):
-        raise Misuse(
-            "the model writes to its parameters when it is called, so that no point theta stands still; take that "
-            "out of forward"
-        )
-    return problem.output_shape
+    stream.refuse_random()
+    sums: list[int] = []
+    kept: list[Pair] | None = [] if shard.size == 1 or not stream.again else None
+    num_data = size = 0
+    for pair in _begun(survey, stream.read()):
+        ready = survey.add(pair, num_data)
+        sums.append(checksum(pair))
+        num_data += len(pair)
+        size += num_bytes(ready.x) + num_bytes(ready.y)
+        if kept is not None and size > memory:
+            kept = None
+            if not stream.again:
+                raise Misuse(
+                    f"the {stream.name} can be read only once, and its samples take more than memory={memory:,} bytes: "
+                    f"give what can be read again for each product (a DataLoader, a Dataset, a list), or more memory"
+                )
+        if kept is not None:
+            kept.append(copied(ready))
+    parts = shard.parts(num_data)
+    own = parts[shard.rank]
+    rows = Streamed(stream, tuple(sums), survey.prepare, own.start, own.stop, size)
+    if kept is not None:
+        whole = joined(kept)
+        whole = whole if shard.size == 1 else copied(whole[own.start : own.stop])
+    elif size * len(rows) <= memory * num_data:
+        whole = joined([copied(Pair(batch.x, batch.y)) for batch in rows.pieces(-(-num_data // len(sums)))])
+    else:
+        return survey.found(rows, parts)
+    return survey.found(Held(whole.x, whole.y, own.start), parts)
 
 
-def _shape(data: Any, name: str) -> tuple[int, ...]:
-    """Return the shape of an array of real numbers; raise Misuse for anything else."""
-    odd = isinstance(data, Tensor) and (data.layout != torch.strided or data.is_quantized or data.is_meta)
-    if odd or "complex" in str(getattr(data, "dtype", "")):
-        raise Misuse(f"{name} is of {data.dtype}, {getattr(data, 'layout', '')}; give a dense array of real numbers")
-    try:
-        return tuple(np.shape(data))
-    except (TypeError, ValueError) as error:  # lists of several lengths, of tensors
-        raise Misuse(
-            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
-        ) from error
-
-
-def tensor_of(data: Any, name: str) -> Tensor:
-    """Return a tensor that shares no memory with an array; integers become int64; raise Misuse for no numbers."""
-    try:
-        tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
-    except (TypeError, ValueError) as error:
-        raise Misuse(
-            f"{name} is no array of numbers ({first_line(error)}); give one of floats or whole numbers"
-        ) from error
-    return tensor if tensor.is_floating_point() else tensor.long()
+def _begun(survey: _Survey, run: Iterator[Pair]) -> Iterator[Pair]:
+    """Yield the batches of `run` after the survey has begun on the first of them, as many as hold a few samples."""
+    head: list[Pair] = []
+    for pair in run:
+        head.append(copied(pair))
+        if sum(map(len, head)) >= SAMPLE_SIZE:
+            break
+    first = joined(list(head))
+    survey.begin(first, shape_of(first.x))
+    yield from head
+    yield from run

@@ -1,18 +1,15 @@
-"""The user's own model: its errors as one line that quotes them and says where they rose, its outputs as rows."""
+"""The user's own model: its errors as one line that quotes them and says where they rose, and its arguments."""
 
-import ast
-import dataclasses
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
-from scalecurv.samples.nested import Inputs, Nested, named_leaves
+from scalecurv.samples.nested import Inputs, Nested
 
 HINT = "; some products are taken in float64: make constants like x, by x.new_zeros(...) or .to(x.dtype)"
 
@@ -62,11 +59,10 @@ def arguments(model: nn.Module, x: Inputs) -> tuple[tuple[Any, ...], dict[str, A
     if not isinstance(x, Nested):
         return (x,), {}
     kinds, parts = inspect.Parameter, x.tree
-    parameters = inspect.signature(type(model).forward).parameters
-    if "forward" in vars(model):
-        parameters = inspect.signature(model.forward).parameters
-    else:
-        parameters = {name: p for i, (name, p) in enumerate(parameters.items()) if i}
+    # of the class without `self`: a forward on the instance alone is bound to none
+    own = "forward" in vars(model)
+    listed = inspect.signature(model.forward if own else type(model).forward).parameters
+    parameters = dict(list(listed.items())[0 if own else 1 :])
     if isinstance(parts, Mapping):
         named = (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
         taken = {name for name, p in parameters.items() if p.kind in named}
@@ -84,66 +80,3 @@ def arguments(model: nn.Module, x: Inputs) -> tuple[tuple[Any, ...], dict[str, A
     if len(places) >= len(parts) or any(p.kind is kinds.VAR_POSITIONAL for p in parameters.values()):
         return tuple(parts), {}
     return (parts,), {}
-
-
-def main_output(returned: Any, count: int) -> str:
-    """Return the place of the outputs in what a model returned for `count` samples, "" where it is one tensor.
-
-    It is `.logits` where there is one, else the first tensor of floats with one row a sample. Raises Misuse where
-    there is none.
-    """
-    if isinstance(returned, Tensor):
-        return ""
-    if _is_rows(part_of(returned, ".logits", None), None):
-        return ".logits"
-    held = vars(returned) if dataclasses.is_dataclass(returned) and not isinstance(returned, Mapping) else returned
-    dotted = held is not returned
-    for name, leaf in named_leaves(held):
-        if name and _is_rows(leaf, count):
-            return f".{name[2:-2]}" if dotted else name
-    raise Misuse(
-        f"the model returns a {type(returned).__name__} without a tensor of floats that has one row a sample; wrap it "
-        f"so that it returns one tensor of floats, (N, D)"
-    )
-
-
-def _is_rows(value: Any, count: int | None) -> bool:
-    """Return True for a tensor of floats with `count` rows; with any number of rows where `count` is None."""
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim == 0:
-        return False
-    return count is None or count == 1 or len(value) == count
-
-
-def part_of(returned: Any, place: str, *default: Any) -> Any:
-    """Return what stands at a place that `main_output` returned; raise Misuse where it is gone, without a `default`."""
-    found = returned
-    for dot, name, key in re.findall(r"(\.)(\w+)|\[([^\]]*)\]", place):
-        try:
-            key = key and ast.literal_eval(key)
-            found = (found[name] if isinstance(found, Mapping) else getattr(found, name)) if dot else found[key]
-        except (LookupError, AttributeError, TypeError) as error:
-            if default:
-                return default[0]
-            raise Misuse(
-                f"the model returns its outputs as {place} for some samples and not for others; make it return the "
-                f"same for all"
-            ) from error
-    return found
-
-
-def rows_of(outputs: object, count: int) -> Tensor:
-    """Return the outputs of a model for `count` samples as one dense tensor (B, D); raise Misuse for other outputs."""
-    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-        kind = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
-    f = outputs if outputs.layout == torch.strided else outputs.to_dense()
-    if count == 1 or f.ndim == 0:  # all entries are that sample's: a model may squeeze the axis of rows away
-        return f.reshape(1, -1)
-    return f[:, None] if f.ndim == 1 else f.flatten(1)
-
-
-def shape_of_row(outputs: Tensor, count: int) -> tuple[int, ...]:
-    """Return the shape of one sample's outputs, () where a model squeezes the only one away; raise as `rows_of`."""
-    rows_of(outputs, count)
-    squeezed = outputs.ndim == 0 or len(outputs) != count
-    return tuple(outputs.shape) if squeezed else tuple(outputs.shape[1:])

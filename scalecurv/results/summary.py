@@ -29,6 +29,8 @@ def summary(store: Store, all_columns: bool = False) -> str:
         lines.append(
             f"task {task.task_id}: {task.loss} ({task.reduction}) over {task.num_data} samples of {task.data_path}, "
             f"{task.model}{' ' + task.activation if task.activation else ''}"
+            f"{f', --weights {task.weights}' if task.weights else ''}"
+            f"{f', --ignore {task.ignored}' if task.ignored else ''}"
         )
     worked = results[results["status"] != "failed"]
     if len(worked):

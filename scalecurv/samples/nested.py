@@ -1,7 +1,7 @@
 """Inputs of several parts: tuples, lists and dicts of arrays, taken apart and put together by rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,15 @@ Inputs = Tensor | Nested  # x of a batch: one array, or several
 
 
 def is_container(data: Any) -> bool:
-    """Return True for a tuple, a list or a dict that holds arrays at some depth, False for a table of numbers."""
+    """Return True for a dict, and for a tuple or list that holds arrays at some depth; False for a table of numbers.
+
+    A tuple or list of numbers is a table too where they are scalars of NumPy or tensors without an axis.
+    """
     if isinstance(data, Mapping):
         return True
     return isinstance(data, tuple | list) and any(
-        part is None or hasattr(part, "shape") or isinstance(part, Mapping | str) or is_container(part) for part in data
+        part is None or getattr(part, "shape", ()) != () or isinstance(part, Mapping) or is_container(part)
+        for part in data
     )
 
 
@@ -92,6 +96,21 @@ def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, tuple | list):
         return type(tree)(_mapped(function, part) for part in tree)
     return None if tree is None else function(tree)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in whatever a module takes or returns: containers at any depth, dataclasses too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from tensors_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in vars(value).values():
+            yield from tensors_in(part)
 
 
 def leaves_of(data: Any) -> list[Any]:

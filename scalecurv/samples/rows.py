@@ -11,9 +11,11 @@ from scalecurv.samples.nested import Inputs, mapped
 
 
 class Rows(Protocol):
-    """The samples of one rank in their order; `start` is the number of the first in the whole data set."""
+    """The samples of one rank in their order."""
 
-    start: int
+    @property
+    def start(self) -> int:
+        """The number of the first of them in the whole data set."""
 
     def __len__(self) -> int:
         """Return the number of samples on this rank."""

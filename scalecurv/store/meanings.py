@@ -53,6 +53,8 @@ _OF_TABLES = {
         "reduction": "mean or sum over the samples",
         "model": "mlp, or the factory of the model",
         "activation": "activation function of an MLP",
+        "weights": "key of the weights in each file, as --weights gives it; empty where none was given",
+        "ignored": "pattern of names of tensors that were left out, as --ignore gives it; empty where none was given",
         "num_data": "number of samples N",
         "num_outputs": "number of outputs of one sample D",
         "num_available": "number of samples before some were drawn; 0 where it was not recorded",

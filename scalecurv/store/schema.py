@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 FORMAT = "scalecurv-results"
-VERSION = 4  # 1: every text column whole, which took most of the time of reading; 2, 3: without some of ADDED
+VERSION = 5  # 1: every text column whole, which took most of the time of reading; 2 to 4: without some of ADDED
 OLDEST = 1  # the first schema version that this release reads
 LABELS = "label"  # all texts of a table, once and sorted; its text columns are positions in it
 NO_STEP = -1  # an unknown step, in an integer column
@@ -16,6 +16,8 @@ ADDED: dict[tuple[str, str], tuple[int, str | int | float]] = {
     ("tasks", "num_available"): (3, 0),  # not recorded
     ("tasks", "sample_seed"): (3, -1),  # all samples were used
     ("tasks", "weight_decay"): (3, 0.0),
+    ("tasks", "weights"): (5, ""),  # the weights of the model, and all of them
+    ("tasks", "ignored"): (5, ""),
     ("estimates", "rtol"): (4, math.inf),  # not recorded, and so on
     ("estimates", "max_matvecs"): (4, -1),
     ("estimates", "memory"): (4, -1),
@@ -65,7 +67,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         array="values",
     ),
     "tasks": _columns(
-        text="task_id data_path split data_fingerprint loss reduction model activation",
+        text="task_id data_path split data_fingerprint loss reduction model activation weights ignored",
         int="num_data num_outputs num_available sample_seed",
         float="weight_decay",
     ),

@@ -43,6 +43,7 @@ def work_as_it_comes(
 def _stamps(sweep: Sweep) -> set[FileStamp]:
     """Return the states of all checkpoints now; none where there is no checkpoint yet."""
     try:
-        return {stamp for path in discover(sweep.checkpoints) if (stamp := state_of(path)) is not None}
+        found = discover(sweep.checkpoints, globs=sweep.globs)
     except NothingFound:  # the training has not written its first checkpoint
         return set()
+    return {stamp for path in found if (stamp := state_of(path)) is not None}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scalecurv.analysis import Request
+from scalecurv.checkpoints.discover import Globs
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import DTYPES, Arithmetic
 from scalecurv.engine.dispatch import Resources
@@ -45,10 +46,23 @@ def sweep_of(options: Mapping[str, Any]) -> Sweep:
         request=Request(measures, options["seed"]),
         arithmetic=Arithmetic(options["dtype"], "cpu", options["batch_size"], options["memory"]),
         resources=Resources(**{field.name: options[field.name] for field in fields(Resources)}),
+        globs=globs_of(options),
         rehash=options["rehash"],
         step_pattern=options["step_pattern"],
         run_attributes=options["run_attributes"],
     )
+
+
+def globs_of(options: Mapping[str, Any]) -> Globs:
+    """Return the globs of the options `include` and `exclude`, each a pattern or several; raises Misuse for others."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for name in ("include", "exclude"):
+        given = options[name]
+        several = (given,) if isinstance(given, str) else tuple(given or ())
+        if wrong := [glob for glob in several if not isinstance(glob, str) or not glob]:
+            raise Misuse(f"--{name} is {wrong[0]!r}; give a pattern of names, such as 'step_*.pt'")
+        chosen[name] = several
+    return Globs(**chosen)
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from datetime import timedelta
 
+from scalecurv.checkpoints.model import left_out_of
 from scalecurv.record import Outcome
 
 logger = logging.getLogger(__name__)  # the package logs, and leaves it to programs where that goes
@@ -14,10 +15,15 @@ class Progress:
 
     def __init__(self, total: int):
         self._total, self._count, self._began = total, 0, time.perf_counter()
+        self._left_out: set[tuple[str, ...]] = set()
 
     def log(self, outcome: Outcome) -> None:
         """Log one checkpoint that is stored: "3/24 ok runs/a/step_2.pt 0.42 s, 0:00:08 left"."""
         self._count += 1
+        left_out = tuple(left_out_of(outcome.architecture))
+        if left_out and left_out not in self._left_out:  # once for all checkpoints alike
+            self._left_out.add(left_out)
+            logger.warning("%s: no part of the model, left out: %s", outcome.path, ", ".join(left_out))
         each = (time.perf_counter() - self._began) / self._count
         left = timedelta(seconds=round(each * (self._total - self._count)))
         rest = f", {left} left" if self._count < self._total else ""

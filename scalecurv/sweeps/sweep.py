@@ -41,6 +41,8 @@ def sweep(
     activation: str | None = None,
     weights: str | None = None,
     ignore: str | None = None,
+    include: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
     memory: int = MEMORY,

@@ -7,7 +7,7 @@ from typing import Any
 
 from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.common_task import common_task
-from scalecurv.checkpoints.discover import roots_of
+from scalecurv.checkpoints.discover import EVERY, Globs, roots_of
 from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.run_attributes import RunAttributes
 from scalecurv.checkpoints.step import is_alias
@@ -32,7 +32,8 @@ class Sweep:
     """A request over many checkpoints: what to analyse, what to compute and how, and where to store it.
 
     `given` are the options that the user gave about the problem, by the names of ProblemSpec; problem.json has the
-    rest. `step_pattern` is a StepPattern as text, and `run_attributes` are patterns by name; see RunAttributes.
+    rest. `globs` choose among the checkpoints in directories. `step_pattern` is a StepPattern as text, and
+    `run_attributes` are patterns by name; see RunAttributes.
     """
 
     checkpoints: tuple[Path, ...]
@@ -41,6 +42,7 @@ class Sweep:
     request: Request
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     resources: Resources = field(default_factory=Resources)
+    globs: Globs = EVERY
     rehash: bool = False
     step_pattern: str | None = None
     run_attributes: Mapping[str, str] = field(default_factory=dict)
@@ -75,13 +77,15 @@ def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
     check_device(sweep.resources)
     pattern = None if sweep.step_pattern is None else StepPattern.compiled(sweep.step_pattern)
     patterns = RunAttributes.compiled(sweep.run_attributes)
-    task, found = common_task(sweep.checkpoints, sweep.given, sweep.request.seed)
+    task, found = common_task(sweep.checkpoints, sweep.given, sweep.request.seed, sweep.globs, sweep.arithmetic.memory)
     if sweep.store.exists() and not sweep.store.is_dir():
         raise Misuse(f"{sweep.store} is a file; give a directory for the store (it is made if it does not exist)")
     contents = read_store(sweep.store) if sweep.store.is_dir() else Contents(empty_tables(), {})
     stored, names = contents.stored, {storable(str(path)): path for path in found}
     rules = Labels(pattern, roots_of(sweep.checkpoints), sweep.rehash)
-    inventory = Inventory({name: state_of(path) for name, path in names.items()}, contents.tables, rules, patterns)
+    choice = task.spec.weights, task.spec.ignore
+    states = {name: state_of(path, *choice) for name, path in names.items()}
+    inventory = Inventory(states, contents.tables, rules, patterns)
     known = inventory.known
     seen = {known[name].fingerprint: str(path) for name, path in names.items() if name in known and not is_alias(path)}
     left = [
@@ -99,10 +103,10 @@ def find_work(sweep: Sweep, only: Container[str] | None = None) -> Work:
     return Work(task, tuple(found), todo, stored, contents.broken, inventory, seen, first, notes)
 
 
-def state_of(path: Path) -> FileStamp | None:
-    """Return the present state of a checkpoint's files, None where they are gone."""
+def state_of(path: Path, weights: str | None = None, ignore: str | None = None) -> FileStamp | None:
+    """Return the present state of a checkpoint's files, with the choice of tensors, None where they are gone."""
     try:
-        return stamp_of(path)
+        return stamp_of(path, weights, ignore)
     except CheckpointError:  # gone since it was listed: the worker will say so
         return None
 

@@ -158,27 +158,6 @@ def distributed_bare(folder: Path, state: State, step: int) -> Path:
     return here
 
 
-READABLE: dict[str, Writer] = {
-    "state_dict .pt": _saved(lambda state, step: dict(state), "step_{step}.pt"),
-    "state_dict .pth": _saved(lambda state, step: dict(state), "epoch_1_step_{step}.pth"),
-    "state_dict .bin": _saved(lambda state, step: dict(state), "iter_{step}.bin"),
-    "before zip files": _saved(lambda state, step: dict(state), "old_{step}.pt", _use_new_zipfile_serialization=False),
-    "torch.compile": _saved(_compiled, "compiled_step{step}.pt"),
-    "DataParallel, DDP": _saved(_parallel, "ckpt-{step}.pt"),
-    "compiled within DDP": _saved(_prefixed("_orig_mod.", "module."), "both_{step}.pt"),
-    "model with optimizer": _saved(_wrapped, "wrapped.pt"),
-    "Lightning .ckpt": lightning,
-    "safetensors": safetensors,
-    "safetensors, a model": safetensors_model,
-    "Hugging Face": hugging_face,
-    "Hugging Face .bin": hugging_face_bin,
-    "sharded safetensors": partial(_sharded, stem="model", suffix=".safetensors", save=save_file),
-    "sharded .bin": partial(_sharded, stem="pytorch_model", suffix=".bin", save=torch.save),
-    "distributed": distributed,
-    "distributed, bare": distributed_bare,
-}
-
-
 def torchscript(folder: Path, state: State, step: int) -> Path:
     path = folder / f"script_{step}.pt"
     with warnings.catch_warnings():
@@ -193,17 +172,38 @@ def pickled(folder: Path, state: State, step: int) -> Path:
     return path
 
 
+READABLE: dict[str, Writer] = {
+    "state_dict .pt": _saved(lambda state, step: dict(state), "step_{step}.pt"),
+    "state_dict .pth": _saved(lambda state, step: dict(state), "epoch_1_step_{step}.pth"),
+    "state_dict .bin": _saved(lambda state, step: dict(state), "iter_{step}.bin"),
+    "before zip files": _saved(lambda state, step: dict(state), "old_{step}.pt", _use_new_zipfile_serialization=False),
+    "torch.compile": _saved(_compiled, "compiled_step{step}.pt"),
+    "DataParallel, DDP": _saved(_parallel, "ckpt-{step}.pt"),
+    "compiled within DDP": _saved(_prefixed("_orig_mod.", "module."), "both_{step}.pt"),
+    "whole module": _saved(lambda state, step: mlp_of(state), "whole_{step}.pt"),
+    "model with optimizer": _saved(_wrapped, "wrapped.pt"),
+    "Lightning .ckpt": lightning,
+    "safetensors": safetensors,
+    "safetensors, a model": safetensors_model,
+    "Hugging Face": hugging_face,
+    "Hugging Face .bin": hugging_face_bin,
+    "sharded safetensors": partial(_sharded, stem="model", suffix=".safetensors", save=save_file),
+    "sharded .bin": partial(_sharded, stem="pytorch_model", suffix=".bin", save=torch.save),
+    "distributed": distributed,
+    "distributed, bare": distributed_bare,
+    "TorchScript": torchscript,
+    "plain pickle": pickled,
+}
+
+
 def lone_shard(folder: Path, state: State, step: int) -> Path:
     path = folder / "model-00001-of-00002.safetensors"
     save_file(dict(state), path)
     return path
 
 
-# what is code, or half of something, with words of the advice
+# what is no model, or half of one, with words of the advice
 REFUSED: dict[str, tuple[Writer, str]] = {
-    "whole module": (_saved(lambda state, step: mlp_of(state), "whole_{step}.pt"), "torch.load("),
-    "TorchScript": (torchscript, "torch.jit.load("),
-    "plain pickle": (pickled, "torch.save"),
-    "optimizer alone": (_saved(lambda state, step: {"lr": 0.1}, "o_{step}.pt"), "save model.state_dict()"),
+    "optimizer alone": (_saved(lambda state, step: _wrapped(state, step)["optimizer"], "o_{step}.pt"), "--exclude"),
     "one shard of two": (lone_shard, "give the directory, with the index"),
 }

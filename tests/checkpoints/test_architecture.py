@@ -133,8 +133,8 @@ def complaint(path: Path, state: dict[str, Tensor]) -> str:
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
     with pytest.raises(CheckpointError) as caught:
         infer_layers(load(path))
-    assert str(caught.value).startswith(f"{path}: ")
-    return str(caught.value).removeprefix(f"{path}: ")
+    assert str(caught.value).startswith(str(path))
+    return str(caught.value).removeprefix(str(path)).lstrip(": ")
 
 
 def weights(**shapes: tuple[int, ...]) -> dict[str, Tensor]:
@@ -160,7 +160,8 @@ def test_what_is_no_mlp_is_refused_by_the_tensor_that_shows_it(tmp_path: Path) -
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         extra, named = NO_MLP[name]
-        assert complaint(folder / "x.pt", {**MLP, **extra}) == f"{named} belongs to no plain MLP; {REFUSED}"
+        said = complaint(folder / "x.pt", {**MLP, **extra})
+        assert said.startswith(f"{named} belongs to no plain MLP; {REFUSED}")
 
 
 def test_an_embedding_does_not_follow(tmp_path: Path) -> None:
@@ -214,3 +215,33 @@ def test_shapes_tell_where_only_one_order_chains(tmp_path: Path, suffix: str) ->
     save_file(state, tmp_path / "x.safetensors")
     torch.save(load_file(tmp_path / "x.safetensors"), tmp_path / "x.pt")
     assert infer_layers(load(tmp_path / f"x{suffix}")) == Layers(("c", "b", "a"), (3, 5, 4, 2), (False, False, True))
+
+
+def test_what_cannot_be_part_of_a_chain_is_left_out(tmp_path: Path) -> None:
+    """Counts and weights of a loss anywhere; vectors outside the module that holds all layers."""
+    inside = {f"model.{name}": tensor for name, tensor in MLP.items()}
+    anywhere = {"criterion.weight": torch.ones(2), "steps": torch.tensor(3), "0.total_ops": torch.ones(1)}
+    outside = {"train_acc.tp": torch.ones(2), "temperature": torch.ones(())}
+    for i, (state, left_out) in enumerate(((MLP, anywhere), (inside, anywhere), (inside, anywhere | outside))):
+        torch.save({**state, **left_out}, tmp_path / f"{i}.pt")
+        layers = infer_layers(load(tmp_path / f"{i}.pt"))
+        assert (layers.widths, layers.left_out) == ((3, 4, 2), tuple(sorted(left_out)))
+    for name in outside:
+        assert complaint(tmp_path / f"{name}.pt", {**MLP, name: torch.ones(2)}).startswith(
+            f"{name} of shape (2,) belongs"
+        )
+
+
+def test_networks_side_by_side_are_no_chain(tmp_path: Path) -> None:
+    """Even where one could follow the other; numbered modules are parts of one network."""
+
+    def two(first: str, second: str) -> dict[str, Tensor]:
+        names = [f"{prefix}{i}.{part}" for prefix in (first, second) for i in (0, 2) for part in ("weight", "bias")]
+        return {name: torch.rand((3, 3) if name.endswith("weight") else (3,)) for name in names}
+
+    for first, second in (("left.", "right."), ("G.", "D."), ("actor.net.", "critic.net.")):
+        said = complaint(tmp_path / "x.pt", two(first, second))
+        assert said == f"holds several networks: {said.partition(': ')[2]}"
+        assert f"--ignore '^{second.replace('.', '[.]')}' leaves only {first}" in said
+    torch.save(two("block1.", "block2."), tmp_path / "x.pt")
+    assert len(infer_layers(load(tmp_path / "x.pt")).names) == 4

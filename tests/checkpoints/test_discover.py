@@ -57,6 +57,20 @@ def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
         "rng_state_0",
         "training_args",
         "grad_scaler",
+        "scaler",
+        "GradScaler",
+        "sampler",
+        "sampler_1",
+        "random_states_0",
+        "dataloader_0",
+        "data_loader",
+        "lr_scheduler",
+        "trainer_state",
+        "optimizer_1",
+        "data",
+        "train_data",
+        "dataset",
+        "data_test",
     ],
 )
 def test_what_stands_beside_the_weights_is_passed_over(tmp_path: Path, name: str) -> None:
@@ -73,6 +87,10 @@ def test_what_stands_beside_the_weights_is_passed_over(tmp_path: Path, name: str
         "scheduled_3.pt",
         "model_optim_rng.pt",
         "model_and_optim.pt",
+        "upscaler.pt",
+        "resampler_3.pt",
+        "metadata.pt",
+        "data2vec.pt",
     ],
 )
 def test_words_that_only_look_like_an_optimizer_are_taken(tmp_path: Path, name: str) -> None:
@@ -85,10 +103,10 @@ def test_a_file_named_outright_is_taken_whatever_it_is_called(tmp_path: Path) ->
 
 
 def test_data_is_no_checkpoint_found_or_named(tmp_path: Path) -> None:
-    tree(tmp_path, "data.pt", "step_1.pt")
-    assert found(tmp_path, exclude=[tmp_path / "sub" / ".." / "data.pt"]) == ["step_1.pt"]
+    tree(tmp_path, "digits.pt", "step_1.pt")
+    assert found(tmp_path, exclude=[tmp_path / "sub" / ".." / "digits.pt"]) == ["step_1.pt"]
     named = discover(
-        [tmp_path / "data.pt", tmp_path / "step_1.pt"], exclude=[tmp_path / "data.pt"]
+        [tmp_path / "digits.pt", tmp_path / "step_1.pt"], exclude=[tmp_path / "digits.pt"]
     )  # as a shell's *.pt
     assert named == [tmp_path.resolve() / "step_1.pt"]
 

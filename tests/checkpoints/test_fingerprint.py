@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scalecurv.checkpoints.content import fingerprint_of, fingerprint_of_arrays
+from scalecurv.checkpoints.content import fingerprint_of
 from scalecurv.checkpoints.load import load
+from scalecurv.data.fingerprint import fingerprint_of_arrays
 
 STATE = {
     name: torch.randn(shape, generator=torch.Generator().manual_seed(i))

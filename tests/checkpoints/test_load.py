@@ -18,6 +18,10 @@ from scalecurv.record import FileStamp
 STATE = {"0.weight": torch.arange(12.0).reshape(4, 3), "0.bias": torch.ones(4)}
 
 
+UNUSED = "if the model does not use it, leave it out with --ignore '^odd$'"
+NONE = "save model.state_dict(), or if it is no checkpoint, leave it out with --exclude x.pt"
+
+
 def saved(path: Path, content: Any) -> Path:
     torch.save(content, path)
     return path
@@ -106,12 +110,11 @@ def test_a_tied_tensor_that_safetensors_left_out_is_put_back(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([STATE], " holds a list; save model.state_dict()"),
         (3, " holds a int; save model.state_dict()"),
         (torch.ones(2), " holds a Tensor; save model.state_dict()"),
-        ({}, " holds no tensors (its keys: ); save model.state_dict()"),
-        ({"model": {"width": 4}, "step": 3}, " holds no tensors (its keys: model, step); save model.state_dict()"),
-        (dict.fromkeys("abcdefgh", 1), " holds no tensors (its keys: a, b, c, d, e, f); save model.state_dict()"),
+        ({}, f" holds no tensors (its keys: ); {NONE}"),
+        ({"model": {"width": 4}, "step": 3}, f" holds no tensors (its keys: model, step); {NONE}"),
+        (dict.fromkeys("abcdefgh", 1), f" holds no tensors (its keys: a, b, c, d, e, f and 2 others); {NONE}"),
         ({"count": torch.arange(3)}, " holds no weights, no tensor of floating-point numbers; save model.state_dict()"),
     ],
 )
@@ -141,7 +144,7 @@ def test_a_diverged_run_is_told_by_tensor_and_count(
 )
 def test_tensors_of_a_kind_that_nothing_is_computed_with(tmp_path: Path, tensor: torch.Tensor, kind: str) -> None:
     message = refusal(saved(tmp_path / "x.pt", {**STATE, "odd": tensor}))
-    assert message == f": odd ({kind}) is no dense tensor of plain numbers; save it as one"
+    assert message == f": odd ({kind}) is no dense tensor of plain numbers; save it as one; {UNUSED}"
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
@@ -159,10 +162,10 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("swap", ["rewritten", "replaced", "touched"])
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swap: str) -> None:
     path, other = saved(tmp_path / "x.pt", STATE), saved(tmp_path / "y.tmp", {**STATE, "0.bias": torch.zeros(4)})
-    torch_load = torch.load
+    read_torch = module.read_torch
 
-    def meanwhile(*args: Any, **options: Any) -> Any:
-        content = torch_load(*args, **options)
+    def meanwhile(*args: Any) -> Any:
+        content = read_torch(*args)
         if swap == "rewritten":
             path.write_bytes(other.read_bytes() + b"more")
         elif swap == "replaced":
@@ -172,7 +175,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytes
             os.utime(path, ns=(1, 1))
         return content
 
-    monkeypatch.setattr(module.torch, "load", meanwhile)
+    monkeypatch.setattr(module, "read_torch", meanwhile)
     assert refusal(path) == " changed while it was read; run again once it is written"
 
 

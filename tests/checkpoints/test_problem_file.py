@@ -9,8 +9,10 @@ import torch
 
 from scalecurv.checkpoints.problem_file import ProblemSpec, read_spec
 from scalecurv.errors import MissingOptions, Misuse
+from scalecurv.problem.losses import LOSSES
 from tests.runs import write_checkpoint, write_truncated
 
+CHOOSE = f"choose from {', '.join(LOSSES)}, a loss of torch.nn such as CrossEntropyLoss, or pkg.mod:function"
 NOTHING = dict.fromkeys(("data", "loss", "reduction", "model", "activation"))
 WRITTEN = {"data": "data.npz", "loss": "mse", "reduction": "sum", "model": "mlp", "activation": "tanh"}
 
@@ -37,7 +39,7 @@ def test_options_say_it_all_and_the_rest_has_defaults(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     given = {"data": Path("d.npz"), "loss": "cross_entropy", "activation": "relu"}
     spec = read_spec(tmp_path / "runs", given)
-    assert spec == ProblemSpec(tmp_path.resolve() / "d.npz", "cross_entropy", "mean", "mlp", "relu")
+    assert spec == ProblemSpec(tmp_path.resolve() / "d.npz", "cross_entropy", None, "mlp", "relu")
 
 
 @pytest.mark.parametrize(
@@ -96,12 +98,16 @@ def test_numbers_and_what_they_may_be(tmp_path: Path) -> None:
     assert complaint(tmp_path, NOTHING) == f"{file}: max_samples is True; it must be a whole number"
 
 
-def test_globals_are_not_for_a_file_to_allow(tmp_path: Path) -> None:
+def test_the_choice_of_tensors_may_stand_in_the_file(tmp_path: Path) -> None:
+    write(tmp_path, {**WRITTEN, "weights": "ema.shadow", "ignore": "^criterion[.]"})
+    spec = read_spec(tmp_path, NOTHING)
+    assert (spec.weights, spec.ignore) == ("ema.shadow", "^criterion[.]")
+    assert read_spec(tmp_path, {**NOTHING, "weights": "model"}).weights == "model"
+    write(tmp_path, {**WRITTEN, "ignore": "("})
+    assert complaint(tmp_path, NOTHING).startswith("--ignore '(' is no regular expression (")
+    assert complaint(tmp_path, {**NOTHING, "ignore": "[a"}).startswith("--ignore '[a' is no regular expression (")
     write(tmp_path, {**WRITTEN, "allow": "os.system"})
     assert "unknown key 'allow'" in complaint(tmp_path, NOTHING)
-    write(tmp_path, WRITTEN)
-    assert read_spec(tmp_path, {**NOTHING, "allow": ("argparse.Namespace",)}).allow == ("argparse.Namespace",)
-    assert complaint(tmp_path, {**NOTHING, "allow": ("os.system",)}).startswith("--allow-global os.system could run")
 
 
 CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identity)"
@@ -109,7 +115,7 @@ CHOICES = "relu (or leaky_relu, tanh, sigmoid, gelu, silu, softplus, elu, identi
 
 GIVE = {
     "data": "--data FILE (arrays x and y)",
-    "loss": "--loss mse|cross_entropy|logistic",
+    "loss": f"--loss {'|'.join(LOSSES)}",
     "activation": f"--activation {CHOICES}",
 }
 EXAMPLES = {"data": "data.npz", "loss": "cross_entropy", "activation": "relu"}
@@ -164,7 +170,9 @@ def complaint_of(folder: Path, given: dict[str, Any], checkpoints: list[Path]) -
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("loss", "hinge", "unknown loss 'hinge'; choose from mse, cross_entropy, logistic, or pkg.mod:function"),
+        ("loss", "hinge", f"unknown loss 'hinge'; {CHOOSE}"),
+        ("loss", "Huber", f"unknown loss 'Huber' (did you mean huber?); {CHOOSE}"),
+        ("loss", "huber(delta=-1)", "huber(delta=-1): delta is -1; give a number above 0"),
         ("reduction", "max", "unknown reduction 'max'; choose from mean, sum"),
         (
             "activation",
@@ -180,7 +188,7 @@ def test_words_that_are_not_known(tmp_path: Path, name: str, value: str, message
     assert complaint(tmp_path, {**NOTHING, name: value} if by == "option" else NOTHING) == message
 
 
-KNOWN = "data, loss, reduction, model, activation, split, weight_decay, max_samples"
+KNOWN = "data, loss, reduction, model, activation, split, weights, ignore, weight_decay, max_samples"
 
 
 @pytest.mark.parametrize(

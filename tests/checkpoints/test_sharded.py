@@ -49,11 +49,43 @@ def test_a_tensor_that_is_not_where_it_should_be(folder: Path) -> None:
     assert refusal(folder) == f"{shard} holds no 0.weight, which {INDEX} says it does"
 
 
-def test_what_a_shard_holds_beyond_is_no_part_of_it(folder: Path) -> None:
-    shard = folder / "model-00001-of-00002.safetensors"
-    before = load(folder).fingerprint
-    save_file({name: STATE[name] for name in ("0.bias", "0.weight")} | {"stray": torch.ones(1)}, shard)
-    assert load(folder).fingerprint == before
+def test_an_index_that_leaves_tensors_out_is_of_another_checkpoint(folder: Path) -> None:
+    """What it names alone would be a smaller model."""
+    content = json.loads((folder / INDEX).read_text())
+    for name in ("2.weight", "0.bias"):
+        smaller = {**content["weight_map"]}
+        shard = folder / smaller.pop(name)
+        (folder / INDEX).write_text(json.dumps({"weight_map": smaller}))
+        message = f"{shard} holds {name}, which {INDEX} does not name; copy the index of these shards"
+        assert refusal(folder) == message
+    short = {**content, "metadata": {"total_size": content["metadata"]["total_size"] + 4}}
+    (folder / INDEX).write_text(json.dumps(short))
+    held = sum(tensor.nbytes for tensor in STATE.values())
+    assert refusal(folder) == (
+        f"{folder / INDEX} says that its tensors have {held + 4} bytes, and the shards hold {held}; copy the index and "
+        f"all shards of one checkpoint"
+    )
+    for said in ({}, {"total_size": "?"}, {"total_size": float(held)}, None):
+        (folder / INDEX).write_text(json.dumps({**content, "metadata": said}))
+        assert load(folder).step == STEP
+
+
+def test_tied_tensors_count_once_or_twice(tmp_path: Path) -> None:
+    """In pickled shards both names are there; the size of an index counts storages."""
+    weight = torch.ones(3, 3)
+    file = "pytorch_model-00001-of-00001.bin"
+    torch.save({"a.weight": weight, "b.weight": weight}, tmp_path / file)
+    for size in (36, 72):
+        index = {"metadata": {"total_size": size}, "weight_map": {"a.weight": file, "b.weight": file}}
+        (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        assert list(load(tmp_path).tensors) == ["a.weight", "b.weight"]
+
+
+def test_a_shard_that_is_a_pointer(folder: Path) -> None:
+    shard = folder / "model-00002-of-00002.safetensors"
+    shard.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    pointer = "is a pointer of git-lfs, not the file itself; run `git lfs pull` in its repository"
+    assert refusal(folder) == f"{shard} {pointer}"
 
 
 def test_of_both_kinds_safetensors_are_read(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_the_row_of_a_task(tmp_path: Path) -> None:
     here = read(tmp_path, activation=None, model="pkg.mod:net")
     assert here.describe(3) == {
         "data_path": str(tmp_path / "d.npz"),
-        "data_fingerprint": here.data_fingerprint,
+        "data_fingerprint": here.data.fingerprint,
         "loss": "mse",
         "reduction": "mean",
         "model": "pkg.mod:net",
@@ -155,6 +155,8 @@ def test_the_row_of_a_task(tmp_path: Path) -> None:
         "num_available": 6,
         "sample_seed": -1,
         "weight_decay": 0.0,
+        "weights": "",
+        "ignored": "",
     }
 
 
@@ -183,4 +185,4 @@ def test_a_checkpoint_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         read(tmp_path).at(here, Arithmetic())
     refused = "1.weight of shape (3,) belongs to no plain MLP; give --model pkg.mod:factory"
-    assert str(caught.value) == f"{here.path}: {refused}"
+    assert str(caught.value).startswith(f"{here.path}: {refused}")

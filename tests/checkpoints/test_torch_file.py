@@ -1,13 +1,16 @@
 """What torch.save wrote: the weights among all that is in the file, and no more of a large one than these."""
 
+import mmap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from scalecurv.checkpoints import torch_file
 from scalecurv.checkpoints.load import load
+from scalecurv.pickles import read
 from tests.checkpoints.formats import READABLE
 from tests.checkpoints.test_format_table import STATE, STEP
 
@@ -16,18 +19,21 @@ from tests.checkpoints.test_format_table import STATE, STEP
 def large(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Every file is a large one; whether each was mapped."""
     mapped: list[bool] = []
-    read = torch.load
+    opened = read._opened
 
-    def spied(*args: Any, **options: Any) -> Any:
-        mapped.append(bool(options.get("mmap")))
-        return read(*args, **options)
+    def spied(path: Path, large: int) -> Any:
+        file = opened(path, large)
+        mapped.append(isinstance(file, mmap.mmap))
+        return file
 
     monkeypatch.setattr(torch_file, "LARGE", 1)
-    monkeypatch.setattr(torch, "load", spied)
+    monkeypatch.setattr(read, "_opened", spied)
     return mapped
 
 
-@pytest.mark.parametrize("name", ["state_dict .pt", "model with optimizer", "Hugging Face .bin", "sharded .bin"])
+@pytest.mark.parametrize(
+    "name", ["state_dict .pt", "model with optimizer", "before zip files", "Hugging Face .bin", "sharded .bin"]
+)
 def test_a_large_file_is_mapped_and_the_weights_are_the_same(tmp_path: Path, name: str, large: list[bool]) -> None:
     checkpoint = load(READABLE[name](tmp_path, STATE, STEP))
     assert all(large)
@@ -47,12 +53,6 @@ def test_what_was_mapped_is_let_go(tmp_path: Path, large: list[bool]) -> None:
         file.truncate(10)
     assert all(torch.equal(checkpoint.tensors[layer], tensor) for layer, tensor in STATE.items())
     assert large == [True]
-
-
-def test_a_file_from_before_zip_files_is_read_whole(tmp_path: Path, large: list[bool]) -> None:
-    checkpoint = load(READABLE["before zip files"](tmp_path, STATE, STEP))
-    assert large == [False]
-    assert all(torch.equal(checkpoint.tensors[layer], tensor) for layer, tensor in STATE.items())
 
 
 def test_a_small_file_is_read_whole(tmp_path: Path, large: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +78,11 @@ def test_wrapped_by_training_loops(tmp_path: Path, content: dict[str, Any]) -> N
     tensors = load(path).tensors
     assert tensors.keys() == STATE.keys()
     assert all(torch.equal(tensors[layer], tensor) for layer, tensor in STATE.items())
+
+
+def test_tied_tensors_stay_one_and_no_tensor_keeps_the_file(tmp_path: Path) -> None:
+    tied = torch.ones(3, 4)
+    torch.save({"a": tied, "b": tied, "c": tied[1], "moments": torch.zeros(1000)}, tmp_path / "x.pt")
+    weights = torch_file.read_torch(tmp_path / "x.pt").weights
+    assert weights["a"].data_ptr() == weights["b"].data_ptr() != weights["c"].data_ptr()
+    assert all(isinstance(w, Tensor) and w.untyped_storage().nbytes() == w.nbytes for w in weights.values())

@@ -79,8 +79,9 @@ MISUSE = [
     ("{two}/nope", (), "{two}/nope does not exist; give a directory of checkpoints, or checkpoint files"),
     (
         "{run}",
-        ("--loss", "huber"),
-        "unknown loss 'huber'; choose from mse, cross_entropy, logistic, or pkg.mod:function",
+        ("--loss", "hinge"),
+        "unknown loss 'hinge'; choose from mse, cross_entropy, logistic, huber, smooth_l1, l1, poisson, nll, "
+        "a loss of torch.nn such as CrossEntropyLoss, or pkg.mod:function",
     ),
 ]
 

@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from scalecurv.checkpoints.content import fingerprint_of_arrays
+from scalecurv.data.fingerprint import fingerprint_of_arrays
 from scalecurv.data.load import load_data
+from scalecurv.data.stored import by_name
 from scalecurv.errors import Misuse
+from scalecurv.samples.nested import Nested
 
 X = np.linspace(-1, 1, 120, dtype=np.float32).reshape(40, 3)
 Y = np.arange(40) % 3
@@ -93,6 +95,12 @@ SOURCES: dict[str, Any] = {
     "list": [torch.nn.Parameter(torch.from_numpy(X)), Y],
     "foreign": (X.astype(">f4"), np.asfortranarray(Y.astype(">i8"))),
     "arrays": Listed([(x, y) for x, y in zip(X, Y, strict=True)]),
+    "loader": DataLoader(Listed(), batch_size=7),
+    "loader of a stream": DataLoader(Streamed(), batch_size=7),
+    "batches": [(X[:13], Y[:13]), (torch.from_numpy(X[13:]), torch.from_numpy(Y[13:]))],
+    "dict": {"X": X, "labels": Y},
+    "dicts": [{"inputs": X[:13], "targets": Y[:13]}, {"inputs": X[13:], "targets": Y[13:]}],
+    "items by name": Listed([{"image": x, "label": y} for x, y in ITEMS]),
 }
 
 
@@ -102,6 +110,29 @@ def test_equal_content_has_equal_fingerprints(named: Any) -> None:
             data = load_data(named(lambda source=source: SOURCES[source]), None, wanted, seed=10)
             assert data.available == 40
             assert fingerprint_of_arrays(x=data.x, y=data.y) == fingerprint_of_arrays(x=X[rows], y=Y[rows])
+
+
+PARTS = ({"ids": Y, "mask": Y > 1}, [X, (X * 2, Y)])
+
+
+def test_inputs_of_several_parts_keep_their_containers(named: Any) -> None:
+    for parts in PARTS:
+        whole = Nested(parts)
+        items = [(whole[i].tree, int(Y[i])) for i in range(40)]
+        batches = [(whole[i : i + 9].tree, Y[i : i + 9]) for i in range(0, 40, 9)]
+        for source in (Listed(items), batches, (parts, Y), DataLoader(Listed(items), 6)):
+            for wanted, rows in ((None, slice(None)), (7, ROWS)):
+                data = load_data(named(lambda source=source: source), None, wanted, seed=10)
+                assert by_name(data.x, data.y).keys() == by_name(whole, Y).keys()
+                assert data.fingerprint == fingerprint_of_arrays(**by_name(whole[rows], Y[rows]))
+
+
+def test_floats_that_numpy_lacks_are_float32_exactly(named: Any) -> None:
+    x = torch.from_numpy(X).bfloat16()
+    for source in ((x, Y), Listed([(row, 1) for row in x]), DataLoader(TensorDataset(x, torch.ones(40)), 8)):
+        data = load_data(named(lambda source=source: source))
+        assert data.x.dtype == np.float32
+        np.testing.assert_array_equal(data.x, x.float().numpy())
 
 
 def test_a_generator_is_taken_once(named: Any) -> None:
@@ -133,15 +164,19 @@ def test_targets_that_are_numbers(named: Any, target: Any, dtype: str) -> None:
     np.testing.assert_array_equal(data.y, [1, 1, 1])
 
 
-@pytest.mark.parametrize("drawing", [Drawing(5), Drawing(28), DrawingStream()])
-def test_a_dataset_that_draws_is_refused(named: Any, drawing: Any) -> None:
-    with pytest.raises(Misuse) as caught:
-        load_data(named(lambda: drawing), None, 7, seed=10)
-    item = getattr(drawing, "drawn", 0)
-    assert str(caught.value) == (
-        f"--data users_data:make: item {item} differs when it is fetched again, as by random augmentation, and so "
-        "would the loss; return the dataset without its random transforms"
-    )
+def test_a_dataset_that_draws_is_refused(named: Any) -> None:
+    drawn = "7 samples drawn of the Drawing"
+    for drawing, message in [
+        (Drawing(5), f": sample 0 of the {drawn} differs when it is fetched again, as by random augmentation"),
+        (Drawing(28), f": sample 4 of the {drawn} differs when it is fetched again, as by random augmentation"),
+        (DrawingStream(), ": the first batches of the DrawingStream differ when it is read again: it shuffles, or"),
+        (DataLoader(Drawing(1)), ": sample 1 of the DataLoader differs when it is fetched again, as by random"),
+        (DataLoader(Listed(), shuffle=True), ": the DataLoader shuffles (its sampler is a RandomSampler); give"),
+        (DataLoader(Listed(), 7, drop_last=True), ": the DataLoader leaves 5 of 40 samples out (drop_last=True); "),
+    ]:
+        with pytest.raises(Misuse) as caught:
+            load_data(named(lambda drawing=drawing: drawing), None, 7, seed=10)
+        assert str(caught.value).startswith(f"--data users_data:make{message}")
 
 
 class Failing(Listed):
@@ -153,48 +188,38 @@ class Failing(Listed):
         raise self.error
 
 
-KIND = "give all items one shape and dtype"
+WANTED = "give (x, y), arrays of one sample a row; or a DataLoader, a Dataset or a list of batches (x, y); or a dict"
 BAD: dict[str, tuple[Any, str]] = {
-    "loader": (DataLoader(Listed()), " returned a DataLoader, which makes batches; return its dataset"),
-    "number": (3, " returned a int; return a torch Dataset, or arrays (x, y)"),
-    "dict": ({"x": X, "y": Y}, " returned a dict; return a torch Dataset, or arrays (x, y)"),
-    "three": ((X, Y, Y), ": what it returned is a tuple of 3; give (x, y), tensors, arrays or numbers"),
-    "sets": ((Listed(), Listed()), ": x of what it returned is a Listed; give a tensor, an array or a number"),
-    "no items": (Listed([]), " returned a dataset without items; return one that has some"),
-    "no stream": (Streamed([]), " returned an iterable without items; return one that has some"),
-    "dicts": (Listed([{"x": 1}]), ": item 0 is a dict; give (x, y), tensors, arrays or numbers"),
-    "lone": (Streamed([X[0]]), ": item 0 is a ndarray; give (x, y), tensors, arrays or numbers"),
-    "words": (Listed([(X[0], "cat")]), ": y of item 0 is a str; give a tensor, an array or a number"),
-    "image": (
-        Listed([(Image.new("L", (2, 2)), 1)]),
-        ": x of item 0 is an image of PIL; convert it, for example by numpy.asarray(image)",
-    ),
-    "half": (
-        Listed([(torch.ones(2).bfloat16(), 1)]),
-        ": x of item 0 is no array (Got unsupported ScalarType BFloat16); give float32, or whole numbers",
-    ),
+    "number": (3, f"data is an int; {WANTED}"),
+    "array": (X, f"data is a ndarray (40, 3); {WANTED}"),
+    "three": ((X, Y, Y), f"data is a tuple of 3: ndarray (40, 3), ndarray (40,), ndarray (40,); {WANTED}"),
+    "sets": ((Listed(), Listed()), "x is a Listed; give a tensor, an array or a number"),
+    "no items": (Listed([]), "the Listed has no samples; give one that has some"),
+    "no stream": (Streamed([]), "the Streamed has no samples; give one that has some"),
+    "no targets": (Listed([{"x": 1}]), "sample 0 of the Listed is a dict of x: the targets are one part, named y"),
+    "lone": (Streamed([X[0]]), "sample 0 of the Streamed is a ndarray (3,); give (x, y), one row a sample"),
+    "words": (Listed([(X[0], "cat")]), "y of sample 0 of the Listed is a string, 'cat'; give numbers"),
+    "image": (Listed([(Image.new("L", (2, 2)), 1)]), "x of sample 0 of the Listed is an image of PIL; convert it"),
     "shapes": (
         Listed([(X[0], 1), (X[1, :2], 1)]),
-        f": x of item 1 is float32 (2,), of item 0 float32 (3,); {KIND}",
+        "sample 1 of the Listed holds x floats (2,) a sample, and sample 0 of ",
     ),
-    "kinds": (Streamed([(X[0], 1), (X[1], 1.0)]), f": y of item 1 is float64 (), of item 0 int64 (); {KIND}"),
-    "failing": (Failing(OSError("no file")), ": item 0 raised OSError: no file"),
-    "failing stream": (map(Failing(OSError("no file")).__getitem__, [7]), ": item 0 raised OSError: no file"),
-    "flat": (
-        Listed([(1.0, 1)]),
-        ": x has shape (1,) and y has shape (1,); give one target a sample, x (N, ...) and y (N,) or (N, D)",
+    "kinds": (
+        Streamed([(X[0], 1), (X[1], 1.0)]),
+        "sample 1 of the Streamed holds y floats () a sample, and sample 0 of ",
     ),
-    "lengths": (
-        (X, Y[:3]),
-        ": x has shape (40, 3) and y has shape (3,); give one target a sample, x (N, ...) and y (N,) or (N, D)",
-    ),
-    "not finite": ((np.where(X < 0, np.inf, X), Y), ": x holds 60 NaN or infinite value(s)"),
+    "failing": (Failing(OSError("no file")), "sample 0 of the Failing raised OSError: no file"),
+    "failing stream": (map(Failing(OSError("no file")).__getitem__, [7]), "part 0 of the map raised OSError: no file"),
+    "lengths": ((X, Y[:3]), "x has 40 samples and y has 3; give one target a sample"),
+    "complex": ((X.astype(complex), Y), "x holds complex numbers, shape (40, 3); give one of floats or whole numbers"),
+    "not finite": ((np.where(X < 0, np.inf, X), Y), "x holds 60 NaN or infinite value(s)"),
+    "a batch": (DataLoader(Listed([(x + np.inf, y) for x, y in ITEMS]), 8), "x holds 24 NaN or infinite value(s)"),
 }
 
 
 def test_what_is_no_data(named: Any) -> None:
     for returned, message in BAD.values():
-        assert complaint(named(lambda returned=returned: returned)) == message
+        assert complaint(named(lambda returned=returned: returned)).startswith(f": {message}")
 
 
 def test_running_out_of_memory_says_nothing_of_the_code(named: Any) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.checkpoints.content import fingerprint_of_arrays
 from scalecurv.data import hdf5, stored
+from scalecurv.data.fingerprint import fingerprint_of_arrays
 from scalecurv.data.load import Data, load_data
 from scalecurv.errors import Misuse
 from tests.data.writers import FORMS, save_h5

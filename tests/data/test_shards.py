@@ -11,7 +11,7 @@ from tests.data.writers import save_lists, save_pt
 
 X = np.linspace(-1, 1, 24).reshape(12, 2)
 Y = np.arange(12)
-KINDS = ".npz, .pt, .safetensors, .h5, .parquet"
+KINDS = ".npz, .npy, .pt, .safetensors, .h5 or .parquet"
 
 
 def fill(folder: Path, *names: str) -> Path:

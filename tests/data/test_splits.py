@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scalecurv.data.load import load_data
+from scalecurv.data.roles import NAMED
 from scalecurv.errors import Misuse
 from tests.data.writers import WRITERS, save_lists, save_numbered
 
@@ -38,6 +39,7 @@ def named(name: str, form: str) -> Callable[[Path], None]:
 SOURCES = {
     **{f"keras-{name}": named(name, "{0}_{1}") for name in WRITERS},
     **{f"slash-{name}": named(name, "{1}/{0}") for name in WRITERS},
+    **{f"medmnist-{name}": named(name, "{1}_{0}") for name in WRITERS},
     "nested.pt": nested,
     "lists.parquet": column(save_lists),
     "numbers.parquet": column(save_numbered),
@@ -91,7 +93,8 @@ def test_splits_that_lack_an_array_or_have_it_twice(tmp_path: Path) -> None:
     assert complaint(tmp_path / "d.npz", "train") == twice
     np.savez(tmp_path / "d.npz", **{"x_train": X, "train/y": Y, "x_val": X})
     assert len(load_data(tmp_path / "d.npz", "train").y) == 10
-    assert complaint(tmp_path / "d.npz", "val") == "--data F has no array y of split val; it must hold x (N, ...) and y"
+    lacks = f"--data F has no array y of split val; it holds x float64 (10, 3); {NAMED['y']}"
+    assert complaint(tmp_path / "d.npz", "val") == lacks
     assert complaint(tmp_path / "d.npz", None) == "--data F holds the splits train; choose one with --split NAME"
 
 
@@ -99,4 +102,4 @@ def test_links_that_lead_nowhere_are_no_data(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "d.h5", "w") as file:
         file["x"] = h5py.SoftLink("/nowhere")
         file["train/x"] = h5py.ExternalLink(str(tmp_path / "none.h5"), "x")
-    assert complaint(tmp_path / "d.h5", None) == "--data F has no array x; it must hold x (N, ...) and y"
+    assert complaint(tmp_path / "d.h5", None) == f"--data F has no array x; it holds no arrays; {NAMED['x']}"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scalecurv.operators.hessian import HessianOperator
-from scalecurv.problem.losses import Loss
+from scalecurv.problem.loss import Loss
 from scalecurv.problem.problem import Problem
 from tests.loops import each
 from tests.networks import COVERING, data, network, oracle, problem
@@ -26,7 +26,7 @@ def test_symmetric_without_looking(case: tuple[str, str, str]) -> None:
 
 @each(batch_size=[None, 2])
 def test_what_is_linear_in_the_parameters_does_not_bend(batch_size: int | None) -> None:
-    linear = Loss("linear", lambda f, y: (f * y).sum(), lambda y, num_outputs: y)
+    linear = Loss("linear", lambda f, y: (f * y).sum(), lambda y: y)
     model = torch.nn.Linear(6, 3).double()
     H = HessianOperator(Problem(model, data("mse"), linear, batch_size=batch_size))
     assert torch.equal(H.matmat(torch.eye(21)), torch.zeros(21, 21, dtype=torch.float64))

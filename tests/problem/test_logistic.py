@@ -11,7 +11,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import runner_up
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
-from scalecurv.problem.losses import LOSSES
+from scalecurv.problem.losses import loss_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
 from tests.loops import each
@@ -74,16 +74,17 @@ def test_what_bends_where_a_class_is_all_but_certain(margin: float, sign: int) -
     f = torch.tensor([[sign * margin]], dtype=torch.float64)
     q = torch.tensor(-margin, dtype=torch.float64).exp() / (1 + torch.tensor(-margin, dtype=torch.float64).exp()) ** 2
     y, v = torch.ones_like(f), torch.tensor([[3.0]], dtype=torch.float64)
-    factor, bend, second = LOSSES["logistic"].factor, LOSSES["logistic"].bend, LOSSES["logistic"].second
+    loss = loss_of("logistic").on((1,), y)
+    factor, bend, second = loss.factor, loss.bend, loss.second
     assert factor is not None
     assert bend is not None
     assert second is not None
     assert factor(f, y).shape == (1, 1, 1)
     assert float(factor(f, y) ** 2) == pytest.approx(float(q), rel=1e-12, abs=0)
     assert float(bend(f, y, v)) == pytest.approx(3 * float(q), rel=1e-12, abs=0)
-    assert float(second(f)) == pytest.approx(float(1 / (1 + torch.tensor(margin).double().exp())), rel=1e-12)
+    assert float(second(f, y)) == pytest.approx(float(1 / (1 + torch.tensor(margin).double().exp())), rel=1e-12)
     if margin < 2:
-        by_autograd = hessian(lambda t: LOSSES["logistic"].total(t, y))(f).item()
+        by_autograd = hessian(lambda t: loss.total(t, y))(f).item()
         assert by_autograd == pytest.approx(float(q), rel=1e-12)
 
 
@@ -100,28 +101,23 @@ def test_where_all_are_certain_products_know_their_rounding() -> None:
     assert found.halfwidth > 0
 
 
+TAKES = "; logistic takes classes 0 and 1, or probabilities of class 1; "
+
+
 @pytest.mark.parametrize(
     ("y", "num_outputs", "message"),
     [
+        (CLASSES, 3, "y has shape (7,) but the model has 3 outputs; use cross_entropy, which fits them"),
+        (torch.zeros(7, 2), 1, "y has shape (7, 2) but the model has 1 output; give y of shape (N, 1)"),
         (
-            CLASSES,
-            3,
-            "logistic takes one output, the model has 3; use cross_entropy, or give the model one output",
-        ),
-        (
-            torch.zeros(7, 2),
+            2 * CLASSES - 1,
             1,
-            "y has shape (7, 2); logistic takes (N,) classes 0 and 1, or probabilities of class 1",
+            f"y runs from -1 to 1{TAKES}give (y + 1) / 2, or use SoftMarginLoss, which takes labels -1 and 1",
         ),
-        (2 * CLASSES - 1, 1, "y runs from -1 to 1; logistic takes classes 0 and 1, or probabilities of class 1"),
-        (
-            torch.full((7,), 1.5),
-            1,
-            "y runs from 1.5 to 1.5; logistic takes classes 0 and 1, or probabilities of class 1",
-        ),
+        (torch.full((7,), 1.5), 1, f"y runs from 1.5 to 1.5{TAKES}use mse, which fits them"),
     ],
 )
 def test_targets_that_do_not_do(y: Tensor, num_outputs: int, message: str) -> None:
     with pytest.raises(Misuse) as caught:
-        LOSSES["logistic"].targets(y, num_outputs)
+        loss_of("logistic").on((num_outputs,), y).targets(y)
     assert str(caught.value) == message

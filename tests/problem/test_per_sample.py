@@ -102,13 +102,7 @@ def number(f: Tensor, y: Tensor) -> float:
     return 1.0
 
 
-def column(f: Tensor, y: Tensor) -> Tensor:
-    return half_square(f, y)[:, None]
-
-
-@pytest.mark.parametrize(
-    ("loss", "what"), [(mean, "shape ()"), (number, "float"), (column, "shape (4, 1)"), (lambda f, y: f - y, "(4, 3)")]
-)
+@pytest.mark.parametrize(("loss", "what"), [(mean, "shape ()"), (number, "float")])
 def test_what_is_not_one_number_a_sample(loss: Callable[[Tensor, Tensor], Tensor], what: str) -> None:
     with pytest.raises(Misuse) as caught:
         Problem(network("relu"), data("mse"), loss)
@@ -124,6 +118,19 @@ def test_what_the_function_raises_is_quoted_with_what_it_was_given() -> None:
         "outputs of shape (4, 3), torch.float64, and targets of shape (4, 3), torch.float64, in float64 too: make "
         "constants like f, by f.new_tensor(...)"
     )
+
+
+def test_several_numbers_a_sample_are_summed() -> None:
+    wanted = loss_and_gradient(Problem(network("relu"), data("mse"), half_square))[0]
+    for loss in (lambda f, y: half_square(f, y)[:, None], lambda f, y: (f - y) ** 2 / 2):
+        assert loss_and_gradient(Problem(network("relu"), data("mse"), loss))[0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_rows_that_meet_every_other_row_are_told() -> None:
+    """f (B, 1) against y (B,) gives (B, B): a loss of each sample and all others."""
+    x, y = data("mse", 1)
+    with pytest.raises(Misuse, match="the loss of a sample depends on the rest of its batch"):
+        preflight(Problem(network("one output"), (x, y[:, 0]), lambda f, y: (f - y) ** 2))
 
 
 def among_themselves(f: Tensor, y: Tensor) -> Tensor:

@@ -75,11 +75,6 @@ def test_dtype_is_the_parameters_unless_asked() -> None:
     assert loss_and_gradient(double)[1].dtype == torch.float64
 
 
-class Pair(nn.Linear):
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return super().forward(x), x
-
-
 LOADED = "give a torch.nn.Module with the weights loaded: Problem(model, (x, y))"
 
 
@@ -104,7 +99,13 @@ LOADED = "give a torch.nn.Module with the weights loaded: Problem(model, (x, y))
             {"device": "gpu"},
             "device 'gpu' is none that torch knows; give 'cpu' or 'cuda', or leave it out",
         ),
-        (None, (X, Y), {"loss": "l1"}, "unknown loss 'l1'; choose from mse, cross_entropy, logistic"),
+        (
+            None,
+            (X, Y),
+            {"loss": "hinge"},
+            "unknown loss 'hinge'; choose from mse, cross_entropy, logistic, huber, smooth_l1, l1, poisson, nll, "
+            "a loss of torch.nn such as CrossEntropyLoss, or pkg.mod:function",
+        ),
         (None, (X, Y), {"loss": "mse", "reduction": "none"}, "unknown reduction 'none'; choose mean or sum"),
         (None, (X, Y), {"loss": "mse", "batch_size": 0}, "batch_size=0: give at least one sample a batch"),
         (
@@ -115,7 +116,12 @@ LOADED = "give a torch.nn.Module with the weights loaded: Problem(model, (x, y))
         ),
         (None, (X, Y[:5]), {}, "x has 7 samples and y has 5; give one target a sample"),
         (None, (X[:0], Y[:0]), {}, "x has shape (0, 6); give at least one sample, shape (N, ...)"),
-        (None, (X[:, 0], Y), {}, "x has shape (7,); give at least one sample, shape (N, ...)"),
+        (
+            None,
+            (X[:, 0], Y),
+            {},
+            "the model does not take x of shape (7,): mat1 and mat2 shapes cannot be multiplied (1x2 and 6x5)",
+        ),
         (None, (X / 0, Y), {}, "x holds 42 non-finite value(s) of 42; remove them first"),
         (None, (X, torch.full((7, 3), torch.nan)), {}, "y holds 21 non-finite value(s) of 21; remove them first"),
         (
@@ -125,17 +131,10 @@ LOADED = "give a torch.nn.Module with the weights loaded: Problem(model, (x, y))
             "the model does not take x of shape (7, 4): mat1 and mat2 shapes cannot be multiplied (2x4 and 6x5)",
         ),
         (
-            Pair(6, 3).double(),
-            (X, Y),
-            {},
-            "the model returns a tuple; wrap it so that it returns one tensor of floats, (N, D)",
-        ),
-        (
             None,
             (X, CLASSES + 1),
             {"loss": "cross_entropy"},
-            "y holds classes 1..3 but the model has 3 outputs; classes run from 0 to 2 "
-            "(store y as floats for regression)",
+            "y holds classes 1..3 but the model has 3 outputs; classes run from 0 to 2 (give y - 1)",
         ),
         (
             nn.Linear(6, 1).double(),

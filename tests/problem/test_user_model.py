@@ -54,7 +54,7 @@ def test_what_rises_late_is_one_line_with_the_module_and_its_own_words() -> None
             trace(at(late(error)))
         line = str(caught.value)
         words = next(iter(str(error).splitlines()), "no message")[:LONGEST]
-        asked = "outputs for x of shape (7, 6), torch.float64"
+        asked = "outputs for x of (7, 6) float64"
         assert line.startswith(f"{asked}: module '2' (Act) raised {name}: {words}")
         assert "\n" not in line
         assert len(line) < 2 * LONGEST

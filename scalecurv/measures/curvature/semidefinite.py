@@ -2,11 +2,14 @@
 
 import math
 
+from torch import Tensor
+
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import VECTORS, Perturbation, cautious_norm, spot_vectors
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.remembered import remembered
 from scalecurv.problem.risk import sum_over_data
+from scalecurv.samples.batch import Batch
 
 STREAM = "residual part"
 CHANCE = 1e-4  # chance that |R|_F exceeds its bound if R has rank 1; it is 4e-8 for two equal eigenvalues
@@ -34,14 +37,19 @@ def nearly_semidefinite(evaluation: Evaluation) -> Perturbation | None:
 
 @remembered
 def interpolates(evaluation: Evaluation) -> bool:
-    """Return True where the loss is mse and max |f - y| <= 1e-6 max(max |y|, 1) in float64; remembered."""
+    """Return True where the loss is a squared error and max |f - y| <= 1e-6 max(max |y|, 1) in float64; remembered."""
     problem = evaluation.double
-    if problem.loss.name != "mse":
+    if not problem.loss.squared:
         return False
-    own = max((float(batch.y.abs().max()) for batch in problem.own_batches()), default=0.0)
+    own = max((float(_targets(batch).abs().max()) for batch in problem.own_batches()), default=0.0)
     largest = problem.shard.largest(own, problem.device)
     bound = FITTED * max(largest, 1.0)
     over = sum_over_data(
-        problem, lambda batch: ((problem.outputs(problem.theta, batch.x) - batch.y).abs() > bound).sum()
+        problem, lambda batch: ((problem.outputs(problem.theta, batch.x) - _targets(batch)).abs() > bound).sum()
     )
     return float(over) == 0
+
+
+def _targets(batch: Batch) -> Tensor:
+    assert isinstance(batch.y, Tensor)  # a squared error has a number for each output
+    return batch.y

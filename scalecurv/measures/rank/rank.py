@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from scalecurv.errors import Misuse
 from scalecurv.linalg.ranks import numerical_rank, participation_ratio, stable_rank
 from scalecurv.measures.cost import MeasureCost, basis_bytes
 from scalecurv.measures.evaluation import Evaluation
@@ -77,6 +78,11 @@ class Rank(Measure):
     def check(self, problem: Problem) -> None:
         problem.shard.refuse(f"measure {self.name}")
         output_seeds(problem.num_outputs, self.output or "logits")
+        if self.output == "prob" and len(problem.output_shape) > 1:
+            raise Misuse(
+                f"a sample has outputs of shape {problem.output_shape}, which are not the classes of one softmax; leave "
+                f"--output out"
+            )
 
     def compute(self, evaluation: Evaluation) -> Findings:
         self.check(evaluation.problem)

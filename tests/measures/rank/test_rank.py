@@ -108,6 +108,13 @@ def test_what_is_found_is_what_was_asked(name: str, output: str | None, asked: b
     assert declined == (structural if name == "tanh" else set())
 
 
+def test_positions_have_a_softmax_each_and_not_one_of_all() -> None:
+    pixels = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.Unflatten(1, (3, 2)))
+    at = Problem(pixels, (torch.zeros(2, 1, 4), torch.zeros(2, 2, dtype=torch.long)))
+    with pytest.raises(Misuse, match=re.escape("outputs of shape (3, 2), which are not the classes of one softmax")):
+        Rank(output="prob").compute(Evaluation(at))
+
+
 @each(name=[name for name in NETWORKS if name != "one output"])
 def test_the_profile_of_the_softmax(name: str) -> None:
     """Every number under the component softmax is that of the Jacobian of the probabilities."""

@@ -1,21 +1,16 @@
-"""Arrays of .pt files (tensors or lists of numbers, in dicts nested at most once) and of .safetensors files.
-
-Those of large files are mapped.
-"""
+"""Arrays of .safetensors files; those of large files are mapped."""
 
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
-from scalecurv.data.stored import Arrays, Stored, is_large
+from scalecurv.data.stored import Arrays, Stored, array_of, grouped, is_large
 
 _DTYPES = {
     **{f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)},
@@ -24,35 +19,18 @@ _DTYPES = {
 
 
 @contextmanager
-def torch_arrays(path: Path) -> Iterator[Arrays]:
-    """Yield the tensors by key, those of a nested dict as KEY/x; no code in the pickle is run."""
-    in_place = is_large(path) and zipfile.is_zipfile(path)  # files of torch before 1.6 cannot be mapped
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
-    yield {name: partial(_of_tensor, value) for name, value in _flat(content)}
-
-
-def _flat(content: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in content.items() if isinstance(content, Mapping) else ():
-        if isinstance(value, Mapping):
-            yield from ((f"{name}/{inner}", held) for inner, held in value.items())
-        else:
-            yield str(name), value
-
-
-def _of_tensor(value: Any) -> Stored:
-    return Stored.of(torch.as_tensor(value).detach().numpy())
-
-
-@contextmanager
 def safetensors_arrays(path: Path) -> Iterator[Arrays]:
     """Yield the tensors by name."""
     with safe_open(path, framework="np") as file:  # checks that header and length agree
         header = _header(path) if is_large(path) else {}
-        yield {name: partial(_named, path, file, name, header) for name in file.keys()}  # noqa: SIM118
+        yield grouped({name: partial(_named, path, file, name, header) for name in file.keys()})  # noqa: SIM118
 
 
 def _named(path: Path, file: Any, name: str, header: dict[str, Any]) -> Stored:
     entry = header.get(name, {})
+    if file.get_slice(name).get_dtype() not in (*_DTYPES, "BOOL"):  # bfloat16 and smaller floats
+        with safe_open(path, framework="pt") as tensors:  # it maps the file
+            return Stored.of(array_of(tensors.get_tensor(name).clone()))
     if entry.get("dtype") not in _DTYPES:
         return Stored.of(file.get_tensor(name))
     return Stored.mapped(path, entry["start"], tuple(entry["shape"]), _DTYPES[entry["dtype"]])

@@ -1,0 +1,82 @@
+"""The weights of modules that were pickled whole, read off their attributes as their state_dict would list them."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from scalecurv.pickles.placeholder import Attributes, Budget, Placeholder, Unreadable
+
+DEEPEST, LARGEST = 100, 1_000_000  # modules within modules; modules and tensors in one file
+SHALLOW = 8  # containers within containers, in which modules are looked for
+_PARTS = ("_parameters", "_buffers", "_modules")
+Members = Callable[[Placeholder], tuple[dict[Any, Any], dict[Any, Any]]]  # tensors and modules within, by name
+
+
+def is_module(value: Any) -> bool:
+    """Return True for a placeholder with the attributes that every torch.nn.Module has."""
+    return type(value) is Placeholder and all(isinstance(value.attribute(part), dict) for part in _PARTS)
+
+
+def members(module: Placeholder) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Return the tensors of the state_dict of a module itself, None for those that it leaves out, and its modules."""
+    tensors, buffers, modules = (module.attribute(part) if is_module(module) else {} for part in _PARTS)
+    passing = module.attribute("_non_persistent_buffers_set")
+    if isinstance(passing, set | frozenset):
+        buffers = {name: None if name in passing else value for name, value in buffers.items()}
+    return {**tensors, **buffers}, modules
+
+
+def state_of(module: Placeholder, budget: Budget, members: Members = members) -> "OrderedDict[str, Any]":
+    """Return the state_dict of a module; each tensor and module takes one of the budget.
+
+    Raises Unreadable where modules contain themselves, or share others and so are as many as 2 to the depth.
+    """
+    state: OrderedDict[str, Any] = OrderedDict()
+    left = [("", module, 0)]
+    while left:
+        prefix, inner, depth = left.pop()
+        tensors, modules = members(inner)
+        budget.spend(1 + len(tensors) + len(modules))
+        if depth > DEEPEST:
+            raise Unreadable("holds a module of modules without end; it is damaged, or made to harm")
+        state.update((f"{prefix}{name}", value) for name, value in tensors.items() if value is not None)
+        below = [(f"{prefix}{name}.", held, depth + 1) for name, held in modules.items() if type(held) is Placeholder]
+        left += reversed(below)
+    return state
+
+
+def settled(content: Any) -> Any:
+    """Return `content` with the state_dict of each module in its place, and a dict for each class that is one.
+
+    An instance of any other class at the top, as of a trainer, becomes the dict of its attributes. Containers change in
+    place; those nested more than `SHALLOW` times stay as they are.
+    """
+    if type(content) is Placeholder and not is_module(content) and content.entries is None and content.attributes:
+        content = Attributes(content.attributes)
+    return _settled(content, SHALLOW, Budget(LARGEST), {})
+
+
+def _settled(value: Any, levels: int, budget: Budget, done: dict[int, tuple[Any, Any]]) -> Any:
+    """Return the value, or what takes its place; `done` holds both by id, so that no id is used again meanwhile."""
+    if id(value) in done:
+        return done[id(value)][1]
+    if not isinstance(value, dict | list | tuple | Placeholder) or not levels:
+        return value
+    made = _as_mapping(value, budget)
+    done[id(value)], done[id(made)] = (value, made), (made, made)
+    if isinstance(made, dict):
+        for name, held in made.items():
+            made[name] = _settled(held, levels - 1, budget, done)  # no key is added, so that the loop goes on
+    elif isinstance(made, list):
+        made[:] = [_settled(held, levels - 1, budget, done) for held in made]
+    elif type(made) is tuple:
+        made = tuple(_settled(held, levels - 1, budget, done) for held in made)
+        done[id(value)] = (value, made)
+    return made
+
+
+def _as_mapping(value: Any, budget: Budget) -> Any:
+    """Return the state_dict of a module, the entries of an instance that is a dict, or `value` itself."""
+    if is_module(value):
+        return state_of(value, budget)
+    return value.entries if type(value) is Placeholder and value.entries is not None else value

@@ -1,0 +1,100 @@
+"""The stand-ins of classes, functions and instances that a pickle names, and the budget of what a pickle may cost."""
+
+from typing import Any
+
+SHALLOW = 1000  # the most parts of a tuple that may be a key; hashing takes time and stack for each
+WORD = 1 << 64  # hashes of larger integers collide at will, and would make a dict slow
+
+
+class Unreadable(ValueError):
+    """A file that breaks the rules of its own format, or wants more than it may; the message continues its name."""
+
+
+class Global:
+    """A class or function that a pickle names. It is never imported, and calling it is up to the reader's own table."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<global {self.name}>"
+
+
+class Placeholder:
+    """An instance that a pickle would have made, as plain data: it remembers what it was made of, and does nothing.
+
+    `name` is that of its class or function, `arguments` those of the call, `state` what would have been set on it,
+    `entries` and `members` what would have been put into it as into a dict or a list.
+    """
+
+    __slots__ = ("arguments", "entries", "members", "name", "state")
+
+    def __init__(self, name: str, arguments: tuple[Any, ...] = (), options: Any = None):
+        self.name, self.arguments, self.state = name, arguments, options
+        self.entries: dict[Any, Any] | None = None
+        self.members: list[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<placeholder of {self.name}>"
+
+    def attribute(self, name: str) -> Any:
+        """Return an attribute of the state, None where there is none, without listing the others."""
+        parts = self.state if type(self.state) is tuple and len(self.state) == 2 else (self.state,)
+        return next((part[name] for part in parts if type(part) is dict and name in part), None)
+
+    @property
+    def attributes(self) -> dict[Any, Any]:
+        """Return the attributes in the state: a dict, or a pair of one and of the values of slots."""
+        state = self.state
+        if type(state) is tuple and len(state) == 2:
+            return {name: value for part in state if type(part) is dict for name, value in part.items()}
+        return state if type(state) is dict else {}
+
+
+class Attributes(dict[Any, Any]):
+    """The attributes of a namespace, as argparse makes, by name."""
+
+    __slots__ = ()
+
+
+class Budget:
+    """The most bytes that calls may copy for one file, so that no small file fills the memory.
+
+    A call that a pickle repeats would copy its argument each time: 6 bytes of a pickle for each copy.
+    """
+
+    def __init__(self, left: int):
+        self._left = left
+
+    def spend(self, size: int) -> None:
+        """Take `size` bytes off what is left; raises Unreadable where there are not as many."""
+        self._left -= size
+        if self._left < 0:
+            raise Unreadable("unpacks to far more than its size; it is damaged, or made to harm")
+
+
+def hashable(key: Any) -> Any:
+    """Return `key` where it can be a key, and a placeholder for one whose hash could be made to collide.
+
+    Raises Unreadable for lists and dicts, and for tuples of more than `SHALLOW` parts, counted through all levels.
+    """
+    if type(key) is str or (type(key) is int and -WORD < key < WORD):
+        return key
+    parts, count = [key], 0
+    while parts:
+        part = parts.pop()
+        count += 1
+        if count > SHALLOW:
+            raise Unreadable(
+                f"has a key of more than {SHALLOW} parts, or nested without end; it is damaged, or made to harm"
+            )
+        if type(part) in (tuple, frozenset):
+            count += len(part) if len(part) > SHALLOW else 0  # before they are listed
+            parts += part if count <= SHALLOW else ()
+        elif type(part) is complex or (type(part) is int and not -WORD < part < WORD):
+            return Placeholder(f"builtins.{type(part).__name__}", (part,))
+        elif isinstance(part, list | dict | set | bytearray):
+            raise Unreadable(f"has a {type(part).__name__} as a key; it is damaged, or made to harm")
+    return key
