@@ -41,7 +41,8 @@ def test_it_stores_what_the_command_does(tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_option_of_the_command_is_an_option() -> None:
     command = main.commands["analyze"]
     spelled = {"measures": "measures", "run_attributes": "run_attr"}
-    wanted = {spelled.get(p.name or "", p.name) for p in command.params} - {"dry_run", "verbose", "quiet", "help", "allow_global"}
+    shell = {"dry_run", "verbose", "quiet", "help", "allow_global"}  # that only a command line has
+    wanted = {spelled.get(p.name or "", p.name) for p in command.params} - shell
     parameters = inspect.signature(sc.sweep).parameters
     assert set(parameters) == wanted | {"on_outcome"}
     defaults = {spelled.get(p.name or "", p.name): p.default for p in command.params}

@@ -127,8 +127,9 @@ def _saturated(evaluation: Evaluation) -> Perturbation:
 def ulps_of_outputs(evaluation: Evaluation) -> Perturbation:
     """Return bounds on the error that an error of four ulps of a in M causes in c J'MJ: a c |J|_F^2 times four ulps.
 
-    a is the largest coefficient of p - p^2 in M, 1 without class weights. M is the second derivative of the loss in the outputs and c the factor of the reduction. |J|_F is bounded from
-    eight products J'v with Gaussian v; with random signs v they could cancel where two samples are alike.
+    M is the second derivative of the loss in the outputs, a is the largest coefficient of p - p^2 in M (1 without class
+    weights), and c is the factor of the reduction. |J|_F is bounded from eight products J'v with Gaussian v; with
+    random signs v they could cancel where two samples are alike.
     """
     problem = evaluation.problem
     rows = problem.num_data * problem.num_outputs

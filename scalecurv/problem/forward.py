@@ -40,10 +40,12 @@ class Forward:
 
     def returned(self, theta: Tensor, x: Inputs) -> Any:
         """Return whatever the model returns for a copy of x; raise CheckpointError that quotes it where it raises."""
-        given = {**self.space.unflatten(theta), **self.constants}
         with twice_differentiable(), quoted(self.model, f"outputs for x of {described(x)}"):
-            positional, named = arguments(self.model, x.clone())
-            return functional_call(self.model, given, positional, named)
+            return self.called(theta, *arguments(self.model, x.clone()))
+
+    def called(self, theta: Tensor, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Return whatever the model returns for these arguments; what it raises passes."""
+        return functional_call(self.model, {**self.space.unflatten(theta), **self.constants}, positional, named)
 
     def outputs(self, theta: Tensor, x: Inputs) -> Tensor:
         """Return f_theta(x) of shape (B, D) in the dtype of the model; raise as `returned`, Misuse for no tensor."""

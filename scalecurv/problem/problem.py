@@ -15,6 +15,7 @@ from scalecurv.problem import readiness
 from scalecurv.problem.forward import Forward
 from scalecurv.problem.loss import Criterion, Loss, PerSample, try_loss
 from scalecurv.problem.losses import WEIGHTED_SQUARES, loss_of
+from scalecurv.problem.own_loss import advising, refuse_shifted
 from scalecurv.problem.params import ParameterSpace
 from scalecurv.problem.samples import take_samples
 from scalecurv.problem.shard import Shard
@@ -88,13 +89,14 @@ class Problem(Sized):
         readiness.check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
         constants = {name: self._cast(t.detach()).clone() for name, t in (frozen | buffers).items()}
         self.forward = Forward(model, self.space, constants)
-        found = take_samples(data, criterion, self.shard, self._cast, self._tried, memory)
+        found = take_samples(data, advising(criterion, model), self.shard, self._cast, self._tried, memory)
         self.loss: Loss = found.loss
         self.rows: Rows = found.rows
         self.sample, self.sample_targets = found.sample, found.sample_targets
         self.num_data, self.weight, self._most = found.num_data, found.weight, found.most
         with torch.no_grad():
             try_loss(self.loss, self.outputs(self.theta, self.sample), self.sample_targets)
+            refuse_shifted(self.forward, self.loss, self.theta, self.sample, self.sample_targets)
         self.backend: Backend | None = None  # found by `backend_of`; later copies share it, whatever their dtype
         self.cache: dict[Any, Any] = {}  # what `remembered` functions of this problem returned
 

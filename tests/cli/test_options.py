@@ -186,7 +186,8 @@ def test_every_option_travels_to_the_job(folder: Path) -> None:
     given = context(
         "run store --rtol 0.5 --route generic --workers 3 --threads 2 --seed 9 --dtype float64 --rehash --device cpu "
         "--output prob --functional-dimension --memory 1.5GiB --follow --patience 2 -v --plan probes "
-        "--weight-decay 0.1 --split train --max-samples 9 --weights ema.x --ignore ^a --include a* --include b --exclude c --params 'a b' "
+        "--weight-decay 0.1 --split train --max-samples 9 --weights ema.x --ignore ^a --params 'a b' "
+        "--include a* --include b --exclude c "
         "--batch-size 3 --engine ray",
         "submit",
     )

@@ -80,8 +80,8 @@ class Rank(Measure):
         output_seeds(problem.num_outputs, self.output or "logits")
         if self.output == "prob" and len(problem.output_shape) > 1:
             raise Misuse(
-                f"a sample has outputs of shape {problem.output_shape}, which are not the classes of one softmax; leave "
-                f"--output out"
+                f"a sample has outputs of shape {problem.output_shape}, which are not the classes of one softmax; "
+                f"leave --output out"
             )
 
     def compute(self, evaluation: Evaluation) -> Findings:

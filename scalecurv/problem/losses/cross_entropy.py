@@ -40,7 +40,7 @@ def cross_entropy(
     the label smoothing. Positions whose class is `ignore_index` do not count. A mean divides by the weights w_y of the
     classes that count, and by the number of positions where targets are probabilities; where `counted` is False, by
     the number of samples. M = (sum_c a_c) (diag p - pp'). `torch_axis` takes axis 1 where several axes fit;
-    `normalised` says that outputs are log-probabilities, which are their own log-softmax.
+    `normalised` says that outputs are log-probabilities, which are their own log-softmax but for rounding.
     """
     weights = coefficients(name, "weight", weight)
     if not isinstance(label_smoothing, float | int) or not 0 <= label_smoothing <= 1:
@@ -55,7 +55,7 @@ def cross_entropy(
         C = layout.num_classes
         if weights is not None and weights.shape != (C,):
             raise Misuse(f"{name}: weight has shape {tuple(weights.shape)}; give one number a class, {C} of them")
-        form = _Form(name, layout, weights, ignore_index, float(label_smoothing), y.is_floating_point())
+        form = _Form(name, layout, weights, ignore_index, float(label_smoothing), y.is_floating_point(), normalised)
         return Loss(
             name,
             form.total,
@@ -78,7 +78,11 @@ def nll(name: str = "nll", *, axis: int | None = None, ignore_index: int = IGNOR
 
 @dataclass(frozen=True)
 class _Form:
-    """Cross entropy in one layout, for targets of one kind: `soft` ones are probabilities."""
+    """Cross entropy in one layout, for targets of one kind: `soft` ones are probabilities.
+
+    Outputs that are `normalised` are taken as they are: log-probabilities may be a little off, by rounding or by a
+    number that was added to the probabilities.
+    """
 
     name: str
     layout: Layout
@@ -86,11 +90,14 @@ class _Form:
     ignored: int
     smoothing: float
     soft: bool
+    normalised: bool
 
     def total(self, f: Tensor, y: Tensor) -> Tensor:
         z = self.layout.scores(f).flatten(0, 1)
         target = self.layout.scores(y.flatten(1)).flatten(0, 1) if self.soft else y.reshape(-1)
         weight = None if self.weights is None else self.weights.to(f.device, f.dtype)
+        if self.normalised and not self.soft:
+            return functional.nll_loss(z, target, weight, reduction="sum", ignore_index=self.ignored)
         return functional.cross_entropy(
             z, target, weight, reduction="sum", ignore_index=self.ignored, label_smoothing=self.smoothing
         )

@@ -16,10 +16,10 @@ from scalecurv.problem.losses.cross_entropy import cross_entropy
 from scalecurv.problem.losses.entries import absolute, huber, poisson, smooth_l1, squares
 from scalecurv.problem.losses.logistic import logistic
 from scalecurv.problem.losses.targets import numbers
-from scalecurv.samples.nested import Inputs, mapped
+from scalecurv.samples.nested import Inputs, Nested, mapped
 
 REDUCTIONS: dict[str, str | None] = {"mean": "mean", "sum": "sum", "none": None, "batchmean": "mean"}
-SOME = 64  # samples on which a module's own mean is compared
+SOME = 64  # samples whose loss is taken at a time where a module's own mean is compared
 CLOSE = 1e-5  # relative, of a module's own mean and that of its samples, in float64
 
 Known = Callable[[str, Any, dict[str, Any]], Criterion]
@@ -119,14 +119,13 @@ def _by_sample(name: str, module: nn.Module, own: str | None, kind: type[nn.Modu
         total = Total(name, _cast_like_outputs(alone), shape)
         targets = (lambda y: numbers(name, shape, y).reshape(len(y), *shape)) if by_entry else lambda y: y
         weights: Callable[[Any], Tensor] = one_each
-        if own in ("mean", "sum", "batchmean"):
+        if own is not None:
             some = _in_float64(targets(y[:SOME]), by_entry)
-            f = torch.linspace(0.25, 0.75, len(some) * math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
             with torch.no_grad():
-                several = total.each(f, some)
-                if kind is None:
-                    _check_reduction(Total(name, _repeated(kept), shape).each(f, some), several, name, own)
-            weights = each_entry(several.numel() // len(f)) if own == "mean" else one_each
+                several = total.each(_outputs_like(shape, some), some)
+            weights = each_entry(several.numel() // len(several)) if own == "mean" else one_each
+            if kind is None:
+                weights = _compared(Total(name, _repeated(kept), shape), total, name, own, weights)
         return Loss(name, total, targets, weights=weights, float_targets=by_entry, foreign=True)
 
     return Criterion(name, on, REDUCTIONS[own] if own else None)
@@ -159,12 +158,36 @@ def _in_float64(y: Inputs, floats: bool) -> Inputs:
     return mapped(lambda part: part.double() if floats or part.is_floating_point() else part, y)
 
 
+def _outputs_like(shape: tuple[int, ...], y: Inputs) -> Tensor:
+    """Return outputs in float64 for targets y (B, ...), on their device: any numbers between 0.25 and 0.75."""
+    device = (y.leaves[0] if isinstance(y, Nested) else y).device
+    count = len(y) * math.prod(shape)
+    return torch.linspace(0.25, 0.75, count, dtype=torch.float64, device=device).reshape(-1, *shape)
+
+
+def _compared(whole: Total, several: Total, name: str, own: str, weights: Callable[[Any], Tensor]) -> Any:
+    """Return `weights`, which then raise Misuse for targets on which the module's own value is another than theirs.
+
+    All targets are looked at: where some of them are left out, a mean may divide by fewer in their part of the data.
+    """
+
+    def checked(y: Any) -> Tensor:
+        with torch.no_grad():
+            for start in range(0, len(y), SOME):
+                some = _in_float64(y[start : start + SOME], False)
+                f = _outputs_like(whole.shape, some)
+                _check_reduction(whole.each(f, some), several.each(f, some), name, own)
+        return weights(y)
+
+    return checked
+
+
 def _check_reduction(whole: Tensor, several: Tensor, name: str, own: str) -> None:
     """Raise Misuse where a module's value is not the mean or the sum of what it returns with reduction "none"."""
     if whole.shape == several.shape and torch.equal(whole, several):
         return  # it returns one number a sample, whatever its reduction
     mine = float(several.sum()) / {"mean": several.numel(), "batchmean": len(several), "sum": 1}[own]
-    if abs(float(whole[0]) - mine) > CLOSE * max(abs(mine), float(whole[0].abs())):
+    if not abs(float(whole[0]) - mine) <= CLOSE * max(abs(mine), float(whole[0].abs())):  # NaN: none of them counts
         raise Misuse(
             f'loss {name} returns {float(whole[0]):.6g}, and the {own} of what it returns with reduction "none" is '
             f'{mine:.6g}; give it with reduction="none": the reduction of the problem then counts'
