@@ -39,6 +39,10 @@ def resolve(option: str, code: str, what: str) -> Callable[..., Any]:
     except KeyboardInterrupt:
         raise
     except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: malformed names
+        if isinstance(error, AttributeError) and error.name == name and error.obj is sys.modules.get(module):
+            raise Misuse(
+                f"{option} {code}: module {module} has no {name}; name a {what.lower()} that it defines"
+            ) from error
         raise Misuse(f"{option} {code} cannot be imported ({error}); is its directory on PYTHONPATH?") from error
     except BaseException as error:  # user code may raise anything, and its message is what helps
         if is_memory(error):

@@ -175,8 +175,7 @@ def test_a_store_of_blocks_alone(run: Path, tmp_path: Path) -> None:
         ),
         (
             ("--loss", "tests.user_losses:none"),
-            "--loss tests.user_losses:none cannot be imported (module 'tests.user_losses' has no attribute 'none'); is "
-            "its directory on PYTHONPATH?",
+            "--loss tests.user_losses:none: module tests.user_losses has no none; name a function that it defines",
         ),
         (
             ("--params", "conv"),

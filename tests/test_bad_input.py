@@ -110,8 +110,7 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "factory": (
         nothing,
         "{run} {store} " + FACTORY + "none",
-        "--model tests.engine.models:none cannot be imported (module 'tests.engine.models' has no attribute 'none'); "
-        "is its directory on PYTHONPATH?",
+        "--model tests.engine.models:none: module tests.engine.models has no none; name a factory that it defines",
     ),
     "store is a file": (
         nothing,
@@ -186,12 +185,12 @@ FAILURES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "pickled code": (
         lambda path: write_malicious(path, path.with_name("code was run")),
-        "{path} holds no tensors (its keys: model); save model.state_dict(), or if it is no checkpoint, ...",
+        "{path} holds no named weights (its keys: model); save model.state_dict(), or if it is no checkpoint, ...",
     ),
     "not finite": (write_not_finite, "{path}: 0.weight holds 2 NaN(s); the run diverged before it"),
     "no tensors": (
         lambda path: torch.save({"step": 3}, path),
-        "{path} holds no tensors (its keys: step); save model.state_dict(), or if it is no checkpoint, ...",
+        "{path} holds no named weights (its keys: step); save model.state_dict(), or if it is no checkpoint, ...",
     ),
     "infinite loss": (
         lambda path: torch.save({k: v * 1e12 for k, v in torch.load(write_checkpoint(path))["model"].items()}, path),

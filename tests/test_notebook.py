@@ -189,6 +189,8 @@ def test_a_model_in_place_of_a_problem_is_misuse(name: str) -> None:
     message = "problem is of type Sequential; give scalecurv.Problem(model, (x, y), loss=...)"
     with pytest.raises(sc.Misuse, match=f"^{re.escape(message)}$"):
         getattr(sc, name)(network("relu"))
+    with pytest.raises(sc.Misuse, match=f"^{re.escape(message)}$"):
+        sc.analyze(network("relu"), (torch.zeros(2, 3), torch.zeros(2)))  # data in the place of measures
 
 
 def test_options_of_another_type_are_misuse() -> None:

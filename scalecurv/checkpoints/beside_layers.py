@@ -22,24 +22,18 @@ _RIVALS = frozenset((
 
 
 def beside_layers(tensors: Mapping[str, Tensor], layers: Sequence[str]) -> frozenset[str]:
-    """Return the names of vectors and scalars that cannot be part of the chain of these layers.
+    """Return the names of vectors and scalars that are no part of a network of these layers.
 
-    They are counts, weights of a loss or a metric, and tensors outside the module that holds all layers. Any other
-    vector may be a norm or a bias between two layers, and is not among them.
+    They are counts, and weights of a loss or a metric. Any other vector or scalar may be a norm, a bias, a scale or a
+    slope of the network, wherever its name is, and is not among them.
     """
-    home = common_prefix([f"{layer}." for layer in layers]) if len(layers) > 1 else _above(layers)
     return frozenset(
         name
         for name, tensor in tensors.items()
         if tensor.ndim <= 1
         and not any(name.startswith(f"{layer}.") and name[len(layer) + 1 :] in ("weight", "bias") for layer in layers)
-        and (_is_count(name, tensor) or _LOSS.search(name) or (home and not name.startswith(home)))
+        and (_is_count(name, tensor) or _LOSS.search(name))
     ) | frozenset(name for name in tensors if name.rpartition(".")[2] in _COUNTS)
-
-
-def _above(layers: Sequence[str]) -> str:
-    """Return the module that holds the only layer, with its dot; "" where there is none."""
-    return "".join(layer[: layer.rfind(".") + 1] for layer in layers)
 
 
 def _is_count(name: str, tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from scalecurv.checkpoints.content import Content, weights_of
 from scalecurv.checkpoints.metadata import Entry, Metadata, Part, read_metadata
 from scalecurv.checkpoints.step import EPOCH_KEYS, STEP_KEYS
+from scalecurv.display import shown
 from scalecurv.errors import CheckpointError, kind_and_line
 from scalecurv.pickles.read import UNREADABLE, read_bytes
 
@@ -59,10 +60,13 @@ def _put(nested: dict[Any, Any], keys: Sequence[Any], leaf: Entry) -> None:
 
 def _assembled(folder: Path, entry: Entry, parts: list[Part]) -> Tensor:
     """Return the whole tensor, assembled from its chunks, which must cover it."""
-    if math.prod(entry.size) * entry.dtype.itemsize > sum(part.length for part in parts):  # before memory is taken
+    files = sum(_size_of(folder, name) for name in {part.file for part in parts})
+    declared = sum(part.length for part in parts)
+    if math.prod(entry.size) * entry.dtype.itemsize > min(files, declared):  # before memory is taken
         raise ValueError(f"{entry.name} of shape {entry.size} has more numbers than its chunks have bytes")
     # NaN stays where no chunk is: chunks that overlap may have the right total of numbers and leave a gap
-    whole = torch.full(entry.size, math.nan if entry.dtype.is_floating_point else 0, dtype=entry.dtype)
+    gap = math.nan if entry.dtype.is_floating_point or entry.dtype.is_complex else 0
+    whole = torch.full(entry.size, gap, dtype=entry.dtype)
     covered = 0
     for part in parts:
         chunk = read_bytes(folder, _bytes_of(folder, part))
@@ -76,16 +80,21 @@ def _assembled(folder: Path, entry: Entry, parts: list[Part]) -> Tensor:
     return whole
 
 
+def _size_of(folder: Path, name: str) -> int:
+    """Return the bytes of a file of a checkpoint; raises ValueError or OSError where it is none."""
+    if Path(name).name != name:
+        raise ValueError(f"it names '{shown(name)}', outside its directory")
+    if not (folder / name).is_file():
+        raise FileNotFoundError(f"{shown(name)} is not there, or no regular file")
+    return (folder / name).stat().st_size
+
+
 def _bytes_of(folder: Path, part: Part) -> bytes:
-    if Path(part.file).name != part.file:
-        raise ValueError(f"it names {part.file!r}, outside its directory")
+    there = _size_of(folder, part.file)
     if part.packed:
         raise ValueError(f"its parts are stored as {', '.join(part.packed)}; save them as they are")
-    if not (folder / part.file).is_file():
-        raise FileNotFoundError(f"{part.file} is not there, or no regular file")
-    there = (folder / part.file).stat().st_size
     if not 0 <= part.start <= part.start + part.length <= there:
-        raise ValueError(f"{part.file} has {there} bytes, and the metadata wants some beyond")
+        raise ValueError(f"{shown(part.file)} has {there} bytes, and the metadata wants some beyond")
     with open(folder / part.file, "rb") as file:
         file.seek(part.start)
         return file.read(part.length)

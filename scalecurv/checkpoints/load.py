@@ -111,7 +111,7 @@ def load(path: Path, weights: str | None = None, ignore: str | None = None) -> C
     renamed = canonical_names(kept, str(path))
     tensors = {renamed[name]: tensor.detach().resolve_conj().resolve_neg() for name, tensor in kept.items()}
     _check(path, tensors, {canonical: name for name, canonical in renamed.items()})
-    facts = {**beside, **{str(name): fact for name, fact in content.facts.items()}}
+    facts = {**beside, **{name: fact for name, fact in content.facts.items() if isinstance(name, str)}}
     step, epoch = step_and_epoch(facts, path.name if path.is_dir() else path.stem, path.parent.name)
     names = {canonical: name for name, canonical in renamed.items() if canonical != name}
     return Checkpoint(path, before, tensors, content.ordered, step, epoch, fingerprint_of(tensors), names)

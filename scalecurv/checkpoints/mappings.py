@@ -22,7 +22,7 @@ _STATES = re.compile(
     r"optim(?!al|um|i[sz]ed)|(?<![a-z])sched|(?<![a-z])scaler|grad_?scaler|rng_state|random_state", re.IGNORECASE
 )
 _MOMENTS = frozenset(("param_groups", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg"))
-_AVERAGES = re.compile(r"(?<![a-z])(?:ema|swa|averaged?|shadow)(?![a-z])", re.IGNORECASE)
+AVERAGES = re.compile(r"(?<![a-z])(?:ema|swa|averaged?|shadow)(?![a-z])", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -94,14 +94,14 @@ def _chosen(
     if (top := next((one for one in found if not one.keys), None)) and any("." in name for name in top.tensors):
         return top.tensors  # a bare state_dict, whatever lies beside its tensors
     left = matrices or found
-    plain = [one for one in left if not any(map(_AVERAGES.search, one.keys))]
+    plain = [one for one in left if not any(map(AVERAGES.search, one.keys))]
     if len(left) == 1 or len(plain) == 1:
         return (plain or left)[0].tensors
     if not left:
         keys = listing(key for key, _ in _items(content))
         raise CheckpointError(
-            f"{path} holds no tensors (its keys: {keys}); save model.state_dict(), or if it is no checkpoint, leave it "
-            f"out with --exclude {shlex.quote(path.name)}"
+            f"{path} holds no named weights (its keys: {keys}); save model.state_dict(), or if it is no checkpoint, "
+            f"leave it out with --exclude {shlex.quote(path.name)}"
         )
     named = [Found((*above, *one.keys), one.tensors) for one in left]
     raise CheckpointError(
@@ -116,7 +116,7 @@ def _choice(found: list[Found[Any]]) -> str:
     named = [one for one in found if shown(one.key) == one.key]  # no option can name the others
     if not named:
         return f"it holds {held}"
-    one = max(named, key=lambda one: (not any(map(_AVERAGES.search, one.keys)), len(one.tensors)))
+    one = max(named, key=lambda one: (not any(map(AVERAGES.search, one.keys)), len(one.tensors)))
     return f"it holds {held}; choose one, such as --weights {shlex.quote(one.key)}"
 
 
@@ -124,10 +124,14 @@ def _found(content: Any, leaf: type[T]) -> Iterator[Found[T]]:
     """Yield the mappings that hold tensors, the outermost first; states of a training are passed over."""
     queue: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
     seen: set[int] = set()
+    passed: set[int] = set()
     while queue and len(seen) < MOST:
         keys, held = queue.popleft()
+        if id(held) in seen or id(held) in passed:  # before it is listed: it may be large and stand in many places
+            continue
         items = _items(held)
-        if id(held) in seen or not _MOMENTS.isdisjoint(name for name, _ in items):
+        if not _MOMENTS.isdisjoint(name for name, _ in items):
+            passed.add(id(held))
             continue
         seen.add(id(held))
         if tensors := _tensors(held, leaf):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from scalecurv.checkpoints.load import Checkpoint
-from scalecurv.checkpoints.mappings import WRAPPERS
+from scalecurv.checkpoints.mappings import AVERAGES, WRAPPERS
 from scalecurv.checkpoints.names import networks, unwrapped_names
 from scalecurv.errors import CheckpointError
 
@@ -58,11 +58,12 @@ class Names:
 def shift_of(checkpoint: Checkpoint, names: Names, factory: str) -> Shift:
     """Return the shift by which most names of the model have a tensor of their shape.
 
-    Only one that gives every parameter a tensor can be chosen over another. Raises CheckpointError where several do
-    equally well, which take different tensors.
+    Only one that gives every parameter a tensor can be chosen over another. An average is not chosen beside weights
+    that have half of its names or more. Raises CheckpointError where several do equally well, which take different
+    tensors.
     """
     tensors = checkpoint.tensors
-    shifts = list(_candidates(tensors, names))
+    shifts = _without_averages(list(_candidates(tensors, names)), tensors, names)
     best: dict[tuple[bool, int], dict[tuple[str | None, ...], Shift]] = defaultdict(dict)
     for shift in shifts:
         held = {name: shift(plain) for name, plain in names.plain.items()}
@@ -97,6 +98,18 @@ def _candidates(tensors: Mapping[str, Tensor], names: Names) -> Iterable[Shift]:
                 count.update(there for there in before.get(ending, ()) if names.fits(name, tensors[there + ending]))
         most = max(count.values(), default=0)
         yield from (Shift(there, here) for there, fitting in count.items() if 2 * fitting >= most)
+
+
+def _without_averages(shifts: list[Shift], tensors: Mapping[str, Tensor], names: Names) -> list[Shift]:
+    """Return the shifts without averages (ema.) where another gives tensors to half as many names, or to more."""
+
+    def fitting(shift: Shift) -> int:
+        held = ((name, shift(plain)) for name, plain in names.plain.items())
+        return sum(there is not None and names.fits(name, tensors.get(there)) for name, there in held)
+
+    plain = [shift for shift in shifts if not AVERAGES.search(shift.there)]
+    most = max(map(fitting, shifts), default=0)
+    return plain if plain and 2 * max(map(fitting, plain)) >= most else shifts
 
 
 def _beginnings(name: str) -> Sequence[int]:

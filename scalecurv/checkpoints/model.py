@@ -115,6 +115,8 @@ def _own(model: nn.Module, names: Names, name: str, checkpoint: Checkpoint, fact
         return torch.zeros_like(own, device="cpu") if own.is_meta else own
     what = name if name in names.parameters else f"the buffer {name}"
     advice = "" if name in names.parameters else "; a buffer that is no part of checkpoints has persistent=False"
+    if all(map(str.isdecimal, checkpoint.tensors)):
+        advice = "; these are places in a list, not names: save model.state_dict()"
     raise CheckpointError(
         f"{checkpoint.path} holds no tensor for {what} of --model {factory}; it holds "
         f"{listing(map(checkpoint.written, checkpoint.tensors))}{advice}{adapter_advice(checkpoint)}"

@@ -17,6 +17,7 @@ from scalecurv.display import listing, shown
 from scalecurv.errors import CheckpointError
 
 _INDICES = ("*.safetensors.index.json", "*.bin.index.json")  # the first that exists is read
+LONGEST = 255  # characters of the name of a file
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -46,7 +47,9 @@ def read_sharded(index: Path) -> Content:
     found: dict[str, Tensor] = {}
     for shard in shards_of(index):
         if not shard.is_file():
-            raise CheckpointError(f"{shard} is missing, {index.name} beside it names it; copy all shards")
+            raise CheckpointError(
+                f"{index.parent}/{shown(shard.name)} is missing, {index.name} beside it names it; copy all shards"
+            )
         refuse_foreign(shard)
         held = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard)
         named = [name for name, file in file_of.items() if file == shard.name]
@@ -75,8 +78,8 @@ def _check_size(index: Path, total: Any, found: Mapping[str, Tensor]) -> None:
     once = sum({tensor.data_ptr(): tensor.nbytes for tensor in found.values()}.values())
     if total not in (each, once):
         raise CheckpointError(
-            f"{index} says that its tensors have {total} bytes, and the shards hold {each}; copy the index and all "
-            f"shards of one checkpoint"
+            f"{index} says that its tensors have {shown(str(total))} bytes, and the shards hold {each}; copy the index "
+            f"and all shards of one checkpoint"
         )
 
 
@@ -94,6 +97,6 @@ def _content(index: Path) -> dict[str, Any]:
     file_of = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(file_of, dict) or not file_of or not all(isinstance(file, str) for file in file_of.values()):
         raise CheckpointError(f"{index} holds no weight_map of names and files")
-    if outside := next((file for file in file_of.values() if Path(file).name != file), None):
+    if outside := next((file for file in file_of.values() if Path(file).name != file or len(file) > LONGEST), None):
         raise CheckpointError(f"{index} names '{shown(outside)}'; shards must lie beside their index")
     return dict(content)

@@ -14,6 +14,7 @@ from scalecurv.errors import CheckpointError
 from scalecurv.pickles.placeholder import Global, Placeholder
 from scalecurv.pickles.read import LARGE, read_content
 
+SMALL, OVERLAP = 64 << 20, 4  # bytes of tensors that one storage holds: these, or so many times its own
 _LEVELS = 8  # containers within containers, in which tensors are looked for
 
 
@@ -31,24 +32,42 @@ def read_torch(path: Path, key: str | None = None) -> Content:
         raise CheckpointError(f"{path} holds a {shown(kind)}; save model.state_dict()")
     if _holds(content, np.ndarray) and not _holds(content, Tensor):
         arrays = weights_of(path, content, np.ndarray, key)
-        weights = {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype.kind in "biufc"}
+        weights = {n: _tensor_of(path, n, array) for n, array in arrays.items() if array.dtype.kind in "biufc"}
     else:
         weights = weights_of(path, content, Tensor, key)
         _check_places(path, content, weights)
-    weights = _apart(weights)
+    weights = _apart(path, weights)
     return Content(weights, dict(content), list(weights) != sorted(weights))
 
 
-def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _tensor_of(path: Path, name: str, array: np.ndarray) -> Tensor:
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} holds {shown(name)} as {array.dtype}, for which torch has no numbers; save it as float64"
+        ) from error
+
+
+def _apart(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies of tensors that are parts of a whole file; names of one tensor share one copy.
 
-    The copies set the file free. Were it mapped, overwriting it would change the tensors, or kill the process.
+    The copies set the file free. Were it mapped, overwriting it would change the tensors, or kill the process. Raises
+    CheckpointError where many overlap, and the copies would be far larger than the file.
     """
+    strided = [tensor for tensor in weights.values() if tensor.layout == torch.strided]
+    whole_storages = {held.data_ptr(): held.nbytes() for held in (tensor.untyped_storage() for tensor in strided)}
+    left = max(SMALL, OVERLAP * sum(whole_storages.values()))
     copies: dict[Any, Tensor] = {}
     for name, tensor in weights.items():
         place = _place(name, tensor)
         if place not in copies:
             whole = tensor.layout != torch.strided or tensor.nbytes <= tensor.untyped_storage().nbytes()
+            left -= tensor.nbytes if whole and tensor.layout == torch.strided else 0
+            if left < 0:
+                raise CheckpointError(
+                    f"{path} holds tensors that overlap and are far larger than the file; save a copy of each"
+                )
             copies[place] = tensor.clone() if whole else tensor  # an expanded one is refused later, by its name
     return {name: copies[_place(name, tensor)] for name, tensor in weights.items()}
 
@@ -67,7 +86,9 @@ def _check_places(path: Path, content: Any, weights: Mapping[str, Any]) -> None:
             continue
         modules = {name.rpartition(".")[0] for name in weights if "." in name}
         for name, value in held.items():
-            module, _, leaf = str(name).rpartition(".")
+            if not isinstance(name, str):
+                continue
+            module, _, leaf = name.rpartition(".")
             if isinstance(value, Placeholder | Global) and module in modules and leaf != "_extra_state":
                 raise CheckpointError(
                     f"{path} holds a {shown(value.name)} under {shown(name)}, in the place of a tensor; it is damaged, "

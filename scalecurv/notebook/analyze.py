@@ -7,7 +7,7 @@ from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT, measures_named
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.named import Named
-from scalecurv.notebook.point import analysis_of
+from scalecurv.notebook.point import analysis_of, given
 from scalecurv.notebook.results import Results
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
@@ -49,6 +49,7 @@ def analyze(
         >>> print(results["trace"], results.parts["trace_h2", "weight"], results.arrays["extremes"]["ritz_values"].size)
         4 10 2
     """
+    given(problem)
     chosen = measures_named(
         DEFAULT if measures is None else measures,
         rtol=rtol,

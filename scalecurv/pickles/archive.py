@@ -61,7 +61,7 @@ class Archive:
         content = self.record(name)
         if len(content) != size:
             raise Unreadable(f"has {len(content)} bytes in {name[:40]!r} and {size} by its pickle; it is damaged")
-        return storage_of(content, dtype, self._swapped)
+        return storage_of(content, dtype, self._budget, self._swapped)
 
     @cached_property
     def _swapped(self) -> bool:

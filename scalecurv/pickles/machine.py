@@ -21,6 +21,8 @@ from scalecurv.pickles.placeholder import Attributes, Budget, Global, Placeholde
 Maker = Callable[[tuple[Any, ...]], Any]  # NotImplemented where the arguments are not those of plain data
 MOST = 20_000_000  # operations: at most some gigabytes, where each makes a container
 PROTOCOL = 5  # the newest
+MADE = 512  # bytes that a tensor or a container takes at least, beside its items
+FARTHEST = 1 << 60  # places of the memo; hashes of larger numbers collide at will
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _NEW: dict[str, Callable[[], Any]] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 _VALUES = frozenset(
@@ -63,6 +65,8 @@ class Machine:
             if name in _VALUES:
                 stack.append(argument)
             elif name in _PUTS:
+                if argument is None or abs(argument) > FARTHEST:
+                    raise Unreadable("numbers its objects beyond all counting; it is damaged, or made to harm")
                 memo[argument] = stack[-1]
             elif name in _GETS:
                 stack.append(memo[argument])
@@ -99,7 +103,7 @@ class Machine:
                 stack.append({})
                 self.put(stack[-1], items)
             case "FROZENSET":
-                stack.append(frozenset(map(hashable, items)))
+                stack.append(frozenset(hashable(self.budget, item) for item in items))
             case "SETITEMS":
                 self.put(stack[-1], items)
             case "APPENDS" | "ADDITEMS":
@@ -151,6 +155,7 @@ class Machine:
 
     def _named(self, pair: str) -> Any:
         """Return the plain data of a name, given as "module name", else a stand-in, the same one for each mention."""
+        self.budget.spend(len(pair))  # two long texts, named again and again, make as many names as pairs
         module, _, leaf = pair.partition(" ")
         module, leaf = NAME_MAPPING.get((module, leaf), (IMPORT_MAPPING.get(module, module), leaf))
         for before, now in (("numpy._core", "numpy.core"), ("pathlib._local", "pathlib")):
@@ -161,12 +166,14 @@ class Machine:
     def called(self, what: Any, arguments: Any, options: Any = None) -> Any:
         """Return what the reader's own function makes of the arguments, else a placeholder that remembers them."""
         if type(what) is Placeholder:  # a partial function, a bound method
-            return Placeholder(f"a call of {what.name}"[:200], (what, arguments), options)
+            return Placeholder(f"a call of {what.name[:200]}", (what, arguments), options)
         if type(what) is not Global or type(arguments) is not tuple:
             raise Unreadable(
                 f"calls a {type(what).__name__} with a {type(arguments).__name__}; it is damaged, or made to harm"
             )
         maker = None if options else self.makers.get(what.name)
+        if maker:
+            self.budget.spend(MADE)
         made = maker(arguments) if maker else NotImplemented
         return Placeholder(what.name, arguments, options) if made is NotImplemented else made
 
@@ -187,7 +194,7 @@ class Machine:
         if type(made) not in (dict, OrderedDict, Attributes) or len(items) % 2:
             raise Unreadable(f"sets entries of a {type(made).__name__}; it is damaged")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            made[hashable(key)] = value
+            made[hashable(self.budget, key)] = value
 
     def add(self, made: Any, items: list[Any]) -> None:
         """Append to a list, a set or a placeholder."""
@@ -196,6 +203,6 @@ class Machine:
         if type(made) is list:
             made.extend(items)
         elif type(made) is set:
-            made.update(map(hashable, items))
+            made.update(hashable(self.budget, item) for item in items)
         else:
             raise Unreadable(f"appends to a {type(made).__name__}; it is damaged")

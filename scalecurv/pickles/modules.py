@@ -7,6 +7,7 @@ from typing import Any
 from scalecurv.pickles.placeholder import Attributes, Budget, Placeholder, Unreadable
 
 DEEPEST, LARGEST = 100, 1_000_000  # modules within modules; modules and tensors in one file
+NAME = 64  # characters of a name for which it counts once more
 SHALLOW = 8  # containers within containers, in which modules are looked for
 _PARTS = ("_parameters", "_buffers", "_modules")
 Members = Callable[[Placeholder], tuple[dict[Any, Any], dict[Any, Any]]]  # tensors and modules within, by name
@@ -27,7 +28,7 @@ def members(module: Placeholder) -> tuple[dict[Any, Any], dict[Any, Any]]:
 
 
 def state_of(module: Placeholder, budget: Budget, members: Members = members) -> "OrderedDict[str, Any]":
-    """Return the state_dict of a module; each tensor and module takes one of the budget.
+    """Return the state_dict of a module; each tensor and module takes one of the budget, more for a long name.
 
     Raises Unreadable where modules contain themselves, or share others and so are as many as 2 to the depth.
     """
@@ -36,7 +37,7 @@ def state_of(module: Placeholder, budget: Budget, members: Members = members) ->
     while left:
         prefix, inner, depth = left.pop()
         tensors, modules = members(inner)
-        budget.spend(1 + len(tensors) + len(modules))
+        budget.spend(1 + (len(tensors) + len(modules)) * (1 + len(prefix) // NAME))
         if depth > DEEPEST:
             raise Unreadable("holds a module of modules without end; it is damaged, or made to harm")
         state.update((f"{prefix}{name}", value) for name, value in tensors.items() if value is not None)

@@ -1,8 +1,11 @@
 """The stand-ins of classes, functions and instances that a pickle names, and the budget of what a pickle may cost."""
 
+from collections import Counter
 from typing import Any
 
 SHALLOW = 1000  # the most parts of a tuple that may be a key; hashing takes time and stack for each
+PART = 32  # bytes that a part of a key counts for, whenever it is hashed
+ALIKE = 100  # tuples of one hash that may be keys; chosen numbers make as many as one likes, and a dict slow
 WORD = 1 << 64  # hashes of larger integers collide at will, and would make a dict slow
 
 
@@ -67,6 +70,7 @@ class Budget:
 
     def __init__(self, left: int):
         self._left = left
+        self._hashes: Counter[int] = Counter()
 
     def spend(self, size: int) -> None:
         """Take `size` bytes off what is left; raises Unreadable where there are not as many."""
@@ -74,27 +78,36 @@ class Budget:
         if self._left < 0:
             raise Unreadable("unpacks to far more than its size; it is damaged, or made to harm")
 
+    def alike(self, key: Any) -> int:
+        """Return how many keys with the hash of `key` there were, with this one."""
+        self._hashes[hash(key)] += 1
+        return self._hashes[hash(key)]
 
-def hashable(key: Any) -> Any:
-    """Return `key` where it can be a key, and a placeholder for one whose hash could be made to collide.
 
-    Raises Unreadable for lists and dicts, and for tuples of more than `SHALLOW` parts, counted through all levels.
+def hashable(budget: Budget, key: Any) -> Any:
+    """Return `key` where it can be a key, and a placeholder for one whose hash was made to collide, or could be.
+
+    Each part is charged to `budget`. Raises Unreadable for lists and dicts, and for tuples of more than `SHALLOW`
+    parts, counted through all levels.
     """
     if type(key) is str or (type(key) is int and -WORD < key < WORD):
         return key
     parts, count = [key], 0
     while parts:
         part = parts.pop()
+        inner = isinstance(part, tuple | frozenset)  # a torch.Size too
         count += 1
-        if count > SHALLOW:
+        if count + (len(part) if inner else 0) > SHALLOW:  # before they are listed
             raise Unreadable(
                 f"has a key of more than {SHALLOW} parts, or nested without end; it is damaged, or made to harm"
             )
-        if type(part) in (tuple, frozenset):
-            count += len(part) if len(part) > SHALLOW else 0  # before they are listed
-            parts += part if count <= SHALLOW else ()
+        if inner:
+            parts += part
         elif type(part) is complex or (type(part) is int and not -WORD < part < WORD):
             return Placeholder(f"builtins.{type(part).__name__}", (part,))
         elif isinstance(part, list | dict | set | bytearray):
             raise Unreadable(f"has a {type(part).__name__} as a key; it is damaged, or made to harm")
+    budget.spend(PART * count)
+    if isinstance(key, tuple | frozenset) and budget.alike(key) > ALIKE:
+        return Placeholder(f"builtins.{type(key).__name__}", (key,))
     return key

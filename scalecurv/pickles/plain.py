@@ -43,7 +43,7 @@ def _mapping(kind: type, budget: Budget, arguments: tuple[Any, ...]) -> Any:
             return kind(entries)
         case (list() as pairs,) if all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
             budget.spend(128 * len(pairs))
-            return kind((hashable(key), value) for key, value in pairs)
+            return kind((hashable(budget, key), value) for key, value in pairs)
     return NotImplemented
 
 
@@ -62,7 +62,7 @@ def _set(kind: type, budget: Budget, arguments: tuple[Any, ...]) -> Any:
     if len(arguments) != 1 or type(arguments[0]) not in (list, tuple):
         return NotImplemented
     budget.spend(128 * len(arguments[0]))
-    return kind(map(hashable, arguments[0]))
+    return kind(hashable(budget, item) for item in arguments[0])
 
 
 def _complex(budget: Budget, arguments: tuple[Any, ...]) -> Any:

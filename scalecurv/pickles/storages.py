@@ -78,7 +78,7 @@ def of_legacy(source: Any, view: memoryview, budget: Budget, nested: bool = Fals
     found, place = {}, source.tell()
     for key in map(str, keys):
         kind, size = sizes[key]
-        found[key] = _behind(view, place, kind, size)
+        found[key] = _behind(view, place, kind, size, budget)
         place += 8 + size
 
     def stored(identity: Any) -> Any:
@@ -91,7 +91,7 @@ def of_legacy(source: Any, view: memoryview, budget: Budget, nested: bool = Fals
         first, last = _nbytes(kind, start), _nbytes(kind, start) + _nbytes(kind, length)
         if last > found[str(key)].content.nbytes():
             raise Unreadable("holds a part of a storage beyond its end; it is damaged")
-        return Storage(found[str(key)].content[first:last], kind)
+        return Storage(found[str(key)].content[first:last], kind, budget)
 
     source.seek(begin)
     return machine(stored, budget, nested).load(source)
@@ -102,13 +102,13 @@ def _is_class(identity: Any) -> bool:
     return type(identity) is tuple and len(identity) > 1 and identity[0] == "module"
 
 
-def _behind(view: memoryview, place: int, kind: torch.dtype | None, size: int) -> Storage:
+def _behind(view: memoryview, place: int, kind: torch.dtype | None, size: int, budget: Budget) -> Storage:
     """Return the storage at `place`, where the number of its items comes first."""
     count = int.from_bytes(view[place : place + 8], "little")
     content = view[place + 8 : place + 8 + size]
     if len(content) != size or count * (1 if kind is None else kind.itemsize) != size:
         raise Unreadable(f"has {len(content)} of {size} bytes of a storage; it is damaged or cut short")
-    return storage_of(content, kind, swapped=False)
+    return storage_of(content, kind, budget)
 
 
 def _embedded(budget: Budget, arguments: tuple[Any, ...]) -> Any:

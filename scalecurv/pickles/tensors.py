@@ -19,6 +19,7 @@ _STORAGES = {
     "ComplexDouble": "complex128", "QUInt8": "quint8", "QInt8": "qint8", "QInt32": "qint32", "QUInt4x2": "quint4x2",
     "QUInt2x4": "quint2x4",
 }  # fmt: skip
+DIMENSION = 64  # bytes that each dimension of a tensor counts for
 RANK, LARGEST = 64, 1 << 62  # the most dimensions that torch's loops take; numbers that its integers hold
 
 
@@ -26,11 +27,12 @@ RANK, LARGEST = 64, 1 << 62  # the most dimensions that torch's loops take; numb
 class Storage:
     """The bytes of one or more tensors. `dtype` is None where only the tensors know theirs.
 
-    `swapped` says that they are in the other order of bytes than this machine's.
+    `swapped` says that they are in the other order of bytes than this machine's. Copies are charged to `budget`.
     """
 
     content: torch.UntypedStorage
     dtype: torch.dtype | None
+    budget: Budget
     swapped: bool = False
     _native: dict[torch.dtype, torch.UntypedStorage] = field(default_factory=dict)
 
@@ -38,17 +40,20 @@ class Storage:
         """Return the bytes as numbers of `dtype` in this machine's order, aligned; tensors of one dtype share them."""
         if dtype not in self._native:
             aligned = self.content.data_ptr() % dtype.itemsize == 0
-            content = self.content if aligned and not self.swapped else self.content.clone()
+            content = self.content
+            if self.swapped or not aligned:
+                self.budget.spend(content.nbytes())
+                content = content.clone()
             if self.swapped:
                 content.byteswap(dtype)
             self._native[dtype] = content
         return self._native[dtype]
 
 
-def storage_of(content: memoryview, dtype: torch.dtype | None, swapped: bool) -> Storage:
+def storage_of(content: memoryview, dtype: torch.dtype | None, budget: Budget, swapped: bool = False) -> Storage:
     """Return bytes that can be written as a storage, which shares them."""
     bytes_of = torch.frombuffer(content, dtype=torch.uint8) if len(content) else torch.empty(0, dtype=torch.uint8)
-    return Storage(bytes_of.untyped_storage(), dtype, swapped)
+    return Storage(bytes_of.untyped_storage(), dtype, budget, swapped)
 
 
 @cache
@@ -79,7 +84,7 @@ def tensor_makers(budget: Budget, makers: dict[str, Maker]) -> dict[str, Maker]:
         "_rebuild_device_tensor_from_cpu_tensor": _first,
         "_rebuild_device_tensor_from_numpy": lambda arguments: _of_array(budget, arguments),
         "_rebuild_xla_tensor": lambda arguments: _of_array(budget, arguments),
-        "_rebuild_sparse_tensor": _sparse,
+        "_rebuild_sparse_tensor": lambda arguments: _sparse(budget, arguments),
         "_rebuild_qtensor": lambda arguments: _without_numbers(arguments[2], torch.uint8),
         "_rebuild_meta_tensor_no_storage": lambda arguments: _without_numbers(arguments[1], arguments[0]),
         "_rebuild_wrapper_subclass": lambda arguments: _without_numbers(arguments[2], arguments[1]),
@@ -109,6 +114,7 @@ def _strided(storage: Storage, offset: Any, size: Any, stride: Any, dtype: torch
     whole = all(type(number) is int and 0 <= number < LARGEST for number in numbers)
     if not whole or len(size) != len(stride) or len(size) > RANK or math.prod(size) >= LARGEST:
         raise Unreadable("holds a tensor whose shape or strides are none; it is damaged")
+    storage.budget.spend(DIMENSION * len(size))
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if math.prod(size) else -1
     if (last + 1) * dtype.itemsize > storage.content.nbytes():
         raise Unreadable("holds a tensor whose numbers lie outside of its storage; it is damaged or cut short")
@@ -153,13 +159,17 @@ def _of_array(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     return torch.from_numpy(array.copy()).to(dtype)
 
 
-def _sparse(arguments: tuple[Any, ...]) -> Any:
-    """Return a sparse tensor of (layout, (indices, values, size, ...)), one without numbers for compressed layouts."""
+def _sparse(budget: Budget, arguments: tuple[Any, ...]) -> Any:
+    """Return a sparse tensor of (layout, (indices, values, size, ...)), one without numbers for compressed layouts.
+
+    Its indices are checked number by number, also those that one number of the file stands for, and are charged.
+    """
     layout, data = arguments
     if layout in ("torch.sparse_coo", torch.sparse_coo):
         indices, values, size = data[:3]
         if not (type(indices) is type(values) is Tensor):
             return NotImplemented
+        budget.spend(indices.nbytes + values.nbytes)
         return torch.sparse_coo_tensor(indices, values, tuple(size), check_invariants=True)
     return _without_numbers((), torch.float32)
 

@@ -91,7 +91,7 @@ def _refuse_strangers(value: Any, name: str, holds: bool = False) -> None:
     if isinstance(value, str | bytes):
         raise Misuse(
             f"{name} {verb} a string, {value[:SHOWN]!r}; give numbers: the token ids of a tokenizer, or numbers of "
-            f"classes"
+            f"classes{', or leave it out' * name.endswith(']')}"
         )
     if any(kind.__module__.startswith("PIL.") for kind in type(value).__mro__):
         raise Misuse(

@@ -1,6 +1,7 @@
 """The forms in which people hold samples, told apart by structure: pairs, batches, data sets and loaders."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def opened(data: Any) -> Pair | Stream:
     if isinstance(data, tuple | list):
         return _of_sequence(data)
     array = hasattr(data, "dtype") and hasattr(data, "shape")
-    if isinstance(data, str | bytes) or (array and not isinstance(data, Dataset)):
+    if isinstance(data, str | PurePath):
+        raise Misuse(f"data is {told(data)}; give what the file holds, read by torch.load or numpy.load")
+    if isinstance(data, bytes) or (array and not isinstance(data, Dataset)):
         raise Misuse(f"data is {told(data)}; {WANTED}")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return Stream(type(data).__name__, lambda: _items(data), single=True, dataset=data, plain=True)

@@ -218,18 +218,17 @@ def test_shapes_tell_where_only_one_order_chains(tmp_path: Path, suffix: str) ->
 
 
 def test_what_cannot_be_part_of_a_chain_is_left_out(tmp_path: Path) -> None:
-    """Counts and weights of a loss anywhere; vectors outside the module that holds all layers."""
+    """Counts and weights of a loss, wherever they are; a norm, a bias or a scale may be part of the network."""
     inside = {f"model.{name}": tensor for name, tensor in MLP.items()}
     anywhere = {"criterion.weight": torch.ones(2), "steps": torch.tensor(3), "0.total_ops": torch.ones(1)}
-    outside = {"train_acc.tp": torch.ones(2), "temperature": torch.ones(())}
-    for i, (state, left_out) in enumerate(((MLP, anywhere), (inside, anywhere), (inside, anywhere | outside))):
-        torch.save({**state, **left_out}, tmp_path / f"{i}.pt")
+    for i, state in enumerate((MLP, inside)):
+        torch.save({**state, **anywhere}, tmp_path / f"{i}.pt")
         layers = infer_layers(load(tmp_path / f"{i}.pt"))
-        assert (layers.widths, layers.left_out) == ((3, 4, 2), tuple(sorted(left_out)))
-    for name in outside:
-        assert complaint(tmp_path / f"{name}.pt", {**MLP, name: torch.ones(2)}).startswith(
-            f"{name} of shape (2,) belongs"
-        )
+        assert (layers.widths, layers.left_out) == ((3, 4, 2), tuple(sorted(anywhere)))
+        for name, shape in {"norm.weight": (3,), "head_bias": (2,), "temperature": (), "act.weight": (1,)}.items():
+            said = complaint(tmp_path / f"{name}.pt", {**state, name: torch.ones(shape)})
+            assert said.startswith(f"{name} of shape {shape} belongs"), said
+            assert f"leave it out with --ignore '^{name.replace('.', '[.]')}$'" in said
 
 
 def test_networks_side_by_side_are_no_chain(tmp_path: Path) -> None:

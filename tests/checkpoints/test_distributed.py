@@ -1,5 +1,6 @@
 """Checkpoints of torch.distributed: put together from chunks, read without running their metadata."""
 
+import dataclasses
 import pickle
 import warnings
 from collections.abc import Callable
@@ -187,6 +188,17 @@ def test_bytes_that_are_not_there(folder: Path, length: int) -> None:
         metadata.storage_data[first(metadata)].length = length
 
     assert altered(folder, stretch).startswith(f"{folder} is no readable distributed checkpoint: ValueError: ")
+
+
+def test_parts_that_are_named_again_and_again_hold_no_more(folder: Path) -> None:
+    def repeat(metadata: Metadata) -> None:
+        metadata.state_dict_metadata["model.0.weight"].size = torch.Size([300, 300])
+        place = next(place for place in metadata.storage_data if place.fqn == "model.0.weight")
+        copies = {dataclasses.replace(place, index=i): metadata.storage_data[place] for i in range(9, 500)}
+        metadata.storage_data.update(copies)
+
+    message = "ValueError: model.0.weight of shape (300, 300) has more numbers than its chunks have bytes"
+    assert altered(folder, repeat) == f"{folder} is no readable distributed checkpoint: {message}"
 
 
 def test_a_size_that_no_chunk_could_fill(folder: Path) -> None:

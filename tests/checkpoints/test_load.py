@@ -112,9 +112,9 @@ def test_a_tied_tensor_that_safetensors_left_out_is_put_back(tmp_path: Path) -> 
     [
         (3, " holds a int; save model.state_dict()"),
         (torch.ones(2), " holds a Tensor; save model.state_dict()"),
-        ({}, f" holds no tensors (its keys: ); {NONE}"),
-        ({"model": {"width": 4}, "step": 3}, f" holds no tensors (its keys: model, step); {NONE}"),
-        (dict.fromkeys("abcdefgh", 1), f" holds no tensors (its keys: a, b, c, d, e, f and 2 others); {NONE}"),
+        ({}, f" holds no named weights (its keys: ); {NONE}"),
+        ({"model": {"width": 4}, "step": 3}, f" holds no named weights (its keys: model, step); {NONE}"),
+        (dict.fromkeys("abcdefgh", 1), f" holds no named weights (its keys: a, b, c, d, e, f and 2 others); {NONE}"),
         ({"count": torch.arange(3)}, " holds no weights, no tensor of floating-point numbers; save model.state_dict()"),
     ],
 )

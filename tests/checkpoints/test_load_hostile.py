@@ -122,7 +122,7 @@ def test_a_payload_in_the_place_of_a_weight_is_never_run(tmp_path: Path) -> None
     payload = Payload(os.mkdir, str(marker))
     for content in ({"0.weight": payload}, {"model": payload}):
         torch.save(content, path)
-        assert "holds no tensors" in refusal(path)
+        assert "holds no named weights" in refusal(path)
     for content in ({**STATE, "0.bias": payload}, {"model": {**STATE, "0.bias": payload}}):
         torch.save(content, path)
         assert refusal(path).startswith(" holds a posix.mkdir under 0.bias, in the place of a tensor; it is damaged")

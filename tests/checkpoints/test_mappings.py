@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from scalecurv.checkpoints import mappings
 from scalecurv.checkpoints.load import load
 from scalecurv.errors import CheckpointError
 
@@ -115,20 +116,20 @@ def test_states_of_optimizers_are_no_weights(tmp_path: Path) -> None:
         ADAM,
         {"opt": {"w": {"exp_avg": torch.ones(2, 2), "exp_avg_sq": torch.ones(2)}}},
     ):
-        assert refusal(tmp_path, content).startswith("holds no tensors (its keys: ")
+        assert refusal(tmp_path, content).startswith("holds no named weights (its keys: ")
 
 
 def test_keys_without_end_and_keys_that_harm(tmp_path: Path) -> None:
     endless: dict[str, Any] = {}
     endless["a"] = endless
     assert refusal(tmp_path, endless) == (
-        "holds no tensors (its keys: a); save model.state_dict(), or if it is no checkpoint, leave it out with "
+        "holds no named weights (its keys: a); save model.state_dict(), or if it is no checkpoint, leave it out with "
         "--exclude x.pt"
     )
     deep: dict[str, Any] = dict(MAIN)
     for _ in range(200):
         deep = {"k": deep}
-    assert "holds no tensors" in refusal(tmp_path, deep)
+    assert "holds no named weights" in refusal(tmp_path, deep)
     assert is_main(taken(tmp_path, deep, ".".join("k" * 200)))
     harmful = {"a\x1b[31m\n": MAIN, "b" * 10**6: OTHER, ("t",): OTHER, 10**5000: OTHER}
     assert refusal(tmp_path, harmful).endswith(" ...")
@@ -137,3 +138,11 @@ def test_keys_without_end_and_keys_that_harm(tmp_path: Path) -> None:
     for _ in range(300):
         nested_key = (nested_key,)
     assert is_main(taken(tmp_path, {"model": MAIN, nested_key: OTHER}))
+
+
+def test_a_large_mapping_in_many_places_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, plain = [], mappings._items
+    monkeypatch.setattr(mappings, "_items", lambda held: (listed.append(id(held)), plain(held))[1])
+    moments = {"exp_avg": None}
+    assert is_main(taken(tmp_path, {"net": state(0), **{f"a{i}": moments for i in range(1000)}}))
+    assert len(listed) < 100

@@ -131,11 +131,31 @@ def test_the_models_own_names_come_first_and_then_the_trainers(tmp_path: Path, n
         assert left_out == sorted(prefixed("model_ema.", two))
 
 
+def test_an_average_does_not_stand_in_for_weights_that_lack_one(tmp_path: Path, nets: Any) -> None:
+    """Alone it is taken, and so it is where what lies beside it is no network of that kind."""
+    one, two = drawn(nets.plain(), 1), drawn(nets.plain(), 2)
+    lacking = {name: tensor for name, tensor in one.items() if name != "2.bias"}
+    for prefix in ("", "model.", "network."):
+        both = prefixed(prefix, lacking) | prefixed("ema.", two)
+        assert refusal(tmp_path, both, "plain").startswith("holds no tensor for 2.bias of --model matched_nets:plain")
+        pattern = f"^{prefix.replace('.', '[.]')}(?!ema)"
+        assert same(built(tmp_path, both, "plain", pattern)[0], two), prefix
+    assert same(built(tmp_path, prefixed("ema.", two) | {"head.2.bias": torch.ones(2)}, "plain")[0], two)
+    assert same(built(tmp_path, prefixed("network.", one) | prefixed("network_ema.", two), "plain")[0], one)
+
+
 def test_only_what_fits_in_shape_fits(tmp_path: Path, nets: Any) -> None:
     one, other = drawn(nets.plain(), 1), {n: torch.ones(*t.shape, 1) for n, t in drawn(nets.plain()).items()}
     assert same(built(tmp_path, prefixed("a.", other) | prefixed("b.", one), "plain")[0], one)
     lacking = {name: tensor for name, tensor in drawn(nets.plain(), 2).items() if name != "2.bias"}
     assert same(built(tmp_path, prefixed("a.", lacking) | prefixed("b.", one), "plain")[0], one)
+
+
+def test_tensors_of_a_list_have_no_names(tmp_path: Path, nets: Any) -> None:
+    listed = {str(i): tensor for i, tensor in enumerate(drawn(nets.plain()).values())}
+    assert refusal(tmp_path, listed, "plain").endswith(
+        "; these are places in a list, not names: save model.state_dict()"
+    )
 
 
 def test_a_parameter_without_a_tensor_is_refused_and_only_some_buffers_are_not(tmp_path: Path, nets: Any) -> None:

@@ -176,8 +176,7 @@ def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
         ),
         (
             "users_nets:net",
-            "--model users_nets:net cannot be imported (module 'users_nets' has no attribute 'net'); "
-            "is its directory on PYTHONPATH?",
+            "--model users_nets:net: module users_nets has no net; name a factory that it defines",
         ),
         (".nets:net", "--model '.nets:net' is not of the form pkg.mod:factory"),
         ("users_nets:number", "--model users_nets:number is a int; name a function or class, a factory"),

@@ -43,6 +43,18 @@ def test_what_is_no_index(folder: Path, content: Any, message: str) -> None:
     assert refusal(folder).startswith(f"{folder / INDEX}{message}")
 
 
+@pytest.mark.parametrize("file", ["b\x1b[31m\n.bin", "\ud800.bin", "x" * 10**6])
+def test_names_and_sizes_that_no_terminal_should_see(folder: Path, file: str) -> None:
+    index = folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps(content | {"weight_map": {"0.weight": file}}))
+    assert refusal(folder).isprintable()
+    index.write_text(json.dumps(content | {"metadata": {"total_size": int("9" * 4000)}}))
+    message = refusal(folder)
+    assert "999 ... bytes" in message
+    assert len(message) < 500
+
+
 def test_a_tensor_that_is_not_where_it_should_be(folder: Path) -> None:
     shard = folder / "model-00001-of-00002.safetensors"
     save_file({"0.bias": STATE["0.bias"]}, shard)

@@ -1,15 +1,19 @@
 """What torch.save wrote: the weights among all that is in the file, and no more of a large one than these."""
 
 import mmap
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from scalecurv.checkpoints import torch_file
 from scalecurv.checkpoints.load import load
+from scalecurv.errors import CheckpointError
 from scalecurv.pickles import read
 from tests.checkpoints.formats import READABLE
 from tests.checkpoints.test_format_table import STATE, STEP
@@ -86,3 +90,29 @@ def test_tied_tensors_stay_one_and_no_tensor_keeps_the_file(tmp_path: Path) -> N
     weights = torch_file.read_torch(tmp_path / "x.pt").weights
     assert weights["a"].data_ptr() == weights["b"].data_ptr() != weights["c"].data_ptr()
     assert all(isinstance(w, Tensor) and w.untyped_storage().nbytes() == w.nbytes for w in weights.values())
+
+
+def test_keys_without_end_beside_the_weights(tmp_path: Path) -> None:
+    """A tuple nested a thousand times can be a key, and its text cannot be written."""
+    weights = pickle.dumps({"0.weight": np.ones((2, 2))}, 2)
+    (tmp_path / "a.pt").write_bytes(weights[:-1] + b"N" + b"\x85" * 998 + b"Ns.")
+    assert load(tmp_path / "a.pt").tensors.keys() == {"0.weight"}
+    torch.save({"0.weight": torch.ones(2, 2)}, tmp_path / "b.pt")
+    with zipfile.ZipFile(tmp_path / "b.pt") as archive, zipfile.ZipFile(tmp_path / "a.pt", "w") as other:
+        for name in archive.namelist():
+            record = archive.read(name)
+            other.writestr(name, record[:-1] + b"N" + b"\x85" * 998 + b"Ns." if name.endswith(".pkl") else record)
+    assert load(tmp_path / "a.pt").tensors.keys() == {"0.weight"}
+
+
+def test_views_that_are_far_larger_than_their_storage(tmp_path: Path) -> None:
+    flat = torch.ones(1 << 18)
+    torch.save({f"{i}.weight": flat[i:] for i in range(100)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="holds tensors that overlap and are far larger than the file"):
+        load(tmp_path / "a.pt")
+
+
+def test_numbers_that_torch_has_not(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(pickle.dumps({"0.weight": np.ones((2, 2), np.longdouble)}))
+    with pytest.raises(CheckpointError, match=r"holds 0[.]weight as float128, for which torch has no numbers"):
+        load(tmp_path / "a.pt")

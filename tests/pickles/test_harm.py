@@ -17,7 +17,7 @@ import torch
 
 from scalecurv.errors import CheckpointError
 from scalecurv.pickles.read import read_content
-from tests.pickles.payloads import CONTAINERS, zipped
+from tests.pickles.payloads import CONTAINERS, legacy, zipped
 
 MODULUS = (1 << 61) - 1  # of the hashes of numbers
 DEEP = 50_000
@@ -30,6 +30,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a billion parts as a key": (b"}N" + BILLION + b"Ns.", "a key of more than 1000 parts"),
     "a billion parts in a set": (b"\x8f(N" + BILLION + b"\x90.", "a key of more than 1000 parts"),
     "frozen sets without end": (b"(" * 2000 + b"N" + b"\x91" * 2000 + b".", "a key of more than 1000 parts"),
+    "a size as a key": (b"}ctorch\nSize\n((" + b"K\x01" * 2000 + b"ttRNs.", "a key of more than 1000 parts"),
+    "a long key again and again": (
+        b"(" + b"N" * 990 + b"tq\x00}" + b"h\x00Ns" * 5000 + b".", "unpacks to far more than its size"
+    ),
+    "names of two long texts": (TEXT + b"(" + b"h\x00h\x00\x93" * 2000 + b"t.", "unpacks to far more than its size"),
+    "places of the memo that collide": (b"Np%d\n." % (2 * MODULUS), "numbers its objects beyond all counting"),
     "a list as a key": (b"}]Ns.", "a list as a key"),
     "a dict as a member": (b"\x8f(}\x90.", "a dict as a key"),
     "copies of bytes": (TEXT + b"c_codecs\nencode\n(h\x00Vlatin1\ntR" * 2000, "unpacks to far more than its size"),
@@ -179,6 +185,46 @@ def test_records_that_overlap(tmp_path: Path) -> None:
     last = content.rindex(b"PK\x01\x02")
     content[last + 42 : last + 46] = content[content.index(b"PK\x01\x02", last - 80) + 42 :][:4]  # where another begins
     assert "has records that overlap" in refusal(tmp_path / "x.pt", bytes(content))
+
+
+def test_tuples_whose_hashes_collide(tmp_path: Path) -> None:
+    """The hash of a tuple is solved for its second number: a dict of such keys alone would compare each with all."""
+    word, times, plus, begin = 1 << 64, 11400714785074694791, 14029467366897019727, 2870177450012600261
+    keys: list[tuple[int, int]] = []
+    for number in range(1, 4000):
+        after = (begin + number * plus) % word
+        after = (after << 31 | after >> 33) % word * times % word
+        second = (7 - after) * pow(plus, -1, word) % word
+        if second < MODULUS:  # the hash of no number is larger
+            keys.append((number, second))
+    assert len({hash(key) for key in keys}) == 1
+    (tmp_path / "x.pt").write_bytes(zipped(pickle.dumps(dict.fromkeys(keys))))
+    found = read_content(tmp_path / "x.pt")
+    assert len(found) == len(keys) > 200
+    assert sum(type(key) is tuple for key in found) == 100
+
+
+def test_tensors_that_cost_more_than_they_hold(tmp_path: Path) -> None:
+    path, size = tmp_path / "x.pt", 1 << 20
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\nq\x00"
+    many = tensor_of(4, shape=b"(" + b"K\x01" * 64 + b"t", stride=b"(" + b"K\x01" * 64 + b"t")[:-2]
+    many = rebuild + many[many.index(b"(Vstorage") - 1 :] + b"q\x01(" + b"h\x00h\x01R" * 20_000 + b"t."
+    far = "unpacks to far more than its size"
+    assert far in refusal(path, archived({"a/data.pkl": many, "a/data/0": bytes(16)}))
+
+    long = b"\x8a\x06" + (1 << 40).to_bytes(6, "little")
+    places = tensor_of(8, shape=b"K\x01" + long + b"\x86", stride=b"K\x00K\x00\x86").replace(b"Float", b"Long")
+    values = tensor_of(4, b"1", shape=long + b"\x85", stride=b"K\x00\x85")
+    sparse = (
+        b"ctorch._utils\n_rebuild_sparse_tensor\n(Vtorch.sparse_coo\n(" + places[:-1] + values[:-1] + b"K\x05\x85ttR."
+    )
+    assert far in refusal(path, archived({"a/data.pkl": sparse, "a/data/0": bytes(64), "a/data/1": bytes(16)}))
+
+    whole = b"(Vstorage\nctorch\nByteStorage\nV0\nVcpu\nI%d\n" % size
+    part = whole + b"NtQ0" + whole + b"(V0\nK\x01I%d\nttq\x00" % (size - 8)  # at an odd place, so it is copied
+    part += b"(" + b"ctorch._utils\n_rebuild_tensor_v3\n(h\x00QK\x00K\x01\x85K\x01\x85\x89Nctorch\nfloat32\ntR" * 200
+    content = legacy(part + b"t.").removesuffix(pickle.dumps([], 2)) + pickle.dumps(["0"], 2)
+    assert far in refusal(path, content + struct.pack("<q", size) + bytes(size))
 
 
 def test_a_pickle_of_too_many_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,19 @@ def test_a_mean_that_is_none_of_the_samples_numbers() -> None:
     assert found == pytest.approx(2 * float(F.cross_entropy(F0, Y, W.double(), reduction="sum")) / len(X), rel=1e-12)
 
 
+def test_a_mean_over_what_counts_is_seen_wherever_it_begins() -> None:
+    """The targets that a module of the user's own ignores may come late, and fill samples of their own."""
+    x, y = X.repeat(20, 1), Y.repeat(20)
+    model = network("tanh")
+    for ignored in (y.new_tensor([137]), torch.arange(64, 128)):
+        late = y.clone()
+        late[ignored] = -100
+        with pytest.raises(Misuse, match=r"^loss Weighted returns .*, and the mean of what it returns with reduction"):
+            Problem(model, (x, late), Weighted())
+        found = loss_and_gradient(Problem(model, (x, late), Weighted(reduction="sum")))[0]
+        assert found == pytest.approx(2 * float(F.cross_entropy(model(x), late, reduction="sum").detach()), rel=1e-12)
+
+
 def test_a_subclass_that_keeps_the_forward_is_known() -> None:
     known, own = at(Kept(label_smoothing=0.1)), at(Weighted())
     assert (known.loss.foreign, known.loss.name) == (False, "Kept")

@@ -116,6 +116,19 @@ def test_log_probabilities_have_the_likelihood_of_their_classes() -> None:
     torch.testing.assert_close(hessian(mine)(z), hessian(theirs)(z), rtol=0, atol=1e-12)
 
 
+def test_log_probabilities_that_a_small_number_was_added_to() -> None:
+    """The value is torch's for log(p + eps) too, whose probabilities sum to 1 + C eps."""
+    z, y = normal(3, 4), drawn(3, 4, ignored=-100)
+    f = (z.softmax(1) + 1e-3).log()
+    for weight in (None, [1.0, 3.0, 0.5]):
+        loss = loss_of("nll" if weight is None else f"nll(weight={weight})").on((3, 4), y)
+        w = weight and torch.tensor(weight, dtype=torch.float64)
+        assert loss.check is not None
+        loss.check(f.reshape(N, -1))
+        wanted = functional.nll_loss(f, y, w, reduction="sum")
+        torch.testing.assert_close(loss.total(f.reshape(N, -1), y), wanted, rtol=1e-12, atol=0)
+
+
 def test_the_second_probability_is_the_largest_over_what_counts() -> None:
     f, y = normal(4, 3), drawn(3, 4, ignored=-100)
     y[0] = -100

@@ -52,6 +52,7 @@ SINGLE = "cross_entropy of a single output is zero everywhere; give the model 2 
 NO_ROWS = "y holds rows that are no probabilities; make them non-negative and sum to 1, or "
 RANGE = "y holds classes {} but the model has 3 outputs; classes run from 0 to 2 ({})"
 FLOATS = "store y as floats for regression"
+UNCOUNTED = "give ignore_index={0} if {0} marks targets that do not count"
 REFUSED = [
     ("mse", (3,), torch.zeros(2, 2), "y has shape (2, 2) but the model has 3 outputs; give y of shape (N, 3)"),
     ("mse", (3,), torch.zeros(2), "y has shape (2,) but the model has 3 outputs; give y of shape (N, 3)"),
@@ -68,9 +69,11 @@ REFUSED = [
         torch.tensor([-1.5, 2]),
         "y goes down to -1.5; poisson takes targets of at least 0; use mse, which fits them",
     ),
-    ("cross_entropy", (3,), torch.tensor([-1, 2]), RANGE.format("-1..2", FLOATS)),
+    ("cross_entropy", (3,), torch.tensor([-1, 2]), RANGE.format("-1..2", UNCOUNTED.format(-1))),
+    ("cross_entropy", (3,), torch.tensor([255, 2]), RANGE.format("2..255", UNCOUNTED.format(255))),
+    ("mse", (3,), torch.tensor([-100, 2]), RANGE.format("-100..2", FLOATS)),
     ("cross_entropy", (3,), torch.tensor([1, 3]), RANGE.format("1..3", "give y - 1")),
-    ("cross_entropy", (3,), torch.tensor([[1], [2]]), f"y holds integers of shape (2, 1), {SCORES}{BOTH}"),
+    ("cross_entropy", (3,), torch.tensor([[1], [2]]), f"y holds integers of shape (2, 1), {SCORES}give y.squeeze(1)"),
     (
         "cross_entropy",
         (3,),

@@ -43,6 +43,10 @@ def with_module(module: nn.Module) -> nn.Module:
             "module '1' (BatchNorm1d) keeps no running statistics, so the loss depends on how the data is batched; "
             "train it with track_running_stats=True",
         ),
+        (
+            nn.DataParallel(with_module(nn.ReLU())),
+            "the model is a DataParallel, which copies another to several devices; give model.module",
+        ),
     ],
 )
 def test_what_is_refused(model: nn.Module, message: str) -> None:

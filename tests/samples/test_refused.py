@@ -59,6 +59,14 @@ LINES: dict[str, tuple[Callable[[], Any], str]] = {
     "pictures": (Pictures, f"x of sample 0 of the Pictures {PIL}"),
     "pictures in a loader": (lambda: loader(2, Pictures()), f"x of sample 0 of the DataLoader {PIL}"),
     "a list of pictures": (lambda: ([PICTURE] * N, Y), f"x, a list, holds {PIL[3:]}"),
+    "a path": (
+        lambda: "data.pt",
+        "data is the string 'data.pt'; give what the file holds, read by torch.load or numpy.load",
+    ),
+    "a name in each item": (
+        lambda: [({"a": X[0], "id": "s0"}, 0)],
+        f"x of part 0 of the list of 1['id'] is a string, 's0'; {TOKENS}, or leave it out",
+    ),
     "texts": (lambda: (["one", "two"], [0, 1]), f"x, a list, holds a string, 'one'; {TOKENS}"),
     "texts by name": (
         lambda: {"text": ["one", "two"], "ids": X[:2], "labels": Y[:2]},

@@ -99,6 +99,9 @@ def _unfit(name: str, shape: tuple[int, ...], y: Tensor) -> str:
     axes = [k for k in range(len(shape)) if shape[k] > 1] or [0]
     hard = " or ".join(dict.fromkeys(outputs_in_words(Layout(shape, k).rest) for k in axes))
     wanted = f"give integer classes of shape {hard}, or probabilities of shape {outputs_in_words(shape)}"
+    squeezed = [k for k in range(1, y.ndim) if y.shape[k] == 1 and class_axes(shape, tuple(y.squeeze(k).shape[1:]))]
+    if squeezed and not y.is_floating_point():
+        wanted = f"give y.squeeze({squeezed[0]})"
     if y.is_floating_point() and class_axes(shape, tuple(y.shape[1:])) and bool((y == y.round()).all()):
         wanted = "store y as integers, y.long(), if they are classes"
     hot = [k for k in axes if tuple(y.shape[1:]) == shape and is_yes_or_no(y) and bool((y.sum(k + 1) == 1).all())]

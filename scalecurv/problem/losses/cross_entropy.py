@@ -80,8 +80,8 @@ def nll(name: str = "nll", *, axis: int | None = None, ignore_index: int = IGNOR
 class _Form:
     """Cross entropy in one layout, for targets of one kind: `soft` ones are probabilities.
 
-    Outputs that are `normalised` are taken as they are: log-probabilities may be a little off, by rounding or by a
-    number that was added to the probabilities.
+    Where outputs are `normalised` their softmax is subtracted again from the value: log-probabilities may be off by a
+    constant, such as a small number that was added to the probabilities.
     """
 
     name: str
@@ -96,11 +96,13 @@ class _Form:
         z = self.layout.scores(f).flatten(0, 1)
         target = self.layout.scores(y.flatten(1)).flatten(0, 1) if self.soft else y.reshape(-1)
         weight = None if self.weights is None else self.weights.to(f.device, f.dtype)
-        if self.normalised and not self.soft:
-            return functional.nll_loss(z, target, weight, reduction="sum", ignore_index=self.ignored)
-        return functional.cross_entropy(
+        found = functional.cross_entropy(
             z, target, weight, reduction="sum", ignore_index=self.ignored, label_smoothing=self.smoothing
         )
+        if not self.normalised:
+            return found
+        excess = self.mass(y, f.dtype) * self.layout.scores(f).logsumexp(2)
+        return found - excess.sum().detach()
 
     def targets(self, y: object) -> Tensor:
         """Return classes as int64 and probabilities as they are; raise Misuse for others."""

@@ -72,9 +72,15 @@ def fitting(shape: tuple[int, ...], y: Tensor) -> str | None:
     return "logistic" if is_yes_or_no(y) else "mse"
 
 
-def in_range(y: Tensor, num_classes: int, ignored: int = IGNORED) -> bool:
+def in_range(y: Tensor, num_classes: int, ignored: int | None = IGNORED) -> bool:
     """Return True where all targets but the ignored ones are classes 0 .. num_classes - 1."""
-    return bool(((y == ignored) | ((y >= 0) & (y < num_classes))).all())
+    return bool(_classes_or(y, num_classes, ignored).all())
+
+
+def _classes_or(y: Tensor, num_classes: int, ignored: int | None) -> Tensor:
+    """Return True for each target that is a class or is ignored."""
+    inside = (y >= 0) & (y < num_classes)
+    return inside if ignored is None else inside | (y == ignored)
 
 
 def advice(name: str, shape: tuple[int, ...], y: Tensor, wanted: str) -> str:
@@ -93,12 +99,19 @@ def numbers(name: str, shape: tuple[int, ...], y: object) -> Tensor:
     return y.reshape(len(y), D)
 
 
-def classes(y: Tensor, num_classes: int, ignored: int = IGNORED) -> Tensor:
-    """Return the classes as int64; raise Misuse where one is not below the number of classes and is not ignored."""
-    if not in_range(y, num_classes, ignored):
-        counted = y[y != ignored]
-        low, high = int(counted.min()), int(counted.max())
+def classes(y: Tensor, num_classes: int, ignored: int | None = None) -> Tensor:
+    """Return the classes as int64; raise Misuse where one is not below the number of classes and is not ignored.
+
+    `ignored` is None for losses that leave no target out.
+    """
+    known = _classes_or(y, num_classes, ignored)
+    if not known.all():
+        counted = y if ignored is None else y[y != ignored]
+        low, high, strange = int(counted.min()), int(counted.max()), y[~known].unique().tolist()
         hint = "give y - 1" if (low, high) == (1, num_classes) else "store y as floats for regression"
+        marked = ignored is not None and len(strange) == 1 and (strange[0] < 0 or strange[0] > num_classes)
+        if marked and bool((known & (y != ignored)).any()):
+            hint = f"give ignore_index={strange[0]} if {strange[0]} marks targets that do not count"
         raise Misuse(
             f"y holds classes {low}..{high} but the model has {num_classes} outputs; classes run from 0 to "
             f"{num_classes - 1} ({hint})"
