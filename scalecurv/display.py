@@ -14,7 +14,7 @@ def shown(name: object) -> str:
         ('0.weight', 'a\\nb', 84)
     """
     if not isinstance(name, str | int):
-        return f"a {type(name).__name__}"
+        return kind_of(name)
     text = str(name) if isinstance(name, str) or abs(name) < 10**LONGEST_NAME else "a long number"
     cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST_NAME])
     return f"{cut} ..." if len(text) > LONGEST_NAME else cut
@@ -31,6 +31,21 @@ def listing(names: Iterable[object], most: int = 6) -> str:
     rest = len(every) - most
     first = ", ".join(shown(name) for name in every[:most])
     return f"{first} and {rest} other{'s' if rest > 1 else ''}" if rest > 0 else first
+
+
+def kind_of(value: object) -> str:
+    """Return the type of a value with its article, for a message: "an int", "a dict", "None".
+
+    Example:
+        >>> kind_of(3), kind_of({}), kind_of(None)
+        ('an int', 'a dict', 'None')
+    """
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(word: str) -> str:
+    """Return a word with "a" or "an" before it, by its first letter (a capital U, as in UserDict, takes "a")."""
+    return f"{'an' if word[:1] in 'aeiouAEIO' or word == 'ndarray' else 'a'} {word}"
 
 
 def html_table(title: str, rows: Iterable[tuple[object, ...]], head: Sequence[str] = ()) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scalecurv.display import kind_of, with_article
 from scalecurv.errors import Misuse, is_memory, kind_and_line
 from scalecurv.source import identity_in
 
@@ -49,7 +50,7 @@ def resolve(option: str, code: str, what: str) -> Callable[..., Any]:
             raise
         raise Misuse(f"{option} {code}: importing {module} raised {kind_and_line(error)}") from error
     if not callable(found):
-        raise Misuse(f"{option} {code} is a {type(found).__name__}; name a function or class, a {what}")
+        raise Misuse(f"{option} {code} is {kind_of(found)}; name a function or class, {with_article(what)}")
     return found
 
 

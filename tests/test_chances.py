@@ -13,7 +13,6 @@ import torch
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from scalecurv.data.dataset import FETCHED_TWICE
 from scalecurv.linalg.hutchinson import squared_norm_estimate
 from scalecurv.linalg.krylov.eigenpairs import chance_of
 from scalecurv.linalg.krylov.extremes import DELTA, FRESH, NOISE, START
@@ -29,6 +28,7 @@ from scalecurv.measures.moments.sampled import CERTIFICATES, EARLY_LOOKS
 from scalecurv.measures.rank import exact as exact_rank
 from scalecurv.problem.consistency import TOLERANCE
 from scalecurv.problem.preflight import REDRAWS
+from scalecurv.samples.stream import FETCHED_TWICE
 from scalecurv.statistics.intervals import caution, mean_estimate
 from tests.loops import each
 

@@ -110,13 +110,13 @@ FAULTS = (
     ),
     (
         "return sc.Findings(parts={('own_other', 'fc1'): 2})",
-        f"returned a int, which is no Estimate; {ADVICE} for 'own_other' of 'fc1'",
+        f"returned an int, which is no Estimate; {ADVICE} for 'own_other' of 'fc1'",
     ),
     ("return sc.Findings({'own_value': good}, {'curve': np.ones((2, 2))})", f"returned a 2-D float64 {FLAT}"),
     ("return sc.Findings({'own_value': good}, {'curve': [1.0]})", f"returned a list {FLAT}"),
     (
         "return sc.Findings({'own_value': sc.Estimate.enclosed(None, 0, 1, 'x', sc.Status.BUDGET)})",
-        "returned an Estimate that holds a NoneType; make it a float for 'own_value'",
+        "returned an Estimate that holds None; make it a float for 'own_value'",
     ),
 )
 

@@ -121,9 +121,5 @@ REFUSED: dict[str, tuple[Maker, str]] = {
         "torch has no second derivative of it, and the dispatcher's own names cannot be replaced",
     ),
     "traced": (entry("traced", traced, numbers()), "the weights inside TorchScript cannot be replaced"),
-    "several outputs": (
-        lambda: (nn.LSTM(3, 2).double(), numbers(2, 3)(), 4),
-        "a tuple is not a function's value",
-    ),
     "longer than max_norm": (longer, "a forward pass would change the weights"),
 }

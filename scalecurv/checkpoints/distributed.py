@@ -11,7 +11,7 @@ from torch import Tensor
 from scalecurv.checkpoints.content import Content, weights_of
 from scalecurv.checkpoints.metadata import Entry, Metadata, Part, read_metadata
 from scalecurv.checkpoints.step import EPOCH_KEYS, STEP_KEYS
-from scalecurv.display import shown
+from scalecurv.display import kind_of, shown
 from scalecurv.errors import CheckpointError, kind_and_line
 from scalecurv.pickles.read import UNREADABLE, read_bytes
 
@@ -71,7 +71,7 @@ def _assembled(folder: Path, entry: Entry, parts: list[Part]) -> Tensor:
     for part in parts:
         chunk = read_bytes(folder, _bytes_of(folder, part))
         if not isinstance(chunk, Tensor):
-            raise ValueError(f"a chunk of {entry.name} is a {type(chunk).__name__}")
+            raise ValueError(f"a chunk of {entry.name} is {kind_of(chunk)}")
         corner = part.corner or (0,) * chunk.ndim
         whole[tuple(slice(a, a + n) for a, n in zip(corner, chunk.shape, strict=True))] = chunk
         covered += chunk.numel()

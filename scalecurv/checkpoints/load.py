@@ -123,7 +123,10 @@ def _content(path: Path, key: str | None) -> Content:
             return read_distributed(path, key)
         if index := index_of(path):
             return _below(path, read_sharded(index), key)
-        raise CheckpointError(f"{path} is a directory without {METADATA} or an index of shards: no checkpoint")
+        raise CheckpointError(
+            f"{path} is a directory without {METADATA} or an index of shards, so it is no checkpoint; give a file, or "
+            f"a directory that holds checkpoints"
+        )
     if not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path} is no regular file; give one, or a directory that is a checkpoint")
     if is_shard(path):

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from scalecurv.display import listing, shown
+from scalecurv.display import kind_of, listing, shown
 from scalecurv.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "weights", "params")
@@ -74,7 +74,7 @@ def chosen(path: Path, content: Mapping[Any, Any], leaf: type[T], key: str | Non
         raise CheckpointError(f"{path} holds nothing under --weights {shown(key)}; {_choice(held)}")
     if not isinstance(there, Mapping | list | tuple):
         raise CheckpointError(
-            f"{path} holds a {type(there).__name__} under --weights {shown(key)}, no mapping of tensors; "
+            f"{path} holds {kind_of(there)} under --weights {shown(key)}, no mapping of tensors; "
             f"{_choice(list(_found(content, leaf)))}"
         )
     found = list(_found(there, leaf))

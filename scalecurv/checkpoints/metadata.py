@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from scalecurv.display import shown
+from scalecurv.display import shown, with_article
 from scalecurv.errors import CheckpointError
 from scalecurv.pickles.placeholder import Placeholder
 from scalecurv.pickles.read import read_content
@@ -57,7 +57,10 @@ def read_metadata(file: Path) -> Metadata:
     tensors = content.get("state_dict_metadata") if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         kind = content.name if isinstance(content, Placeholder) else type(content).__name__
-        raise CheckpointError(f"{file} holds a {shown(kind)}, no metadata of a distributed checkpoint")
+        raise CheckpointError(
+            f"{file} holds {with_article(shown(kind))}, no metadata of a distributed checkpoint; copy the "
+            f"directory again"
+        )
     entries = {
         str(name): Entry(str(name), _shape(file, held.attributes.get("size")), _dtype(file, held))
         for name, held in tensors.items()

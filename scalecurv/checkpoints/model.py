@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from scalecurv.checkpoints.architecture import adapter_advice, infer_layers
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.matching import Names, shift_of
-from scalecurv.display import listing, shown
+from scalecurv.display import kind_of, listing, shown
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.user_model import quoted
 from scalecurv.user_code import call
@@ -56,7 +56,7 @@ def build_from_factory(checkpoint: Checkpoint, factory: str) -> tuple[nn.Module,
     """
     model = call("--model", factory, "factory")
     if not isinstance(model, nn.Module):
-        raise Misuse(f"--model {factory} returned a {type(model).__name__}; it must return a torch.nn.Module")
+        raise Misuse(f"--model {factory} returned {kind_of(model)}; it must return a torch.nn.Module")
     with quoted(model, f"{checkpoint.path} into --model {factory}"):
         left_out = _fill(model, checkpoint, factory)
         model.eval()
@@ -90,12 +90,13 @@ def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> list[str]:
         source, tensor = next(iter(held.items()))
         if other := next((n for n, t in held.items() if t.shape != tensor.shape or not torch.equal(t, tensor)), None):
             raise CheckpointError(
-                f"{checkpoint.path}: {shown(other)} differs from {shown(source)}, --model {factory} ties them"
+                f"{checkpoint.path}: {shown(other)} differs from {shown(source)}, --model {factory} ties them; give a "
+                f"factory that does not tie them"
             )
         if not names.fits(name, tensor):
             raise CheckpointError(
                 f"{checkpoint.path}: {shown(source)} has shape {tuple(tensor.shape)}, --model {factory} wants "
-                f"{tuple(here.shape)}"
+                f"{tuple(here.shape)}; give the factory of the model that was saved, built with the same sizes"
             )
         read = _finite if name in names.parameters else _floating
         found[name] = read(checkpoint, source) if here.is_floating_point() else tensor
@@ -147,6 +148,7 @@ def _floating(checkpoint: Checkpoint, name: str) -> torch.Tensor:
     tensor = checkpoint.tensors[name]
     if tensor.is_complex():
         raise CheckpointError(
-            f"{checkpoint.path}: {shown(name)} is complex; a model of real weights has no place for it"
+            f"{checkpoint.path}: {shown(name)} is complex, and scalecurv takes real weights; save its real and "
+            f"imaginary parts as two tensors"
         )
     return tensor if tensor.is_floating_point() else tensor.float()

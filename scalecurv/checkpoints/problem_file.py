@@ -11,6 +11,7 @@ from scalecurv.checkpoints.architecture import infer_layers
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.model import ACTIVATIONS
 from scalecurv.checkpoints.names import ignored
+from scalecurv.display import kind_of
 from scalecurv.errors import CheckpointError, MissingOptions, Misuse
 from scalecurv.problem.losses import LOSSES, check_loss_name
 from scalecurv.user_code import names_code
@@ -140,7 +141,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise Misuse(f"{file} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise Misuse(f"{file} holds a {type(content).__name__}; it must be an object with {', '.join(KINDS)}")
+        raise Misuse(f"{file} holds {kind_of(content)}; it must be an object with {', '.join(KINDS)}")
     for name, value in content.items():
         if name not in KINDS:
             raise Misuse(f"{file}: unknown key {name!r}; it may hold {', '.join(KINDS)}")

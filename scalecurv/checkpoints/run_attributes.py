@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scalecurv.display import kind_of
 from scalecurv.errors import Misuse
 
 FILE_NAME = "run.json"
@@ -126,7 +127,7 @@ def written_attributes(folder: Path, root: Path) -> dict[str, Value | None]:
     except (OSError, ValueError, RecursionError) as error:
         raise Misuse(f"{file} cannot be read as JSON: {error}") from error
     if leaves is None:
-        raise Misuse(f'{file} holds a {type(content).__name__}; it must be an object, as {{"lr": 0.1, "seed": 3}}')
+        raise Misuse(f'{file} holds {kind_of(content)}; it must be an object, as {{"lr": 0.1, "seed": 3}}')
     attributes: dict[str, Value | None] = {}
     origins: dict[str, str] = {}
     for keys, value in leaves:

@@ -54,7 +54,10 @@ def read_sharded(index: Path) -> Content:
         held = read_safetensors(shard) if shard.suffix == ".safetensors" else read_torch(shard)
         named = [name for name, file in file_of.items() if file == shard.name]
         if lacking := next((name for name in named if name not in held.weights), None):
-            raise CheckpointError(f"{shard} holds no {shown(lacking)}, which {index.name} says it does")
+            raise CheckpointError(
+                f"{shard} holds no {shown(lacking)}, which {index.name} says it does; copy all shards and the index "
+                f"again"
+            )
         # metadata of safetensors name the tied tensors that were left out
         tied = [n for n in held.weights if shard.suffix == ".safetensors" and n in held.facts and n not in file_of]
         if stray := [name for name in held.weights if file_of.get(name) != shard.name and name not in tied]:
@@ -93,10 +96,10 @@ def _content(index: Path) -> dict[str, Any]:
     try:
         content = json.loads(index.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{index} cannot be read as JSON: {error}") from error
+        raise CheckpointError(f"{index} cannot be read as JSON: {error}; copy it again") from error
     file_of = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(file_of, dict) or not file_of or not all(isinstance(file, str) for file in file_of.values()):
-        raise CheckpointError(f"{index} holds no weight_map of names and files")
+        raise CheckpointError(f"{index} holds no weight_map of names and files; copy the index of the shards again")
     if outside := next((file for file in file_of.values() if Path(file).name != file or len(file) > LONGEST), None):
         raise CheckpointError(f"{index} names '{shown(outside)}'; shards must lie beside their index")
     return dict(content)

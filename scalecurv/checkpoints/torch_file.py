@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.checkpoints.content import Content, weights_of
-from scalecurv.display import shown
+from scalecurv.display import shown, with_article
 from scalecurv.errors import CheckpointError
 from scalecurv.pickles.placeholder import Global, Placeholder
 from scalecurv.pickles.read import LARGE, read_content
@@ -29,7 +29,7 @@ def read_torch(path: Path, key: str | None = None) -> Content:
         content = {str(i): held for i, held in enumerate(content)}
     if not isinstance(content, Mapping):
         kind = content.name if isinstance(content, Placeholder) else type(content).__name__
-        raise CheckpointError(f"{path} holds a {shown(kind)}; save model.state_dict()")
+        raise CheckpointError(f"{path} holds {with_article(shown(kind))}; save model.state_dict()")
     if _holds(content, np.ndarray) and not _holds(content, Tensor):
         arrays = weights_of(path, content, np.ndarray, key)
         weights = {n: _tensor_of(path, n, array) for n, array in arrays.items() if array.dtype.kind in "biufc"}

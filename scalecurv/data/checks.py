@@ -14,7 +14,7 @@ ADVICE = "give one target a sample, x (N, ...) and y (N,) or (N, D)"
 
 
 def check_form(source: object, x: Any, y: Any) -> None:
-    """Raise Misuse where dtypes or shapes of inputs or targets are sound; no row is read."""
+    """Raise Misuse where the dtypes or shapes of inputs and targets are not those of samples; no row is read."""
     arrays = by_name(x, y)
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
@@ -40,7 +40,7 @@ def check_finite(source: object, x: Any, y: Any) -> None:
         bad = sum(int((~sound(array[i : i + step])).sum()) for i in range(0, len(array), step))
         if bad:
             kind = "NaN or infinite" if sound is np.isfinite else "NaN"
-            raise Misuse(f"--data {source}: {shown(name)} holds {bad} {kind} value(s)")
+            raise Misuse(f"--data {source}: {shown(name)} holds {bad} {kind} value(s); remove them first")
 
 
 def _is_number(array: np.ndarray) -> np.ndarray:

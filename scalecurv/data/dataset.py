@@ -52,11 +52,6 @@ def _read(code: str, split: str | None, stream: Stream, choose: Callable[[int], 
     stream.refuse_random()
     survey = Survey.of(code, stream, memory)
     rows = choose(survey.count)
-    if survey.held is None and not stream.again:
-        raise Misuse(
-            f"the {stream.name} can be read only once and takes more than --memory, {memory} bytes; return a "
-            f"DataLoader or a Dataset, which can be read again"
-        )
     if survey.held is None and rows is None:
         return Reread.of(code, split, stream, survey)
     return Data(*_joined(survey, stream, rows), survey.count)

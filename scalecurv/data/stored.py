@@ -65,7 +65,8 @@ def array_of(tensor: Tensor) -> np.ndarray:
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise TypeError(f"a tensor of {tensor.dtype}, {tensor.layout}, is no dense array")
     if tensor.is_floating_point() and str(tensor.dtype).removeprefix("torch.") not in NUMPY:
-        tensor = tensor.float()
+        once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())
+        tensor = tensor[once].float().expand(tensor.shape)  # what repeats stays stored once
     array: np.ndarray = tensor.resolve_neg().numpy()
     return array
 

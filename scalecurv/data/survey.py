@@ -1,5 +1,7 @@
 """One pass over samples that come in batches: how many there are, of which form, and the arrays that they make."""
 
+import logging
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,9 +12,14 @@ from torch import Tensor
 
 from scalecurv.data.checks import check_finite, check_form
 from scalecurv.data.stored import Rows, array_of, by_name
+from scalecurv.errors import Misuse
 from scalecurv.samples.nested import mapped
 from scalecurv.samples.pairs import Pair
 from scalecurv.samples.stream import Stream
+
+OVERHEAD = 400  # bytes that a held array takes beside its numbers: many small batches of them count
+LONG = 30.0  # seconds of reading until it is said that it goes on
+_logger = logging.getLogger(__name__)
 
 
 def arrays_of(pair: Pair) -> tuple[Any, Any]:
@@ -45,6 +52,7 @@ class Survey:
         rows: dict[str, tuple[int, ...]] = {}
         dtypes: dict[str, np.dtype] = {}
         names: tuple[Any, Any] = ("x", "y")
+        look = time.monotonic() + LONG
         for pair in stream.read(exact=True):
             x, y = arrays_of(pair)
             check_form(source, x, y)
@@ -56,8 +64,19 @@ class Survey:
                 rows = {name: array.shape[1:] for name, array in arrays.items()}
             dtypes = {name: np.result_type(array, dtypes.get(name, array)) for name, array in arrays.items()}
             count += len(pair)
-            size += sum(array.nbytes for array in arrays.values())
+            size += sum(array.nbytes + OVERHEAD for array in arrays.values())
             held = None if held is None or size > memory else held
+            if held is None and not stream.again and memory:
+                raise Misuse(
+                    f"the {stream.name} can be read only once and takes more than --memory, {memory} bytes, in its "
+                    f"first {count} samples; return a DataLoader or a Dataset, which can be read again, or less of it, "
+                    f"as by itertools.islice"
+                )
+            if time.monotonic() > look:
+                _logger.warning(
+                    "--data %s: %s samples read so far; Ctrl-C where they have no end", source, f"{count:,}"
+                )
+                look = time.monotonic() + LONG
             if held is not None:
                 held.append({name: array.copy() for name, array in arrays.items()})  # a loader may use them again
         return cls(count, {name: (count, *shape) for name, shape in rows.items()}, dtypes, names, held)

@@ -18,7 +18,7 @@ from torch import Tensor
 from scalecurv.data import stored
 from scalecurv.data.stored import Arrays, Stored, array_of, grouped
 from scalecurv.data.survey import Survey, arrays_of, dropped
-from scalecurv.display import shown
+from scalecurv.display import kind_of, shown
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.pickles.placeholder import Attributes, Placeholder
 from scalecurv.pickles.read import read_content
@@ -46,7 +46,7 @@ def torch_arrays(path: Path) -> Iterator[Arrays]:
         content = _tensors(content)
         if not isinstance(content, Mapping):
             content = _samples(path, content)
-        tree = {str(name): _tree(str(name), _tensors(part)) for name, part in content.items()}
+        tree = {name: _tree(name, _tensors(part)) for name, part in _named(content).items()}
     except Misuse as error:
         message = str(error)
         raise Misuse(message if message.startswith("--data") else f"--data {path}: {message}") from error
@@ -107,10 +107,21 @@ def _tree(name: str, part: Any) -> Any:
     if isinstance(part, Nested):
         part = part.tree
     if isinstance(part, Mapping):
-        return {str(key): _tree(f"{name}/{key}", inner) for key, inner in part.items()}
+        return {key: _tree(f"{name}/{key}", inner) for key, inner in _named(part).items()}
     if is_container(part):
         return tuple(_tree(f"{name}/{i}", inner) for i, inner in enumerate(part))
     return None if part is None else partial(_of_value, name, part)
+
+
+def _named(part: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a mapping with its names as texts; raise Misuse where two of them read alike, as 1 and "1" do."""
+    named: dict[str, Any] = {}
+    for name, inner in part.items():
+        text = name if isinstance(name, str) else str(name) if isinstance(name, bool | int | float) else shown(name)
+        if text in named:
+            raise Misuse(f"two of its names read {shown(text)}; save each under a text of its own")
+        named[text] = inner
+    return named
 
 
 def _of_value(name: str, value: Any) -> Stored:
@@ -118,7 +129,7 @@ def _of_value(name: str, value: Any) -> Stored:
         return Stored.of(value)
     if isinstance(value, Tensor | list | tuple | bool | int | float):
         return Stored.of(array_of(torch.as_tensor(value)))
-    kind = f"an object of class {shown(value.name)}" if isinstance(value, Placeholder) else f"a {type(value).__name__}"
+    kind = f"an object of class {shown(value.name)}" if isinstance(value, Placeholder) else kind_of(value)
     raise ValueError(f"{shown(name)} is {kind}, no tensor")
 
 

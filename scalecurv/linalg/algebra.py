@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.display import kind_of
 from scalecurv.linalg.foreign import aslinearoperator
 from scalecurv.linalg.operator import LinearOperator, operation
 
@@ -192,7 +193,7 @@ def _number(A: LinearOperator, symbol: str, given: Any) -> float:
     number = given.item() if scalar else given
     if not isinstance(number, Real):
         advice = "use @ for products with vectors, matrices and operators" if symbol == "*" else "give a number"
-        raise TypeError(f"{A.name} {symbol} a {type(given).__name__}: an operator is scaled by a real number; {advice}")
+        raise TypeError(f"{A.name} {symbol} {kind_of(given)}: an operator is scaled by a real number; {advice}")
     return float(number)
 
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from scalecurv.display import kind_of
 from scalecurv.linalg.operator import LinearOperator, from_array
 
 
@@ -169,7 +170,7 @@ def _wrapped(A: Any, symmetric: bool | None, dtype: _DType | None, device: torch
         has = (A.symmetric, A.dtype, A.device)
         return A if all(w in (None, h) for w, h in zip(wanted, has, strict=True)) else ForeignOperator(A, *wanted)
     if not hasattr(A, "shape") or not hasattr(A, "__matmul__"):
-        raise TypeError(f"a {type(A).__name__} is no operator; give something with shape, dtype and @")
+        raise TypeError(f"{kind_of(A)} is no operator; give something with shape, dtype and @")
     if isinstance(A, np.ndarray):
         real = _real(type(A).__name__, A.dtype, dtype)
         return DenseOperator(from_array(A).to(device, real), symmetric)

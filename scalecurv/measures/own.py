@@ -6,6 +6,7 @@ from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from scalecurv.display import kind_of
 from scalecurv.errors import Misuse, is_memory, kind_and_line
 from scalecurv.measures.measure import Measure
 from scalecurv.quantities import BESIDE, BUILT_IN, COLUMNS, NAMES, PLUG_INS, Quantity
@@ -87,7 +88,7 @@ def check_class(kind: Any, where: str) -> type[Measure]:
     built-in measure or quantity. Built-in measures pass.
     """
     if not (isinstance(kind, type) and issubclass(kind, Measure)):
-        what = f"the class {kind.__name__}" if isinstance(kind, type) else f"a {type(kind).__name__}"
+        what = f"the class {kind.__name__}" if isinstance(kind, type) else kind_of(kind)
         raise Misuse(f"{where} is {what}, which is no measure; {_FORM}")
     if not is_own(kind):
         return kind

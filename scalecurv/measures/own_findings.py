@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scalecurv.display import kind_of
 from scalecurv.errors import CheckpointError, Misuse, is_memory, kind_and_line
 from scalecurv.measures.cost import MeasureCost
 from scalecurv.measures.evaluation import Evaluation
@@ -89,7 +90,7 @@ def checked(measure: Measure, findings: object) -> Findings:
     Raises FaultyMeasure.
     """
     if not isinstance(findings, Findings):
-        raise FaultyMeasure(f"measure {measure.name} returned a {type(findings).__name__}; {_ADVICE}")
+        raise FaultyMeasure(f"measure {measure.name} returned {kind_of(findings)}; {_ADVICE}")
     described = {quantity.name: quantity for quantity in measure.described}
     for (name, component), estimate in findings.by_component.items():
         if name not in measure.quantities:
@@ -110,11 +111,11 @@ def checked(measure: Measure, findings: object) -> Findings:
 def _fault(quantity: Quantity | None, estimate: object) -> str:
     """Return what is wrong with one estimate in words, "" where it can be stored."""
     if not isinstance(estimate, Estimate):
-        return f"a {type(estimate).__name__}, which is no Estimate; {_ADVICE}"
+        return f"{kind_of(estimate)}, which is no Estimate; {_ADVICE}"
     ends = (estimate.value, estimate.lower, estimate.upper)
     for number in (*ends, estimate.stderr, estimate.confidence):
         if not isinstance(number, Real):
-            return f"an Estimate that holds a {type(number).__name__}; make it a float"
+            return f"an Estimate that holds {kind_of(number)}; make it a float"
     whole = quantity is not None and quantity.integer
     if whole and (broken := [end for end in ends if np.isfinite(end) and end != int(end)]):
         return f"{broken[0]:g}, and describes it as a whole number; leave integer=True out"

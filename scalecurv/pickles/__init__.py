@@ -1,1 +1,1 @@
-"""Pickles that nobody trusts, read as data: tensors, numbers, text and containers are kept, and nothing is called."""
+"""Readers of untrusted pickles: they keep tensors, numbers, text and containers, and run nothing."""

@@ -1,4 +1,4 @@
-"""The records of a zip file as torch writes it, read in place and without trust in the sizes that it declares."""
+"""The records of a zip file of torch, read in place; every size that the file declares is checked."""
 
 import struct
 import sys
@@ -14,7 +14,7 @@ from scalecurv.pickles.tensors import Storage, storage_of
 
 _LOCAL = struct.Struct("<4s22xHH")  # the header before each record: magic, ..., lengths of name and extra field
 _MAGIC = b"PK\x03\x04"
-FORMATS = 16  # bytes of a record that names a format
+FORMATS = 16  # bytes that are read of a record such as `byteorder`
 
 
 class Archive:
@@ -37,11 +37,11 @@ class Archive:
         self._check_apart()
 
     def names(self) -> list[str]:
-        """Return the names of all records, below the folder that all are in."""
+        """Return the names of all records, without the folder that holds them."""
         return [name.removeprefix(self._folder) for name in self._infos]
 
     def record(self, name: str) -> memoryview:
-        """Return the bytes of a record; raises Unreadable where there is none, or not as many as it declares."""
+        """Return the bytes of a record; raises Unreadable where it is missing or shorter than it declares."""
         info = self._infos.get(self._folder + name)
         if info is None:
             raise Unreadable(f"lacks its record {name[:40]!r}; it is damaged or cut short")
@@ -65,14 +65,14 @@ class Archive:
 
     @cached_property
     def _swapped(self) -> bool:
-        """Return True where numbers have the other order of bytes than this machine's."""
+        """Return True where the byte order of the file is not that of this machine."""
         order = bytes(self.record("byteorder")[:FORMATS]).decode() if "byteorder" in self.names() else "little"
         if order not in ("little", "big"):
             raise Unreadable(f"has bytes in the order {order!r}, not little or big; it is damaged")
         return order != sys.byteorder
 
     def _extent(self, info: zipfile.ZipInfo) -> tuple[int, int]:
-        """Return the first place of a record's bytes, and the one behind them."""
+        """Return the offset of a record's first byte, and the offset behind its last one."""
         start = info.header_offset
         if not 0 <= start <= len(self._content) - _LOCAL.size:
             raise Unreadable("has a record beyond its end; it is damaged or cut short")
@@ -80,7 +80,7 @@ class Archive:
         start += _LOCAL.size + name + extra
         end = start + info.compress_size
         if magic != _MAGIC or end > len(self._content):
-            raise Unreadable("has a record that is none, or beyond its end; it is damaged or cut short")
+            raise Unreadable("has a record without a header, or beyond its end; it is damaged or cut short")
         return start, end
 
     def _check_apart(self) -> None:

@@ -15,7 +15,7 @@ _ORDERS = "<>|="
 
 
 class NumberType:
-    """A dtype of NumPy that a pickle describes: a code such as f8, to which its state adds the order of bytes.
+    """A dtype of NumPy that a pickle describes: a code such as f8, and the byte order, which its state gives.
 
     `numbers` is True for numbers and text of fixed length, False for objects, records, dates and unknown codes.
     """
@@ -28,11 +28,11 @@ class NumberType:
         self.code, self.order, self.numbers = kind, code[: len(code) - len(kind)][:1], sized or kind in _CODES
 
     def dtype(self) -> np.dtype[Any]:
-        """Return NumPy's own dtype, in the order of bytes that the pickle says."""
+        """Return NumPy's own dtype, in the byte order of the pickle."""
         return np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<" if self.order == "<" else "=")
 
     def set_state(self, state: Any) -> None:
-        """Take the order of bytes from a state (version, order, subdtype, names, fields, ...)."""
+        """Take the byte order from a state (version, order, subdtype, names, fields, ...)."""
         if type(state) is tuple and len(state) >= 5 and type(state[1]) is str:
             self.order, self.numbers = state[1], self.numbers and all(part is None for part in state[2:5])
         else:
@@ -85,10 +85,10 @@ def _from_buffer(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 
 def _fill(budget: Budget, made: np.ndarray, state: Any) -> None:
-    """Set shape, dtype and items of an array: (version, shape, dtype, whether Fortran's order, bytes).
+    """Set shape, dtype and items of an array from (version, shape, dtype, is in Fortran order, bytes).
 
-    The array may be known by its identity to what was read before, so its own state is set. One of objects, records or
-    dates becomes an array of one placeholder.
+    The array itself is changed, because other parts of the pickle may refer to it already. An array of objects, records
+    or dates becomes an array of one placeholder.
     """
     match state:
         case (int(), tuple() as shape, NumberType() as kind, bool() | int() as fortran, bytes() | str() as content) if (
@@ -107,15 +107,15 @@ def _set_state(made: Any, *state: Any) -> None:
 
 
 def _items(budget: Budget, content: bytes | bytearray | str, kind: NumberType, shape: tuple[Any, ...]) -> np.ndarray:
-    """Return the items one after another, in this machine's order of bytes.
+    """Return the items as a flat array, in this machine's byte order.
 
-    Raises Unreadable where there are not as many bytes as the shape wants.
+    Raises Unreadable where the number of bytes does not fit the shape.
     """
     dtype = kind.dtype()
     if not all(type(size) is int and 0 <= size < 1 << 62 for size in shape) or len(shape) > 32:
-        raise Unreadable("holds an array whose shape is none; it is damaged")
+        raise Unreadable("holds an array without a shape; it is damaged")
     stored = content.encode("latin-1") if isinstance(content, str) else content  # as Python 2 wrote bytes
     if dtype.hasobject or len(stored) != math.prod(shape) * dtype.itemsize:
-        raise Unreadable(f"holds an array of {len(stored)} bytes, which is not its shape {shape}; it is damaged")
+        raise Unreadable(f"holds an array of {len(stored)} bytes, which do not fit its shape {shape}; it is damaged")
     budget.spend(2 * len(stored))
     return np.frombuffer(stored, dtype).astype(dtype.newbyteorder("="))

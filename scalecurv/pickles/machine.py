@@ -1,12 +1,12 @@
 """The machine that carries out a pickle's operations on plain data.
 
-`pickletools.genops` of the standard library decodes the operations, which runs nothing; this module carries them out.
-Pickle's own machine with restricted names is not used, for three reasons. It sets states on any object of its stack: a
+`pickletools.genops` of the standard library decodes the operations, which runs nothing. This module carries them out.
+`pickle.Unpickler` with restricted names is not used, for three reasons. It sets states on any object of its stack, so a
 class, a dtype or a function would stay changed for the whole process. It takes objects from the registry of `copyreg`,
-past the names. It hashes keys in C, where tuples nested without end exhaust the stack and kill the process. Here an
-operation only builds containers that this module makes, and calls only functions of the table `makers`, which are part
-of this package and check their arguments. The price is speed: a pickle takes as long as in torch's own restricted
-reader, which is written in Python too, and a few seconds for 10 MB of single numbers.
+where no check of names sees them. It hashes keys in C, where deeply nested tuples exhaust the stack and kill the
+process. Here an operation changes only containers that this module makes, and calls only the functions of the table
+`makers`, which belong to this package and check their arguments. The price is speed: this module is as fast as torch's
+own restricted reader, which is written in Python too, and takes a few seconds for 10 MB of single numbers.
 """
 
 import pickletools
@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from scalecurv.display import kind_of
 from scalecurv.pickles.placeholder import Attributes, Budget, Global, Placeholder, Unreadable, hashable
 
-Maker = Callable[[tuple[Any, ...]], Any]  # NotImplemented where the arguments are not those of plain data
+Maker = Callable[[tuple[Any, ...]], Any]  # it returns NotImplemented for arguments that make no plain data
 MOST = 20_000_000  # operations: at most some gigabytes, where each makes a container
 PROTOCOL = 5  # the newest
 MADE = 512  # bytes that a tensor or a container takes at least, beside its items
@@ -53,9 +54,9 @@ class Machine:
     _globals: dict[str, Global] = field(default_factory=dict)
 
     def load(self, source: IO[bytes]) -> Any:
-        """Return the value of the pickle at the place of `source`, which is left behind it.
+        """Return the value of the pickle that begins at the position of `source`, and move the position behind it.
 
-        Raises Unreadable, or what decoding raises, for what is no pickle.
+        Raises Unreadable for a pickle that breaks the rules, and what `genops` raises where there is no pickle.
         """
         stack: list[Any] = []
         outer: list[list[Any]] = []  # the stacks below each mark
@@ -154,7 +155,7 @@ class Machine:
                 raise Unreadable(f"is a pickle of another kind ({name} {argument}); save it with protocol 5 or less")
 
     def _named(self, pair: str) -> Any:
-        """Return the plain data of a name, given as "module name", else a stand-in, the same one for each mention."""
+        """Return the plain data of a name, given as "module name", else its Global, one object for each name."""
         self.budget.spend(len(pair))  # two long texts, named again and again, make as many names as pairs
         module, _, leaf = pair.partition(" ")
         module, leaf = NAME_MAPPING.get((module, leaf), (IMPORT_MAPPING.get(module, module), leaf))
@@ -164,13 +165,11 @@ class Machine:
         return self.values[full] if full in self.values else self._globals.setdefault(full, Global(full))
 
     def called(self, what: Any, arguments: Any, options: Any = None) -> Any:
-        """Return what the reader's own function makes of the arguments, else a placeholder that remembers them."""
+        """Return the result of the maker of this name, else a placeholder that remembers the arguments."""
         if type(what) is Placeholder:  # a partial function, a bound method
             return Placeholder(f"a call of {what.name[:200]}", (what, arguments), options)
         if type(what) is not Global or type(arguments) is not tuple:
-            raise Unreadable(
-                f"calls a {type(what).__name__} with a {type(arguments).__name__}; it is damaged, or made to harm"
-            )
+            raise Unreadable(f"calls {kind_of(what)} with {kind_of(arguments)}; it is damaged, or made to harm")
         maker = None if options else self.makers.get(what.name)
         if maker:
             self.budget.spend(MADE)
@@ -178,7 +177,7 @@ class Machine:
         return Placeholder(what.name, arguments, options) if made is NotImplemented else made
 
     def build(self, made: Any, state: Any) -> None:
-        """Keep the state of a placeholder; set that of an array; plain data have none that counts."""
+        """Keep the state of a placeholder, or set the state of an array or a namespace; other plain data ignore it."""
         if type(made) is Placeholder:
             made.state = state
         elif type(made) is Attributes and type(state) is dict:
@@ -192,7 +191,7 @@ class Machine:
         if type(made) is Placeholder:
             made.entries = made = made.entries if made.entries is not None else {}
         if type(made) not in (dict, OrderedDict, Attributes) or len(items) % 2:
-            raise Unreadable(f"sets entries of a {type(made).__name__}; it is damaged")
+            raise Unreadable(f"sets entries of {kind_of(made)}; it is damaged")
         for key, value in zip(items[::2], items[1::2], strict=True):
             made[hashable(self.budget, key)] = value
 
@@ -205,4 +204,4 @@ class Machine:
         elif type(made) is set:
             made.update(hashable(self.budget, item) for item in items)
         else:
-            raise Unreadable(f"appends to a {type(made).__name__}; it is damaged")
+            raise Unreadable(f"appends to {kind_of(made)}; it is damaged")

@@ -1,4 +1,4 @@
-"""The weights of modules that were pickled whole, read off their attributes as their state_dict would list them."""
+"""The state_dict of modules that were pickled whole, taken from their attributes."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 from scalecurv.pickles.placeholder import Attributes, Budget, Placeholder, Unreadable
 
 DEEPEST, LARGEST = 100, 1_000_000  # modules within modules; modules and tensors in one file
-NAME = 64  # characters of a name for which it counts once more
+NAME = 64  # characters; a name costs one unit of the budget more for each 64
 SHALLOW = 8  # containers within containers, in which modules are looked for
 _PARTS = ("_parameters", "_buffers", "_modules")
 Members = Callable[[Placeholder], tuple[dict[Any, Any], dict[Any, Any]]]  # tensors and modules within, by name
@@ -19,7 +19,7 @@ def is_module(value: Any) -> bool:
 
 
 def members(module: Placeholder) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Return the tensors of the state_dict of a module itself, None for those that it leaves out, and its modules."""
+    """Return the tensors of a module itself, None for those that its state_dict leaves out, and its submodules."""
     tensors, buffers, modules = (module.attribute(part) if is_module(module) else {} for part in _PARTS)
     passing = module.attribute("_non_persistent_buffers_set")
     if isinstance(passing, set | frozenset):
@@ -30,7 +30,7 @@ def members(module: Placeholder) -> tuple[dict[Any, Any], dict[Any, Any]]:
 def state_of(module: Placeholder, budget: Budget, members: Members = members) -> "OrderedDict[str, Any]":
     """Return the state_dict of a module; each tensor and module takes one of the budget, more for a long name.
 
-    Raises Unreadable where modules contain themselves, or share others and so are as many as 2 to the depth.
+    Raises Unreadable where modules contain themselves, and where shared submodules make exponentially many names.
     """
     state: OrderedDict[str, Any] = OrderedDict()
     left = [("", module, 0)]
@@ -46,19 +46,19 @@ def state_of(module: Placeholder, budget: Budget, members: Members = members) ->
     return state
 
 
-def settled(content: Any) -> Any:
-    """Return `content` with the state_dict of each module in its place, and a dict for each class that is one.
+def with_plain_dicts(content: Any) -> Any:
+    """Return `content` with plain dicts for objects: a state_dict for a module, the entries for a subclass of dict.
 
-    An instance of any other class at the top, as of a trainer, becomes the dict of its attributes. Containers change in
-    place; those nested more than `SHALLOW` times stay as they are.
+    An object of any other class at the top, such as a trainer, becomes the dict of its attributes. Containers change in
+    place. Containers nested more than `SHALLOW` times stay as they are.
     """
     if type(content) is Placeholder and not is_module(content) and content.entries is None and content.attributes:
         content = Attributes(content.attributes)
-    return _settled(content, SHALLOW, Budget(LARGEST), {})
+    return _with_plain_dicts(content, SHALLOW, Budget(LARGEST), {})
 
 
-def _settled(value: Any, levels: int, budget: Budget, done: dict[int, tuple[Any, Any]]) -> Any:
-    """Return the value, or what takes its place; `done` holds both by id, so that no id is used again meanwhile."""
+def _with_plain_dicts(value: Any, levels: int, budget: Budget, done: dict[int, tuple[Any, Any]]) -> Any:
+    """Return the value or its replacement; `done` keeps both alive by id, so that Python reuses no id."""
     if id(value) in done:
         return done[id(value)][1]
     if not isinstance(value, dict | list | tuple | Placeholder) or not levels:
@@ -67,11 +67,11 @@ def _settled(value: Any, levels: int, budget: Budget, done: dict[int, tuple[Any,
     done[id(value)], done[id(made)] = (value, made), (made, made)
     if isinstance(made, dict):
         for name, held in made.items():
-            made[name] = _settled(held, levels - 1, budget, done)  # no key is added, so that the loop goes on
+            made[name] = _with_plain_dicts(held, levels - 1, budget, done)  # no key is added, so that the loop goes on
     elif isinstance(made, list):
-        made[:] = [_settled(held, levels - 1, budget, done) for held in made]
+        made[:] = [_with_plain_dicts(held, levels - 1, budget, done) for held in made]
     elif type(made) is tuple:
-        made = tuple(_settled(held, levels - 1, budget, done) for held in made)
+        made = tuple(_with_plain_dicts(held, levels - 1, budget, done) for held in made)
         done[id(value)] = (value, made)
     return made
 

@@ -5,16 +5,16 @@ from typing import Any
 
 SHALLOW = 1000  # the most parts of a tuple that may be a key; hashing takes time and stack for each
 PART = 32  # bytes that a part of a key counts for, whenever it is hashed
-ALIKE = 100  # tuples of one hash that may be keys; chosen numbers make as many as one likes, and a dict slow
-WORD = 1 << 64  # hashes of larger integers collide at will, and would make a dict slow
+ALIKE = 100  # tuples of one hash that may be keys; a file can make any number of them, and so a slow dict
+WORD = 1 << 64  # a file can choose larger integers so that their hashes collide, and so make a slow dict
 
 
 class Unreadable(ValueError):
-    """A file that breaks the rules of its own format, or wants more than it may; the message continues its name."""
+    """A file breaks the rules of its format, or exceeds a limit; the message continues the name of the file."""
 
 
 class Global:
-    """A class or function that a pickle names. It is never imported, and calling it is up to the reader's own table."""
+    """A class or function that a pickle names; it is never imported, and only a maker of this package can stand for it."""
 
     __slots__ = ("name",)
 
@@ -26,10 +26,10 @@ class Global:
 
 
 class Placeholder:
-    """An instance that a pickle would have made, as plain data: it remembers what it was made of, and does nothing.
+    """An inert object in the place of an instance that a pickle describes.
 
-    `name` is that of its class or function, `arguments` those of the call, `state` what would have been set on it,
-    `entries` and `members` what would have been put into it as into a dict or a list.
+    `name` is the name of the class or function, and `arguments` are those of the call. `state` is the state that the
+    pickle sets, `entries` are the items that it puts in as into a dict, and `members` those as into a list.
     """
 
     __slots__ = ("arguments", "entries", "members", "name", "state")
@@ -65,7 +65,7 @@ class Attributes(dict[Any, Any]):
 class Budget:
     """The most bytes that calls may copy for one file, so that no small file fills the memory.
 
-    A call that a pickle repeats would copy its argument each time: 6 bytes of a pickle for each copy.
+    A pickle can repeat a call, and so copy its argument, for 6 bytes each time.
     """
 
     def __init__(self, left: int):
@@ -85,7 +85,7 @@ class Budget:
 
 
 def hashable(budget: Budget, key: Any) -> Any:
-    """Return `key` where it can be a key, and a placeholder for one whose hash was made to collide, or could be.
+    """Return `key` where it is safe as a key, and a placeholder where its hash collides, or can be made to.
 
     Each part is charged to `budget`. Raises Unreadable for lists and dicts, and for tuples of more than `SHALLOW`
     parts, counted through all levels.

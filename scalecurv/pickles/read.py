@@ -1,4 +1,4 @@
-"""The content of files that rest on pickles, as plain data: the work of `torch.load`, without running anything."""
+"""The content of pickled files as plain data: it replaces `torch.load`, and runs nothing."""
 
 import io
 import mmap
@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 from scalecurv.errors import CheckpointError, kind_and_line
 from scalecurv.pickles.archive import Archive
-from scalecurv.pickles.modules import settled
+from scalecurv.pickles.modules import with_plain_dicts
 from scalecurv.pickles.placeholder import Budget, Unreadable
 from scalecurv.pickles.storages import MAGIC, machine, no_storage, of_archive, of_legacy
 from scalecurv.pickles.torchscript import is_torchscript, state_of_script
@@ -54,7 +54,7 @@ def read_bytes(path: Path, content: bytes) -> Any:
 
 
 def guarded(path: Path, read: Callable[[], T]) -> T:
-    """Return what `read` returns; raises CheckpointError in its place for all that decoding raises."""
+    """Return what `read` returns; raises CheckpointError in the place of any error of decoding."""
     try:
         with warnings.catch_warnings():  # of strings that are escaped wrongly, and of dtypes that torch calls a trial
             warnings.simplefilter("ignore")
@@ -84,7 +84,7 @@ def _content(source: Any) -> Any:
     if head[:2] == b"PK":
         archive = Archive(source, view, budget)
         content = of_archive(archive, budget)
-        return state_of_script(archive, content) if is_torchscript(archive) else settled(content)
+        return state_of_script(archive, content) if is_torchscript(archive) else with_plain_dicts(content)
     if not head:
         raise Unreadable("is empty; write it again")
     if head[257:262] == b"ustar":
@@ -92,7 +92,7 @@ def _content(source: Any) -> Any:
     for magic, kind in _OTHERS.items():
         if head.startswith(magic):
             raise Unreadable(f"is packed with {kind}; unpack it first")
-    return settled(_of_pickles(source, view, budget))
+    return with_plain_dicts(_of_pickles(source, view, budget))
 
 
 def _of_pickles(source: Any, view: memoryview, budget: Budget) -> Any:

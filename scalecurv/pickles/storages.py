@@ -35,7 +35,7 @@ def _first(arguments: tuple[Any, ...]) -> Any:
 
 
 def no_storage(identity: Any) -> Any:
-    """Return a placeholder for what a plain pickle stores elsewhere, in a place that only its writer knows."""
+    """Return a placeholder for an object that a plain pickle stores elsewhere, where only its writer finds it."""
     return Placeholder("a persistent id", (identity,))
 
 
@@ -54,7 +54,7 @@ def of_archive(archive: Archive, budget: Budget) -> Any:
 
 
 def of_legacy(source: Any, view: memoryview, budget: Budget, nested: bool = False) -> Any:
-    """Return the content of a plain file, all bytes of which are `view`, and whose magic number was read.
+    """Return the content of a file of torch before 1.6; `view` holds all its bytes, and `source` is behind the magic number.
 
     The storages lie behind the pickle that uses them, so it is read twice: for their sizes, and for the content.
     """

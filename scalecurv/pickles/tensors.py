@@ -51,7 +51,7 @@ class Storage:
 
 
 def storage_of(content: memoryview, dtype: torch.dtype | None, budget: Budget, swapped: bool = False) -> Storage:
-    """Return bytes that can be written as a storage, which shares them."""
+    """Return writable bytes as a storage that shares their memory."""
     bytes_of = torch.frombuffer(content, dtype=torch.uint8) if len(content) else torch.empty(0, dtype=torch.uint8)
     return Storage(bytes_of.untyped_storage(), dtype, budget, swapped)
 
@@ -138,7 +138,7 @@ def _tensor_of_dtype(arguments: tuple[Any, ...]) -> Any:
 
 
 def _as_viewed(tensor: Tensor, metadata: tuple[Any, ...]) -> Tensor:
-    """Return the tensor with the conjugate or the negative that is still to be taken."""
+    """Return the tensor with the pending conjugation or negation that the metadata name."""
     pending = metadata[0] if metadata and type(metadata[0]) is dict else {}
     if pending.get("conj") is True and tensor.is_complex():
         tensor = torch.conj(tensor)
@@ -146,7 +146,7 @@ def _as_viewed(tensor: Tensor, metadata: tuple[Any, ...]) -> Tensor:
 
 
 def _first(arguments: tuple[Any, ...]) -> Any:
-    """Return the tensor that another one rests on, as a parameter does."""
+    """Return the tensor in the first argument, such as the data of a parameter."""
     return arguments[0] if arguments and type(arguments[0]) is Tensor else NotImplemented
 
 
@@ -162,7 +162,7 @@ def _of_array(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 def _sparse(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     """Return a sparse tensor of (layout, (indices, values, size, ...)), one without numbers for compressed layouts.
 
-    Its indices are checked number by number, also those that one number of the file stands for, and are charged.
+    All indices are checked. Indices and values are charged in full, even where strides of 0 repeat one number.
     """
     layout, data = arguments
     if layout in ("torch.sparse_coo", torch.sparse_coo):
@@ -175,7 +175,7 @@ def _sparse(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 
 def _without_numbers(size: Any, dtype: Any) -> Tensor:
-    """Return a tensor that has a shape and no numbers, in the place of one that has no plain layout."""
+    """Return a meta tensor, which has a shape and no numbers, for a tensor without a dense layout."""
     known = type(size) in (tuple, torch.Size) and all(type(n) is int and 0 <= n < LARGEST for n in size)
     shape = size if known and len(size) <= RANK and math.prod(size) < LARGEST // 16 else ()
     return torch.empty(shape, dtype=dtype if type(dtype) is torch.dtype else torch.float32, device="meta")

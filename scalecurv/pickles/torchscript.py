@@ -1,10 +1,11 @@
-"""The weights of TorchScript archives: attributes that the text of the classes declares; that text is never run."""
+"""The weights of TorchScript archives: the attributes that the code in them declares; the code is never run."""
 
 import re
 from collections import OrderedDict
 from functools import partial
 from typing import Any
 
+from scalecurv.display import kind_of
 from scalecurv.pickles.archive import Archive
 from scalecurv.pickles.modules import LARGEST, state_of
 from scalecurv.pickles.placeholder import Budget, Placeholder, Unreadable
@@ -26,7 +27,7 @@ def state_of_script(archive: Archive, module: Any) -> "OrderedDict[str, Any]":
     there are none, because the module was frozen.
     """
     if type(module) is not Placeholder:
-        raise Unreadable(f"is a TorchScript archive that holds a {type(module).__name__}; save model.state_dict()")
+        raise Unreadable(f"is a TorchScript archive that holds {kind_of(module)}; save model.state_dict()")
     declared: dict[str, list[str]] = {}
     for name in archive.names():
         if name.startswith(f"{_CODE}__torch__") and name.endswith(".py"):

@@ -1,5 +1,6 @@
 """A loss as a sum over samples, twice differentiable in the outputs, with its second derivative where it is known."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from scalecurv.errors import Misuse, first_line, is_memory
 from scalecurv.samples.nested import Inputs, Nested, described, mapped
+
+FLOAT64 = ", in float64 too: make constants like f, by f.new_tensor(...)"  # advice for a mix of dtypes
 
 
 def one_each(y: Any) -> Tensor:
@@ -75,12 +78,34 @@ class Criterion:
 PerSample = Callable[[Tensor, Any], Tensor]
 
 
+def takes(function: Any, count: int) -> bool:
+    """Return True for a function that can be called with `count` arguments; False where its signature is not known."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def check_takes_two(name: str, function: Any) -> None:
+    """Raise Misuse for a function that cannot be called with (f, y); one whose signature is not known passes."""
+    try:
+        names = ", ".join(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return
+    if not takes(function, 2):
+        raise Misuse(
+            f"loss {name} takes ({names}), and a loss is given (f, y), the outputs and the targets of a batch: write a "
+            f"function of (f, y) that returns one number a sample"
+        )
+
+
 def per_sample_loss(name: str, function: PerSample) -> Criterion:
     """Return the loss of `function(f, y)`, outputs and targets of B samples to (B,) or (B, ...), summed over the rest.
 
-    f has the shape that the model returns. A mean or a sum over samples would hide their weights, which `reduction`
-    sets for every loss alike. Targets are taken as they are. The second derivative is not known, so that measures take
-    the generic route.
+    f has the shape that the model returns, and the targets are those of the data. A function that returns a mean or a
+    sum over samples is refused, because `reduction` alone decides how samples are weighted. The second derivative is
+    not known, so that measures take the generic route.
 
     Example:
         >>> half_square = per_sample_loss("half square", lambda f, y: ((f - y) ** 2).sum(1) / 2)
@@ -89,6 +114,8 @@ def per_sample_loss(name: str, function: PerSample) -> Criterion:
         tensor(2.5000)
     """
 
+    check_takes_two(name, function)
+
     def on(shape: tuple[int, ...], y: Any) -> Loss:
         return Loss(name, Total(name, function, shape), lambda y: y, foreign=True)
 
@@ -96,9 +123,10 @@ def per_sample_loss(name: str, function: PerSample) -> Criterion:
 
 
 def try_loss(loss: Loss, f: Tensor, y: Inputs) -> None:
-    """Call a foreign loss in the dtype of f and in float64, in which some products are taken; raise Misuse if it fails.
+    """Try a loss on some samples; raise Misuse where it fails.
 
-    A loss by name looks at the outputs alone.
+    A loss of the user's own is called in the dtype of f and in float64, in which some products are taken. A loss by
+    name checks the outputs alone.
     """
     if loss.check is not None:
         loss.check(f)
@@ -129,11 +157,12 @@ class Total:
         except BaseException as error:  # the user's own code: whatever it raises, its line is what helps
             if is_memory(error):  # no fault of the loss: the attempt is repeated
                 raise
+            line = first_line(error)
             targets = described(y) if isinstance(y, Nested) else f"{tuple(y.shape)}, {y.dtype}"
+            hint = FLOAT64 if "dtype" in line or "scalar type" in line else "; make it take these"
             raise Misuse(
-                f"loss {self.name} raised {type(error).__name__}: {first_line(error)}; it is given outputs of shape "
-                f"{tuple(f.shape)}, {f.dtype}, and targets of shape {targets}, in float64 too: make "
-                f"constants like f, by f.new_tensor(...)"
+                f"loss {self.name} raised {type(error).__name__}: {line}; it is given outputs of shape "
+                f"{tuple(f.shape)}, {f.dtype}, and targets of shape {targets}{hint}"
             ) from error
         if not isinstance(each, Tensor) or each.shape[:1] != f.shape[:1]:
             what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else type(each).__name__

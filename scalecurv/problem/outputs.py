@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalecurv.display import kind_of
 from scalecurv.errors import Misuse
 from scalecurv.samples.nested import named_leaves
 
@@ -38,7 +39,7 @@ def main_output(returned: Any, places: list[str]) -> str:
     if places:
         return places[0]
     raise Misuse(
-        f"the model returns a {type(returned).__name__} without a tensor of floats that has one row a sample; wrap it "
+        f"the model returns {kind_of(returned)} without a tensor of floats that has one row a sample; wrap it "
         f"so that it returns one tensor of floats, (N, D)"
     )
 
@@ -67,8 +68,8 @@ def part_of(returned: Any, place: str, *default: Any) -> Any:
 def rows_of(outputs: object, count: int) -> Tensor:
     """Return the outputs of a model for `count` samples as one dense tensor (B, D); raise Misuse for other outputs."""
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-        kind = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise Misuse(f"the model returns a {kind}; wrap it so that it returns one tensor of floats, (N, D)")
+        kind = f"a tensor of {outputs.dtype}" if isinstance(outputs, Tensor) else kind_of(outputs)
+        raise Misuse(f"the model returns {kind}; wrap it so that it returns one tensor of floats, (N, D)")
     f = outputs if outputs.layout == torch.strided else outputs.to_dense()
     if count == 1 or f.ndim == 0:  # all entries are that sample's: a model may squeeze the axis of rows away
         return f.reshape(1, -1)

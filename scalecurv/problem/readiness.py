@@ -68,7 +68,7 @@ def check_model(model: nn.Module) -> None:
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
         raise Misuse(f"model is {kind}; give a torch.nn.Module with the weights loaded: Problem(model, (x, y))")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        raise Misuse(f"the model is a {type(model).__name__}, which copies another to several devices; give model.module")
+        raise Misuse(f"the model is a {type(model).__name__}, which copies one to several devices; give model.module")
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise Misuse(
             "the model is TorchScript, or has such a part, and is not differentiated twice; give what it was made of"

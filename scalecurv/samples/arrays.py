@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scalecurv.display import kind_of
 from scalecurv.errors import Misuse, first_line
 from scalecurv.samples.nested import Inputs, Nested, is_container, named_leaves
 
@@ -31,7 +32,7 @@ def parts_of(value: Any, name: str) -> Any:
         return _array(value, name)
     nested = Nested(_tree(value, name))
     if not any(True for _ in named_leaves(nested.tree)):
-        raise Misuse(f"{name} is a {type(value).__name__} that holds no array; {ADVICE}")
+        raise Misuse(f"{name} is {kind_of(value)} that holds no array; {ADVICE}")
     return nested
 
 
@@ -55,11 +56,11 @@ def _array(value: Any, name: str) -> Any:
         value = np.asarray(value) if hasattr(value, "iloc") else value  # a table of pandas is indexed by columns
         return _numbers(value, name)
     if isinstance(value, tuple | list) and (entry := _first_entry(value)) is not value:
-        _refuse_strangers(entry, f"{name}, a {type(value).__name__},", holds=True)
+        _refuse_strangers(entry, f"{name}, {kind_of(value)},", holds=True)
         if isinstance(entry, Tensor):  # numbers that are tensors without an axis
             return torch.stack([torch.as_tensor(part) for part in value])
     elif not isinstance(value, bool | int | float | np.generic | tuple | list):
-        raise Misuse(f"{name} is a {type(value).__name__}; give a tensor, an array or a number")
+        raise Misuse(f"{name} is {kind_of(value)}; give a tensor, an array or a number")
     try:
         return _numbers(np.array(value), name)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scalecurv.display import kind_of, with_article
 from scalecurv.errors import Misuse
 from scalecurv.samples.arrays import num_rows, parts_of, tensors_of
 from scalecurv.samples.nested import Nested, described, is_container
@@ -96,16 +97,16 @@ def _by_name(held: Mapping[Any, Any], what: str) -> tuple[Any, Any]:
     targets = [name for name in held if is_target(name)]
     listed = ", ".join(map(str, held)) or "nothing"
     if not targets and held and all(map(_is_data_set, held.values())):
-        raise Misuse(f"{what} is a {type(held).__name__} of {listed}, each a data set of its own; give one of them")
+        raise Misuse(f"{what} is {kind_of(held)} of {listed}, each a data set of its own; give one of them")
     if len(targets) != 1:
         found = "several are" if targets else "none is"
         raise Misuse(
-            f"{what} is a {type(held).__name__} of {listed}: the targets are one part, named {', '.join(TARGETS[:-1])} "
+            f"{what} is {kind_of(held)} of {listed}: the targets are one part, named {', '.join(TARGETS[:-1])} "
             f"or {TARGETS[-1]}, and {found} so named; give (x, y), x the dict of inputs"
         )
     x = {name: part for name, part in held.items() if name != targets[0]}
     if not x:
-        raise Misuse(f"{what} is a {type(held).__name__} of {listed} alone; give the inputs too, by name, or (x, y)")
+        raise Misuse(f"{what} is {kind_of(held)} of {listed} alone; give the inputs too, by name, or (x, y)")
     name, part = next(iter(x.items()))
     return (part if len(x) == 1 and str(name).lower() in INPUTS else x), held[targets[0]]
 
@@ -118,14 +119,14 @@ def _is_data_set(part: Any) -> bool:
 def told(held: Any) -> str:
     """Return words for what a thing is: "a tuple of 3, Tensor (4, 3), Tensor (4, 2), str"."""
     if isinstance(held, Mapping):
-        return f"a {type(held).__name__} of {', '.join(map(str, held)) or 'nothing'}"
+        return f"{kind_of(held)} of {', '.join(map(str, held)) or 'nothing'}"
     if isinstance(held, tuple | list):
         more = ", ..." if len(held) > NUM_SHOWN else ""
         listed = ", ".join(map(_kind, held[:NUM_SHOWN]))
-        return f"a {type(held).__name__} of {len(held)}{': ' * bool(listed)}{listed}{more}"
+        return f"{kind_of(held)} of {len(held)}{': ' * bool(listed)}{listed}{more}"
     if isinstance(held, str):
         return f"the string {held[: NUM_SHOWN * 6]!r}"
-    return "None" if held is None else f"{'an' if type(held).__name__[:1] in 'aeiouAEIO' else 'a'} {_kind(held)}"
+    return "None" if held is None else with_article(_kind(held))
 
 
 def _kind(part: Any) -> str:

@@ -20,6 +20,8 @@ from tests.checkpoints import poison
 from tests.checkpoints.formats import READABLE
 from tests.checkpoints.test_format_table import STATE, STEP
 
+NONE = ", no metadata of a distributed checkpoint; copy the directory again"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -119,9 +121,12 @@ def test_parts_that_are_packed(folder: Path) -> None:
     ("content", "message"),
     [
         (b"", " is empty; write it again"),
-        (pickle.dumps({"a": 1}), " holds a dict, no metadata of a distributed checkpoint"),
-        (b"cbuiltins\neval\n(S'1'\ntR.", " holds a builtins.eval, no metadata of a distributed checkpoint"),
-        (pickle.dumps(Path("/tmp")), " holds a str, no metadata of a distributed checkpoint"),
+        (pickle.dumps({"a": 1}), f" holds a dict{NONE}"),
+        (
+            b"cbuiltins\neval\n(S'1'\ntR.",
+            f" holds a builtins.eval{NONE}",
+        ),
+        (pickle.dumps(Path("/tmp")), f" holds a str{NONE}"),
         (b"\x80\x04}", " is no file that torch.save wrote, or it is damaged; save model.state_dict() with torch.save"),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_tied_tensor_that_safetensors_left_out_is_put_back(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (3, " holds a int; save model.state_dict()"),
+        (3, " holds an int; save model.state_dict()"),
         (torch.ones(2), " holds a Tensor; save model.state_dict()"),
         ({}, f" holds no named weights (its keys: ); {NONE}"),
         ({"model": {"width": 4}, "step": 3}, f" holds no named weights (its keys: model, step); {NONE}"),
@@ -156,7 +156,10 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     path.mkdir()
-    assert refusal(path) == " is a directory without .metadata or an index of shards: no checkpoint"
+    assert refusal(path) == (
+        " is a directory without .metadata or an index of shards, so it is no checkpoint; give a file, or a directory "
+        "that holds checkpoints"
+    )
 
 
 @pytest.mark.parametrize("swap", ["rewritten", "replaced", "touched"])

@@ -80,7 +80,8 @@ def test_complex_weights_are_no_weights_of_a_real_model(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.pt", state)
     with pytest.raises(CheckpointError) as caught:
         build_mlp(load(path), "relu", flatten=False)
-    assert str(caught.value) == f"{path}: 0.weight is complex; a model of real weights has no place for it"
+    advice = "save its real and imaginary parts as two tensors"
+    assert str(caught.value) == f"{path}: 0.weight is complex, and scalecurv takes real weights; {advice}"
     state["0.weight"][0, 0] = complex(0, float("nan"))
     assert refusal(saved(path, state)).startswith(f"{path}: 0.weight holds 1 NaN(s)")
 

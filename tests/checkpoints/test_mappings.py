@@ -105,7 +105,7 @@ def test_a_key_that_leads_nowhere(tmp_path: Path) -> None:
     content = {"state_dict": MAIN, "epoch": 3, "note": "x"}
     choice = "it holds state_dict; choose one, such as --weights state_dict"
     assert refusal(tmp_path, content, "ema") == f"holds nothing under --weights ema; {choice}"
-    assert refusal(tmp_path, content, "epoch") == f"holds a int under --weights epoch, no mapping of tensors; {choice}"
+    assert refusal(tmp_path, content, "epoch") == f"holds an int under --weights epoch, no mapping of tensors; {choice}"
     advice = "holds its tensors without a key, and nothing under ema; leave --weights out"
     assert refusal(tmp_path, MAIN, "ema") == advice
 

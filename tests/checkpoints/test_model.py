@@ -153,7 +153,11 @@ STATE = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)).state_dict()
             {"0.bias": None},
             " holds no tensor for 0.bias of --model users_nets:frozen; it holds 0.weight, 1.weight, 1.bias",
         ),
-        ({"1.weight": torch.ones(2, 4)}, ": 1.weight has shape (2, 4), --model users_nets:frozen wants (2, 3)"),
+        (
+            {"1.weight": torch.ones(2, 4)},
+            ": 1.weight has shape (2, 4), --model users_nets:frozen wants (2, 3); give the factory of the "
+            "model that was saved, built with the same sizes",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -179,7 +183,7 @@ def test_tensors_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
             "--model users_nets:net: module users_nets has no net; name a factory that it defines",
         ),
         (".nets:net", "--model '.nets:net' is not of the form pkg.mod:factory"),
-        ("users_nets:number", "--model users_nets:number is a int; name a function or class, a factory"),
+        ("users_nets:number", "--model users_nets:number is an int; name a function or class, a factory"),
     ],
 )
 def test_factories_that_are_none(factory: str, message: str) -> None:

@@ -58,7 +58,9 @@ def test_names_and_sizes_that_no_terminal_should_see(folder: Path, file: str) ->
 def test_a_tensor_that_is_not_where_it_should_be(folder: Path) -> None:
     shard = folder / "model-00001-of-00002.safetensors"
     save_file({"0.bias": STATE["0.bias"]}, shard)
-    assert refusal(folder) == f"{shard} holds no 0.weight, which {INDEX} says it does"
+    assert (
+        refusal(folder) == f"{shard} holds no 0.weight, which {INDEX} says it does; copy all shards and the index again"
+    )
 
 
 def test_an_index_that_leaves_tensors_out_is_of_another_checkpoint(folder: Path) -> None:

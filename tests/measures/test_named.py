@@ -173,7 +173,7 @@ def test_what_is_no_class_of_measures_is_refused() -> None:
     form = "which is no measure; a measure is a frozen dataclass that inherits from scalecurv.Measure"
     refused("math:sqrt", f"measure math:sqrt is a builtin_function_or_method, {form}")
     refused("pathlib:Path", f"measure pathlib:Path is the class Path, {form}")
-    refused((3,), f"measure 3 is a int, {form}")
+    refused((3,), f"measure 3 is an int, {form}")
     bare = type("Bare", (Norm,), {"__module__": "users"})
     refused(bare, "measure Bare is no dataclass; write @dataclass(frozen=True) above class Bare")
     refused("math:nothing", "measure math:nothing: module math has no nothing; name a class that it defines")

@@ -189,5 +189,5 @@ def test_ranks_are_refused(name: str) -> None:
     with pytest.raises(Misuse, match=f"^measure rank {words}$"):
         Rank().compute(Evaluation(at))
     for memory in (1, 1 << 20) if name == "relu" else ():
-        with pytest.raises(Misuse, match=f"^this number {words}$"):
+        with pytest.raises(Misuse, match=f"^the exact rank {words}$"):
             exact_rank(Evaluation(at), memory)

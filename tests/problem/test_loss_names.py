@@ -13,7 +13,7 @@ from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import loss_and_gradient
 from tests.loops import each
 
-FORM = "a loss is a name, as mse, or a name with literal arguments by name, as cross_entropy(label_smoothing=0.1)"
+FORM = "give a name, as mse, or a name with literal arguments by name, as cross_entropy(label_smoothing=0.1)"
 LIST = ", ".join(LOSSES)
 CHOOSE = f"choose from {LIST}, a loss of torch.nn such as CrossEntropyLoss, or pkg.mod:function"
 X, Y = torch.eye(3, dtype=torch.float64), torch.tensor([0, 1, 1])
@@ -55,9 +55,9 @@ def test_the_text_is_what_the_problem_says() -> None:
         ("MSEloss", f"unknown loss 'MSEloss' (did you mean MSELoss?); {CHOOSE}"),
         ("zzz", f"unknown loss 'zzz'; {CHOOSE}"),
         ("", f"unknown loss ''; {CHOOSE}"),
-        ("huber(0.5)", f"loss 'huber(0.5)' is not of that form: {FORM}"),
-        ("mse + mse()", f"loss 'mse + mse()' is not of that form: {FORM}"),
-        ("cross_entropy(**{'axis': 1})", f"loss \"cross_entropy(**{{'axis': 1}})\" is not of that form: {FORM}"),
+        ("huber(0.5)", f"loss 'huber(0.5)' has another form; {FORM}"),
+        ("mse + mse()", f"loss 'mse + mse()' has another form; {FORM}"),
+        ("cross_entropy(**{'axis': 1})", f"loss \"cross_entropy(**{{'axis': 1}})\" has another form; {FORM}"),
         ("huber(beta=1)", "loss 'huber(beta=1)': huber takes no argument 'beta'; it takes delta"),
         ("mse(beta=1)", "loss 'mse(beta=1)': mse takes no argument 'beta'; it takes none"),
         ("huber(delta=0)", "huber(delta=0): delta is 0; give a number above 0"),

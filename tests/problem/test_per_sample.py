@@ -1,11 +1,12 @@
 """Losses of the user's own: one number a sample, what torch has by other names, and functions that hide the weights."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian
 from torch.nn import functional
 
@@ -110,14 +111,36 @@ def test_what_is_not_one_number_a_sample(loss: Callable[[Tensor, Tensor], Tensor
     assert f"{what} for 4 sample(s); return one number a sample, shape (B,): reduction=" in str(caught.value)
 
 
+class OfOne(nn.Module):
+    """A module that takes no targets."""
+
+    def forward(self, f: Tensor) -> Tensor:
+        return f.square()
+
+
 def test_what_the_function_raises_is_quoted_with_what_it_was_given() -> None:
     with pytest.raises(Misuse) as caught:
-        Problem(network("relu"), data("mse"), partial(functional.gaussian_nll_loss))
-    assert str(caught.value) == (
-        "loss partial raised TypeError: gaussian_nll_loss() missing 1 required positional argument: 'var'; it is given "
-        "outputs of shape (4, 3), torch.float64, and targets of shape (4, 3), torch.float64, in float64 too: make "
-        "constants like f, by f.new_tensor(...)"
+        Problem(network("relu"), data("mse"), partial(functional.cross_entropy, weight=torch.ones(2)))
+    line = str(caught.value)
+    assert line.startswith("loss partial raised RuntimeError: ")
+    assert line.endswith(
+        "; it is given outputs of shape (4, 3), torch.float64, and targets of shape (4, 3), torch.float64; make it "
+        "take these"
     )
+
+
+@pytest.mark.parametrize(
+    ("loss", "called", "names"),
+    [
+        (lambda f: f.square(), "<lambda>", "f"),
+        (partial(functional.gaussian_nll_loss), "partial", "input, target, var, full, eps, reduction"),
+        (OfOne(), "OfOne", "f"),
+    ],
+)
+def test_other_arguments_than_outputs_and_targets(loss: Callable[..., Tensor], called: str, names: str) -> None:
+    line = f"loss {called} takes ({names}), and a loss is given (f, y), the outputs and the targets of a batch"
+    with pytest.raises(Misuse, match=f"^{re.escape(line)}: write a function of "):
+        Problem(network("relu"), data("mse"), loss)
 
 
 def test_several_numbers_a_sample_are_summed() -> None:

@@ -45,7 +45,7 @@ def with_module(module: nn.Module) -> nn.Module:
         ),
         (
             nn.DataParallel(with_module(nn.ReLU())),
-            "the model is a DataParallel, which copies another to several devices; give model.module",
+            "the model is a DataParallel, which copies one to several devices; give model.module",
         ),
     ],
 )

@@ -84,7 +84,7 @@ def test_every_field_in_its_column() -> None:
     arrays = only("arrays")
     assert arrays.pop("values").tolist() == [1.0, 2.0]
     assert arrays == {**shared, "key": "k1", "measure": "moments", "version": 3, "name": "ritz", **ASKED}
-    unsaid = {"split": "", "num_available": 0, "sample_seed": -1, "weight_decay": 0.0}
+    unsaid = {"split": "", "num_available": 0, "sample_seed": -1, "weight_decay": 0.0, "weights": "", "ignored": ""}
     assert only("tasks") == {"task_id": "t1", **unsaid, **TASK}
     mine = {"quantity": "mine", "meaning": "what I count", "unit": "loss", "measure": "pkg.mod:Mine"}
     assert only("quantities") == {**mine, "integer": 1, "derived": 0}
@@ -146,6 +146,7 @@ def test_text_that_hdf5_cannot_hold_is_spelt_out(text: str, kept: str) -> None:
 
 
 def test_what_is_said_of_a_task_is_kept() -> None:
-    given = {"split": "test", "num_available": 900, "sample_seed": 7, "weight_decay": 5e-4}
+    drawn = {"split": "test", "num_available": 900, "sample_seed": 7, "weight_decay": 5e-4}
+    given = {**drawn, "weights": "ema", "ignored": "^head"}
     (row,) = rows_of(replace(outcome("/runs/a.pt"), task={**TASK, **given}))["tasks"].to_dict("records")
     assert row == {"task_id": "t1", **TASK, **given}

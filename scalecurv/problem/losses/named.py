@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from scalecurv.errors import Misuse, first_line, kind_and_line
-from scalecurv.problem.loss import Criterion, Loss, PerSample, per_sample_loss
+from scalecurv.problem.loss import Criterion, Loss, PerSample, per_sample_loss, takes
 from scalecurv.problem.losses.cross_entropy import cross_entropy, nll
 from scalecurv.problem.losses.entries import absolute, huber, poisson, smooth_l1, squares
 from scalecurv.problem.losses.logistic import logistic
@@ -28,12 +28,12 @@ LOSSES: dict[str, tuple[tuple[str, ...], Callable[..., Criterion]]] = {
     "nll": (("axis", "ignore_index", "weight"), nll),
 }
 TENSORS = ("weight", "pos_weight")  # arguments of torch's modules that are tensors there and lists here
-# what people call losses by, which is nearest to other letters
+# usual names of losses, to each of which another known name is nearer by its letters
 ALIASES = {"bce": "logistic", "bce_with_logits": "logistic", "ce": "cross_entropy", "l2": "mse", "mae": "l1"}
 LEGACY = ("size_average", "reduce")
 RAISED = (TypeError, ValueError, RuntimeError, AssertionError, LookupError, AttributeError, ImportError, OSError)
 LONGEST = 100_000  # characters: weights of thousands of classes
-FORM = "a loss is a name, as mse, or a name with literal arguments by name, as cross_entropy(label_smoothing=0.1)"
+FORM = "give a name, as mse, or a name with literal arguments by name, as cross_entropy(label_smoothing=0.1)"
 
 
 def loss_of(loss: str | Criterion | Loss | PerSample | nn.Module, name: str | None = None) -> Criterion:
@@ -116,7 +116,7 @@ def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
         raise Misuse(f"loss {_short(text)} cannot be read ({first_line(error)}); {FORM}") from error
     if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise Misuse(f"loss {_short(text)} is not of that form: {FORM}")
+        raise Misuse(f"loss {_short(text)} has another form; {FORM}")
     given = {}
     for keyword in call.keywords:
         try:
@@ -150,7 +150,7 @@ def _tensor(text: str, option: str, value: Any) -> torch.Tensor | None:
 
 
 def _unknown(name: str) -> str:
-    """Return the line for a name that is none: it lists the names, the nearest one first."""
+    """Return the message for an unknown name, which lists the known names, the nearest one first."""
     every = {known.lower(): known for known in (*BY_NAME, *LOSSES)}
     lower = name.lower().replace("-", "_")
     close = [ALIASES[lower]] if lower in ALIASES else difflib.get_close_matches(lower, every, 1)
@@ -162,7 +162,7 @@ def _unknown(name: str) -> str:
 
 
 def _torch_function(loss: Any) -> type[nn.Module] | None:
-    """Return the module that a loss of torch.nn.functional is the function of, which it is taken as."""
+    """Return the class of torch.nn that computes a function of torch.nn.functional, None for any other function."""
     try:
         return FUNCTIONS.get(loss)
     except TypeError:  # not hashable
@@ -171,16 +171,7 @@ def _torch_function(loss: Any) -> type[nn.Module] | None:
 
 def _takes_nothing(function: Any) -> bool:
     """Return True for a function that can be called without arguments and not with two."""
-    try:
-        signature = inspect.signature(function)
-        signature.bind()
-    except (TypeError, ValueError):
-        return False
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        return True
-    return False
+    return takes(function, 0) and not takes(function, 2)
 
 
 def _short(text: str) -> str:

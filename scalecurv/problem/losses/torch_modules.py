@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from scalecurv.errors import Misuse, first_line
-from scalecurv.problem.loss import Criterion, Loss, PerSample, Total, each_entry, one_each
+from scalecurv.problem.loss import Criterion, Loss, PerSample, Total, check_takes_two, each_entry, one_each
 from scalecurv.problem.losses.cross_entropy import cross_entropy
 from scalecurv.problem.losses.entries import absolute, huber, poisson, smooth_l1, squares
 from scalecurv.problem.losses.logistic import logistic
@@ -76,10 +76,10 @@ FUNCTIONS: dict[Any, type[nn.Module]] = {
 def of_module(module: nn.Module, name: str | None = None) -> Criterion:
     """Return the criterion with the value of a loss module, its `reduction` understood.
 
-    "mean" is torch's mean and "sum" its sum. With "none", and for modules of the user's own without a reduction, each
-    sample's numbers are summed and the problem's reduction counts. The module is copied: its buffers and parameters
-    are constants, which follow the dtype and device of the outputs. Raises Misuse for modules that take other arguments
-    than outputs and targets.
+    "mean" is torch's mean and "sum" its sum. For "none", and for modules of the user's own without a reduction, the
+    numbers of each sample are summed, and the problem's reduction decides. The module is copied: its buffers and
+    parameters are constants, which follow the dtype and device of the outputs. Raises Misuse for modules that take
+    other arguments than outputs and targets.
     """
     name = name or type(module).__name__
     kind = _plain(module)
@@ -107,6 +107,7 @@ def _plain(module: nn.Module) -> type[nn.Module] | None:
 
 def _by_sample(name: str, module: nn.Module, own: str | None, kind: type[nn.Module] | None) -> Criterion:
     """Return the criterion of a copy of the module that returns one number or several a sample."""
+    check_takes_two(name, module.forward)
     try:
         alone, kept = copy.deepcopy(module), copy.deepcopy(module)
     except RuntimeError as error:  # a tensor with a graph behind it
@@ -166,9 +167,9 @@ def _outputs_like(shape: tuple[int, ...], y: Inputs) -> Tensor:
 
 
 def _compared(whole: Total, several: Total, name: str, own: str, weights: Callable[[Any], Tensor]) -> Any:
-    """Return `weights`, which then raise Misuse for targets on which the module's own value is another than theirs.
+    """Return `weights` with a check: they raise Misuse where `whole` is not the mean or the sum of `several`.
 
-    All targets are looked at: where some of them are left out, a mean may divide by fewer in their part of the data.
+    All targets are checked, because a module may leave some out of its mean, in some parts of the data only.
     """
 
     def checked(y: Any) -> Tensor:
