@@ -7,7 +7,7 @@ LONGEST_NAME = 80  # characters of a name from a file that a message shows
 
 
 def shown(name: object) -> str:
-    r"""Return a name from a file as one short word of a message: control characters escaped, the rest cut.
+    r"""Return a name from a file for a message: control characters are escaped, and a long name is cut.
 
     Example:
         >>> shown("0.weight"), shown("a\nb"), len(shown("w" * 10**6))
@@ -16,8 +16,18 @@ def shown(name: object) -> str:
     if not isinstance(name, str | int):
         return kind_of(name)
     text = str(name) if isinstance(name, str) or abs(name) < 10**LONGEST_NAME else "a long number"
-    cut = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST_NAME])
+    cut = printable(text[:LONGEST_NAME], "")
     return f"{cut} ..." if len(text) > LONGEST_NAME else cut
+
+
+def printable(text: str, spared: str = "\n") -> str:
+    r"""Return a text in which control characters are escaped, all but those in `spared`: a terminal obeys none.
+
+    Example:
+        >>> printable("a\x1b[2J b")
+        'a\\x1b[2J b'
+    """
+    return "".join(c if c.isprintable() or c in spared else c.encode("unicode_escape").decode() for c in text)
 
 
 def listing(names: Iterable[object], most: int = 6) -> str:

@@ -78,14 +78,14 @@ def _is_part(tensors: Mapping[str, Tensor], name: str, layers: Sequence[str]) ->
 
 
 def _advice(checkpoint: Checkpoint, layers: Sequence[str], others: Sequence[str]) -> str:
-    """Return what to do about `others`, which belong to no layer: a factory, or the tensors are no part of the net."""
+    """Return the advice on tensors that belong to no layer: give a factory, or leave them out."""
     if not layers or len(others) > SEVERAL:
         return _ADVICE
     return f"{_ADVICE}, or if the network does not use it, {ignoring([checkpoint.written(name) for name in others])}"
 
 
 def adapter_advice(checkpoint: Checkpoint) -> str:
-    """Return the part of a message that says what an adapter lacks; "" where a checkpoint is none."""
+    """Return the advice for an adapter (LoRA), as the end of a message; "" for any other checkpoint."""
     if not any(_ADAPTER.search(name) for name in checkpoint.tensors):
         return ""
     return (

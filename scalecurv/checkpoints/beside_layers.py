@@ -1,4 +1,4 @@
-"""The tensors that lie beside the layers of an MLP in a file, told by shapes and names, and several networks in one."""
+"""Tensors of a file that are no layers of an MLP, and several networks in one file, by shapes and names."""
 
 import re
 from collections import defaultdict
@@ -25,7 +25,7 @@ def beside_layers(tensors: Mapping[str, Tensor], layers: Sequence[str]) -> froze
     """Return the names of vectors and scalars that are no part of a network of these layers.
 
     They are counts, and weights of a loss or a metric. Any other vector or scalar may be a norm, a bias, a scale or a
-    slope of the network, wherever its name is, and is not among them.
+    slope of the network, whatever its name, and is not among them.
     """
     return frozenset(
         name

@@ -1,4 +1,4 @@
-"""The content that readers of all formats return, the weights in it, and fingerprints."""
+"""The content that the readers of all formats return, its weights, and the fingerprint of tensors."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The mapping of a file that holds the weights: the only one, the one of a known name, or the one that is asked for."""
+"""The choice of the mapping of weights in a file: by a known key, by --weights, or because it is the only one."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "weights
 OUTER = ("state", "app")  # trainers and recipes of distributed checkpoints put the model here, beside the optimizer
 TOP = "."  # the key of the outermost mapping
 DEEPEST, MOST, FIRST = 12, 10_000, 1_000  # levels, containers, and items of a list that are looked at
-LIMIT = 10**18  # keys that are larger numbers are no names
+LIMIT = 10**18  # larger numbers are no keys of weights
 # keys of the states of a training
 _STATES = re.compile(
     r"optim(?!al|um|i[sz]ed)|(?<![a-z])sched|(?<![a-z])scaler|grad_?scaler|rng_state|random_state", re.IGNORECASE
@@ -58,9 +58,9 @@ class Found(Generic[T]):
 def chosen(path: Path, content: Mapping[Any, Any], leaf: type[T], key: str | None) -> Mapping[str, T]:
     """Return the tensors of the mapping that holds the weights; instances of `leaf` count as tensors.
 
-    Without a `key` it is the one that training loops call so (see WRAPPERS), else the only one. States of optimizers
-    never count, and averages of weights only where there is nothing else. Raises CheckpointError where none or several
-    are left, or nothing is under the `key`.
+    `key` names the mapping. Without it, a mapping under a key of WRAPPERS is taken, else the only mapping. States of
+    optimizers never count, and averages of weights count only where there is nothing else. Raises CheckpointError where
+    none or several are left, or nothing is under the `key`.
     """
     if key is None:
         return _chosen(path, list(_found(content, leaf)), content)
@@ -149,7 +149,7 @@ def _tensors(held: Any, leaf: type[T]) -> dict[str, T]:
 
 
 def _items(held: Any) -> list[tuple[str, Any]]:
-    """Return what a mapping or list holds, by text; a dict is asked past what its attributes may hide."""
+    """Return the items of a mapping or list by their keys as text; `dict.items` cannot be overridden by a key."""
     if isinstance(held, list | tuple):
         return [(str(i), value) for i, value in enumerate(islice(held, FIRST))]
     items = dict.items(held) if isinstance(held, dict) else held.items()
@@ -164,7 +164,7 @@ def _dimensions(tensor: Any) -> int:
 
 
 def _at(content: Any, key: str) -> Any:
-    """Return what lies under a dotted key, None for nothing; keys may hold dots, and names of tensors begin with it."""
+    """Return the value at a dotted key, None where there is none; keys and names of tensors may hold dots too."""
     if key == TOP:
         return content
     waiting: deque[tuple[Any, str]] = deque([(content, key)])

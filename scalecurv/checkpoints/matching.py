@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint by the names of a model: the prefix that makes most names fit, and twins of tied ones."""
+"""The match of a checkpoint's names with a model's: the prefix with which most names fit, and tied tensors."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ DEEPEST = 64  # modules within modules, in a name
 
 @dataclass(frozen=True)
 class Shift:
-    """The names of a checkpoint as the names of a model: `there` in place of the model's `here` at their beginning."""
+    """A change of prefix: a model's name that begins with `here` is a checkpoint's name that begins with `there`."""
 
     there: str
     here: str
@@ -29,7 +29,7 @@ class Shift:
 
     @property
     def rank(self) -> int:
-        """Return the order of those that fit equally well: the model's own names, no prefix, the trainers' own."""
+        """Return the preference among equal fits: the model's own names, then no prefix, then prefixes of trainers."""
         if not self.there:
             return 0 if not self.here else 1
         return 2 if self.there.rstrip(".") in WRAPPERS else 3
@@ -56,11 +56,11 @@ class Names:
 
 
 def shift_of(checkpoint: Checkpoint, names: Names, factory: str) -> Shift:
-    """Return the shift by which most names of the model have a tensor of their shape.
+    """Return the shift with which most names of the model have a tensor of their shape.
 
-    Only one that gives every parameter a tensor can be chosen over another. An average is not chosen beside weights
-    that have half of its names or more. Raises CheckpointError where several do equally well, which take different
-    tensors.
+    A shift that gives every parameter a tensor comes before all others. An average is not chosen where other weights
+    have half of its names or more. Raises CheckpointError where several complete shifts do equally well and take
+    different tensors.
     """
     tensors = checkpoint.tensors
     shifts = _without_averages(list(_candidates(tensors, names)), tensors, names)
@@ -81,7 +81,7 @@ def shift_of(checkpoint: Checkpoint, names: Names, factory: str) -> Shift:
 
 
 def _candidates(tensors: Mapping[str, Tensor], names: Names) -> Iterable[Shift]:
-    """Yield shifts under which some name of the model has a tensor, the longest prefix of the model last."""
+    """Yield the shifts with which some name of the model has a tensor; the model's prefix grows from shift to shift."""
     before: dict[str, list[str]] = defaultdict(list)  # for each ending of a name, what stands before it
     for name in tensors:
         for at in _beginnings(name):

@@ -1,4 +1,4 @@
-"""The metadata of torch.distributed.checkpoint: which tensors there are, and which bytes hold their parts."""
+"""The metadata of torch.distributed.checkpoint: the tensors, and the bytes that hold their parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Entry:
 class Part:
     """The bytes of a part of an entry: `length` from `start` in a file of the directory.
 
-    `corner` is the index of its first number in the whole tensor, None for the origin; `packed` names what else was
-    done to the bytes.
+    `corner` is the index of its first number in the whole tensor, None for the origin; `packed` names the transforms of
+    the bytes, such as a compression.
     """
 
     corner: tuple[int, ...] | None
@@ -43,7 +43,7 @@ class Part:
 class Metadata:
     """The entries and their parts by name; `paths` are the keys under which a tensor lies in the nested content.
 
-    Entries that are no tensors, as numbers and text, have parts alone.
+    Numbers and text have parts and no entry.
     """
 
     entries: Mapping[str, Entry]

@@ -106,9 +106,9 @@ def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> list[str]:
 
 
 def _own(model: nn.Module, names: Names, name: str, checkpoint: Checkpoint, factory: str) -> torch.Tensor:
-    """Return the factory's own tensor for one that the file lacks, where torch takes it too: the count of batches.
+    """Return the factory's own `num_batches_tracked` where the file lacks it, as torch does.
 
-    Raises CheckpointError for any other.
+    Raises CheckpointError for any other tensor that the file lacks.
     """
     module, _, leaf = name.rpartition(".")
     if leaf == "num_batches_tracked" and isinstance(model.get_submodule(module), _NormBase):

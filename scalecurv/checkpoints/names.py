@@ -1,4 +1,4 @@
-"""Names of tensors without what wraps them, and the pattern of --ignore that leaves some of them out."""
+"""Names of tensors without the names of wrappers, and the patterns of --ignore."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ INFIXES = frozenset((
 ))  # fmt: skip
 PREFIXES = ("state_dict.", "model.", "net.")  # attributes under which trainers hold the network
 MOST_PREFIXES = 8  # of one name, one within the other
-LONGEST_PATTERN = 60  # characters of a name from which the pattern of an advice is made
+LONGEST_PATTERN = 60  # characters; the pattern in an advice is made of these first ones
 
 
 def unwrapped(name: str) -> str:

@@ -14,7 +14,7 @@ def read_safetensors(path: Path) -> Content:
     """Return the tensors and the metadata of a file; raises CheckpointError where it cannot be read."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            # copies, for tensors are maps of the file: overwriting it would change the weights, or kill the process
+            # copies, because tensors are maps of the file: overwriting it would change the weights, or kill the process
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             metadata: dict[str, Any] = file.metadata() or {}
     except (SafetensorError, *UNREADABLE) as error:

@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes, for files that are no checkpoints whatever their names say."""
+"""The kind of a file by its first bytes: it tells files that are no checkpoints, whatever their names."""
 
 import zipfile
 from pathlib import Path

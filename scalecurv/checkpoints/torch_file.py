@@ -50,10 +50,10 @@ def _tensor_of(path: Path, name: str, array: np.ndarray) -> Tensor:
 
 
 def _apart(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of tensors that are parts of a whole file; names of one tensor share one copy.
+    """Return copies of tensors that share the memory of a file; names of one tensor share one copy.
 
-    The copies set the file free. Were it mapped, overwriting it would change the tensors, or kill the process. Raises
-    CheckpointError where many overlap, and the copies would be far larger than the file.
+    The tensors then no longer depend on the file: overwriting a mapped file changes tensors, or kills the process.
+    Raises CheckpointError where many tensors overlap, and the copies would be far larger than the file.
     """
     strided = [tensor for tensor in weights.values() if tensor.layout == torch.strided]
     whole_storages = {held.data_ptr(): held.nbytes() for held in (tensor.untyped_storage() for tensor in strided)}
@@ -73,14 +73,14 @@ def _apart(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _place(name: str, tensor: Tensor) -> Any:
-    """Return what names of one tensor have in common: where it lies, and how it is read from there."""
+    """Return the identity of a tensor: its address, shape, strides and dtype; its name where it has no address."""
     if tensor.layout != torch.strided or tensor.is_meta or not tensor.numel():
         return name
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.is_conj(), tensor.is_neg()
 
 
 def _check_places(path: Path, content: Any, weights: Mapping[str, Any]) -> None:
-    """Raise CheckpointError where something else stands in the place of a weight: the model would lose a parameter."""
+    """Raise CheckpointError where another object stands in the place of a weight: a parameter would be missing."""
     for held in _containers(content):
         if not isinstance(held, Mapping) or not all(isinstance(held.get(name), Tensor) for name in weights):
             continue

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from scalecurv.display import printable
+
 PACKAGE = "scalecurv"  # the logger above those of all modules
 PROGRESS = "scalecurv.sweeps.progress"  # the logger of the lines that a bar replaces
 notes = logging.getLogger("scalecurv.cli")
@@ -17,7 +19,7 @@ class _Lines(logging.Handler):
     """A handler that prints to the stderr of now, which tests and pipes may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        click.echo(printable(self.format(record)), err=True)
 
 
 class _Stamped(logging.Formatter):

@@ -8,6 +8,7 @@ import click
 
 from scalecurv.cli.groups import option
 from scalecurv.cli.sizes import Bytes
+from scalecurv.display import printable
 from scalecurv.errors import Misuse
 from scalecurv.quantities import DEVICE, MEMORY, SEED
 from scalecurv.user_code import names_code
@@ -29,7 +30,7 @@ class _Source(click.ParamType):
 
 def say(text: str) -> None:
     """Print a line to stderr, for all that is not part of the answer."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 NO_LONGER = "--allow-global is no longer needed, for no class in a checkpoint is ever used; leave it out"
@@ -41,7 +42,7 @@ LOSS = (
         metavar="NAME",
         help="The loss that was trained: mse, cross_entropy, logistic, huber, smooth_l1, l1, poisson, nll, or one of "
         "torch.nn, with arguments as in 'cross_entropy(ignore_index=0)'; or pkg.mod:function, which takes (f, y) and "
-        "returns numbers of each sample.",
+        "returns one number for each sample, or several, which are summed.",
     ),
     option(
         PROBLEM_GROUP,

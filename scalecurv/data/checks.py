@@ -1,4 +1,4 @@
-"""Checks of inputs and targets: real numbers, one target a sample, all of them finite."""
+"""Checks of inputs and targets: real and finite numbers, one target per sample."""
 
 import math
 from typing import Any

@@ -11,7 +11,6 @@ from scalecurv.data.held import Data
 from scalecurv.data.reread import Reread, naming, opened_code
 from scalecurv.data.stored import Rows, by_name
 from scalecurv.data.survey import Survey, arrays_of, dropped
-from scalecurv.errors import Misuse
 from scalecurv.samples.pairs import Pair
 from scalecurv.samples.stream import Stream, fetched
 
@@ -19,7 +18,7 @@ from scalecurv.samples.stream import Stream, fetched
 def made(code: str, split: str | None, choose: Callable[[int], Rows], memory: int) -> Data | Reread:
     """Return the data that user code pkg.mod:factory makes; raises Misuse, in which its name stands.
 
-    The factory is called with the split where one is given. Of a data set with a length only the chosen items are
+    The factory is called with the split where one is given. Only the chosen items of a data set with a length are
     fetched. Samples that are read in passes are held where they take at most `memory` bytes, or where some of them are
     chosen.
     """

@@ -14,7 +14,7 @@ from scalecurv.data.npz import npz_arrays
 from scalecurv.data.parquet import parquet_arrays
 from scalecurv.data.roles import inputs_and_targets
 from scalecurv.data.safetensors_file import safetensors_arrays
-from scalecurv.data.stored import UNREADABLE, Rows, by_name
+from scalecurv.data.stored import UNREADABLE, Rows, by_name, rows_within
 from scalecurv.data.torch_file import torch_arrays
 from scalecurv.errors import Misuse, first_line
 from scalecurv.samples.nested import mapped
@@ -77,7 +77,7 @@ def read_files(files: Sequence[Path], split: str | None, choose: Callable[[int],
     whole = {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in forms[0].items()}
     start = filled = 0
     for file, length in zip(files, lengths, strict=True):
-        own = None if rows is None else rows[slice(*np.searchsorted(rows, (start, start + length)))] - start
+        own = rows_within(rows, start, length)
         count = length if own is None else len(own)
         if count:
             with opened(file, split) as (x, y):

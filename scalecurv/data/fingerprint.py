@@ -1,4 +1,4 @@
-"""The fingerprint of data: it is the same however equal numbers are stored, held or read."""
+"""The fingerprint of data: equal numbers have one fingerprint, in any file format and in any batches."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Data in memory: inputs and targets as NumPy arrays, their fingerprint, and whole numbers that are quantities."""
+"""Data in memory: inputs and targets as NumPy arrays, and their fingerprint."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,16 +43,16 @@ class Data:
         return self.x, self.y
 
     def quantities(self) -> Any:
-        """Return what a Problem is given where the model takes x, one array, as quantities, one row a sample."""
+        """Return the samples for a model that takes x as quantities: one array of floats, with one row per sample."""
         plain = self.x.ndim > 1 and self.x.dtype.kind == "f"  # type: ignore[union-attr]
         return (self.x if plain else _Quantities(self.x)), self.y  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class _Quantities:
-    """Numbers that a model takes as quantities: whole ones become float64, and single ones rows.
+    """An array whose rows are floats: whole numbers become float64, and a number per sample becomes a row.
 
-    Rows are converted when they are indexed, so that a rank converts only its own.
+    Rows are converted when they are indexed, so a rank converts only its own rows.
     """
 
     data: np.ndarray

@@ -1,4 +1,4 @@
-"""The arrays that a source holds, in words: messages name what is there, cut and escaped."""
+"""The list of the arrays in a source, for messages; names are cut and escaped."""
 
 from collections.abc import Mapping
 from typing import Any

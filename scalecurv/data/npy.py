@@ -1,4 +1,4 @@
-"""Arrays of .npy files, which lie beside each other; nothing is unpickled, and large files are mapped."""
+"""Arrays of .npy files of one directory; nothing is unpickled, and large files are mapped."""
 
 import math
 from collections.abc import Iterator

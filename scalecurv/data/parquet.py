@@ -33,7 +33,7 @@ _DTYPES = {
 @contextmanager
 def parquet_arrays(path: Path) -> Iterator[Arrays]:
     """Yield the columns by name, numbered ones together as x; those of each NAME in a text column `split` as NAME."""
-    import duckdb  # here, for workers are sent their data, and most data is in other files
+    import duckdb  # imported here, because few sources are Parquet files, and workers read none
 
     with (
         duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection,

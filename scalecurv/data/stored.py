@@ -112,6 +112,16 @@ def by_name(x: Any, y: Any) -> dict[str, Any]:
     }
 
 
+def rows_within(rows: Rows, start: int, length: int) -> Rows:
+    """Return those of the ascending `rows` that lie in a part of `length` rows from `start` on, counted from its start.
+
+    Example:
+        >>> rows_within(np.array([1, 4, 7]), 3, 5), rows_within(None, 3, 5)
+        (array([1, 4]), None)
+    """
+    return None if rows is None else rows[slice(*np.searchsorted(rows, (start, start + length)))] - start
+
+
 def is_large(path: Path) -> bool:
     """Return True where the file is mapped rather than read."""
     return path.stat().st_size > LARGE

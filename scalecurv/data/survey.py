@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from scalecurv.data.checks import check_finite, check_form
-from scalecurv.data.stored import Rows, array_of, by_name
+from scalecurv.data.stored import Rows, array_of, by_name, rows_within
 from scalecurv.errors import Misuse
 from scalecurv.samples.nested import mapped
 from scalecurv.samples.pairs import Pair
@@ -96,7 +96,7 @@ class Survey:
         start = filled = 0
         for arrays in batches:
             length = len(next(iter(arrays.values())))
-            own = None if rows is None else rows[slice(*np.searchsorted(rows, (start, start + length)))] - start
+            own = rows_within(rows, start, length)
             taken = length if own is None else len(own)
             for name, array in arrays.items():
                 whole[name][filled : filled + taken] = array if own is None else array[own]

@@ -114,13 +114,11 @@ def _tree(name: str, part: Any) -> Any:
 
 
 def _named(part: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a mapping with its names as texts; raise Misuse where two of them read alike, as 1 and "1" do."""
+    """Return a mapping with its names as texts, each another one: "1 (2)" for the second of 1 and "1"."""
     named: dict[str, Any] = {}
     for name, inner in part.items():
-        text = name if isinstance(name, str) else str(name) if isinstance(name, bool | int | float) else shown(name)
-        if text in named:
-            raise Misuse(f"two of its names read {shown(text)}; save each under a text of its own")
-        named[text] = inner
+        text = name if isinstance(name, str) else str(name) if isinstance(name, int | float) else shown(name)
+        named[text if text not in named else f"{text} ({len(named) + 1})"] = inner
     return named
 
 

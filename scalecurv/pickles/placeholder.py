@@ -14,7 +14,7 @@ class Unreadable(ValueError):
 
 
 class Global:
-    """A class or function that a pickle names; it is never imported, and only a maker of this package can stand for it."""
+    """A class or function that a pickle names; it is never imported, and a call of it runs only a maker."""
 
     __slots__ = ("name",)
 

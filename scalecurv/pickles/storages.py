@@ -54,7 +54,9 @@ def of_archive(archive: Archive, budget: Budget) -> Any:
 
 
 def of_legacy(source: Any, view: memoryview, budget: Budget, nested: bool = False) -> Any:
-    """Return the content of a file of torch before 1.6; `view` holds all its bytes, and `source` is behind the magic number.
+    """Return the content of a file of torch before 1.6.
+
+    `view` holds all bytes of the file, and `source` stands behind the magic number.
 
     The storages lie behind the pickle that uses them, so it is read twice: for their sizes, and for the content.
     """

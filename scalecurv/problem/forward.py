@@ -1,4 +1,4 @@
-"""The user's model as a function of theta: f_theta(x), taken out of whatever the model returns."""
+"""The user's model as a function of theta: f_theta(x), one tensor from all that the model returns."""
 
 import math
 from dataclasses import dataclass, replace
@@ -82,9 +82,9 @@ class Forward:
         return replace(self, place=place, shape=row)
 
     def _place(self, returned: Any, theta: Tensor, sample: Inputs) -> str:
-        """Return the place of the outputs: in a container, where rows are as many as samples in two sizes of a batch.
+        """Return the place of the first tensor with one row per sample, in a batch of two samples and in one of three.
 
-        A part of as many layers, or directions, as there are samples has as many rows in one size only.
+        One size is not enough: a tensor with one row per layer may have as many rows as there are samples.
         """
         if isinstance(returned, Tensor):
             return ""

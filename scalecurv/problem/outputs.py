@@ -1,4 +1,4 @@
-"""The outputs of a model in whatever it returns: their place in it, one row a sample, and the shape of a row."""
+"""The outputs among all that a model returns: their place, one row per sample, and the shape of a row."""
 
 import ast
 import dataclasses

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.problem.forward import Forward
 from scalecurv.problem.loss import Criterion, Loss
+from scalecurv.problem.losses.targets import class_axes, same_places
 from scalecurv.problem.outputs import part_of
 from scalecurv.problem.user_model import arguments, quoted
 from scalecurv.samples.nested import Inputs, leaves_of
@@ -46,9 +47,9 @@ def refuse_shifted(forward: Forward, loss: Loss, theta: Tensor, x: Inputs, y: An
 
 
 def advising(criterion: Criterion, model: nn.Module) -> Criterion:
-    """Return the criterion with an advice in its refusals where the model puts out less without targets than with them.
+    """Return the criterion; where forward takes optional targets, its refusals of shapes advise to hand them over.
 
-    A forward(x, targets=None) may put out the last token only, unless it is handed targets.
+    A forward(x, targets=None) may return the outputs of the last token only, unless it is given targets.
     """
     takes = inspect.signature(type(model).forward).parameters
     name = next((name for name in OPTIONAL if name in takes and takes[name].default is None), None)
@@ -57,6 +58,8 @@ def advising(criterion: Criterion, model: nn.Module) -> Criterion:
         try:
             return criterion.on(shape, y)
         except Misuse as error:
+            if not isinstance(y, Tensor) or class_axes(shape, tuple(y.shape[1:])) or same_places(shape, y):
+                raise  # the shapes fit: more outputs would not help
             advice = f"or, as forward takes {name} too, hand them over as a second input: ((x, y), y)"
             raise Misuse(f"{error}; {advice}") from error
 

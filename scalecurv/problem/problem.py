@@ -31,18 +31,22 @@ Reduction = Literal["mean", "sum"]
 class Problem(Sized):
     """The loss L(theta) = c sum_i loss(f_theta(x_i), y_i) + w |theta|^2 / 2 near the parameters that `model` holds now.
 
-    `data` is (x, y), one sample a row, where x is one array, or a tuple or dict of those that the model takes as
-    arguments; or it is a dict with the targets as y or labels, a Dataset, a list of batches, or a DataLoader that does
-    not shuffle, whose samples are read again for each product where they do not fit into `memory` bytes. c is 1 for
-    reduction "sum"; for "mean" it is one over the total weight of the samples, 1/N for most losses. `loss` is a name, a
-    module of torch.nn, or a function of (f, y); mse is |f - y|^2 / 2 summed over outputs. theta is a copy of the
-    trainable parameters: the model is never written to, and later training does not move this point. `device` defaults
-    to the parameters', and so does `dtype`, except that float32 stands for all that is narrower. w is `weight_decay`,
-    whatever the reduction. `params` is a regular expression: parameters are held fixed unless it is found in their
-    name. `batch_size` and `memory` (bytes of temporaries too) change the cost of a product, not its value. With a
-    `shard`, `data` is still the whole data set and N counts all of it: the problem keeps this rank's rows, `x` and `y`,
-    and sums over data are sums over all ranks. `sample` holds the first inputs of the whole data set, the same on every
-    rank. Raises Misuse where the data does not fit the model, or the loss is not a function of theta alone.
+    `data` is (x, y) with one sample per row; x is one array, or a tuple or dict of the arrays that forward takes. It
+    may also be a dict with the targets as y or labels, a Dataset, a list of batches, or a DataLoader that does not
+    shuffle. Samples that are read in batches and do not fit into `memory` bytes are read again for each product.
+
+    `loss` is a name, a module of torch.nn, or a function of (f, y); mse is |f - y|^2 / 2 summed over outputs. c is 1
+    for reduction "sum"; for "mean" it is one over the total weight of the samples, 1/N for most losses. w is
+    `weight_decay`, whatever the reduction.
+
+    theta is a copy of the trainable parameters: the model is never written to, and later training does not move this
+    point. `params` is a regular expression: parameters are held fixed unless it is found in their name. `device` and
+    `dtype` default to those of the parameters; float32 takes the place of narrower dtypes. `batch_size` and `memory`
+    (which bounds temporaries too) change the cost of a product, not its value.
+
+    With a `shard`, `data` is still the whole data set and N counts all of it: the problem keeps this rank's rows, `x`
+    and `y`, and sums over data are sums over all ranks. `sample` holds the first inputs of the whole data set, the same
+    on every rank. Raises Misuse where the data does not fit the model, or the loss is not a function of theta alone.
 
     Example:
         >>> import torch

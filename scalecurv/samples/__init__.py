@@ -1,1 +1,1 @@
-"""Samples as people hold them: arrays, nested containers of arrays, datasets and loaders, taken apart by rows."""
+"""Samples as people hold them: arrays, containers of arrays, data sets and loaders; one sample is one row."""

@@ -1,4 +1,4 @@
-"""One array of samples as people hold it: a tensor, an array, a table of numbers; what is none is named in one line."""
+"""One array of samples from a tensor, an array or a table of numbers; one line says why anything else is refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +19,8 @@ SHOWN = 24  # characters of a string, entries of a list
 def parts_of(value: Any, name: str) -> Any:
     """Return one array, or a Nested of the arrays in a container; tables and single numbers become NumPy arrays.
 
-    Tensors and arrays are returned as they are, nothing is copied. Raises Misuse that names what there is instead: a
-    string, an image, None, a list of lengths that differ.
+    Tensors and arrays are not copied. Raises Misuse that names anything else: a string, an image, None, a list of rows
+    of different lengths.
 
     Example:
         >>> parts_of([[1.0, 2.0]], "x").shape, parts_of({"ids": torch.zeros(2, 3), "mask": None}, "x")
@@ -114,14 +114,14 @@ def tensor_of(data: Any, name: str, mask: bool = False, exact: bool = False) -> 
 
 
 def tensors_of(parts: Any, name: str, exact: bool = False) -> Inputs:
-    """Return `parts_of` as tensors: integers are int64; in a container, masks of True and False stay what they are."""
+    """Return the arrays as tensors, integers as int64; in a container, boolean masks stay boolean."""
     if isinstance(parts, Nested):
         return parts.map(lambda leaf: tensor_of(leaf, name, True, exact))
     return tensor_of(parts, name, False, exact)
 
 
 def num_rows(parts: Any, name: str) -> int:
-    """Return the number of rows of one array, or that all arrays of a Nested have; raise Misuse where they differ."""
+    """Return the number of rows of one array, or of each array of a Nested; raise Misuse where they differ."""
     counts: dict[str, int] = {}
     for place, leaf in named_leaves(parts.tree if isinstance(parts, Nested) else {"": parts}):
         of = f"{name}{place}" if isinstance(parts, Nested) else name
@@ -135,7 +135,7 @@ def num_rows(parts: Any, name: str) -> int:
 
 
 def stacked(items: list[Any]) -> Any:
-    """Return one array of a row an item, or a Nested of such arrays, from items that are tensors or Nesteds."""
+    """Return the items as the rows of one tensor, or of a Nested of tensors."""
     first = items[0]
     if not isinstance(first, Nested):
         return torch.stack(items)
@@ -144,7 +144,7 @@ def stacked(items: list[Any]) -> Any:
 
 
 def form(parts: Any, rows: bool) -> tuple[Any, ...]:
-    """Return what all items, or with `rows` all batches, of one data set have in common: places, shapes and kinds."""
+    """Return place, shape and kind of each array, the same for all items of a data set; `rows` drops the first axis."""
     listed = named_leaves(parts.tree) if isinstance(parts, Nested) else [("", parts)]
     return tuple((place, tuple(leaf.shape)[rows:], _kind(leaf)) for place, leaf in listed)
 

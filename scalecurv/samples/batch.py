@@ -1,4 +1,4 @@
-"""Consecutive samples, which every sum over data is split into."""
+"""A batch of consecutive samples: every sum over data is a sum over batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The forms in which people hold samples, told apart by structure: pairs, batches, data sets and loaders."""
+"""Recognition of the form of samples by its structure: pairs, batches, data sets and loaders."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
@@ -23,12 +23,11 @@ WANTED = (
 def opened(data: Any) -> Pair | Stream:
     """Return a Pair where `data` holds all samples, and a Stream where they are read batch by batch.
 
-    A Pair comes of (x, y), of ((x1, x2), y), of (dict, y) and of a dict with the targets under one of the names
-    `pairs.TARGETS`; its x and y are arrays as they are held, or Nesteds of several. A Stream comes of a DataLoader, a
-    Dataset of either style, and of a list, an iterable or a generator of batches, or of samples that have one number
-    as their target. `Stream.read()` yields Pairs of tensors, `gathered.gathered(stream)` returns one Pair of all. A
-    list of two pairs is two batches; a tuple of two pairs that could be either is refused. Nothing is read here.
-    Raises Misuse for anything else, for a loader that shuffles, and for one that leaves samples out.
+    (x, y), ((x1, x2), y), (dict, y) and a dict with the targets under one of the names `pairs.TARGETS` become a Pair.
+    Its x and y are the arrays themselves, or Nesteds of several arrays. A DataLoader, a Dataset of either style, and a
+    list, an iterable or a generator become a Stream; their items are batches, or samples with one number as the target.
+    A list of two pairs is two batches. A tuple of two pairs is refused where it could be batches or one pair. Nothing
+    is read here. Raises Misuse for anything else, for a loader that shuffles, and for one that leaves samples out.
 
     Example:
         >>> import torch
@@ -99,7 +98,7 @@ def _named(data: Any) -> bool:
 
 
 def _is_batch(part: Any) -> bool:
-    """Return True for a pair that is no table of numbers, and for a dict that holds targets beside inputs."""
+    """Return True for a pair of arrays or of other objects than numbers, and for a dict of targets and inputs."""
     if isinstance(part, Mapping):
         return len(part) > 1 and any(map(is_target, part))
     if not isinstance(part, tuple | list):
@@ -116,7 +115,7 @@ def _is_table(part: Any) -> bool:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Return True where two pairs can be two batches: rows of x and y match in each, and rows are of one form."""
+    """Return True where two pairs can be two batches: in each, x and y have equal lengths, and both have one form."""
     return all(_rows(x) is None or _rows(x) == _rows(y) or _shape(y) == () for x, y in (one, other)) and all(
         _shape(a)[1:] == _shape(b)[1:] and _is_float(a) == _is_float(b) for a, b in zip(one, other, strict=True)
     )

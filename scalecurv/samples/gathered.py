@@ -1,4 +1,4 @@
-"""Samples of a stream put together in memory, where they are held once and not twice."""
+"""Concatenation of the samples of a stream in memory, without a second copy of them."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ def copied(pair: Pair) -> Pair:
 def joined(parts: list[Pair]) -> Pair:
     """Return all rows of the parts, one below the other, and empty the list.
 
-    Each part is given back as soon as it is copied: memory that is not yet written to is not taken by most systems, so
-    that hardly more than one copy of all samples is held.
+    Each part is freed as soon as it is copied. Most systems take memory only when it is first written to, so hardly
+    more than one copy of all samples is held.
     """
     if len(parts) == 1:
         return parts.pop()

@@ -1,22 +1,22 @@
-"""Inputs of several parts: tuples, lists and dicts of arrays, taken apart and put together by rows."""
+"""Inputs of several parts: tuples, lists and dicts of arrays that have one row per sample."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Nested:
-    """A container whose leaves are arrays of as many rows each; it is indexed by rows, like one array.
+    """A container of arrays of equal length; an index selects rows of all of them, as of one array.
 
     `tree` is a tuple, a list or a dict of arrays, of None, or of more such containers. Leaves are tensors or NumPy
     arrays.
 
     Example:
+        >>> import torch
         >>> pair = Nested({"ids": torch.zeros(4, 3), "mask": torch.ones(4)})
         >>> len(pair), pair[1:3].tree["ids"].shape
         (4, torch.Size([2, 3]))
@@ -128,12 +128,3 @@ def described(data: Any) -> str:
 def shape_of(data: Any) -> Any:
     """Return the shape of one array, the description of several."""
     return described(data) if isinstance(data, Nested) else tuple(np.shape(data))
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Return all rows of several tensors, or Nesteds of one form, one below the other."""
-    first = parts[0]
-    if not isinstance(first, Nested):
-        return torch.cat(list(parts))
-    columns = iter([torch.cat(list(column)) for column in zip(*(part.leaves for part in parts), strict=True)])
-    return first.map(lambda _: next(columns))

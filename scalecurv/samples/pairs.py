@@ -1,15 +1,15 @@
-"""A batch or one sample as inputs x and targets y: the two of a pair, or the parts of a dict by their names."""
+"""A batch or one sample as a pair of inputs x and targets y, from a tuple or from a dict by its keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scalecurv.display import kind_of, with_article
+from scalecurv.display import kind_of, listing, with_article
 from scalecurv.errors import Misuse
 from scalecurv.samples.arrays import num_rows, parts_of, tensors_of
 from scalecurv.samples.nested import Nested, described, is_container
 
-INPUTS = ("x", "inputs", "input", "data", "images", "image", "features")  # of the one array of inputs, in any case
+INPUTS = ("x", "inputs", "input", "data", "images", "image", "features")  # in capitals or not
 TARGETS = ("y", "targets", "target", "labels", "label")
 NUM_SHOWN = 4  # parts of a container
 
@@ -32,20 +32,20 @@ class Pair:
         return Pair(tensors_of(self.x, f"x{of}", exact), tensors_of(self.y, f"y{of}", exact))
 
     def rows(self, of: str = "") -> int:
-        """Return the number of samples; raise Misuse where x and y have none, or not one row for each."""
+        """Return the number of samples; raise Misuse where there is none, or where x and y differ in length."""
         count = num_rows(self.x, f"x{of}")
         if not count:
             raise Misuse(f"x{of} has shape {_shape(self.x)}; give at least one sample, shape (N, ...)")
-        if not is_row(self.y):
+        if not is_one_number(self.y):
             targets = num_rows(self.y, f"y{of}")
-        if is_row(self.y) or targets != count:
-            told = "one" if is_row(self.y) else targets
+        if is_one_number(self.y) or targets != count:
+            told = "one" if is_one_number(self.y) else targets
             raise Misuse(f"x{of} has {count} samples and y{of} has {told}; give one target a sample{self._listed()}")
         return count
 
     def _listed(self) -> str:
-        """Return advice where x is a list of as many arrays as there are targets."""
-        listed = isinstance(self.x, Nested) and isinstance(self.x.tree, tuple | list) and not is_row(self.y)
+        """Return the advice to stack x where it is a list of one array per target; "" elsewhere."""
+        listed = isinstance(self.x, Nested) and isinstance(self.x.tree, tuple | list) and not is_one_number(self.y)
         if not listed or len(self.x.tree) != len(self.y):
             return ""
         return (
@@ -53,7 +53,7 @@ class Pair:
         )
 
 
-def is_row(y: Any) -> bool:
+def is_one_number(y: Any) -> bool:
     """Return True for a single number, the target of one sample."""
     return getattr(y, "shape", None) == ()
 
@@ -63,7 +63,7 @@ def _shape(x: Any) -> Any:
 
 
 def pair_of(held: Any, what: str, of: str = "") -> Pair:
-    """Return x and y of a pair (x, y), or of a dict (a named tuple) with the targets under one of `TARGETS`.
+    """Return x and y of a pair (x, y), or of a dict or named tuple with the targets under one of `TARGETS`.
 
     The other parts of a dict are the inputs: one array where it has one of the names `INPUTS`, else a Nested of parts
     by name. `what` names the thing in errors, and `of` what its x and y belong to. Raises Misuse for anything else.
@@ -95,7 +95,7 @@ def is_target(name: Any) -> bool:
 
 def _by_name(held: Mapping[Any, Any], what: str) -> tuple[Any, Any]:
     targets = [name for name in held if is_target(name)]
-    listed = ", ".join(map(str, held)) or "nothing"
+    listed = listing(held) or "nothing"
     if not targets and held and all(map(_is_data_set, held.values())):
         raise Misuse(f"{what} is {kind_of(held)} of {listed}, each a data set of its own; give one of them")
     if len(targets) != 1:
@@ -117,9 +117,9 @@ def _is_data_set(part: Any) -> bool:
 
 
 def told(held: Any) -> str:
-    """Return words for what a thing is: "a tuple of 3, Tensor (4, 3), Tensor (4, 2), str"."""
+    """Return a description of an object for a message: "a tuple of 3: Tensor (4, 3), Tensor (4, 2), str"."""
     if isinstance(held, Mapping):
-        return f"{kind_of(held)} of {', '.join(map(str, held)) or 'nothing'}"
+        return f"{kind_of(held)} of {listing(held) or 'nothing'}"
     if isinstance(held, tuple | list):
         more = ", ..." if len(held) > NUM_SHOWN else ""
         listed = ", ".join(map(_kind, held[:NUM_SHOWN]))

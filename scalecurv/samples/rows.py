@@ -1,4 +1,4 @@
-"""All samples of a rank, held in memory: they are walked in mini-batches, or some are taken by number."""
+"""The samples of a rank, by mini-batches or by number: the protocol Rows, and Held for samples in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

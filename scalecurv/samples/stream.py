@@ -1,4 +1,4 @@
-"""Samples that are read in passes: batches, or single samples, of a loader, a data set, a list or a generator."""
+"""Samples that are read in passes over a loader, a data set, a list or a generator."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,21 +14,21 @@ from torch import Tensor
 from scalecurv.errors import Misuse, is_memory, kind_and_line
 from scalecurv.samples.arrays import form, num_bytes, stacked
 from scalecurv.samples.nested import leaves_of
-from scalecurv.samples.pairs import Pair, is_row, pair_of
+from scalecurv.samples.pairs import Pair, is_one_number, pair_of
 
 T = TypeVar("T")
 CHUNK = 1 << 24  # bytes of single samples that are put together to a batch
 READ_TWICE = 2  # batches, to see whether their order is fixed
-FETCHED_TWICE = 8  # samples: several, as a random flip leaves one sample unchanged half of the time
+FETCHED_TWICE = 8  # samples: a random flip leaves each unchanged in half of the cases
 
 
 @dataclass(frozen=True)
 class Stream:
     """Samples in passes: `start()` begins one and yields batches, or single samples where `single` is True.
 
-    Where `single` is None the first thing that is read tells: its target is one number, or it has one target a row.
-    `name` names the source in errors. `again` is False where only one pass can be read, as of a generator. `dataset` is
-    the data set behind it, where that is indexed by numbers; `plain` tells that batches are its samples side by side.
+    Where `single` is None, the first item decides: it is a sample if its target is one number, else a batch. `name`
+    names the source in errors. `again` is False where only one pass can be read, as of a generator. `dataset` is the
+    data set of a loader, where it is indexed by numbers; `plain` is True where batches are its samples, stacked.
 
     Example:
         >>> batches = [(torch.zeros(2, 3), torch.zeros(2)), (torch.ones(1, 3), torch.ones(1))]
@@ -61,13 +61,13 @@ class Stream:
             yield _batch(waiting)
 
     def _pairs(self, exact: bool) -> Iterator[tuple[Pair, bool]]:
-        """Yield batches or single samples as tensors, each with True where it is a single one, all of one form."""
+        """Yield (pair of tensors, True for a single sample) for each item; raise Misuse where two differ in form."""
         common, single = None, self.single
         for number, held in enumerate(self._parts()):
             what = self._named(number, single)
             pair = pair_of(held, what, f" of {what}")
             if single is None:
-                single = is_row(pair.y)
+                single = is_one_number(pair.y)
                 what = self._named(number, single)
             pair = pair.tensors(f" of {what}", exact)
             if not single:

@@ -1,4 +1,4 @@
-"""Samples that are never held: every sum over them reads their source again, in the same order."""
+"""Samples that are not kept in memory: every sum over them reads their source again, in the same order."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,12 +16,13 @@ from scalecurv.samples.stream import Stream, checksum
 
 @dataclass(frozen=True)
 class Streamed:
-    """The samples `start` to `stop` of a stream, as `Rows` that are read again whenever they are walked.
+    """The samples `start` to `stop` of a stream, as `Rows` that are read again in each pass.
 
-    `sums` are the checksums of all batches of the stream as they were read first: a pass in which one differs, or is
-    missing, raises Misuse. `prepare` turns a pair of tensors into inputs and targets on the problem's device, in its
-    dtype. Mini-batches are those of the same samples held in memory, whatever batches the stream is read in; at most
-    one of each is in memory at a time. `num_bytes` counts the bytes of all samples.
+    `sums` are the checksums of all batches of the stream in its first pass. A later pass in which a batch differs or is
+    missing raises Misuse. `prepare` turns a pair of tensors into inputs and targets on the problem's device, in its
+    dtype. The mini-batches are the same as for samples in memory, and do not depend on the batches of the stream. At
+    most one mini-batch and one batch of the stream are in memory at a time. `num_bytes` counts the bytes of all
+    samples.
     """
 
     stream: Stream
@@ -35,7 +36,7 @@ class Streamed:
         return self.stop - self.start
 
     def _pass(self) -> Iterator[tuple[int, Pair]]:
-        """Yield each batch of the stream that holds own samples, cut to them, and the number of its first sample."""
+        """Yield the own samples of each batch of the stream, with the number of the first of them."""
         at, number = 0, -1
         for number, pair in enumerate(self.stream.read()):
             if at >= self.stop and number < len(self.sums):  # else there are more than at first

@@ -37,6 +37,14 @@ def test_more_is_told_on_demand(run: Path, tmp_path: Path) -> None:
     assert len(analyze(run, tmp_path / "other", "-v", "-q").stderr.splitlines()) == 2
 
 
+def test_a_terminal_obeys_no_name(run: Path, tmp_path: Path) -> None:
+    """Neither in the log nor in an error."""
+    (run / "step_1.pt").rename(run / "step_1\x1b[2J\u202e.pt")
+    assert r"2/2 ok " + f"{run}/" + r"step_1\x1b[2J\u202e.pt" in analyze(run, tmp_path / "store").stderr
+    told = invoke("analyze", str(run), str(tmp_path / "other"), "--include", "\x1b[2J", *CHEAP)
+    assert told.stderr.startswith(r"scalecurv: --include '\x1b[2J' leaves none of 2 checkpoint(s)")
+
+
 def test_quiet_leaves_errors(run: Path, tmp_path: Path) -> None:
     few = ("--measure", "moments", "--route", "generic", "--max-matvecs", 24, "--rtol", 0.001)
     quiet = analyze(run, tmp_path / "store", "-q", *few)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scalecurv.data import hdf5, stored
+from scalecurv.data import hdf5, load, stored
 from scalecurv.data.fingerprint import fingerprint_of_arrays
-from scalecurv.data.load import Data, load_data
+from scalecurv.data.load import Data, chosen, load_data
 from scalecurv.errors import Misuse
 from tests.data.writers import FORMS, save_h5
 
@@ -142,3 +142,11 @@ def test_a_torch_file_in_the_old_format_is_read_and_one_that_shares_storage_too(
     everything = torch.from_numpy(np.column_stack([X, Y.astype(np.float32)]))
     torch.save({"x": everything[:, :5], "y": everything[:, 5]}, tmp_path / "views.pt")
     assert fingerprint(load_data(tmp_path / "views.pt")) == fingerprint_of_arrays(x=X, y=Y.astype(np.float32))
+
+
+def test_samples_drawn_block_by_block_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [chosen(1000, wanted, seed=3) for wanted in (1, 7, 999)]
+    for block in (1, 6, 7, 400):
+        monkeypatch.setattr(load, "BLOCK", block)
+        for wanted, rows in zip((1, 7, 999), whole, strict=True):
+            np.testing.assert_array_equal(chosen(1000, wanted, seed=3), rows)

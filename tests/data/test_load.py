@@ -84,8 +84,8 @@ def test_arrays_that_do_not_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ({"x": np.array(1.0)}, f": x has shape () and y has shape (4,); {ADVICE}"),
         ({"y": np.array(1)}, f": x has shape (4, 3) and y has shape (); {ADVICE}"),
         ({"x": X[:0], "y": Y[:0]}, f": x has shape (0, 3) and y has shape (0,); {ADVICE}"),
-        ({"x": np.where(X > 0.5, np.nan, X)}, ": x holds 3 NaN or infinite value(s)"),
-        ({"y": np.array([1, np.inf, -np.inf, 2])}, ": y holds 2 NaN or infinite value(s)"),
+        ({"x": np.where(X > 0.5, np.nan, X)}, ": x holds 3 NaN or infinite value(s); remove them first"),
+        ({"y": np.array([1, np.inf, -np.inf, 2])}, ": y holds 2 NaN or infinite value(s); remove them first"),
         ({"x": X.astype(np.complex64)}, ": x holds complex64; give real numbers of at most 64 bits"),
     ]:
         for name in ["data.npz", "data.h5"]:

@@ -1,5 +1,6 @@
 """Loaders that do not fit into memory: they are read anew, and are the same data as if they were held."""
 
+import itertools
 import pickle
 import sys
 import weakref
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from scalecurv.data import reread
+from scalecurv.data import reread, survey
 from scalecurv.data.held import Data
 from scalecurv.data.load import load_data
 from scalecurv.data.reread import Reread
@@ -111,10 +112,22 @@ def test_a_generator_must_fit(named: Any) -> None:
     with pytest.raises(Misuse) as caught:
         load_data(named(lambda: iter(Made())), memory=SMALL)
     assert str(caught.value) == (
-        "--data users_loader:make: the generator can be read only once and takes more than --memory, 500 bytes; "
-        "return a DataLoader or a Dataset, which can be read again"
+        "--data users_loader:make: the generator can be read only once and takes more than --memory, 500 bytes, in its "
+        "first 90 samples; return a DataLoader or a Dataset, which can be read again, or less of it, as by "
+        "itertools.islice"
     )
     assert len(load_data(named(lambda: iter(Made())))) == 90
+    endless = named(lambda: ((torch.zeros(1, 1), torch.zeros(1)) for _ in itertools.count()))
+    with pytest.raises(Misuse, match=r"more than --memory, 500000 bytes, in its first \d{3} samples; return a"):
+        load_data(endless, memory=500_000)  # what each array takes beside its numbers counts
+
+
+def test_reading_that_does_not_end_is_said(
+    named: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(survey, "LONG", -1.0)
+    load_data(named(lambda: DataLoader(Made(), batch_size=45)), memory=SMALL)
+    assert "--data users_loader:make: 90 samples read so far; Ctrl-C where they have no end" in caplog.messages
 
 
 def test_a_loader_is_never_held_whole(named: Any) -> None:
@@ -153,5 +166,5 @@ def test_samples_that_are_not_finite_are_found_in_the_first_pass(named: Any) -> 
     x = torch.ones(90, 3)
     x[80, 1] = float("nan")
     batches = [(x[i : i + 9], torch.ones(9)) for i in range(0, 90, 9)]
-    with pytest.raises(Misuse, match=r"^--data users_loader:make: x holds 1 NaN or infinite value\(s\)$"):
+    with pytest.raises(Misuse, match=r"^--data users_loader:make: x holds 1 NaN or infinite value\(s\); remove "):
         load_data(named(lambda: batches), memory=SMALL)

@@ -108,7 +108,7 @@ def test_shards_that_differ(tmp_path: Path, arrays: dict[str, np.ndarray], messa
 def test_a_shard_that_is_no_data_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "s_1.npz", "s_2.npz")
     np.savez(tmp_path / "s_2.npz", x=np.where(X > 0, np.nan, X), y=Y)
-    assert complaint(tmp_path) == "--data D: x holds 12 NaN or infinite value(s)"
+    assert complaint(tmp_path) == "--data D: x holds 12 NaN or infinite value(s); remove them first"
     (tmp_path / "s_2.npz").write_bytes(b"no archive")
     assert complaint(tmp_path) == "--data D/s_2.npz cannot be read: File is not a zip file"
 

@@ -142,3 +142,23 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     assert complaint(path).endswith("; save x and y with torch.save")
     path.write_bytes(pickle.dumps((X_, Y_)))
     assert load_data(path).fingerprint == fingerprint_of_arrays(x=X_, y=Y_)
+
+
+def test_a_tensor_that_repeats_what_is_stored_once_takes_no_memory(tmp_path: Path) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        path = saved(tmp_path / "d.pt", {"x": X[:1, :1].to(dtype).expand(1 << 33, 4), "y": Y[:1].expand(1 << 33)})
+        assert complaint(path) == (
+            "--data F: x, float32 (8589934592, 4), takes 137,438,953,472 bytes, as it repeats numbers that are stored "
+            "once, and --memory is 2,147,483,648; give --max-samples N, or --memory 137438953472"
+        )
+        with pytest.raises(Misuse, match=r"takes 1,649,267,441,664 bytes, more than this machine has free; give --max"):
+            load_data(
+                saved(path, {"x": X[:1].to(dtype).expand(1 << 37, 3), "y": Y[:1].expand(1 << 37)}), memory=1 << 60
+            )
+    path = saved(tmp_path / "d.pt", {"x": X[:1].expand(1 << 23, 3), "y": Y[:1].expand(1 << 23)})
+    assert len(load_data(path, None, 5, memory=1)) == 5
+
+
+def test_names_that_read_alike_are_two(tmp_path: Path) -> None:
+    data = load_data(saved(tmp_path / "d.pt", {"x": {1: X, "1": X, (1, 2): Y, b"\x1b": Y}, "y": Y}))
+    assert list(by_name(data.x, data.y)) == ["x['1']", "x['1 (2)']", "x['a tuple']", "x['a bytes']", "y"]

@@ -41,7 +41,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "copies of bytes": (TEXT + b"c_codecs\nencode\n(h\x00Vlatin1\ntR" * 2000, "unpacks to far more than its size"),
     "a string that is called": (b"Vx\n)R.", "calls a str"),
     "a call of a string": (b"cx\ny\nVz\nR.", "calls a Global with a str"),
-    "an append to a number": (b"K\x01Na.", "appends to a int"),
+    "an append to a number": (b"K\x01Na.", "appends to an int"),
     "an entry of a list": (b"]NNs.", "sets entries of a list"),
     "a name of numbers": (b"K\x01K\x02\x93.", "names a class by something else than text"),
     "a protocol of the future": (b"\x80\x06N.", "is a pickle of another kind (PROTO 6)"),

@@ -75,3 +75,9 @@ def test_a_model_that_needs_targets_for_all_its_outputs_is_handed_them_by_the_ad
         sc.Problem(model, (IDS, y))
     found = sc.analyze(sc.Problem(model, ((IDS, y), y)), ["loss"])
     assert found["loss"].value == pytest.approx(model(IDS, y)[1].item(), rel=1e-12)
+
+
+def test_a_refusal_that_targets_would_not_mend_does_not_advise_them() -> None:
+    y = IDS.repeat(1, 2)[:, :5]  # as many positions as classes
+    with pytest.raises(Misuse, match=r"axis=1 or axis=-1, as in cross_entropy\(axis=1\)$"):
+        sc.Problem(LanguageModel(0).double(), (y, y))

@@ -16,6 +16,7 @@ from torch.utils.data import (
 
 from scalecurv import Problem
 from scalecurv.errors import Misuse
+from scalecurv.samples.forms import opened
 
 N = 6
 X, Y = torch.randn(N, 3, generator=torch.Generator().manual_seed(0)), torch.arange(N) % 2
@@ -168,3 +169,14 @@ def test_a_mask_of_several_inputs_may_hold_infinities() -> None:
 
     problem = Problem(Masked(3, 2), ((X, torch.zeros(N, 3).index_fill(1, torch.tensor([0]), -torch.inf)), Y))
     assert problem.x.leaves[1].isinf().any()
+
+
+def test_names_are_shown_and_few_of_many() -> None:
+    many = {"\x1b[2J": torch.zeros(3), **{f"part_{i}": torch.zeros(3) for i in range(99)}}
+    shown = r"\x1b[2J, part_0, part_1, part_2, part_3, part_4 and 94 others"
+    for data in (many, [{**many}, 1, 2]):
+        with pytest.raises(Misuse) as caught:
+            opened(data)
+        assert "\x1b" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+        assert shown in str(caught.value) or data is not many

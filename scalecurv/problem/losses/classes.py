@@ -94,7 +94,7 @@ def layout_of(name: str, shape: tuple[int, ...], y: Tensor, axis: int | None, fi
 
 
 def _unfit(name: str, shape: tuple[int, ...], y: Tensor) -> str:
-    """Return the line for targets that fit no axis of the outputs."""
+    """Return the message for targets that fit no axis of the outputs."""
     kind = "floats" if y.is_floating_point() else "integers"
     axes = [k for k in range(len(shape)) if shape[k] > 1] or [0]
     hard = " or ".join(dict.fromkeys(outputs_in_words(Layout(shape, k).rest) for k in axes))

@@ -29,9 +29,9 @@ def entries_loss(
 ) -> Criterion:
     """Return the loss c sum value(f, y) over outputs, c = `scale`; M is diagonal, c slope(f, y).
 
-    A mean divides by the number of samples, by that of all outputs where `entries` is True. Integer targets are
-    quantities; with `one_hot` those of shape (N,) are classes where there are several outputs. `least` is the smallest
-    target that the loss takes.
+    A mean divides by the number of samples, or by the number of all outputs where `entries` is True. Integer targets
+    are quantities, except with `one_hot` and several outputs: then targets of shape (N,) are classes. `least` is the
+    smallest target that the loss takes.
     """
 
     def on(shape: tuple[int, ...], y: object) -> Loss:

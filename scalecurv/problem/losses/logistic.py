@@ -23,7 +23,8 @@ def logistic(
     """Return the sum over labels of -w (u y log s(f) + (1 - y) log s(-f)), s the sigmoid, y the label in 0 .. 1.
 
     `weight` w and `pos_weight` u have the shape of one sample's outputs, or one that broadcasts to it. M is diagonal:
-    w (u y + 1 - y) s(f) s(-f). A mean divides by the number of samples, by that of all labels where `entries` is True.
+    w (u y + 1 - y) s(f) s(-f). A mean divides by the number of samples, or by the number of all labels where `entries`
+    is True.
     """
     given = {"weight": coefficients(name, "weight", weight), "pos_weight": coefficients(name, "pos_weight", pos_weight)}
 
