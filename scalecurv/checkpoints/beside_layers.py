@@ -10,7 +10,8 @@ from scalecurv.checkpoints.names import common_prefix
 
 # modules of a loss or a metric, in names such as criterion.weight and train_loss.pos_weight
 _LOSS = re.compile(
-    r"(?:^|[._])(?:criterion|criteria|loss(?:es)?|metrics?|class_?weights?|pos_weight)(?=[._]|$)", re.IGNORECASE
+    r"(?:^|[._])(?:criterion|criteria|loss(?:es)?|metrics?|class_?weights?|pos_weight|acc|accuracy|f1|auroc|iou)(?=[._]|$)",
+    re.IGNORECASE,
 )
 # counts of batch norm, AveragedModel and thop; positions of embeddings, which are 0, 1, 2, ...
 _COUNTS = frozenset(("num_batches_tracked", "n_averaged", "total_ops", "total_params", "position_ids"))

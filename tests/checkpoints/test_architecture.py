@@ -221,6 +221,7 @@ def test_what_cannot_be_part_of_a_chain_is_left_out(tmp_path: Path) -> None:
     """Counts and weights of a loss, wherever they are; a norm, a bias or a scale may be part of the network."""
     inside = {f"model.{name}": tensor for name, tensor in MLP.items()}
     anywhere = {"criterion.weight": torch.ones(2), "steps": torch.tensor(3), "0.total_ops": torch.ones(1)}
+    anywhere |= {"train_acc.tp": torch.tensor([3, 1]), "val_loss_fn.pos_weight": torch.ones(1)}
     for i, state in enumerate((MLP, inside)):
         torch.save({**state, **anywhere}, tmp_path / f"{i}.pt")
         layers = infer_layers(load(tmp_path / f"{i}.pt"))
