@@ -29,7 +29,7 @@ def test_what_is_no_operator() -> None:
     for A, message in [
         (3.0, "a float is no operator; give something with shape, dtype and @"),
         ([[1.0]], "a list is no operator; give something with shape, dtype and @"),
-        (Anything(), "a Anything is no operator; give something with shape, dtype and @"),
+        (Anything(), "an Anything is no operator; give something with shape, dtype and @"),
         (
             Anything(shape=(3, 3)),
             "Anything has no dtype; give dtype=torch.float64 where it multiplies tensors, dtype=np.float64 where it "
