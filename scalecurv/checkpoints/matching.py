@@ -1,5 +1,6 @@
 """The match of a checkpoint's names with a model's: the prefix with which most names fit, and tied tensors."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from scalecurv.checkpoints.mappings import AVERAGES, WRAPPERS
 from scalecurv.checkpoints.names import networks, unwrapped_names
 from scalecurv.errors import CheckpointError
 
+_PARAMETRIZED = re.compile(r"(?<![^.])parametrizations[.](\w+)[.]original([01])$")  # magnitude and direction
 DEEPEST = 64  # modules within modules, in a name
 
 
@@ -36,12 +38,17 @@ class Shift:
 
 
 class Names:
-    """The names in the state of a model, unwrapped, with their tensors and the names that are tied to each."""
+    """The names in the state of a model, unwrapped, with their tensors and the names that are tied to each.
 
-    def __init__(self, model: nn.Module, factory: str):
+    `held` are the names of a checkpoint: where none of them is of a parametrization, weight_norm has its former names.
+    """
+
+    def __init__(self, model: nn.Module, factory: str, held: Iterable[str] = ()):
         state = {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
         advice = "rename one of the modules"
-        self.plain = unwrapped_names(state, f"--model {factory}", advice)
+        plain = unwrapped_names(state, f"--model {factory}", advice)
+        new = any(".parametrizations." in f".{name}" for name in held)
+        self.plain = plain if new else {name: _before_parametrizations(there) for name, there in plain.items()}
         self.state, self.ties = state, _tied(model, state)
         self.parameters = {n for n, _ in model.named_parameters(remove_duplicate=False) if n in state}
 
@@ -110,6 +117,16 @@ def _without_averages(shifts: list[Shift], tensors: Mapping[str, Tensor], names:
     plain = [shift for shift in shifts if not AVERAGES.search(shift.there)]
     most = max(map(fitting, shifts), default=0)
     return plain if plain and 2 * max(map(fitting, plain)) >= most else shifts
+
+
+def _before_parametrizations(name: str) -> str:
+    """Return the name that torch.nn.utils.weight_norm gave a tensor before torch had parametrizations.
+
+    Example:
+        >>> _before_parametrizations("0.parametrizations.weight.original0")
+        '0.weight_g'
+    """
+    return _PARAMETRIZED.sub(lambda match: f"{match[1]}_{'gv'[int(match[2])]}", name)
 
 
 def _beginnings(name: str) -> Sequence[int]:

@@ -78,7 +78,7 @@ def left_out_of(architecture: str) -> list[str]:
 
 def _fill(model: nn.Module, checkpoint: Checkpoint, factory: str) -> list[str]:
     """Put the checkpoint's tensors into the model, by name; return the names of those without a place there."""
-    names = Names(model, factory)
+    names = Names(model, factory, checkpoint.tensors)
     shift = shift_of(checkpoint, names, factory)
     sources = {name: there for name, plain in names.plain.items() if (there := shift(plain)) in checkpoint.tensors}
     found: dict[str, torch.Tensor] = {}

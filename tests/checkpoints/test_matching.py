@@ -38,6 +38,9 @@ class Masked(nn.Module):
         self.register_buffer("mask", torch.ones(2))
         self.register_buffer("positions", torch.arange(2), persistent=False)
 
+def normed():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), nn.ReLU(), nn.Linear(4, 2))
+
 class Colliding(nn.Module):
     def __init__(self):
         super().__init__()
@@ -100,6 +103,20 @@ def test_what_has_no_place_is_left_out_and_listed(tmp_path: Path, nets: Any) -> 
     many = {f"teacher.{i}.weight": torch.ones(9) for i in range(30)}
     left_out = built(tmp_path, state | many, "plain")[1]
     assert (len(left_out), left_out[-1]) == (21, "10 others")
+
+
+def test_weight_norm_of_before_parametrizations_is_the_same_function(tmp_path: Path, nets: Any) -> None:
+    """Torch itself loads such a state_dict; the names of now are read as ever."""
+    new = drawn(nets.normed())
+    old = {name.replace("parametrizations.weight.original0", "weight_g"): tensor for name, tensor in new.items()}
+    old = {name.replace("parametrizations.weight.original1", "weight_v"): tensor for name, tensor in old.items()}
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    model = nets.normed()
+    model.load_state_dict(dict(old))
+    for i, state in enumerate((old, new, {f"model.{name}": tensor for name, tensor in old.items()})):
+        torch.save(state, tmp_path / f"{i}.pt")
+        found, _ = build_from_factory(load(tmp_path / f"{i}.pt"), "matched_nets:normed")
+        assert torch.equal(found(x), model(x))
 
 
 def test_tied_parameters_are_filled_by_their_twin(tmp_path: Path, nets: Any) -> None:
