@@ -12,7 +12,7 @@ from scalecurv.problem.readiness import check_finite, check_parts
 from scalecurv.problem.shard import Shard
 from scalecurv.samples.arrays import num_bytes
 from scalecurv.samples.forms import opened
-from scalecurv.samples.gathered import copied, joined
+from scalecurv.samples.joined import copied, joined
 from scalecurv.samples.nested import Inputs, Nested, mapped, shape_of
 from scalecurv.samples.pairs import Pair
 from scalecurv.samples.rows import Held, Rows

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scalecurv.errors import Misuse
 from scalecurv.samples.batch import Batch
-from scalecurv.samples.gathered import copied, joined
+from scalecurv.samples.joined import copied, joined
 from scalecurv.samples.nested import mapped
 from scalecurv.samples.pairs import Pair
 from scalecurv.samples.stream import Stream, checksum

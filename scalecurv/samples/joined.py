@@ -1,25 +1,9 @@
-"""Concatenation of the samples of a stream in memory, without a second copy of them."""
+"""Batches joined in memory, without a second copy of all samples."""
 
 from typing import Any
 
 from scalecurv.samples.nested import leaves_of, mapped
 from scalecurv.samples.pairs import Pair
-from scalecurv.samples.stream import Stream
-
-
-def gathered(stream: Stream) -> Pair:
-    """Return all samples of a stream as one pair of tensors (N, ...), or Nesteds of some, from one pass over it.
-
-    Raises Misuse as `Stream.read` does, and where the first samples differ when they are read again.
-
-    Example:
-        >>> import torch
-        >>> pairs = torch.utils.data.TensorDataset(torch.zeros(5, 2), torch.zeros(5))
-        >>> gathered(Stream("pairs", lambda: iter(pairs), single=True)).x.shape
-        torch.Size([5, 2])
-    """
-    stream.refuse_random()
-    return joined([copied(pair) for pair in stream.read()])
 
 
 def copied(pair: Pair) -> Pair:
@@ -28,10 +12,15 @@ def copied(pair: Pair) -> Pair:
 
 
 def joined(parts: list[Pair]) -> Pair:
-    """Return all rows of the parts, one below the other, and empty the list.
+    """Return all rows of the parts, tensors of one form a sample, one below the other, and empty the list.
 
     Each part is freed as soon as it is copied. Most systems take memory only when it is first written to, so hardly
     more than one copy of all samples is held.
+
+    Example:
+        >>> import torch
+        >>> joined([Pair(torch.zeros(2, 3), torch.zeros(2)), Pair(torch.ones(1, 3), torch.ones(1))]).y
+        tensor([0., 0., 1.])
     """
     if len(parts) == 1:
         return parts.pop()
