@@ -21,7 +21,7 @@ from scalecurv.engine.cost import Cost, cost_of
 from scalecurv.engine.shared_probes import SharedProbes
 from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
 from scalecurv.measures.evaluation import Make, Terms, run_here
-from scalecurv.problem.graphs import backend_of
+from scalecurv.operators.products import differentiation
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
 from scalecurv.record import Outcome, Stored
@@ -166,7 +166,7 @@ class Worker:
             total_matvecs=total_matvecs,
             records=records,
             quantities=self.request.own_quantities,
-            provenance={**self._provenance(), "differentiation": backend_of(problem).name},
+            provenance={**self._provenance(), "differentiation": differentiation(problem)},
             created=time.time(),
         )
 

@@ -1,1 +1,1 @@
-"""Exact results for MLPs of piecewise-linear activations: layers, traces, block norms, activation patterns."""
+"""What has a closed form for an MLP: products, and, for piecewise-linear activations, traces, norms and patterns."""

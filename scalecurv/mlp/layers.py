@@ -56,13 +56,10 @@ class OpenBatch:
 
 
 @remembered
-def structure_of(problem: Problem) -> MLP | None:
-    """Return the MLP that the model is, where its outputs are piecewise linear in each parameter; else None.
-
-    It is None too for a problem in which only a block of the parameters is free.
-    """
+def listed_mlp(problem: Problem) -> MLP | None:
+    """Return the MLP that the model is, where all its parameters are free and it computes as it is listed; else None."""
     mlp = recognise_mlp(problem.model)
-    if mlp is None or not mlp.piecewise_linear or mlp.num_params != problem.space.size:
+    if mlp is None or mlp.num_params != problem.space.size:
         return None
     if not isinstance(problem.sample, Tensor) or not _computes_as_listed(problem, mlp):
         return None
@@ -70,6 +67,15 @@ def structure_of(problem: Problem) -> MLP | None:
     ends = (1, -1), (1, problem.sample.ndim - 1)
     flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ends
     return mlp if problem.sample.ndim == 2 or flattened else None
+
+
+def structure_of(problem: Problem) -> MLP | None:
+    """Return the MLP that the model is, where its outputs are piecewise linear in each parameter; else None.
+
+    It is None too for a problem in which only a block of the parameters is free.
+    """
+    mlp = listed_mlp(problem)
+    return mlp if mlp is not None and mlp.piecewise_linear else None
 
 
 def _computes_as_listed(problem: Problem, mlp: MLP) -> bool:

@@ -1,15 +1,12 @@
 """The generalized Gauss-Newton matrix: the part of the Hessian with the second derivatives of the loss."""
 
-import torch
 from torch import Tensor
 
-from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.hessian import HessianOperator
+from scalecurv.operators.products import gauss_newton_product
 from scalecurv.operators.summed import SummedOperator
-from scalecurv.problem.graphs import backend_of, linearized
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.user_model import quoted
 from scalecurv.samples.batch import Batch
 
 
@@ -20,21 +17,7 @@ class GaussNewtonOperator(SummedOperator):
     """
 
     def _product(self, batch: Batch, V: Tensor) -> Tensor:
-        side = linearized(self.problem, batch)
-        return side.pull(self._bent(side.f, batch, side.push(V)))
-
-    def _bent(self, f: Tensor, batch: Batch, changes: Tensor) -> Tensor:
-        """Return M times each column of `changes`, (B D, k)."""
-        problem, known = self.problem, self.problem.loss.bend
-        if known is not None:
-            columns = [problem.scale * known(f, batch.y, v.reshape(f.shape)).flatten() for v in changes.T]
-            return torch.stack(columns, dim=1)
-
-        def loss(flat: Tensor) -> Tensor:
-            return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
-
-        with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"), twice_differentiable():
-            return backend_of(problem).hessian(loss, f.flatten())(changes)
+        return gauss_newton_product(self.problem, batch)(V)
 
 
 class ResidualOperator(LinearOperator):

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from scalecurv.operators.summed import SummedOperator
-from scalecurv.problem.graphs import hessian_product
+from scalecurv.operators.products import hessian_product
 from scalecurv.samples.batch import Batch
 
 

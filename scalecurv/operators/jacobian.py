@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from scalecurv.linalg.operator import LinearOperator
+from scalecurv.operators.products import linearized
 from scalecurv.operators.summed import by_columns
-from scalecurv.problem.graphs import linearized
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
 from scalecurv.samples.batch import Batch

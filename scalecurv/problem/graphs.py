@@ -87,6 +87,24 @@ def batch_loss(problem: Problem, batch: Batch) -> Scalar:
     return loss
 
 
+def loss_bend(problem: Problem, f: torch.Tensor, batch: Batch) -> Product:
+    """Return U -> M U for U of shape (B D, k), where M holds c d^2 loss / df^2 of each sample at its outputs f."""
+    known = problem.loss.bend
+    if known is not None:
+
+        def bent(U: torch.Tensor) -> torch.Tensor:
+            columns = [problem.scale * known(f, batch.y, u.reshape(f.shape)).flatten() for u in U.T]
+            return torch.stack(columns, dim=1)
+
+        return bent
+
+    def loss(flat: torch.Tensor) -> torch.Tensor:
+        return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
+
+    with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"), twice_differentiable():
+        return backend_of(problem).hessian(loss, f.flatten())
+
+
 def hessian_product(problem: Problem, batch: Batch) -> Product:
     """Return V -> H_b V, (P, k) to (P, k), for the loss of one mini-batch."""
 
