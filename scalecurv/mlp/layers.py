@@ -57,7 +57,7 @@ class OpenBatch:
 
 @remembered
 def listed_mlp(problem: Problem) -> MLP | None:
-    """Return the MLP that the model is, where all its parameters are free and it computes as it is listed; else None."""
+    """Return the MLP that the model is, where all parameters are free and it computes as it is listed; else None."""
     mlp = recognise_mlp(problem.model)
     if mlp is None or mlp.num_params != problem.space.size:
         return None

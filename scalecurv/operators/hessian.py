@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from scalecurv.operators.summed import SummedOperator
 from scalecurv.operators.products import hessian_product
+from scalecurv.operators.summed import SummedOperator
 from scalecurv.samples.batch import Batch
 
 
