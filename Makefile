@@ -49,8 +49,13 @@ check: $(BIN)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Every table of benchmarks/results but the calibration: most of an hour on two cores.
+# Every table of benchmarks/results but the calibration and the GPU's, then the pages that show them: an hour on two
+# cores.
 bench: $(BIN)/installed
+	$(BIN)/python -m benchmarks.hvp
+	$(BIN)/python -m benchmarks.time_to_accuracy
+	$(BIN)/python -m benchmarks.warm_start
+	$(BIN)/python -m benchmarks.report
 	$(BIN)/python -m benchmarks.estimators
 	$(BIN)/python -m benchmarks.trace_error
 	$(BIN)/python -m benchmarks.curvature_error
@@ -65,6 +70,7 @@ bench: $(BIN)/installed
 	$(BIN)/python -m benchmarks.checks
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.sweep_scaling
+	$(BIN)/python -m benchmarks.tables
 
 # Kills workers, drivers and nodes at random and damages files: nothing stored may be lost. Half an hour on two cores.
 chaos: $(BIN)/installed

@@ -23,10 +23,10 @@ This page is generated from the program by `make docs`.
   In a pipe or a job it prints a line for each stored checkpoint: date, time, count, status, path, seconds and the
   time that is left. `-v` adds the seconds of each measure and the reason for the engine; `-q` leaves errors only. One
   `-q` takes back one `-v`. Programs get the same lines from the logger `scalecurv` of Python's `logging`.
-- **Sizes** (`--memory`) are bytes, or a number with KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of
-  1024), in any case: `2GB`, `"1.5 GiB"`, `500mb`.
-- **The environment.** `OMP_NUM_THREADS` is the default of `--threads` on the serial engine. `RAY_ADDRESS` is the
-  default of `--address`.
+- **Sizes** (`--memory`) are bytes, or a number with K, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (powers of 1024), in
+  any case and with a B or without: `2G`, `"1.5 GiB"`, `500mb`.
+- **The environment.** `OMP_NUM_THREADS` is the default of `--threads` on the serial engine; without it one thread or
+  all are taken, whichever is faster. `RAY_ADDRESS` is the default of `--address`.
 """
 
 

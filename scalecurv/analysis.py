@@ -3,18 +3,20 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from scalecurv.autodiff.backends import TORCH_FUNC
-from scalecurv.errors import CheckpointError
+from scalecurv.errors import CheckpointError, first_line
+from scalecurv.machine import default_memory
+from scalecurv.measures.back_off import HALVINGS, ran_out, told, with_less
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
 from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.own import is_own
 from scalecurv.measures.own_findings import FaultyMeasure, findings_of
-from scalecurv.problem.consistency import check_derivatives
+from scalecurv.operators.products import check_products
 from scalecurv.problem.graphs import backend_of
 from scalecurv.problem.nonfinite import locate_nonfinite
 from scalecurv.problem.preflight import preflight
@@ -40,7 +42,7 @@ def check_point(evaluation: Evaluation) -> None:
             seen = f", first seen in {place}" if place else ""  # a norm can overflow where every entry is finite
             raise CheckpointError(f"the {name} is {value} at these weights{seen}; there is no curvature to speak of")
     preflight(evaluation.problem)
-    check_derivatives(evaluation.problem)
+    check_products(evaluation.problem)
 
 
 class Analysis:
@@ -51,7 +53,7 @@ class Analysis:
 
     def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here):
         self.problem, self.seed = problem, seed
-        self._run_terms = run_terms
+        self._run_terms, self._spent = run_terms, 0
         self._evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
 
     def evaluation(self, params: str | None = None) -> Evaluation:
@@ -67,12 +69,32 @@ class Analysis:
         return self._evaluations[params]
 
     def compute(self, measure: Measure) -> Findings:
-        """Return the findings of a measure.
+        """Return the findings of a measure; where memory runs out it begins again with less, once or twice.
 
-        Raises as `evaluation` does, Misuse where the measure with its options is not defined at this problem, and
-        FaultyMeasure where a measure of one's own raises, or returns what is no Findings.
+        Raises as `evaluation` does, MemoryError where less is not enough, Misuse where the measure with its options is
+        not defined at this problem, and FaultyMeasure where a measure of one's own raises, or returns what is no
+        Findings.
         """
-        return findings_of(measure, self.evaluation(measure.params))
+        for halvings in range(HALVINGS + 1):
+            try:
+                found = findings_of(measure, self.evaluation(measure.params))
+                return told(found, self.problem) if halvings else found
+            except (MemoryError, RuntimeError) as error:
+                if halvings == HALVINGS or not ran_out(self.problem, error):
+                    raise
+                reason = first_line(error)
+            measure = self._with_less(measure, reason)  # here, where the error keeps no tensor alive
+        raise AssertionError("the last attempt returns or raises")
+
+    def _with_less(self, measure: Measure, reason: str) -> Measure:
+        """Go over to a problem that takes less memory, and return the measure with less; raise MemoryError for none."""
+        self._spent = self.total_matvecs
+        self._evaluations.clear()
+        less = with_less(measure, self.problem)
+        if less is None:
+            raise MemoryError(reason)
+        measure, self.problem = less
+        return measure
 
     def attempt(self, measure: Measure) -> Findings:
         """Return the findings of a measure, all `failed` where it overflows, or is one's own and raises.
@@ -87,7 +109,7 @@ class Analysis:
     @property
     def total_matvecs(self) -> int:
         """Return the number of products taken, each counted once."""
-        return sum(evaluation.total_matvecs for evaluation in self._evaluations.values())
+        return self._spent + sum(evaluation.total_matvecs for evaluation in self._evaluations.values())
 
 
 @dataclass(frozen=True)
@@ -101,10 +123,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class Request:
-    """The measures to compute, and the seed of their random vectors."""
+    """The measures to compute, the seed of their random vectors, and the memory that is `offered` where none is given.
+
+    Stored numbers are not computed again because a larger machine offers more: only a given memory asks for more.
+    """
 
     measures: tuple[Measure, ...]
     seed: int = SEED
+    offered: int = field(default_factory=default_memory)
 
     def keys(self, identity: Identity) -> dict[str, Measure]:
         """Return each measure by the key of its record; of several with one key, one that is as sharp as all."""
@@ -125,7 +151,7 @@ class Request:
         return {
             key: measure
             for key, measure in self.keys(identity).items()
-            if not (key in known and known[key].meets(measure.asked))
+            if not (key in known and known[key].meets(measure.asked, self.offered))
             and self._key(identity, measure, measure.settings) not in known  # as stores up to schema 3 have it
         }
 

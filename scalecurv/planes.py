@@ -16,7 +16,7 @@ from scalecurv.checkpoints.discover import EVERY, Globs
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.dispatch import Resources, check_device
+from scalecurv.engine.resources import Resources, check_device
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts

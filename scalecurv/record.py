@@ -27,9 +27,13 @@ class Asked:
     max_matvecs: int = 0
     memory: int = 0
 
-    def as_sharp_as(self, other: "Asked") -> bool:
-        """Return True where no limit is wider, and none of the means smaller, than in `other`."""
-        return self.rtol <= other.rtol and self.max_matvecs >= other.max_matvecs and self.memory >= other.memory
+    def as_sharp_as(self, other: "Asked", offered: int = -1) -> bool:
+        """Return True where no limit is wider, and none of the means smaller, than in `other`.
+
+        A memory of `offered` bytes asks for nothing: it is what the machine offers where no memory is given.
+        """
+        means = self.max_matvecs >= other.max_matvecs and (self.memory >= other.memory or other.memory == offered)
+        return self.rtol <= other.rtol and means
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,13 @@ class Stored:
     asked: tuple[Asked, ...] = ()
     width: float = math.inf
 
-    def meets(self, asked: Asked) -> bool:
-        """Return True where what is `asked` need not be computed.
+    def meets(self, asked: Asked, offered: int = -1) -> bool:
+        """Return True where what is `asked`, on a machine that offers so many bytes, need not be computed.
 
         It was asked as sharply before, or every interval is within the tolerance. In the second case a request of more
         products or memory would at most make exact what is within the tolerance already.
         """
-        return any(before.as_sharp_as(asked) for before in self.asked) or self.width <= asked.rtol
+        return any(before.as_sharp_as(asked, offered) for before in self.asked) or self.width <= asked.rtol
 
     def also(self, asked: Asked, width: float = math.inf) -> "Stored":
         """Return it with the rows of one more time."""

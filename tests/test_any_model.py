@@ -45,7 +45,7 @@ def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "jobs")
         train(run, "--model", request.param, "--steps", str(STEP), "--analysis-samples", "16")
-        words = ("--model", f"models:{request.param}", "--measure", MEASURES, *COARSE)
+        words = ("--model", f"models:{request.param}", "--measure", MEASURES, "--singular-values", *COARSE)
         said = analyze(run / f"step_{STEP}.pt", store, *words)
         assert said.exit_code == 0, said.output
         problem = point(run, request.param, STEP)

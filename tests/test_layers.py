@@ -11,7 +11,7 @@ CEILING, FLOOR = 250, 30  # lines a file
 
 # lower rows first; a module may import rows below its own, and its own package
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("errors", "display", "source"),
+    ("errors", "display", "source", "machine"),
     ("statistics", "quantities", "user_code"),
     ("record", "linalg"),
     ("geometry", "autodiff", "samples", "pickles"),

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.func import grad, grad_and_value, vjp, vmap
+from torch.func import grad, vjp, vmap
 
 Scalar = Callable[[Tensor], Tensor]  # theta (P,) -> L
 Outputs = Callable[[Tensor], Tensor]  # theta (P,) -> f (B, D)
@@ -44,17 +44,17 @@ class Backend(Protocol):
 
 
 class TorchFunc:
-    """The backend of torch.func: one vectorized pull-back for a whole block."""
+    """The backend of torch.func: one vectorized pull-back for a whole block, a plain one for a single vector."""
 
     name = "torch.func"
 
     def gradient(self, loss: Scalar, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return grad_and_value(loss)(theta)
+        return AUTOGRAD.gradient(loss, theta)  # torch.func's first use loads all of torch.compile, 1.5 s
 
     def hessian(self, loss: Scalar, theta: Tensor) -> Product:
         """Return V -> H V as the pull-back of the gradient, since H = H' (Pearlmutter 1994 pushes forward instead)."""
         _, pull = vjp(grad(loss), theta)  # type: ignore[misc]
-        return lambda V: vmap(lambda v: pull(v)[0], in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v
+        return lambda V: _mapped(lambda v: pull(v)[0], V)
 
     def linearized(self, outputs: Outputs, theta: Tensor) -> Linearized:
         """Return f and the products; J v is the pull-back of u -> J'u, so that `push` is the transpose of `pull`."""
@@ -64,10 +64,10 @@ class TorchFunc:
         def pushed(V: Tensor) -> Tensor:
             if not push:
                 push.append(vjp(lambda u: pull(u)[0], torch.ones_like(f))[1])
-            return vmap(lambda v: push[0](v)[0], in_dims=1)(V).flatten(1).T
+            return _mapped(lambda v: push[0](v)[0].flatten(), V)
 
         def pulled(U: Tensor) -> Tensor:
-            return vmap(lambda u: pull(u.reshape(f.shape))[0], in_dims=1)(U).T
+            return _mapped(lambda u: pull(u.reshape(f.shape))[0], U)
 
         return Linearized(f, pushed, pulled)
 
@@ -122,10 +122,16 @@ def _pulled(value: Tensor, point: Tensor, cotangent: Tensor | None, again: bool 
     """
     if not value.requires_grad:
         return torch.zeros_like(point)
-    (found,) = torch.autograd.grad(
-        value, point, cotangent, retain_graph=True, create_graph=again, materialize_grads=True
-    )
+    turned = value if cotangent is None else (value * cotangent).sum()  # torch imports sympy where it is given both
+    (found,) = torch.autograd.grad(turned, point, retain_graph=True, create_graph=again, materialize_grads=True)
     return found
+
+
+def _mapped(product: Product, V: Tensor) -> Tensor:
+    """Return the product with each column of V, (m, k): vectorized, which for one vector would only cost time."""
+    if V.shape[1] == 1:
+        return product(V[:, 0])[:, None]
+    return vmap(product, in_dims=1)(V).T  # out_dims=1 is refused where nothing depends on v
 
 
 def _by_columns(product: Callable[[Tensor], Tensor], rows: int) -> Product:

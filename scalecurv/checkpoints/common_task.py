@@ -10,13 +10,17 @@ from scalecurv.checkpoints.discover import EVERY, Globs, discover, root_of, root
 from scalecurv.checkpoints.problem_file import FILE_NAME, ProblemSpec, read_spec
 from scalecurv.checkpoints.task import Task
 from scalecurv.errors import Misuse
-from scalecurv.quantities import MEMORY, SEED
+from scalecurv.quantities import SEED
 
 TRIED = 3  # checkpoints of a folder that tell whether it holds MLPs, where nothing else does
 
 
 def common_task(
-    paths: Sequence[Path], given: Mapping[str, Any], seed: int = SEED, globs: Globs = EVERY, memory: int = MEMORY
+    paths: Sequence[Path],
+    given: Mapping[str, Any],
+    seed: int = SEED,
+    globs: Globs = EVERY,
+    memory: int | None = None,
 ) -> tuple[Task, list[Path]]:
     """Return the task that the given options and problem.json define, and the checkpoints below `paths`, by `globs`.
 
@@ -42,7 +46,7 @@ def common_task(
     return tasks[first], discover(paths, sorted(data), globs) if among else found
 
 
-def _tasks(specs: Mapping[Path, ProblemSpec], seed: int, memory: int) -> dict[Path, Task]:
+def _tasks(specs: Mapping[Path, ProblemSpec], seed: int, memory: int | None) -> dict[Path, Task]:
     """Return a task for each folder; data that several of them share is read once."""
     read: dict[Any, Task] = {}
     for spec in specs.values():

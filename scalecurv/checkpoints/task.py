@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from scalecurv.data.held import Data
 from scalecurv.data.load import load_data
 from scalecurv.data.reread import Reread
 from scalecurv.errors import Misuse
+from scalecurv.machine import default_memory
 from scalecurv.problem.loss import Criterion
 from scalecurv.problem.losses import loss_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.readiness import products_dtype
 from scalecurv.problem.shard import Shard
-from scalecurv.quantities import DEVICE, MEMORY, SEED
+from scalecurv.quantities import DEVICE, SEED
 from scalecurv.record import digest
 from scalecurv.user_code import names_code, resolve, source_of
 
@@ -39,7 +40,7 @@ class Arithmetic:
     dtype: str | None = None
     device: str = DEVICE
     batch_size: int | None = None
-    memory: int = MEMORY
+    memory: int = field(default_factory=default_memory)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Task:
     seed: int = SEED
 
     @classmethod
-    def read(cls, spec: ProblemSpec, seed: int = SEED, memory: int = MEMORY) -> "Task":
+    def read(cls, spec: ProblemSpec, seed: int = SEED, memory: int | None = None) -> "Task":
         """Return the task with the data of `spec`, of which `seed` draws `max_samples`; raises Misuse.
 
         Batches that user code makes are held where they take at most `memory` bytes.

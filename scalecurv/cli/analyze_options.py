@@ -89,6 +89,21 @@ ASKED = (
         default=None,
         help="Let rank bound the dimension of the functions too, by further inputs.",
     ),
+    option(
+        MEASURES,
+        "--singular-values",
+        is_flag=True,
+        default=None,
+        help="Let rank store all singular values of J too. They take a decomposition.",
+    ),
+    option(
+        MEASURES,
+        "--rank-samples",
+        type=int,
+        metavar="N",
+        help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
+        "few gradients allows where N D > 20,000]",
+    ),
 )
 COMPUTING = (
     seed_option("Draw all random vectors from the seed N, the same at every checkpoint."),
@@ -146,7 +161,7 @@ SHARING = (
         type=int,
         metavar="N",
         help="Give each worker N CPU threads.  [default: 1 on Ray, and where auto may go over to Ray; else "
-        "OMP_NUM_THREADS, or all cores]",
+        "OMP_NUM_THREADS, or one or all cores, whichever is faster]",
     ),
     option(
         MACHINE,

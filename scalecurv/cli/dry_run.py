@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
+from scalecurv.cli.plan_table import table
 from scalecurv.engine.choice import Choice, ray_pays
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.dispatch import (
-    Resources,
     choose,
     num_workers_here,
-    serial_device,
     serial_threads,
     workers_per_checkpoint,
 )
+from scalecurv.engine.resources import Resources, serial_device
 from scalecurv.engine.worker import Worker
 from scalecurv.sweeps.work import Sweep, Work
 
@@ -32,7 +32,7 @@ def describe(sweep: Sweep, work: Work) -> Iterator[str]:
     if not count:
         return
     yield f"engine {choice.engine}: {choice.reason}"
-    threads = serial_threads(resources, choice) if choice.engine == "serial" else alone
+    threads = serial_threads(resources, choice).count if choice.engine == "serial" else alone
     yield from _shares_and_cost(cost(threads), resources, choice, count, device)
     yield from work.todo[:SHOWN]
     if count > SHOWN:
@@ -75,3 +75,5 @@ def _shares_and_cost(cost: Cost | None, resources: Resources, choice: Choice, co
     if workers:
         shared_out = replace(cost, probes=cost.matvecs) if resources.plan == "data" else cost
         yield f"at most {shared_out.eta(count, workers, members):,.0f} s of Hessian products in all, at that speed"
+    if cost.plan:
+        yield from table(cost.plan, cost.gradient)

@@ -10,7 +10,7 @@ from scalecurv.cli.groups import option
 from scalecurv.cli.sizes import Bytes
 from scalecurv.display import printable
 from scalecurv.errors import Misuse
-from scalecurv.quantities import DEVICE, MEMORY, SEED
+from scalecurv.quantities import DEVICE, SEED
 from scalecurv.user_code import names_code
 
 PATH = click.Path(path_type=Path)
@@ -164,8 +164,8 @@ def seed_option(help: str) -> Callable[[Any], Any]:
 
 def memory_option(help: str) -> Callable[[Any], Any]:
     """Return the option --memory, with a help text that says which bytes it limits."""
-    text = f"{help} 2GB is 2e9 bytes and 2GiB is 2^31.  [default: {MEMORY >> 30}GiB]"
-    return option(ARITHMETIC, "--memory", type=Bytes(), metavar="SIZE", default=MEMORY, help=text)
+    text = f"{help} 2G and 2GB are 2e9 bytes, 2GiB is 2^31.  [default: a quarter of the machine's memory]"
+    return option(ARITHMETIC, "--memory", type=Bytes(), metavar="SIZE", help=text)
 
 
 ONE_DEVICE = option(
@@ -194,9 +194,9 @@ def given_options(params: dict[str, Any]) -> dict[str, Any]:
     return {name: params.get(name) for name in PROBLEM}
 
 
-def check_memory(memory: int) -> None:
-    """Raise Misuse where `memory` is not positive."""
-    if memory < 1:
+def check_memory(memory: int | None) -> None:
+    """Raise Misuse where `memory` is given and not positive."""
+    if memory is not None and memory < 1:
         raise Misuse(f"--memory is {memory}; it must be at least 1")
 
 

@@ -67,9 +67,10 @@ def planes(**params: Any) -> None:
 def planes_of(params: dict[str, Any]) -> tuple["pd.DataFrame", list[str]]:
     """Return a row for each three consecutive checkpoints, and a line for each that cannot be read; raises Misuse."""
     from scalecurv.checkpoints.task import Arithmetic
+    from scalecurv.machine import allowed
     from scalecurv.planes import planes_of_steps
     from scalecurv.sweeps.options import globs_of
 
     check_memory(params["memory"])
-    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])
+    arithmetic = Arithmetic("float64", params["device"], memory=allowed(params["memory"]))
     return planes_of_steps(params["checkpoints"], given_options(params), arithmetic, globs_of(params))

@@ -48,6 +48,20 @@ _OPTIONS = (
         show_default=True,
         help="Try further inputs for the dimension of the functions. It takes minutes for thousands of parameters.",
     ),
+    option(
+        MEASURES,
+        "--singular-values",
+        is_flag=True,
+        help="Print all singular values of J too. They take a decomposition.",
+    ),
+    option(
+        MEASURES,
+        "--rank-samples",
+        type=int,
+        metavar="N",
+        help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
+        "few gradients allows where N D > 20,000]",
+    ),
     seed_option("Draw primes, residues and further inputs from the seed N."),
     memory_option("Let matrices take SIZE."),
     ONE_DEVICE,
@@ -69,14 +83,17 @@ def rank(**params: Any) -> None:
 def rank_of(params: dict[str, Any]) -> "RankReport":
     """Return the report on one checkpoint; raises Misuse and CheckpointError."""
     from scalecurv.checkpoints.task import Arithmetic
+    from scalecurv.machine import allowed
     from scalecurv.measures.rank.rank import Rank
     from scalecurv.measures.rank.report import RankReport
 
     check_seed(params["seed"])
     given = {**given_options(params), "loss": "mse"}  # J does not depend on the loss, so that any loss will do
     functional = params["functional_dimension"] and params["params"] is None  # it is defined for all parameters only
-    measure = Rank(params["memory"], params["output"], functional, params=params["params"])
-    arithmetic = Arithmetic("float64", params["device"], memory=params["memory"])  # data are not rounded
+    memory = allowed(params["memory"])
+    asked = {"singular_values": params["singular_values"] or None, "rank_samples": params["rank_samples"]}
+    measure = Rank(memory, params["output"], functional, **asked, params=params["params"])
+    arithmetic = Arithmetic("float64", params["device"], memory=memory)  # data are not rounded
     return RankReport.of(*measure_at(params["checkpoint"], given, measure, arithmetic, params["seed"]))
 
 
@@ -88,7 +105,7 @@ def measure_at(
     from scalecurv.checkpoints.common_task import common_task
     from scalecurv.checkpoints.load import is_directory_checkpoint
     from scalecurv.checkpoints.model import left_out_of
-    from scalecurv.engine.dispatch import Resources, check_device
+    from scalecurv.engine.resources import Resources, check_device
 
     check_device(Resources(device=arithmetic.device))
     if path.is_dir() and not is_directory_checkpoint(path):

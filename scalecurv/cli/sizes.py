@@ -1,4 +1,4 @@
-"""Numbers of bytes as people write them: 2GB, 1.5 GiB, 1e9."""
+"""Numbers of bytes as people write them: 2G, 1.5 GiB, 1e9."""
 
 import re
 from typing import Any
@@ -8,18 +8,18 @@ import click
 from scalecurv.errors import Misuse
 
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
-_SIZE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(?:([kmgt])(i?)b|b)?", re.IGNORECASE)
-WANTED = "bytes, or a number with KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024), such as 2GB"
+_SIZE = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
+WANTED = "bytes, or a number with K, M, G, T (powers of 1000) or Ki, Mi, Gi, Ti (powers of 1024), such as 2G or 2GiB"
 
 
 def bytes_of(text: str) -> int:
     """Return the number of bytes that `text` gives, rounded to a whole one; raises ValueError where it is no size.
 
-    A bare letter ("2G") is refused, as programs disagree about it.
+    The B may be left out: 2G is 2GB.
 
     Example:
-        >>> [bytes_of(text) for text in ("2GB", "1.5 GiB", "500kb", "1e9", "7")]
-        [2000000000, 1610612736, 500000, 1000000000, 7]
+        >>> [bytes_of(text) for text in ("2GB", "1.5 GiB", "500M", "1e9", "7")]
+        [2000000000, 1610612736, 500000000, 1000000000, 7]
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:

@@ -55,15 +55,15 @@ class _Quantities:
     Rows are converted when they are indexed, so a rank converts only its own rows.
     """
 
-    data: np.ndarray
+    array: np.ndarray
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape if self.data.ndim > 1 else (len(self.data), 1)
+        return self.array.shape if self.array.ndim > 1 else (len(self.array), 1)
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.array)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        some = self.data[rows].reshape(-1, *self.shape[1:])
+        some = self.array[rows].reshape(-1, *self.shape[1:])
         return some if some.dtype.kind == "f" else some.astype(np.float64)

@@ -16,7 +16,8 @@ from scalecurv.data.stored import Rows, by_name
 from scalecurv.display import shown
 from scalecurv.errors import Misuse
 from scalecurv.linalg.probes import generator
-from scalecurv.quantities import MEMORY, SEED
+from scalecurv.machine import allowed
+from scalecurv.quantities import SEED
 from scalecurv.samples.nested import mapped
 from scalecurv.user_code import names_code
 
@@ -28,7 +29,7 @@ def load_data(
     split: str | None = None,
     max_samples: int | None = None,
     seed: int = SEED,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> Data | Reread:
     """Return the data of a path or of user code pkg.mod:factory, or of one split of it.
 
@@ -37,7 +38,7 @@ def load_data(
     user code makes are read anew in every pass where they take more than `memory` bytes. Raises Misuse, with a message
     of one line, where there are no data.
     """
-    choose = partial(chosen, wanted=max_samples, seed=seed)
+    choose, memory = partial(chosen, wanted=max_samples, seed=seed), allowed(memory)
     if names_code(str(source)):
         found = made(str(source), split, choose, memory)
         if isinstance(found, Reread):

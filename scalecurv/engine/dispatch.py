@@ -2,15 +2,12 @@
 
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
-
-import torch
 
 from scalecurv.checkpoints.load import Checkpoint
 from scalecurv.engine.attempts import Done, GivenUp
@@ -18,35 +15,17 @@ from scalecurv.engine.choice import FEW_PRODUCTS, RAY_START, Choice, ray_pays, s
 from scalecurv.engine.cost import Cost
 from scalecurv.engine.data_parallel import DataParallelGroup
 from scalecurv.engine.pool import Pool
+from scalecurv.engine.resources import Resources, check_device, elsewhere, serial_device, visible_gpus
 from scalecurv.engine.serial import run_serial
-from scalecurv.engine.session import joining, ray_session
+from scalecurv.engine.session import ray_session
+from scalecurv.engine.threads import Threads, fixed_threads
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
-from scalecurv.quantities import AUTO, GPUS_PER_WORKER
 
-ENGINES = (AUTO, "ray", "serial")
-PLANS = (AUTO, "checkpoints", "probes", "data")
 SOLE = "--workers 1"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Resources:
-    """The engine (auto|ray|serial), the address of a running cluster, and the resources that each worker is given.
-
-    `plan` tells what the workers share out: "checkpoints", the "probes" of each checkpoint, the "data", or "auto" by
-    cost.
-    """
-
-    engine: str = AUTO
-    address: str | None = None
-    workers: int | None = None
-    threads: int | None = None
-    device: str = AUTO
-    gpus_per_worker: float = GPUS_PER_WORKER
-    plan: str = AUTO
 
 
 def run(
@@ -64,7 +43,10 @@ def run(
     logger.log(told, "engine %s: %s", choice.engine, choice.reason)
     done, seconds = 0, 0.0
     if choice.engine == "serial":
-        results = run_serial(worker, paths, serial_device(resources.device), serial_threads(resources, choice))
+        device = serial_device(resources.device)
+        threads = serial_threads(resources, choice, worker, first if device == "cpu" else None)
+        logger.debug("threads %d: %s", threads.count, threads.reason)
+        results = run_serial(worker if first is None else worker.having(first), paths, device, threads)
         began = time.perf_counter()
         for done, result in enumerate(results, 1):
             seconds += time.perf_counter() - began
@@ -97,9 +79,11 @@ def _run_ray(
             size = min(spec.fit(nodes), worker.num_data)
             yield from DataParallelGroup(ray, worker, spec, size).run(paths)
             return
+        known = None if spec.gpus else cost()  # on GPUs the cost is not known here
+        if known is not None and resources.workers is None:
+            spec = replace(spec, bytes=known.bytes)
         members = workers_per_checkpoint(resources.plan, len(paths), spec.fit(nodes))
-        if resources.plan == "auto" and members > 1 and not spec.gpus:  # on GPUs the cost is not known here
-            known = cost()
+        if resources.plan == "auto" and members > 1 and not spec.gpus:
             members = members if known is not None and known.worth_splitting(members) else 1
         yield from Pool(ray, worker, replace(spec, per_checkpoint=members)).run(paths)
 
@@ -116,7 +100,7 @@ def session(resources: Resources) -> Iterator[None]:
 
 
 def _ray(resources: Resources) -> AbstractContextManager[Any]:
-    return ray_session(resources.address, num_cores(), _visible_gpus() if resources.device != "cpu" else 0)
+    return ray_session(resources.address, num_cores(), visible_gpus() if resources.device != "cpu" else 0)
 
 
 def workers_per_checkpoint(plan: str, num_checkpoints: int, num_workers: int) -> int:
@@ -140,18 +124,18 @@ def choose(resources: Resources, num_checkpoints: int, cost: Callable[[], Cost |
     """
     if resources.engine != "auto":
         return Choice(resources.engine, f"--engine {resources.engine}")
-    if _elsewhere(resources):  # this machine may be a head that does no work, or has no GPU
+    if elsewhere(resources):  # this machine may be a head that does no work, or has no GPU
         return Choice("ray", "its cluster is running")
     if resources.workers == 1:
         return Choice("serial", SOLE)
-    if not resources.workers and max(_visible_gpus(), num_cores()) == 1:
+    if not resources.workers and max(visible_gpus(), num_cores()) == 1:
         return Choice("serial", "one core")
     if resources.plan in ("probes", "data"):
         return Choice("ray", f"--plan {resources.plan}")
     if num_checkpoints <= 1:
         return Choice("serial", "one checkpoint")
-    if _visible_gpus() and resources.device != "cpu":
-        return Choice("ray", f"{_visible_gpus()} GPU(s)")
+    if visible_gpus() and resources.device != "cpu":
+        return Choice("ray", f"{visible_gpus()} GPU(s)")
     workers = min(num_workers_here(resources) or 1, num_checkpoints)
     if workers == 1:
         return Choice("serial", "room for one worker")
@@ -161,15 +145,18 @@ def choose(resources: Resources, num_checkpoints: int, cost: Callable[[], Cost |
     return Choice("serial", f"Ray's start takes {RAY_START:g} s, which the work may not save", may_change=True)
 
 
-def serial_threads(resources: Resources, choice: Choice) -> int:
-    """Return the CPU threads of the for loop: as asked, else OMP_NUM_THREADS, else all cores.
+def serial_threads(
+    resources: Resources, choice: Choice, worker: Worker | None = None, first: Checkpoint | None = None
+) -> Threads:
+    """Return the CPU threads of the for loop: as asked, else one or all cores, whichever is faster at `first`.
 
-    Where Ray may take over they are those of its workers, so that all rows come from one arithmetic.
+    Without a first checkpoint to measure it at they are all cores.
     """
-    if resources.threads or choice.may_change:
-        return resources.threads or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is for nested regions
-    return int(asked) if asked.isdecimal() and int(asked) else num_cores()
+    cores = num_cores()
+    threads = fixed_threads(resources.threads, choice.may_change)
+    if threads is None and worker and first and cores > 1:
+        threads = worker.faster_threads(first, cores)
+    return threads or Threads(cores, "all cores")
 
 
 def num_workers_here(resources: Resources) -> int | None:
@@ -177,52 +164,15 @@ def num_workers_here(resources: Resources) -> int | None:
 
     Where the workers may be on other machines, it is the number asked for, None where none was.
     """
-    if _elsewhere(resources):
+    if elsewhere(resources):
         return resources.workers
-    node = {"CPU": float(num_cores()), "GPU": float(_visible_gpus() if resources.device != "cpu" else 0)}
+    node = {"CPU": float(num_cores()), "GPU": float(visible_gpus() if resources.device != "cpu" else 0)}
     return spec_for(resources, [node]).fit([node])
-
-
-def _elsewhere(resources: Resources) -> bool:
-    """Return whether the workers may be on other machines than this process."""
-    return resources.engine != "serial" and joining(resources.address) is not None
 
 
 def num_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def serial_device(device: str) -> str:
-    """Return the device of the for loop: "auto" is cuda:0 where there is a GPU."""
-    if device == "auto":
-        return "cuda:0" if _visible_gpus() else "cpu"
-    return "cuda:0" if device == "cuda" else device
-
-
-def check_device(resources: Resources) -> None:
-    """Raise Misuse for a device that this machine does not have, or options that contradict the engine."""
-    if resources.engine not in ENGINES:
-        raise Misuse(f"unknown --engine {resources.engine!r}; choose from {', '.join(ENGINES)}")
-    if resources.plan not in PLANS:
-        raise Misuse(f"unknown --plan {resources.plan!r}; choose from {', '.join(PLANS)}")
-    if resources.engine == "serial" and resources.plan in ("probes", "data"):
-        raise Misuse(f"--plan {resources.plan} needs several workers, --engine serial has one; leave one of them out")
-    if resources.engine == "serial" and (resources.address or (resources.workers or 1) > 1):
-        raise Misuse("--engine serial runs in this process; leave --address and --workers out, or give --engine ray")
-    device = resources.device
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise Misuse(f"unknown --device {device!r}; choose from auto, cpu, cuda")
-    index = int(device.partition(":")[2] or 0)
-    if device.startswith("cuda") and not _elsewhere(resources) and index >= _visible_gpus():
-        raise Misuse(
-            f"--device {device} but torch sees {_visible_gpus()} GPU(s) on this machine; give --device cpu, "
-            f"or the --address of a cluster that has one"
-        )
-
-
-def _visible_gpus() -> int:
-    return torch.cuda.device_count()
 
 
 def spec_for(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> WorkerSpec:

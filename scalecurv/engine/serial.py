@@ -4,12 +4,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError
+from scalecurv.engine.threads import Threads
 from scalecurv.engine.worker import Worker
 
 
-def run_serial(worker: Worker, paths: Sequence[str], device: str, threads: int) -> Iterator[Done | GivenUp]:
+def run_serial(worker: Worker, paths: Sequence[str], device: str, threads: Threads) -> Iterator[Done | GivenUp]:
     """Analyse each checkpoint in turn in this process; yield Done or GivenUp, raise UnexpectedError for a bug."""
-    analyse = worker.on(device, threads)
+    analyse = worker.on(device, threads.count, why=threads.reason)
     for path in paths:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:

@@ -1,13 +1,9 @@
 """One checkpoint from its path to an Outcome: the work of a worker, wherever it runs."""
 
-import platform
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +14,16 @@ from scalecurv.checkpoints.load import Checkpoint, stamp_of
 from scalecurv.checkpoints.step import run_of, step_and_epoch
 from scalecurv.checkpoints.task import Arithmetic, Task, compute_dtype
 from scalecurv.engine.cost import Cost, cost_of
+from scalecurv.engine.provenance import surroundings
 from scalecurv.engine.shared_probes import SharedProbes
+from scalecurv.engine.threads import Threads, faster_threads
 from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
 from scalecurv.measures.evaluation import Make, Terms, run_here
+from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.products import differentiation
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
 from scalecurv.record import Outcome, Stored
-
-PACKAGES = ("scalecurv", "ray", "numpy", "scipy", "h5py")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages used, the host, and the git revision where the package is a checkout."""
-    found = {package: version(package) for package in PACKAGES}
-    return {**found, "python": platform.python_version(), "host": platform.node(), "git": _revision()}
-
-
-def _revision() -> str:
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
-
 
 # path, fingerprint, dtype and pattern of the free parameters: where another worker takes products
 Point = tuple[str, str, str, str | None]
@@ -73,14 +50,20 @@ class Worker:
     arithmetic: Arithmetic
     known: Mapping[str, Stored] = field(default_factory=dict)
     shard: Shard | None = None
+    threads_reason: str = ""
+    _read: dict[str, Checkpoint] = field(default_factory=dict, repr=False, compare=False)
     _helped: _Helped = field(default_factory=_Helped, init=False, repr=False, compare=False)
 
-    def on(self, device: str, threads: int, shard: Shard | None = None) -> "Worker":
+    def on(self, device: str, threads: int, shard: Shard | None = None, why: str = "") -> "Worker":
         """Return the same worker on the device that it was assigned, in this process, with its share of the data."""
         torch.set_num_threads(threads)
         coarse = self.arithmetic.dtype == "tf32"  # 10 bits of mantissa, only where asked: see noise_floor
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = coarse
-        return replace(self, arithmetic=replace(self.arithmetic, device=device), shard=shard)
+        return replace(self, arithmetic=replace(self.arithmetic, device=device), shard=shard, threads_reason=why)
+
+    def having(self, checkpoint: Checkpoint) -> "Worker":
+        """Return the same worker, which need not read this checkpoint again in its first attempt."""
+        return replace(self, _read={str(checkpoint.path): checkpoint})
 
     @property
     def num_data(self) -> int:
@@ -125,6 +108,17 @@ class Worker:
         except (CheckpointError, Misuse, FloatingPointError, MemoryError):
             return None
 
+    def faster_threads(self, checkpoint: Checkpoint, most: int) -> Threads | None:
+        """Return one thread or `most`, whichever is faster at a checkpoint; None where it cannot be analysed."""
+        try:
+            with _memory_errors():
+                problem, _ = self.task.at(checkpoint, replace(self.arithmetic, device="cpu"))
+                problem = problem.restricted(self.request.measures[0].params)
+                H, v = HessianOperator(problem), torch.ones(problem.num_params, 1, dtype=problem.dtype)
+                return faster_threads(lambda: H.matmat(v), most)
+        except (CheckpointError, Misuse, FloatingPointError, MemoryError):
+            return None
+
     def refusal(self, path: str) -> str:
         """Return why a checkpoint would fail before its measures begin; "" where it would not.
 
@@ -166,7 +160,7 @@ class Worker:
             total_matvecs=total_matvecs,
             records=records,
             quantities=self.request.own_quantities,
-            provenance={**self._provenance(), "differentiation": differentiation(problem)},
+            provenance={**self._provenance(), "differentiation": differentiation(problem), "columns": problem.columns},
             created=time.time(),
         )
 
@@ -174,7 +168,9 @@ class Worker:
         """Return a checkpoint; where data is spread over ranks, all hold the same one, or all raise CheckpointError."""
         shard, checkpoint, reason = self.shard or Shard(), None, None
         try:
-            checkpoint = self.task.load(path)
+            read = self._read.pop(str(path), None)
+            fresh = read is not None and read.stamp == stamp_of(path, self.task.spec.weights, self.task.spec.ignore)
+            checkpoint = read if fresh else self.task.load(path)
         except CheckpointError as error:
             reason = str(error)
         if wrong := shard.first(reason):
@@ -186,8 +182,9 @@ class Worker:
 
     def _provenance(self) -> dict[str, Any]:
         return {
-            **_surroundings(self.arithmetic.device),
+            **surroundings(self.arithmetic.device),
             "threads": torch.get_num_threads(),
+            **({"threads_reason": self.threads_reason} if self.threads_reason else {}),
             **({"ranks": self.shard.size} if self.shard else {}),
             "config": {
                 "batch_size": self.arithmetic.batch_size,
@@ -228,10 +225,3 @@ def failure(path: str, reason: str, task_id: str, seed: int) -> Outcome:
         seed=seed,
         created=time.time(),
     )
-
-
-@cache
-def _surroundings(device: str) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-    path = torch.backends.cpu.get_cpu_capability()  # results are bitwise equal only where this is equal
-    return {**versions(), "torch": torch.__version__, "device": name, "cpu_capability": path}

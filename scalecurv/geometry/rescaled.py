@@ -8,6 +8,7 @@ import numpy as np
 
 SWEEPS = 1000
 GAP = 1e-13  # of the value: the gap that rounding leaves
+PIECE = 1 << 20  # entries that the dual bound looks at together
 LOOK = 1e-9  # of the value: a sweep that gains less may be the last
 
 
@@ -43,7 +44,8 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
     whole = [np.hstack([w, b[:, None]]) for w, b in zip(weights, biases, strict=True)]
     if not np.isfinite(_total(whole)):
         return Rescaled(np.nan, np.nan, np.full(sum(len(layer) for layer in whole[:-1]), np.nan), 0, False)
-    terms, live = _pruned(whole)
+    idle = [(coming.sum(1) == 0) & (going[:, :-1].sum(0) == 0) for coming, going in pairwise(whole)]
+    terms, live = whole, _prune(whole)
     flow, squares = list(terms), [np.ones(len(alive)) for alive in live]
     best, sweeps = _total(flow), 0
     while sweeps < SWEEPS:
@@ -58,21 +60,19 @@ def smallest_trace(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) 
         if gained <= LOOK * best and (gained <= GAP / 10 * best or best - _dual(terms, flow) <= GAP * best):
             break
     value = _total(flow)
-    idle = [(coming.sum(1) == 0) & (going[:, :-1].sum(0) == 0) for coming, going in pairwise(whole)]
     factors = np.concatenate(
         [np.zeros(0), *(np.where(a | i, np.sqrt(s), np.nan) for a, i, s in zip(live, idle, squares, strict=True))]
     )
     return Rescaled(value, min(_dual(terms, flow), value), factors, sweeps, not np.isnan(factors).any())
 
 
-def _pruned(whole: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the layers with all entries that rescaling drives to zero set to zero, and the live neurons by layer.
+def _prune(terms: list[np.ndarray]) -> list[np.ndarray]:
+    """Set all entries that rescaling drives to zero to zero, and return the live neurons by layer.
 
     Where the entries into a neuron are zero, rescaling drives those out of it to zero, and vice versa. Other neurons
     may then have zeros on one side, so that the pruning is repeated.
     """
-    terms = [layer.copy() for layer in whole]
-    live = [np.ones(len(layer), dtype=bool) for layer in whole[:-1]]
+    live = [np.ones(len(layer), dtype=bool) for layer in terms[:-1]]
     changed = True
     while changed:
         changed = False
@@ -82,7 +82,7 @@ def _pruned(whole: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]
                 terms[l][gone], changed = 0.0, True
                 terms[l + 1][:, :-1][:, gone] = 0.0
                 alive &= ~gone
-    return terms, live
+    return live
 
 
 def _total(flow: list[np.ndarray]) -> float:
@@ -91,12 +91,16 @@ def _total(flow: list[np.ndarray]) -> float:
 
 def _dual(terms: list[np.ndarray], flow: list[np.ndarray]) -> float:
     """Return the dual bound of `flow`, whose sums into each neuron are first scaled to those out of it, backwards."""
-    even, bound = list(flow), 0.0
-    for l in range(len(flow) - 2, -1, -1):
-        coming, going = even[l].sum(1), even[l + 1][:, :-1].sum(0)
-        scale = np.divide(going, coming, out=np.zeros_like(coming), where=coming > 0)
-        even[l] = even[l] * scale[:, None]
-    for t, y in zip(terms, even, strict=True):
-        some = y > 0
-        bound += float((y[some] * (1 - np.log(y[some] / t[some]))).sum())
+    bound, scales = 0.0, np.ones(len(flow[-1]))
+    for l in range(len(flow) - 1, -1, -1):
+        going = np.zeros(flow[l].shape[1])
+        for at in range(0, len(flow[l]), step := max(1, PIECE // flow[l].shape[1])):  # no second copy of a layer
+            rows = slice(at, at + step)
+            y = flow[l][rows] * scales[rows, None]
+            going += y.sum(0)
+            some = y > 0
+            bound += float((y[some] * (1 - np.log(y[some] / terms[l][rows][some]))).sum())
+        if l:
+            coming = flow[l - 1].sum(1)
+            scales = np.divide(going[:-1], coming, out=np.zeros_like(coming), where=coming > 0)
     return bound

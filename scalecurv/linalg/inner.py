@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-ROWS = 1 << 20  # rows converted at a time, so that the float64 copy stays small beside the block
+ROWS = 1 << 15  # rows converted at a time, so that the float64 copy stays in the processor's cache
 
 
 def gram(U: Tensor, V: Tensor) -> Tensor:
@@ -35,6 +35,6 @@ def project_out(V: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     V <- V - Q Q'V is applied twice; what a second pass leaves is rounding (Kahan, in Parlett 1998, sec. 6.9).
     """
     coefficients = gram(Q, V)
-    V = V - Q @ coefficients.to(V.dtype)
-    correction = gram(Q, V)
-    return V - Q @ correction.to(V.dtype), coefficients + correction
+    outside = (Q @ coefficients.to(V.dtype)).neg_().add_(V)  # in place: one block beside V and Q
+    correction = gram(Q, outside)
+    return outside.sub_(Q @ correction.to(V.dtype)), coefficients + correction

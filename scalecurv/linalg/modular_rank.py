@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from scalecurv.linalg.modular_inverse import modular_inverse
 from scalecurv.linalg.residues import INNER, reduced
 
 PANEL = INNER  # columns eliminated before the rest of the matrix is updated
+BLOCK = INNER // 2  # rows of a block that serves as the pivot of as many columns at once
 NARROW = 16  # columns below which a panel is eliminated one column at a time
 SPARE = 8  # random combinations of rows beyond the rank; they hide part of it with a chance of about p^-SPARE
 TILE = 1024  # columns of the rest that are updated together
@@ -19,16 +21,71 @@ def modular_rank(A: Tensor, prime: int) -> int:
     `prime` is not zero, so that the rank over the rationals is r or larger. The elimination takes about m n r
     multiplications, nearly all of them in matrix products.
     """
-    rank = 0
-    for start in range(0, A.shape[1], PANEL):
-        rest = A[rank:]
-        if not len(rest):
-            break
-        order, L = _eliminate(rest[:, start : start + PANEL], prime)
+    rank, start = 0, 0
+    while rank < A.shape[0] and start < A.shape[1]:
+        rest = A[rank:, start:]
+        width = min(BLOCK, *rest.shape)
+        inverse = modular_inverse(rest[:width, :width], prime)
+        if inverse is not None:  # nearly always, where the rank is full: one product in place of a search for pivots
+            _schur(rest, inverse, prime)
+            rank, start = rank + width, start + width
+            continue
+        order, L = _eliminate(rest[:, :PANEL], prime)
         if k := L.shape[1]:
-            _update(rest[:, start + PANEL :], order, L, prime)
-            rank += k
+            _update(rest[:, PANEL:], order, L, prime)
+        rank, start = rank + k, start + PANEL
     return rank
+
+
+def symmetric_modular_rank(A: Tensor, prime: int) -> int:
+    """Return the rank of symmetric residues A (n, n) modulo `prime`; A is overwritten.
+
+    The Schur complement of a leading block that is invertible is symmetric, so that half of it is computed: about
+    n^2 r / 3 multiplications where r is the rank. Where a leading block is singular, the rest is eliminated as any
+    other matrix is.
+    """
+    n, rank = len(A), 0
+    while rank < n:
+        rest = A[rank:, rank:]
+        width = min(BLOCK, len(rest))
+        inverse = modular_inverse(rest[:width, :width], prime)
+        if inverse is None:
+            return rank + modular_rank(_mirrored(rest), prime)
+        below = rest[width:, :width].clone()
+        pivots = _product(below, inverse, prime)
+        for i in range(0, len(below), BLOCK):  # strips of whole blocks: each block on the diagonal stays symmetric
+            strip = rest[width + i : width + i + BLOCK, width : width + min(i + BLOCK, len(below))]
+            for j in range(0, strip.shape[1], TILE):
+                tile = strip[:, j : j + TILE]
+                reduced(tile.addmm_(pivots[i : i + BLOCK], below[j : j + tile.shape[1]].T, alpha=-1), prime)
+        rank += width
+    return rank
+
+
+def _mirrored(A: Tensor) -> Tensor:
+    """Return the symmetric matrix whose blocks below the diagonal are those of A, in the place of A."""
+    for i in range(BLOCK, len(A), BLOCK):
+        A[:i, i : i + BLOCK] = A[i : i + BLOCK, :i].T
+    return A
+
+
+def _product(A: Tensor, B: Tensor, prime: int) -> Tensor:
+    """Return A B modulo `prime` for A (m, k) and B (k, n), k <= INNER, a block of rows at a time."""
+    out = A.new_empty(len(A), B.shape[1])
+    for i in range(0, len(A), TILE):
+        reduced(torch.mm(A[i : i + TILE], B, out=out[i : i + TILE]), prime)
+    return out
+
+
+def _schur(rest: Tensor, inverse: Tensor, prime: int) -> None:
+    """Subtract from the lower right part what the invertible upper left block eliminates, in place."""
+    k = len(inverse)
+    multipliers = _product(rest[k:, :k], inverse, prime)
+    for i in range(k, rest.shape[1], TILE):
+        above = rest[:k, i : i + TILE]
+        for j in range(0, len(multipliers), TILE):
+            tile = rest[k + j : k + j + TILE, i : i + TILE]
+            reduced(tile.addmm_(multipliers[j : j + TILE], above, alpha=-1), prime)
 
 
 def modular_ranks(stack: Tensor, prime: int) -> Tensor:

@@ -9,7 +9,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from scalecurv.quantities import MEMORY
+from scalecurv.machine import allowed
 
 COLUMNS = 64  # unit vectors that `to_dense` multiplies at once
 
@@ -148,13 +148,13 @@ class LinearOperator(ABC):
         """The transpose, (n, m); a symmetric operator is its own."""
         return self if self.symmetric else _OPERATIONS["T"](self)
 
-    def to_dense(self, memory: int = MEMORY) -> Tensor:
+    def to_dense(self, memory: int | None = None) -> Tensor:
         """Return the matrix (m, n) from min(m, n) products, or from n where the operator has no adjoint.
 
-        Raises ValueError where the matrix takes more than `memory` bytes, by default 2 GiB.
+        Raises ValueError where the matrix takes more than `memory` bytes, by default a quarter of the machine's.
         """
         (m, n), size = self.shape, self.shape[0] * self.shape[1] * self.dtype.itemsize
-        if size > memory:
+        if size > (memory := allowed(memory)):
             raise ValueError(
                 f"{self.name} {m} x {n} takes {size} bytes as a matrix, and memory is {memory}; "
                 f"multiply by vectors, or give to_dense(memory={size})"

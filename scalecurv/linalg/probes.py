@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 Kind = Literal["rademacher", "gaussian"]
+PIECE = 1 << 20  # numbers drawn at a time, so that their float64 takes little beside a float32 vector
 
 
 def probes(
@@ -29,7 +30,7 @@ def probes(
     draw = _DRAWS[kind]
     columns = np.empty((len(ids), n), dtype=np.float32 if dtype == torch.float32 else np.float64)
     for row, i in zip(columns, ids, strict=True):
-        row[:] = draw(generator(seed, stream, i), n)
+        draw(generator(seed, stream, i), row)
     return torch.from_numpy(columns).to(device, dtype).T
 
 
@@ -39,13 +40,16 @@ def generator(seed: int, stream: str, i: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
 
 
-def _rademacher(rng: np.random.Generator, n: int) -> np.ndarray:
-    bits = np.unpackbits(np.frombuffer(rng.bytes((n + 7) // 8), dtype=np.uint8), count=n)
-    return 1.0 - 2.0 * bits
+def _rademacher(rng: np.random.Generator, row: np.ndarray) -> None:
+    row[:] = np.unpackbits(np.frombuffer(rng.bytes((len(row) + 7) // 8), dtype=np.uint8), count=len(row))
+    row *= -2.0
+    row += 1.0
 
 
-def _gaussian(rng: np.random.Generator, n: int) -> np.ndarray:
-    return rng.standard_normal(n)
+def _gaussian(rng: np.random.Generator, row: np.ndarray) -> None:
+    """Fill a row with numbers that are drawn in float64, in pieces, which follow one another as in one draw."""
+    for at in range(0, len(row), PIECE):
+        row[at : at + PIECE] = rng.standard_normal(len(row[at : at + PIECE]))
 
 
 _DRAWS = {"rademacher": _rademacher, "gaussian": _gaussian}

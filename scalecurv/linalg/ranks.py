@@ -1,5 +1,6 @@
 """Ranks of a matrix that small singular values hardly change: stable rank, participation ratio, numerical rank."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,12 +40,28 @@ def _between(singular: SingularValues, method: str, quotient: Callable[[np.ndarr
     low, high = singular.values / unit, (singular.values + singular.error) / unit
     unseen = 0 if singular.complete else min(singular.shape) - len(low)
     high = np.concatenate([high, np.full(unseen, float(np.max(singular.error)) / unit)])
-    lower = max(quotient(low, high), 1.0 if low[0] else 0.0)  # every matrix except 0 has at least 1
-    upper = min(quotient(high, low), float(min(singular.shape))) if low[0] else float(min(singular.shape))
+    most = min(singular.shape)
+    if not low[0]:
+        return between(0.0, math.inf, most, method, singular.confidence, singular.num_matvecs, least=0.0)
+    return between(quotient(low, high), quotient(high, low), most, method, singular.confidence, singular.num_matvecs)
+
+
+def between(
+    lower: float, upper: float, rank: int, method: str, confidence: float, num_matvecs: int = 0, least: float = 1.0
+) -> Estimate:
+    """Return a ratio that lies between `lower` and `upper`, and between `least` and `rank` as that of every matrix.
+
+    The status is `converged` where the interval is narrow, else `lower_bound`; the value is then the lower end.
+
+    Example:
+        >>> print(between(2.0, 5.0, 3, "by hand", 1.0))
+        >= 2, <= 3
+    """
+    lower = min(max(lower, least), float(rank))  # every matrix except 0 has at least 1
+    upper = max(min(upper, float(rank)), lower)
     sharp = upper - lower <= 2 * NARROW * lower
     value, status = ((lower + upper) / 2, Status.CONVERGED) if sharp else (lower, Status.LOWER_BOUND)
-    cost = singular.num_matvecs
-    return Estimate.enclosed(value, lower, upper, method, status, confidence=singular.confidence, num_matvecs=cost)
+    return Estimate.enclosed(value, lower, upper, method, status, confidence=confidence, num_matvecs=num_matvecs)
 
 
 def numerical_rank(singular: SingularValues, tau: float) -> Estimate:

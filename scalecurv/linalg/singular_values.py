@@ -45,24 +45,27 @@ class SingularValues:
         return 1 - sketches * CHANCE
 
 
-def singular_values(operator: Operand, seed: int, memory: int) -> SingularValues:
+def singular_values(operator: Operand, seed: int, memory: int, products: int | None = None) -> SingularValues:
     """Return the singular values of A (m, n) from a sketch of 64, 128, ... Gaussian vectors.
 
     The sketch grows until its range holds A to working precision. Y = A Omega, Q = orth(Y), B = Q'A: the singular
     values of B are below those of A by at most |(I - QQ')A|. That norm exceeds 10 sqrt(2/pi) max_j |(I - QQ')A w_j|
     over ten fresh Gaussian w_j with a chance of at most 10^-10 (Halko, Martinsson and Tropp 2011, lemma 4.1; see
     `caution`). Where the sketch would pass half of the smaller side, the whole side is taken, which leaves no error.
-    The sketch does not grow where Q, Y and B together would need more than `memory` bytes.
+    The sketch does not grow where Q, Y and B together would need more than `memory` bytes, nor past `products` products
+    in all.
     """
     operator = aslinearoperator(operator)
     m, n = operator.shape
     smaller = min(m, n)
-    affordable = max(1, memory // ((2 * m + n) * operator.dtype.itemsize))
+    held = max(1, memory // ((2 * m + n) * operator.dtype.itemsize))
+    limit = math.inf if products is None else products
+    affordable = held if products is None else max(1, min(held, (products - NUM_TESTS) // 2))
     tolerance = max(m, n) * torch.finfo(operator.dtype).eps
     Y = torch.empty(m, 0, dtype=operator.dtype, device=operator.device)
     size = FIRST_SKETCH
     while True:
-        if 2 * size > smaller and smaller <= affordable:
+        if 2 * size > smaller and smaller <= held and Y.shape[1] + smaller <= limit:
             return _whole_side(operator, Y.shape[1])
         size = min(size, affordable)
         fresh = range(Y.shape[1], size + NUM_TESTS)  # the tests of one sketch are columns of the next

@@ -92,10 +92,33 @@ def eigenpairs_of(evaluation: Evaluation, k: int, which: Which, strategy: Strate
     They come from H written out where the strategy allows it, else from Lanczos runs within its products and memory.
     Raises Misuse where `check_request` does.
     """
-    check_request(evaluation.problem, k, which, strategy)
-    if strategy.dense_is_taken(evaluation.problem):
+    return eigenpairs_beside(evaluation, k, which, strategy, None)
+
+
+def eigenpairs_beside(
+    evaluation: Evaluation, k: int, which: Which, strategy: Strategy, warm: Tensor | None
+) -> EigenPairs:
+    """Return the pairs of `eigenpairs_of`, from a search that starts in the span of `warm` (P, j); not remembered.
+
+    Raises Misuse where `check_request` does, and where `warm` is no block of P rows of finite numbers.
+    """
+    problem = evaluation.problem
+    check_request(problem, k, which, strategy)
+    if warm is not None:
+        _check_warm(warm, problem.num_params)
+    if strategy.dense_is_taken(problem):
         return _from_matrix(evaluation, k, which, strategy.rtol)
-    return _from_runs(evaluation, k, which, strategy)
+    return _from_runs(evaluation, k, which, strategy, warm)
+
+
+def _check_warm(warm: Tensor, P: int) -> None:
+    if not isinstance(warm, Tensor) or warm.ndim != 2 or len(warm) != P:
+        came = (
+            f"a tensor of shape {tuple(warm.shape)}" if isinstance(warm, Tensor) else f"of type {type(warm).__name__}"
+        )
+        raise Misuse(f"warm is {came}; give the result of eigenpairs, or vectors of shape ({P}, j), one a column")
+    if not warm.is_floating_point() or not bool(torch.isfinite(warm).all()):
+        raise Misuse("warm holds values that are no finite real numbers; give vectors without NaN, or leave it out")
 
 
 def check_request(problem: Problem, k: int, which: Which, strategy: Strategy) -> None:
@@ -140,13 +163,13 @@ def _from_matrix(evaluation: Evaluation, k: int, which: Which, rtol: float) -> E
     return EigenPairs(values, V, _residuals(H.operator, values, V), which, confidence, H.num_matvecs)
 
 
-def _from_runs(evaluation: Evaluation, k: int, which: Which, strategy: Strategy) -> EigenPairs:
+def _from_runs(evaluation: Evaluation, k: int, which: Which, strategy: Strategy, warm: Tensor | None) -> EigenPairs:
     problem, noise = evaluation.problem, rounding(evaluation)
     fit = strategy.memory // (problem.num_params * problem.dtype.itemsize)
     vectors = min(max(MAX_LANCZOS, room_for(k)), (fit - k - BESIDE) // TOGETHER)
     most = strategy.max_matvecs - k - noise.num_matvecs  # residuals take k
     found = outermost_eigenpairs(
-        evaluation.hessian, k, which, evaluation.seed, strategy.rtol, most, vectors, noise.norm
+        evaluation.hessian, k, which, evaluation.seed, strategy.rtol, most, vectors, noise.norm, warm
     )
     spent = found.num_matvecs + noise.num_matvecs
     values = tuple(replace(value, num_matvecs=spent) for value in found.values)

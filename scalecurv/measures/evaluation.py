@@ -23,28 +23,34 @@ Terms = Callable[[LinearOperator, int, Sequence[int]], np.ndarray]
 Make = Callable[[Problem], LinearOperator]
 # (problem, make, terms, seed, blocks of probe ids) -> for each block its rows and the products that they took
 RunTerms = Callable[[Problem, Make, Terms, int, Sequence[range]], list[tuple[np.ndarray, int]]]
-BLOCK = 32  # probes in a block: fixed, so that a term does not depend on how many terms are computed
+BLOCK = 16  # probes in a block: fixed, so that a term does not depend on how many terms are computed
+VECTORS = 6  # of P numbers for each probe: the probe, its product, and what is left of both outside a space
 
 
 def run_here(
     problem: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
 ) -> list[tuple[np.ndarray, int]]:
-    """Return the rows of every block, computed one after the other in this process, and the products that each took."""
+    """Return the rows of every block, computed one after the other in this process, and the products that each took.
+
+    A block is taken in pieces whose vectors fit into half of the problem's memory.
+    """
+    size = max(1, problem.memory // 2 // (VECTORS * problem.num_params * problem.dtype.itemsize))
     done = []
     for ids in blocks:
         operator = CountingOperator(make(problem))
-        done.append((terms(operator, seed, ids), operator.num_matvecs))
+        rows = [terms(operator, seed, ids[at : at + size]) for at in range(0, len(ids), size)]
+        done.append((rows[0] if len(rows) == 1 else np.concatenate(rows), operator.num_matvecs))
     return done
 
 
 def blocks_of(count: int) -> list[range]:
-    """Return the probes 0 .. count-1 in blocks [0, 4), [4, 8), [8, 16), [16, 32), [32, 64), ..., the last one cut.
+    """Return the probes 0 .. count-1 in blocks [0, 4), [4, 8), [8, 16), [16, 32), [32, 48), ..., the last one cut.
 
     Example:
         >>> blocks_of(20)
         [range(0, 4), range(4, 8), range(8, 16), range(16, 20)]
     """
-    bounds = [bound for bound in (0, 4, 8, 16) if bound < count] + list(range(BLOCK, count, BLOCK))
+    bounds = [bound for bound in (0, 4, 8) if bound < count] + list(range(BLOCK, count, BLOCK))
     return [range(*ends) for ends in pairwise([*bounds, count])]
 
 

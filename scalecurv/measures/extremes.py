@@ -1,16 +1,17 @@
 """The largest and the smallest eigenvalue of the Hessian, each with a two-sided certificate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from scalecurv.errors import Misuse
+from scalecurv.machine import default_memory
 from scalecurv.measures.cost import POINT, MeasureCost, bytes_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import krylov_run
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.route import MAX_LANCZOS, Strategy
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL
+from scalecurv.quantities import MAX_MATVECS, RTOL
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Extremes(Measure):
 
     rtol: float = RTOL
     max_matvecs: int = MAX_MATVECS
-    memory: int = MEMORY
+    memory: int = field(default_factory=default_memory)
     route: str | None = None
 
     name: ClassVar[str] = "extremes"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     quantities: ClassVar[tuple[str, ...]] = ("lambda_max", "lambda_min")
 
     def cost(self, problem: Problem) -> MeasureCost:

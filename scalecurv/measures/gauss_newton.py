@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from scalecurv.linalg import hutchinson
 from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.hutchinson import trace_estimate
-from scalecurv.linalg.krylov.extremes import ends_of, first_look, started
+from scalecurv.linalg.krylov.extremes import EVERY, ends_of, first_look, started
 from scalecurv.linalg.krylov.lanczos import Lanczos
 from scalecurv.linalg.krylov.ritz import RitzSpace
 from scalecurv.measures.cost import MeasureCost, bytes_of
@@ -95,15 +95,17 @@ def _sampled(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Esti
 def _steps(evaluation: Evaluation, strategy: Strategy) -> int:
     """Return the number of steps that a Lanczos run on G may take, by the budget and the memory."""
     problem = evaluation.double
-    capacity = strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
+    capacity = strategy.budget.vectors(strategy.memory // 2, problem.num_params * problem.dtype.itemsize)
     return min(capacity, strategy.budget.ggn_steps)
 
 
 def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
-    """Return a Lanczos run on G, ended when its largest eigenvalue is certified to `rtol`, or after `steps`."""
+    """Return a Lanczos run on G, ended when its largest eigenvalue is certified to `rtol`, or after `steps`.
+
+    It looks after 5, 10, 15, ... steps: the trace is sampled outside of its space, where each step saves probes.
+    """
     process = started(evaluation.gauss_newton, evaluation.seed, steps, GGN_STREAM)
-    certified = Status.CERTIFIED
-    return first_look(process, lambda run: ends_of(run, rtol).largest.status is certified, process.capacity)
+    return first_look(process, lambda run: ends_of(run, rtol).knows("largest"), process.capacity, EVERY)
 
 
 def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
@@ -191,7 +193,7 @@ def _dense_share(evaluation: Evaluation, strategy: Strategy, F: Estimate) -> Est
 def _residual_steps(evaluation: Evaluation, strategy: Strategy) -> int:
     """Return the number of steps that a Lanczos run on R may take, by the budget and the memory."""
     problem = evaluation.double
-    capacity = strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
+    capacity = strategy.budget.vectors(strategy.memory // 2, problem.num_params * problem.dtype.itemsize)
     return min(capacity, strategy.budget.residual_steps)
 
 
@@ -201,7 +203,7 @@ def _deflated_residual(evaluation: Evaluation, steps: int) -> tuple[DeflatedTerm
     The run ends when the eigenvalue of R that is largest in size is certified to 1 %, or after `steps`.
     """
     process = started(evaluation.residual, evaluation.seed, steps, RESIDUAL_STREAM)
-    run = first_look(process, dominant_is_known, process.capacity)
+    run = first_look(process, dominant_is_known, process.capacity, EVERY)
     return DeflatedTerms(RitzSpace.of(run)), run.num_matvecs
 
 

@@ -14,9 +14,9 @@ from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.noise import noise_floor
 from scalecurv.mlp.activation_pattern import kinks
 from scalecurv.mlp.layers import structure_of
+from scalecurv.operators.products import loss_and_gradient
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.statistics.estimate import Estimate
 
 

@@ -5,7 +5,7 @@ The ends of the spectrum and the deflated subspace are read from the same run, e
 
 from dataclasses import dataclass
 
-from scalecurv.linalg.krylov.extremes import Ends, ends_of, first_look, started
+from scalecurv.linalg.krylov.extremes import EVERY, End, Ends, ends_of, first_look, started
 from scalecurv.linalg.krylov.lanczos import Lanczos, LanczosProcess
 from scalecurv.linalg.krylov.restarted_extremes import restarted_extremes
 from scalecurv.linalg.krylov.ritz import RitzSpace
@@ -13,7 +13,8 @@ from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.route import Strategy
-from scalecurv.problem.remembered import remembered
+from scalecurv.problem.remembered import forget, remembered
+from scalecurv.statistics.estimate import Estimate
 
 DOMINANT = 0.01  # a subspace is deflated once the eigenvalue of largest size is certified to this relative width
 
@@ -35,15 +36,40 @@ def krylov_run(evaluation: Evaluation, strategy: Strategy) -> Krylov:
     """Return both ends of the spectrum within the tolerance and memory of `strategy`; remembered."""
     if strategy.dense_is_taken(evaluation.problem):
         return _dense_ends(evaluation, strategy.rtol)
-    return _both_ends(evaluation, strategy.rtol, strategy.budget.lanczos, _vectors(evaluation, strategy))
+    return _until_known(evaluation, strategy.rtol, strategy.budget.lanczos, vectors_of(evaluation, strategy))
+
+
+def ritz_run(evaluation: Evaluation, strategy: Strategy) -> Krylov:
+    """Return the run after the first 5, 10, 15, ... steps that certify both ends; remembered.
+
+    Ritz vectors are read from it: those beside the ends converge later than the ends.
+    """
+    if strategy.dense_is_taken(evaluation.problem):
+        return _dense_ends(evaluation, strategy.rtol)
+    steps, capacity = strategy.budget.lanczos, vectors_of(evaluation, strategy)
+    return _until_known(evaluation, strategy.rtol, steps, capacity, every=EVERY)
+
+
+def one_end(evaluation: Evaluation, strategy: Strategy, end: End) -> Estimate:
+    """Return the largest or the smallest eigenvalue of H, and wait for no other.
+
+    The run is that of `krylov_run`, read at the first step that certifies this end. Its interval may therefore be wider
+    than that of `krylov_run`, which reads both at the first step that certifies both.
+    """
+    if strategy.dense_is_taken(evaluation.problem):
+        return _dense_ends(evaluation, strategy.rtol).ends.at(end)
+    steps, capacity = strategy.budget.lanczos, vectors_of(evaluation, strategy)
+    return _until_known(evaluation, strategy.rtol, steps, capacity, end).ends.at(end)
 
 
 def deflated_space(evaluation: Evaluation, strategy: Strategy) -> Krylov:
-    """Return the space at the first step that certifies the eigenvalue of largest size to 1 %; remembered.
+    """Return the space after the first 5, 10, 15, ... steps that certify the eigenvalue of largest size; remembered.
 
-    It depends on tolerance and number of steps only where the memory holds fewer vectors than there may be steps.
+    It is certified to 1 %. A longer space leaves fewer probes to be drawn outside of it, so that looks after each step
+    would save nothing. The space depends on tolerance and number of steps only where the memory holds fewer vectors
+    than there may be steps.
     """
-    capacity, steps = _vectors(evaluation, strategy), strategy.budget.lanczos
+    capacity, steps = vectors_of(evaluation, strategy), strategy.budget.lanczos
     return _dominant_space(evaluation, capacity, (strategy.rtol, steps) if capacity < steps else None)
 
 
@@ -62,34 +88,45 @@ def _dense_ends(evaluation: Evaluation, rtol: float) -> Krylov:
 @remembered
 def _dominant_space(evaluation: Evaluation, capacity: int, restarts: tuple[float, int] | None) -> Krylov:
     """Return the deflated space; `restarts` is the tolerance and the number of steps where memory forces restarts."""
-    run = first_look(_process(evaluation, capacity), dominant_is_known, capacity)
+    run = first_look(lanczos_process(evaluation, capacity), dominant_is_known, capacity, EVERY)
     if restarts is not None and not dominant_is_known(run):
-        return _both_ends(evaluation, *restarts, capacity)
-    return Krylov(_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
+        return _until_known(evaluation, *restarts, capacity)
+    return Krylov(run_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
 
 
 @remembered
-def _both_ends(evaluation: Evaluation, rtol: float, steps: int, capacity: int) -> Krylov:
-    run = first_look(_process(evaluation, capacity), lambda run: _ends(evaluation, run, rtol).known, capacity)
-    ends, left = _ends(evaluation, run, rtol), steps - len(run.alphas)
-    if ends.known or run.invariant or left < 4 or capacity >= steps:
+def _until_known(
+    evaluation: Evaluation, rtol: float, steps: int, capacity: int, end: End | None = None, every: int = 1
+) -> Krylov:
+    """Return the run at the first look, one after `every` steps, that certifies this end, or with None both."""
+    process, noise = lanczos_process(evaluation, capacity), rounding(evaluation)
+    run = first_look(process, lambda run: ends_of(run, rtol, noise.norm).knows(end), capacity, every)
+    ends, left = run_ends(evaluation, run, rtol), steps - len(run.alphas)
+    if ends.knows(end) or run.invariant or left < 4 or capacity >= steps:
         return Krylov(ends, RitzSpace.of(run), run)
-    noise = rounding(evaluation)
-    found = restarted_extremes(evaluation.hessian, RitzSpace.of(run), evaluation.seed, rtol, capacity, left, noise.norm)
+    if every > 1:
+        return _until_known(evaluation, rtol, steps, capacity, end)  # the same restarts, which are taken once
+    whole, H = RitzSpace.of(run), evaluation.hessian
+    space = whole.narrowed(whole.outermost(capacity // 2))
+    del run, whole, process  # memory is short: the first basis is freed before another is built
+    forget(lanczos_process, evaluation, capacity)
+    found = restarted_extremes(H, space, evaluation.seed, rtol, capacity, left, noise.norm, end)
     return Krylov(found.ends.charged(noise.num_matvecs), found.space, None)
 
 
-def _ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
+def run_ends(evaluation: Evaluation, run: Lanczos, rtol: float) -> Ends:
     """Return both ends of the spectrum of H; intervals allow for rounding, and costs include its check."""
     noise = rounding(evaluation)
     return ends_of(run, rtol, noise.norm).charged(noise.num_matvecs)
 
 
-def _vectors(evaluation: Evaluation, strategy: Strategy) -> int:
+def vectors_of(evaluation: Evaluation, strategy: Strategy) -> int:
+    """Return the number of vectors that a Krylov space of this strategy may hold."""
     problem = evaluation.problem
     return strategy.budget.vectors(strategy.memory, problem.num_params * problem.dtype.itemsize)
 
 
 @remembered
-def _process(evaluation: Evaluation, capacity: int) -> LanczosProcess:
+def lanczos_process(evaluation: Evaluation, capacity: int) -> LanczosProcess:
+    """Return the run with H from which all numbers are read; remembered, so that a longer one continues it."""
     return started(evaluation.hessian, evaluation.seed, capacity)

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scalecurv.errors import Misuse
+from scalecurv.machine import default_memory
 from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.params import check_pattern
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.readiness import check_number
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, Quantity
+from scalecurv.quantities import MAX_MATVECS, RTOL, Quantity
 from scalecurv.record import Asked
 from scalecurv.statistics.estimate import Estimate
 
@@ -174,7 +175,7 @@ class RoutedMeasure(Measure):
 
     rtol: float = RTOL
     max_matvecs: int = MAX_MATVECS
-    memory: int = MEMORY
+    memory: int = field(default_factory=default_memory)
     route: str | None = None
 
     @property

@@ -18,6 +18,7 @@ from scalecurv.statistics.intervals import caution
 
 STREAM = "spot check"
 VECTORS = 3
+KEPT = 8  # of `memory` that these vectors and their products may take between two numbers
 CAUTION = caution(NOISE, VECTORS)
 SATURATED = 1e-6  # where every sample's second class has at most this probability, p - p^2 keeps less than ten digits
 SWEEPS = 8  # products with J' that bound its norm
@@ -57,10 +58,24 @@ def cautious_norm(products: Tensor) -> float:
     return CAUTION * float(norms(products).max())
 
 
-def spot_vectors(evaluation: Evaluation, stream: str = STREAM, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return the three Gaussian vectors (P, 3) of a spot check."""
+def spot_vectors(
+    evaluation: Evaluation, stream: str = STREAM, dtype: torch.dtype = torch.float64, ids: range = range(VECTORS)
+) -> Tensor:
+    """Return the Gaussian vectors of a spot check, (P, 3), or those of these numbers."""
     problem = evaluation.problem
-    return probes(problem.num_params, evaluation.seed, stream, range(VECTORS), "gaussian", dtype, problem.device)
+    return probes(problem.num_params, evaluation.seed, stream, ids, "gaussian", dtype, problem.device)
+
+
+def pilots_fit(problem: Problem, memory: int) -> bool:
+    """Return True where an eighth of `memory` bytes holds the vectors of a spot check and their products."""
+    return 2 * VECTORS * problem.num_params * problem.dtype.itemsize <= memory // KEPT
+
+
+@remembered
+def spot_products(evaluation: Evaluation) -> tuple[Tensor, Tensor]:
+    """Return the vectors V (P, 3) of the spot check in the problem's dtype, and HV; remembered."""
+    V = spot_vectors(evaluation, dtype=evaluation.problem.dtype)
+    return V, evaluation.hessian.matmat(V)
 
 
 @remembered
@@ -84,13 +99,25 @@ def rounding(evaluation: Evaluation) -> Perturbation:
 @remembered
 def _spot_check(evaluation: Evaluation) -> tuple[Perturbation, float]:
     """Return the bounds on E, and |EV|_F / |HV|_F, from products with V in the problem's dtype and in float64."""
-    V = spot_vectors(evaluation, dtype=evaluation.problem.dtype)
-    exact = evaluation.double_hessian.matmat(V.double())
-    off = evaluation.hessian.matmat(V).double() - exact
+    kept = pilots_fit(evaluation.problem, evaluation.problem.memory)
+    parts = [slice(0, VECTORS)] if kept else [slice(j, j + 1) for j in range(VECTORS)]  # else one by one
+    sizes, errors, along = [], [], []
+    for columns in parts:
+        if kept:
+            V, rounded = spot_products(evaluation)
+        else:
+            V = spot_vectors(evaluation, dtype=evaluation.problem.dtype, ids=range(VECTORS)[columns])
+            rounded = evaluation.hessian.matmat(V)
+        off = evaluation.double_hessian.matmat(V.double())
+        sizes.append(norms(off))
+        off = off.neg_().add_(rounded)
+        errors.append(norms(off))
+        along.append(dots(V, off))
+    lengths, off_by = torch.cat(sizes), torch.cat(errors)
     eps = max(torch.finfo(evaluation.problem.dtype).eps, ULPS * inner_eps(evaluation.double))
-    norm = max(cautious_norm(off), CAUTION * (eps * float(norms(exact).max())))
-    size, error = float(norms(exact).norm()), float(norms(off).norm())
-    found = Perturbation(norm, abs(float(dots(V, off).mean())) + norm, NOISE, 2 * VECTORS)
+    norm = CAUTION * max(float(off_by.max()), eps * float(lengths.max()))
+    size, error = float(lengths.norm()), float(off_by.norm())
+    found = Perturbation(norm, abs(float(torch.cat(along).mean())) + norm, NOISE, 2 * VECTORS)
     return found, error / size if size else 0.0
 
 

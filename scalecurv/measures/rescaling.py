@@ -15,8 +15,8 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.mlp.trace import exact_diagonal
+from scalecurv.operators.products import loss_and_gradient
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.risk import loss_and_gradient
 from scalecurv.problem.structure import MLP
 from scalecurv.quantities import MAX_MATVECS
 from scalecurv.statistics.estimate import NAN, Estimate, Status
@@ -54,8 +54,7 @@ class Rescaling(Measure):
             nothing = Estimate.not_applicable("not an MLP of homogeneous activations")
             return Findings(dict.fromkeys(self.quantities, nothing))
         coming, going = in_and_out(mlp, problem.space.unflatten(problem.theta**2))
-        gradient = problem.space.unflatten(loss_and_gradient(problem)[1] ** 2)
-        drift = torch.sub(*in_and_out(mlp, gradient))
+        drift = torch.sub(*in_and_out(mlp, problem.space.unflatten(loss_and_gradient(problem)[1] ** 2)))
         total = float((coming + going).sum())
         unequal = float((coming - going).abs().sum()) / total if total else 0.0
         arrays = {"balancedness": _array(coming - going), "balancedness_drift": _array(drift)}

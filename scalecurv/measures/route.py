@@ -98,10 +98,11 @@ class Budget:
     def vectors(self, memory: int, vector_bytes: int) -> int:
         """Return the number of vectors that a Krylov space may hold: `lanczos` where all fit into the memory.
 
-        Else it is a third of those that fit, as a restart needs room for more, and at least 4.
+        Else a restart holds half as many Ritz vectors beside them, and two more: for v vectors in memory it is
+        2 (v - 2) / 3, and at least 4.
         """
         room = memory // vector_bytes
-        return self.lanczos if room > self.lanczos else max(MIN_VECTORS, room // 3)
+        return self.lanczos if room > self.lanczos else max(MIN_VECTORS, (room - 2) * 2 // 3)
 
 
 @dataclass(frozen=True)

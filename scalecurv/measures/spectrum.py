@@ -1,6 +1,6 @@
 """The spectral density of the Hessian as Gauss rules: nodes and weights, without smoothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -9,13 +9,14 @@ import torch
 from scalecurv.errors import Misuse
 from scalecurv.linalg.krylov.lanczos import lanczos
 from scalecurv.linalg.probes import probes
+from scalecurv.machine import default_memory
 from scalecurv.measures.cost import MeasureCost, bytes_of
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.route import Budget, Strategy
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY
+from scalecurv.quantities import MAX_MATVECS
 
 STREAM = "spectrum start"
 EVERY = -1.0  # in `ritz_starts`, where the nodes are all eigenvalues and come from no run
@@ -33,7 +34,7 @@ class Spectrum(Measure):
 
     num_starts: int = 4
     max_matvecs: int = MAX_MATVECS
-    memory: int = MEMORY
+    memory: int = field(default_factory=default_memory)
     route: str | None = None
 
     name: ClassVar[str] = "spectrum"

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, vjp
 
+from scalecurv.autodiff.backends import AUTOGRAD
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.structure import MLP, recognise_mlp
+from scalecurv.problem.structure import MLP
 from scalecurv.samples.batch import Batch
 
 
@@ -58,15 +58,8 @@ class OpenBatch:
 @remembered
 def listed_mlp(problem: Problem) -> MLP | None:
     """Return the MLP that the model is, where all parameters are free and it computes as it is listed; else None."""
-    mlp = recognise_mlp(problem.model)
-    if mlp is None or mlp.num_params != problem.space.size:
-        return None
-    if not isinstance(problem.sample, Tensor) or not _computes_as_listed(problem, mlp):
-        return None
-    first = next(iter(problem.model.children()))
-    ends = (1, -1), (1, problem.sample.ndim - 1)
-    flattened = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ends
-    return mlp if problem.sample.ndim == 2 or flattened else None
+    mlp = problem.listed
+    return mlp if mlp is not None and _computes_as_listed(problem, mlp) else None
 
 
 def structure_of(problem: Problem) -> MLP | None:
@@ -121,10 +114,13 @@ def open_batch(problem: Problem, mlp: MLP, batch: Batch) -> OpenBatch:
 
 def bent(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return phi(z) and phi'(z) elementwise; activations that work in place get a copy of z."""
-    a, pull = vjp(lambda t: phi(t.clone()), z)  # type: ignore[misc]
-    return a, pull(torch.ones_like(a))[0]
+    at = z.detach().requires_grad_()
+    with torch.enable_grad():  # plain autograd: torch.func takes a millisecond to set up
+        a = phi(at.clone())
+        (slope,) = torch.autograd.grad(a.sum(), at)  # with an output gradient of its own torch would import sympy
+    return a.detach(), slope
 
 
 def residuals(problem: Problem, batch: Batch, f: Tensor) -> Tensor:
     """Return c dloss/df of shape (B, D), where c is the factor in front of the sum."""
-    return grad(lambda outputs: problem.scale * problem.loss.total(outputs, batch.y))(f)
+    return AUTOGRAD.gradient(lambda outputs: problem.scale * problem.loss.total(outputs, batch.y), f)[0]

@@ -1,15 +1,20 @@
 """tr H and diag H of a piecewise-linear MLP, exact or sampled over outputs, without Hessian products."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from scalecurv.linalg.probes import probes
-from scalecurv.mlp.layers import open_batch
+from scalecurv.mlp.layers import OpenBatch, open_batch
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.risk import sum_over_data
 from scalecurv.problem.structure import MLP
 from scalecurv.samples.batch import Batch
+
+TILE = 1 << 20  # bytes of the rows that are pulled back together: more of them leave the processor's cache
+KEPT = 16  # of `memory` that squares may take between two numbers
 
 
 def layer_traces(problem: Problem, mlp: MLP) -> Tensor:
@@ -32,20 +37,56 @@ def layer_sizes(problem: Problem, mlp: MLP) -> Tensor:
 
 def _traces_of_batch(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
     """Return the share of one batch in tr H_ll for each layer, shape (L,), weight decay left out."""
-    assert problem.loss.factor is not None
-    D, total = problem.num_outputs, torch.zeros(len(mlp.layers), dtype=torch.float64, device=problem.device)
-    for piece in batch.pieces(samples_at_once(problem, mlp, D)):
-        opened = open_batch(problem, mlp, piece)
-        seeds = problem.loss.factor(opened.outputs, piece.y).transpose(1, 2)
-        for l, rows in enumerate(opened.pulled(seeds)):
-            weight = (rows.double() ** 2).sum((1, 2))
-            total[l] += problem.scale * (weight * opened.squared_inputs(l).double()).sum()
+    total = torch.zeros(len(mlp.layers), dtype=torch.float64, device=problem.device)
+    for opened, squares in _squares_of_batch(problem, mlp, batch):
+        for l, square in enumerate(squares):
+            total[l] += square.sum(1) @ opened.squared_inputs(l).double()
     return total
 
 
+def _squares_of_batch(problem: Problem, mlp: MLP, batch: Batch) -> Iterator[tuple[OpenBatch, list[Tensor]]]:
+    """Yield a batch in pieces that fit into memory: each laid open, and c sum_k (F_i' B_l)_ks^2 by layer.
+
+    Those squares, (B, n_l) in float64, are all that traces and diagonal need of the D backward passes. They are kept
+    for the later of the two where those of all data take at most a sixteenth of the memory.
+    """
+    size = samples_at_once(problem, mlp, problem.num_outputs)
+    kept = 8 * problem.num_local * sum(mlp.widths[1:]) <= problem.memory // KEPT
+    for piece in batch.pieces(size):
+        opened, key = open_batch(problem, mlp, piece), (_squares_of_batch, piece.start, len(piece.x))
+        squares = problem.cache[key] if key in problem.cache else _squares(problem, piece, opened)
+        if kept:
+            problem.cache[key] = squares
+        yield opened, squares
+
+
+def _squares(problem: Problem, batch: Batch, opened: OpenBatch) -> list[Tensor]:
+    """Return c sum_k (F_i' B_l)_ks^2 by layer, (B, n_l) in float64, from rows that stay in the processor's cache."""
+    assert problem.loss.factor is not None
+    seeds = problem.loss.factor(opened.outputs, batch.y).transpose(1, 2)
+    squares = [torch.empty_like(z, dtype=torch.float64) for z in opened.pre]
+    last, widest = len(squares) - 1, max(z.shape[1] for z in opened.pre)
+    step = max(1, TILE // (8 * seeds.shape[1] * widest))
+    for start in range(0, len(seeds), step):
+        some = slice(start, start + step)
+        rows = seeds[some]
+        for l in range(last, -1, -1):
+            below = (rows.flatten(0, 1) @ opened.weights[l]).view(*rows.shape[:2], -1) if l else rows
+            square = rows.double().square() if l == last or rows.dtype != torch.float64 else rows.square_()
+            torch.sum(square, 1, out=squares[l][some])
+            rows = below.mul_(opened.slopes[l - 1][some, None]) if l else below
+    for square in squares:
+        square *= problem.scale
+    return squares
+
+
 def samples_at_once(problem: Problem, mlp: MLP, num_rows: int) -> int:
-    """Return the number of samples whose `num_rows` pulled rows at every layer fit into half of the memory."""
-    scalars = num_rows * (sum(mlp.widths[1:]) + 2 * max(mlp.widths)) + num_rows * problem.num_outputs
+    """Return the number of samples whose open layers and `num_rows` pulled rows of one layer fit into half the memory.
+
+    Open layers are inputs, pre-activations, slopes and squares.
+    """
+    widest = 2 * num_rows * max(mlp.widths[1:])
+    scalars = 4 * sum(mlp.widths) + widest + num_rows * problem.num_outputs
     return max(1, problem.memory // 2 // (scalars * problem.dtype.itemsize))
 
 
@@ -93,14 +134,11 @@ def exact_diagonal(problem: Problem, mlp: MLP) -> dict[str, Tensor]:
 
 def _diagonal_of_batch(problem: Problem, mlp: MLP, batch: Batch) -> Tensor:
     """Return the share of one batch in diag H, shape (P,), weight decay left out."""
-    assert problem.loss.factor is not None
     total = torch.zeros_like(problem.theta)
     parts = problem.space.unflatten(total)  # views: adding to one adds to the whole
-    for piece in batch.pieces(samples_at_once(problem, mlp, problem.num_outputs)):
-        opened = open_batch(problem, mlp, piece)
-        seeds = problem.loss.factor(opened.outputs, piece.y).transpose(1, 2)
-        for l, (name, rows) in enumerate(zip(mlp.layers, opened.pulled(seeds), strict=True)):
-            squares = problem.scale * (rows**2).sum(1)
+    for opened, everywhere in _squares_of_batch(problem, mlp, batch):
+        for l, (name, squares) in enumerate(zip(mlp.layers, everywhere, strict=True)):
+            squares = squares.to(total.dtype)
             parts[f"{name}.weight"] += squares.T @ opened.inputs[l] ** 2
             if opened.biases[l] is not None:
                 parts[f"{name}.bias"] += squares.sum(0)

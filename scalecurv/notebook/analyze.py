@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from scalecurv.errors import Misuse
+from scalecurv.machine import allowed
 from scalecurv.measures import DEFAULT, measures_named
 from scalecurv.measures.measure import Findings, Measure
 from scalecurv.measures.named import Named
@@ -11,7 +12,7 @@ from scalecurv.notebook.point import analysis_of, given
 from scalecurv.notebook.results import Results
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.quantities import MAX_MATVECS, RTOL, SEED
 
 
 def analyze(
@@ -20,11 +21,13 @@ def analyze(
     *,
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     params: str | None = None,
     route: Literal["exact", "sampled", "generic", "dense"] | None = None,
     output: Literal["logits", "prob"] | None = None,
     functional_dimension: bool | None = None,
+    singular_values: bool | None = None,
+    rank_samples: int | None = None,
     seed: int = SEED,
 ) -> Results:
     """Return all findings of several measures: a mapping from names of quantities to Estimates.
@@ -54,11 +57,13 @@ def analyze(
         DEFAULT if measures is None else measures,
         rtol=rtol,
         max_matvecs=max_matvecs,
-        memory=memory,
+        memory=allowed(memory),
         params=params,
         route=route,
         output=output,
         functional_dimension=functional_dimension,
+        singular_values=singular_values,
+        rank_samples=rank_samples,
     )
     names = [measure.name for measure in chosen]
     if twice := next((name for name in names if names.count(name) > 1), None):

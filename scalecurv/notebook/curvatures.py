@@ -2,18 +2,20 @@
 
 from torch import Tensor
 
+from scalecurv.machine import allowed
 from scalecurv.measures.curvature.curvature import Curvature
+from scalecurv.measures.curvature.scalar import scalar_curvature as scalar_curvature_at
 from scalecurv.measures.moments.moments import Moments
 from scalecurv.measures.principal.planes import ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.principal.principal import Principal, outermost_curvatures
-from scalecurv.notebook.point import evaluation_of, findings_of, given
+from scalecurv.notebook.point import evaluation_of, given
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.quantities import MAX_MATVECS, RTOL, SEED
 from scalecurv.statistics.estimate import Estimate
 
 
 def scalar_curvature(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> Estimate:
     """Return the scalar curvature of the graph of the loss, the sum of its sectional curvatures over ordered pairs.
 
@@ -27,11 +29,13 @@ def scalar_curvature(
         >>> print(sc.scalar_curvature(problem))
         6
     """
-    return findings_of(problem, seed, Curvature(rtol, max_matvecs, memory)).estimates["scalar_curvature"]
+    measure = Curvature(rtol, max_matvecs, allowed(memory))
+    measure.check(given(problem))
+    return scalar_curvature_at(evaluation_of(problem, seed), measure.strategy).K  # without the bounds on it
 
 
 def principal_curvatures(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> dict[str, Estimate]:
     """Return the two largest and the two smallest principal curvatures of the graph of the loss, certified.
 
@@ -49,7 +53,7 @@ def principal_curvatures(
         principal_min_2 2
         principal_min 1
     """
-    measure = Principal(rtol, max_matvecs, memory)
+    measure = Principal(rtol, max_matvecs, allowed(memory))
     measure.check(given(problem))
     return dict(outermost_curvatures(evaluation_of(problem, seed), measure.strategy))
 
@@ -76,7 +80,7 @@ def ricci_curvature(
     *,
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     seed: int = SEED,
 ) -> Estimate:
     """Return the Ricci curvature in direction u (P,), the sum over P - 1 orthogonal planes through u, in units of H^2.
@@ -90,4 +94,4 @@ def ricci_curvature(
         >>> print(sc.ricci_curvature(problem, torch.tensor([1.0, 0.0, 0.0])))  # 1 * 3 + 1 * 4
         7
     """
-    return ricci_curvature_at(evaluation_of(problem, seed), u, Moments(rtol, max_matvecs, memory).strategy)
+    return ricci_curvature_at(evaluation_of(problem, seed), u, Moments(rtol, max_matvecs, allowed(memory)).strategy)

@@ -1,11 +1,14 @@
 """The outermost eigenvalues and eigenvectors of the Hessian."""
 
+from torch import Tensor
+
 from scalecurv.linalg.krylov.enclosed import Which
-from scalecurv.measures.eigenpairs import EigenPairs, check_request, eigenpairs_of
+from scalecurv.machine import allowed
+from scalecurv.measures.eigenpairs import EigenPairs, check_request, eigenpairs_beside, eigenpairs_of
 from scalecurv.measures.route import Strategy
 from scalecurv.notebook.point import evaluation_of, given
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.quantities import MAX_MATVECS, RTOL, SEED
 
 
 def eigenpairs(
@@ -15,8 +18,9 @@ def eigenpairs(
     which: Which = "LA",
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     seed: int = SEED,
+    warm: EigenPairs | Tensor | None = None,
 ) -> EigenPairs:
     """Return the k largest ("LA"), smallest ("SA") or largest in size ("LM") eigenvalues of H with their eigenvectors.
 
@@ -31,8 +35,14 @@ def eigenpairs(
     products ran out. For "LM" an interval with the status `budget` may hold two values of opposite sign, where their
     sizes are too close to tell which one is larger.
 
-    Raises Misuse for k beyond 1 .. P, and where `max_matvecs` or `memory` is too small for k pairs; and as `trace`
-    does. (Lanczos 1950; van Dorsselaer, Hochstenbach and van der Vorst 2000)
+    `warm` gives vectors to start from, such as the pairs of the checkpoint before: pairs=sc.eigenpairs(problem, k,
+    warm=pairs) along a run. Each of its columns takes a product and saves those that would find it. Intervals hold
+    with the same confidence whatever `warm` is, as they rest on runs from starts that are independent of it. Values
+    differ within their intervals from those without `warm`.
+
+    Raises Misuse for k beyond 1 .. P, where `max_matvecs` or `memory` is too small for k pairs, and where `warm` is no
+    block of P rows of finite numbers; and as `trace` does.
+    (Lanczos 1950; van Dorsselaer, Hochstenbach and van der Vorst 2000)
 
     Example:
         >>> import scalecurv as sc
@@ -44,6 +54,9 @@ def eigenpairs(
         >>> {name: part.abs().tolist() for name, part in problem.unflatten(vector).items()}
         {'weight': [[0.0, 0.0, 1.0]]}
     """
-    strategy = Strategy(rtol, max_matvecs, memory)
+    strategy = Strategy(rtol, max_matvecs, allowed(memory))
     check_request(given(problem), k, which, strategy)
-    return eigenpairs_of(evaluation_of(problem, seed), k, which, strategy)
+    if warm is None:
+        return eigenpairs_of(evaluation_of(problem, seed), k, which, strategy)
+    start = warm.vectors if isinstance(warm, EigenPairs) else warm
+    return eigenpairs_beside(evaluation_of(problem, seed), k, which, strategy, start)

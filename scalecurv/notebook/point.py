@@ -6,7 +6,7 @@ from scalecurv.analysis import Analysis
 from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
-from scalecurv.problem.consistency import check_derivatives
+from scalecurv.operators.products import check_products
 from scalecurv.problem.preflight import preflight
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
@@ -53,5 +53,5 @@ def checked(problem: Problem) -> Problem:
     agree with differences.
     """
     preflight(given(problem))
-    check_derivatives(problem)
+    check_products(problem)
     return problem

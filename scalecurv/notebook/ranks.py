@@ -1,15 +1,16 @@
 """The rank of the Jacobian over the data, and the report of where the other parameters go."""
 
+from scalecurv.machine import allowed
 from scalecurv.measures.rank.outputs import Output
 from scalecurv.measures.rank.rank import Rank
 from scalecurv.measures.rank.report import RankReport
 from scalecurv.notebook.point import findings_of, given
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MEMORY, SEED
+from scalecurv.quantities import SEED
 from scalecurv.statistics.estimate import Estimate
 
 
-def functional_rank(problem: Problem, *, memory: int = MEMORY, seed: int = SEED) -> Estimate:
+def functional_rank(problem: Problem, *, memory: int | None = None, seed: int = SEED) -> Estimate:
     """Return the rank of J, the Jacobian of all outputs over the data, (N D) x P.
 
     For MLPs of homogeneous activations it is computed modulo random primes, without rounding: it is `certified` where
@@ -22,7 +23,7 @@ def functional_rank(problem: Problem, *, memory: int = MEMORY, seed: int = SEED)
         >>> print(sc.functional_rank(sc.Problem.quadratic(1.0, 3.0)))
         2
     """
-    return findings_of(problem, seed, Rank(memory)).estimates["rank"]
+    return findings_of(problem, seed, Rank(allowed(memory))).estimates["rank"]
 
 
 def rank_report(
@@ -30,7 +31,9 @@ def rank_report(
     *,
     output: Output = "logits",
     functional_dimension: bool = True,
-    memory: int = MEMORY,
+    singular_values: bool = False,
+    rank_samples: int | None = None,
+    memory: int | None = None,
     seed: int = SEED,
 ) -> RankReport:
     """Return the report that `scalecurv rank` prints: the rank of J, its profile, and where the parameters go.
@@ -38,7 +41,9 @@ def rank_report(
     P = rank + dead + rescaling + data-limited + unexplained, as `account`; the numerical ranks at several precisions,
     as `profile`. All numbers are Estimates, by name in `estimates`. `output` "prob" takes the softmax of the outputs.
     `functional_dimension` tries further inputs, which takes minutes where P is in the thousands; it is left out where
-    `problem` holds parameters fixed by its option `params`. Raises as `trace` does.
+    `problem` holds parameters fixed by its option `params`. `singular_values` asks for all singular values of J too,
+    which take a decomposition. `rank_samples` is the number of samples that the numbers of an MLP come from, by default
+    all, or for more than 20,000 rows of J as many as the work of a few gradients allows. Raises as `trace` does.
 
     Example:
         >>> import scalecurv as sc
@@ -47,6 +52,6 @@ def rank_report(
         2 2 (2, 2)
     """
     every = given(problem).params is None  # the dimension of the functions is defined for all parameters only
-    measure = Rank(memory, output, functional_dimension and every)
+    measure = Rank(allowed(memory), output, functional_dimension and every, singular_values or None, rank_samples)
     shape = (problem.num_data * problem.num_outputs, problem.num_params)
     return RankReport.of(findings_of(problem, seed, measure), shape)

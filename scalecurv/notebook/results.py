@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 HEAD = ("quantity", "value", "status", "method")
 
 
+class _Arrays(dict[str, Mapping[str, np.ndarray]]):
+    """Arrays by the name of their measure; a KeyError says which there are."""
+
+    def __missing__(self, measure: str) -> Mapping[str, np.ndarray]:
+        there = f"there are those of {', '.join(self)}" if self else "there are none"
+        more = "; its singular values need singular_values=True" if measure == "rank" else ""
+        raise KeyError(f"no arrays of {measure!r} among these results; {there}{more}")
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Results(Mapping[str, Estimate]):
     """Estimates of the whole model by the name of the quantity, and beside them arrays and parts.
@@ -43,7 +52,7 @@ class Results(Mapping[str, Estimate]):
         """Return the findings of measures of different names, which share no quantity."""
         estimates = {name: e for findings in found.values() for name, e in findings.estimates.items()}
         parts = {key: e for findings in found.values() for key, e in findings.parts.items()}
-        arrays = {measure.name: findings.arrays for measure, findings in found.items() if findings.arrays}
+        arrays = _Arrays({measure.name: findings.arrays for measure, findings in found.items() if findings.arrays})
         return cls(estimates, arrays, parts, total_matvecs)
 
     def __getitem__(self, quantity: str) -> Estimate:

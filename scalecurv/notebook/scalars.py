@@ -1,16 +1,19 @@
 """One number of the Hessian: its trace, the trace of its square, its extreme eigenvalues."""
 
+from scalecurv.linalg.krylov.extremes import End
+from scalecurv.machine import allowed
 from scalecurv.measures.extremes import Extremes
+from scalecurv.measures.krylov import one_end
 from scalecurv.measures.moments.alone import square_alone, trace_alone
 from scalecurv.measures.moments.moments import Moments
-from scalecurv.notebook.point import evaluation_of, findings_of, given
+from scalecurv.notebook.point import evaluation_of, given
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.quantities import MAX_MATVECS, RTOL, SEED
 from scalecurv.statistics.estimate import Estimate
 
 
 def trace(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> Estimate:
     """Return the trace of the Hessian, T = tr H = sum_i lambda_i, in units of the loss over parameters squared.
 
@@ -34,7 +37,7 @@ def trace(
 
 
 def trace_h2(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> Estimate:
     """Return F = tr H^2 = |H|_F^2 = sum_i lambda_i^2, in units of the loss squared over parameters to the fourth.
 
@@ -53,14 +56,16 @@ def trace_h2(
 
 
 def lambda_max(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> Estimate:
     """Return the largest eigenvalue of H with a two-sided certificate, in units of the loss over parameters squared.
 
-    The lower end is a Ritz value of a Lanczos run; the upper end bounds what a random start can have missed (Kuczynski
-    and Wozniakowski 1992), with a confidence of 99.9 %. The run ends once the half-width is at most `rtol` of the
-    value, or a tenth of `rtol` of |H| near zero. It is exact for models of at most `max_matvecs` parameters, whose H is
-    written out. Options are those of `trace`, and it raises as `trace` does.
+    It pays for the largest eigenvalue alone. The lower end is a Ritz value of a Lanczos run; the upper end bounds what
+    a random start can have missed (Kuczynski and Wozniakowski 1992), with a confidence of 99.9 %. The run ends at the
+    first step where the half-width is at most `rtol` of the value, or a tenth of `rtol` of |H| near zero. `analyze`
+    continues it until the smallest eigenvalue is known too, so that its interval may be narrower. The value is exact
+    for models of at most `max_matvecs` parameters, whose H is written out. Options are those of `trace`, and it raises
+    as `trace` does.
 
     Example:
         >>> import scalecurv as sc
@@ -68,16 +73,16 @@ def lambda_max(
         >>> print(sc.lambda_max(problem))
         3
     """
-    return findings_of(problem, seed, Extremes(rtol, max_matvecs, memory)).estimates["lambda_max"]
+    return _one_end(problem, Extremes(rtol, max_matvecs, allowed(memory)), seed, "largest")
 
 
 def lambda_min(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int = MEMORY, seed: int = SEED
+    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
 ) -> Estimate:
     """Return the smallest (algebraic) eigenvalue of H with a two-sided certificate.
 
-    It comes from the Lanczos run of `lambda_max`, whose products are taken once for both. Units and options are those
-    of `lambda_max`, and it raises as `trace` does.
+    It comes from the Lanczos run of `lambda_max`, whose products are taken once for both, at the first step that
+    certifies it. Units and options are those of `lambda_max`, and it raises as `trace` does.
 
     Example:
         >>> import scalecurv as sc
@@ -85,11 +90,17 @@ def lambda_min(
         >>> print(sc.lambda_min(problem))
         1
     """
-    return findings_of(problem, seed, Extremes(rtol, max_matvecs, memory)).estimates["lambda_min"]
+    return _one_end(problem, Extremes(rtol, max_matvecs, allowed(memory)), seed, "smallest")
 
 
-def _moments(problem: Problem, rtol: float, max_matvecs: int, memory: int) -> Moments:
+def _one_end(problem: Problem, measure: Extremes, seed: int, end: End) -> Estimate:
+    """Return one end of the spectrum with the options of the measure, which it checks; raises Misuse."""
+    measure.check(given(problem))
+    return one_end(evaluation_of(problem, seed), measure.strategy, end)
+
+
+def _moments(problem: Problem, rtol: float, max_matvecs: int, memory: int | None) -> Moments:
     """Return the measure with these options, which it checks; raises Misuse."""
-    measure = Moments(rtol, max_matvecs, memory)
+    measure = Moments(rtol, max_matvecs, allowed(memory))
     measure.check(given(problem))
     return measure

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from scalecurv.machine import allowed
 from scalecurv.measures.spectrum import Spectrum
 from scalecurv.notebook.point import findings_of
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MAX_MATVECS, MEMORY, SEED
+from scalecurv.quantities import MAX_MATVECS, SEED
 from scalecurv.results.density import Density, SpectralRule
 from scalecurv.results.density import density as smoothed
 
@@ -17,7 +18,7 @@ def spectrum(
     *,
     num_starts: int = NUM_STARTS,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     seed: int = SEED,
 ) -> SpectralRule:
     """Return the spectral density (1/P) sum_i delta(t - lambda_i) of H as `nodes` and `weights` of Gauss rules.
@@ -32,7 +33,7 @@ def spectrum(
         >>> rule.nodes.round(6).tolist(), rule.weights.tolist()
         ([1.0, 3.0], [0.5, 0.5])
     """
-    arrays = findings_of(problem, seed, Spectrum(num_starts, max_matvecs, memory)).arrays
+    arrays = findings_of(problem, seed, Spectrum(num_starts, max_matvecs, allowed(memory))).arrays
     starts = arrays["ritz_starts"].astype(np.int64)
     return SpectralRule(arrays["ritz_nodes"].copy(), arrays["ritz_weights"].copy(), starts)
 
@@ -46,7 +47,7 @@ def density(
     interval: tuple[float, float] | None = None,
     num_starts: int = NUM_STARTS,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     seed: int = SEED,
 ) -> Density:
     """Return the spectral density of H smoothed by a Gaussian of this `width`: `grid` and `values`, (m,) each.

@@ -1,9 +1,14 @@
 """The products of one mini-batch by the fastest road: in closed form for a perceptron, else by autograd."""
 
+from torch import Tensor
+
 from scalecurv.autodiff.backends import Linearized, Product
 from scalecurv.mlp.closed_form import NAME, closed_form, pass_of
-from scalecurv.problem import graphs
+from scalecurv.mlp.passes import opened
+from scalecurv.problem import graphs, risk
+from scalecurv.problem.consistency import check_derivatives
 from scalecurv.problem.problem import Problem
+from scalecurv.problem.remembered import remembered
 from scalecurv.samples.batch import Batch
 
 
@@ -19,17 +24,48 @@ def gauss_newton_product(problem: Problem, batch: Batch) -> Product:
     if mlp is not None:
         return pass_of(problem, mlp, batch).gauss_newton
     side = graphs.linearized(problem, batch)
-    bend = graphs.loss_bend(problem, side.f, batch)
+    bend = graphs.loss_bend(problem, batch)(side.f)
     return lambda V: side.pull(bend(side.push(V)))
 
 
 def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized:
     """Return f (B, D) and the products with J and J' for one mini-batch; with `prob` those of its softmax."""
-    mlp = None if prob else closed_form(problem)
+    mlp = closed_form(problem)
     if mlp is None:
-        return graphs.linearized(problem, batch, prob)
-    made = pass_of(problem, mlp, batch)
-    return Linearized(made.outputs, made.push, made.pull)
+        side = graphs.linearized(problem, batch)
+    else:
+        made = pass_of(problem, mlp, batch)
+        side = Linearized(made.outputs, made.push, made.pull)
+    return _softmax(side) if prob else side
+
+
+def _softmax(side: Linearized) -> Linearized:
+    """Return p = softmax(f) and the products with S J and J' S, where S = diag p - p p' at each sample."""
+    p = side.f.softmax(1)
+
+    def turned(U: Tensor) -> Tensor:
+        weighed = p * U.T.reshape(U.shape[1], *p.shape)
+        return (weighed - p * weighed.sum(2, keepdim=True)).flatten(1).T
+
+    return Linearized(p, lambda V: turned(side.push(V)), lambda U: side.pull(turned(U)))
+
+
+def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
+    """Return L and g = grad L (P,) in the problem's dtype, weight decay included, from the passes that are kept."""
+    mlp = closed_form(problem)
+    if mlp is None:
+        return risk.loss_and_gradient(problem)
+    return risk.loss_and_gradient(problem, lambda batch: pass_of(problem, mlp, batch).gradient())
+
+
+@remembered
+def check_products(problem: Problem) -> None:
+    """Check the products with H, J and J' that the operators take, and the gradient, as `check_derivatives` does.
+
+    Raises CheckpointError; remembered.
+    """
+    mlp = closed_form(problem)
+    check_derivatives(problem, None if mlp is None else lambda at, batch: opened(at, mlp, batch))
 
 
 def differentiation(problem: Problem) -> str:

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from scalecurv.linalg.operator import LinearOperator
@@ -17,13 +16,21 @@ def by_columns(V: Tensor, num_rows: int, width: int, product: Callable[[Tensor],
 
     Raises FloatingPointError where a product is not finite.
     """
-    out = V.new_empty(num_rows, V.shape[1])
-    for start in range(0, V.shape[1], width):
-        columns = slice(start, start + width)
-        out[:, columns] = product(V[:, columns])
-    if not bool(torch.isfinite(out).all()):
+    if 0 < V.shape[1] <= width:
+        out = product(V).to(V.dtype)
+    else:
+        out = V.new_empty(V.shape[1], num_rows).T  # one vector after the other, as products come
+        for start in range(0, V.shape[1], width):
+            columns = slice(start, start + width)
+            out[:, columns] = product(V[:, columns])
+    if not _finite(out):
         raise FloatingPointError(f"a product in {V.dtype} is not finite; try --dtype float64, or look at the weights")
     return out
+
+
+def _finite(block: Tensor) -> bool:
+    """Return True where all entries are finite, in most cases from one sum, which writes nothing down."""
+    return bool(block.sum().isfinite()) or bool(block.isfinite().all())
 
 
 class SummedOperator(LinearOperator):
@@ -45,4 +52,4 @@ class SummedOperator(LinearOperator):
 
     def _over_data(self, V: Tensor) -> Tensor:
         product = sum_over_data(self.problem, lambda batch: self._product(batch, V))
-        return product + self.problem.weight_decay * V if self.problem.weight_decay else product
+        return product.add(V, alpha=self.problem.weight_decay) if self.problem.weight_decay else product

@@ -9,14 +9,15 @@ from torch import Tensor
 from scalecurv.autodiff.lookups import any_length
 from scalecurv.errors import CheckpointError
 from scalecurv.linalg.probes import probes
-from scalecurv.problem.graphs import backend_of, hessian_product, inner_eps, linearized
+from scalecurv.problem.graphs import inner_eps
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
-from scalecurv.problem.user_model import quoted
-from scalecurv.samples.batch import Batch
+from scalecurv.problem.road import Opened, Point, Road
 
 STREAM = "consistency"
 SAMPLES = 256  # at most, evenly spread over the data
+FEW = 32  # samples up to which all are taken; of more, at least as many, and one in PART: the check costs little then
+PART = 32
 ACTIVATIONS = 2e5  # at most, of these samples together: with fewer kinks near, a small step more likely crosses none
 APART = 1e-3  # the distance from theta, relative to the size of an entry: ties between zeros are broken there
 STEPS = (1e-5, 1e-6, 1e-7)  # of the differences, relative in the same way
@@ -30,43 +31,46 @@ NAMED = 6  # parameters in one line
 
 
 @remembered
-def check_derivatives(problem: Problem) -> None:
+def check_derivatives(problem: Problem, opened: Opened | None = None) -> None:
     """Check H, J and g near theta, in float64, on some of the samples; remembered.
 
     For random u and v: u'Hv = v'Hu and <Jv, u> = <v, J'u>; g'v, Hv and Jv against central differences of L, g and f at
     three step sizes. A kink that one step crosses is not crossed by all of them, so that a fault counts only if it
     shows at every step, alike at the two smallest, and at a second point too. Parameters that no gradient reaches (a
-    padding row, a detached tensor) are held fixed. Costs about six gradients and four products on at most 256 samples.
-    Where the model computes in less than float64 only symmetry is checked, to 1 %. Raises CheckpointError that names
-    the parameters.
+    padding row, a detached tensor) are held fixed. Costs about six gradients and four products on at most 256 samples,
+    and on one sample in 32 where that is more than 32. All come from autograd, or from the passes that `opened`
+    returns. Where the model computes in less than float64 only symmetry is checked, to 1 %. Raises CheckpointError that
+    names the parameters.
     """
     reason = None
     if problem.num_local:
-        count = min(problem.num_local, SAMPLES, max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1))))
+        wanted = max(FEW, problem.num_local // PART)
+        most = max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1)))
+        count = min(problem.num_local, SAMPLES, wanted, most)
         rows = torch.arange(count, device=problem.device) * (problem.num_local - 1) // max(count - 1, 1)
         try:
             with any_length():
-                reason = _found(problem, rows)
+                reason = _found(problem, rows, opened)
         except CheckpointError as error:  # on one rank: the others learn of it below
             reason = str(error)
     if (reason := problem.shard.first(reason)) is not None:
         raise CheckpointError(reason)
 
 
-def _found(problem: Problem, rows: Tensor) -> str | None:
+def _found(problem: Problem, rows: Tensor, opened: Opened | None) -> str | None:
     """Return the fault that shows at two points near theta, so that no kink can be behind it; None where none does."""
     for draw in (0, 3):
-        fault = _found_near(problem, rows, draw)
+        fault = _found_near(problem, rows, draw, opened)
         if fault is None:
             return None
     return fault
 
 
-def _found_near(problem: Problem, rows: Tensor, draw: int) -> str | None:
+def _found_near(problem: Problem, rows: Tensor, draw: int, opened: Opened | None) -> str | None:
     """Return the fault at a point near theta, or at theta itself where the model raises near it; else None."""
     for apart in (APART, 0.0):
         try:
-            return _Check.near(problem.of_some(rows).astype(torch.float64), apart, draw).fault()
+            return _Check.near(problem.of_some(rows).astype(torch.float64), apart, draw, opened).fault()
         except CheckpointError:
             if not apart:
                 raise
@@ -78,18 +82,18 @@ class _Check:
     """Some samples at a point near theta; `sizes` (P,) scales directions, each tensor by the size of its entries."""
 
     problem: Problem
-    batch: Batch
+    road: Road
     sizes: Tensor
 
     @classmethod
-    def near(cls, problem: Problem, apart: float, draw: int) -> "_Check":
+    def near(cls, problem: Problem, apart: float, draw: int, opened: Opened | None) -> "_Check":
         """Return the check at theta + `apart` times a random direction; it moves the theta of `problem`."""
         theta = problem.theta
         overall, sizes = float(theta.square().mean().sqrt()) or 1.0, theta.abs()
         for part in problem.space.slices.values():  # relative to each entry, so that none changes its sign
             sizes[part] += (theta[part] == 0) * (float(theta[part].square().mean().sqrt()) or overall)
         problem.theta = problem.theta + apart * sizes * cls._drawn(problem, draw)
-        return cls(problem, problem.whole, sizes)
+        return cls(problem, Road(problem, problem.whole, opened), sizes)
 
     @staticmethod
     def _drawn(problem: Problem, i: int) -> Tensor:
@@ -98,13 +102,12 @@ class _Check:
     def fault(self) -> str | None:
         """Return words for what is wrong; None where all agrees, or where a product overflows, which raises later."""
         problem = self.problem
-        _, g, _ = self._at(problem.theta)
+        _, g, _ = here = self.road.at(problem.theta)
         free = self.sizes * (g != 0)
         V = torch.stack([free * self._drawn(problem, i) for i in (1, 2)], dim=1)
-        HV = hessian_product(problem, self.batch)(V)
-        side = linearized(problem, self.batch)
+        HV, side = self.road.hessian(V), self.road.linearized()
         signs = probes(side.f.numel(), 0, STREAM, (0,), device=problem.device)
-        slope, _ = self._slope(side.f)
+        slope, _ = self.road.slope(side.f)
         Jv = side.push(V[:, :1])[:, 0]
         # `terms` are those whose sum is g: they may cancel in it
         Js, terms = side.pull(torch.cat([signs, signs * slope.reshape(-1, 1)], dim=1)).T
@@ -122,29 +125,16 @@ class _Check:
             return None
         if abs(across) > TOLERANCE * float(Jv.norm()) + DUST * float((Js * free).norm()) + TINY:
             return _line("the products with J and J' are not each other's transposes", abs(across), ())
-        return self._against_differences(V[:, 0], g, HV[:, 0], Jv, free, dust, (g.abs() + terms.abs()) * free)
-
-    def _slope(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Return c dloss/df, of the shape of f, and the loss."""
-        problem, y = self.problem, self.batch.y
-        return backend_of(problem).gradient(lambda f: problem.scale * problem.loss.total(f, y), f)
-
-    def _at(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return L, g (P,) and f (B D,) at theta, by one pass forward and one back."""
-        problem, backend = self.problem, backend_of(self.problem)
-        with quoted(problem.model, "the gradient near these weights"):
-            side = backend.linearized(lambda at: problem.outputs(at, self.batch.x), theta)
-            slope, loss = self._slope(side.f)
-            return loss, side.pull(slope.reshape(-1, 1))[:, 0], side.f.flatten()
+        return self._against_differences(here, V[:, 0], HV[:, 0], Jv, free, dust, (g.abs() + terms.abs()) * free)
 
     def _against_differences(
-        self, v: Tensor, g: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float, terms: Tensor
+        self, here: Point, v: Tensor, Hv: Tensor, Jv: Tensor, free: Tensor, dust: float, terms: Tensor
     ) -> str | None:
         """Return words for what differences along v contradict: the gradient g, the product Hv or Jv; else None."""
-        losses, slopes, outputs = [], [], []
-        L, _, f = map(torch.linalg.vector_norm, self._at(self.problem.theta))  # ulps of these are in the differences
+        losses, slopes, outputs, g = [], [], [], here[1]
+        L, _, f = map(torch.linalg.vector_norm, here)  # ulps of these are in the differences
         for step in STEPS:
-            after, before = self._at(self.problem.theta + step * v), self._at(self.problem.theta - step * v)
+            after, before = self.road.at(self.problem.theta + step * v), self.road.at(self.problem.theta - step * v)
             dL, dg, df = ((a - b) / (2 * step) for a, b in zip(after, before, strict=True))
             losses.append((dL - g @ v)[None])
             slopes.append((dg - Hv) * free)
@@ -169,10 +159,10 @@ class _Check:
         alone[part] = v[part]
         gaps = []
         for step in STEPS:
-            after, before = (self._at(self.problem.theta + sign * step * alone)[0] for sign in (1, -1))
+            after, before = (self.road.at(self.problem.theta + sign * step * alone)[0] for sign in (1, -1))
             gaps.append(((after - before) / (2 * step) - g @ alone)[None])
         return bool(
-            _wrong(gaps, float((g * self.sizes)[part].norm()), dust, float(self._at(self.problem.theta)[0].abs()))
+            _wrong(gaps, float((g * self.sizes)[part].norm()), dust, float(self.road.at(self.problem.theta)[0].abs()))
         )
 
     def _asymmetric(self, free: Tensor, V: Tensor, HV: Tensor, dust: float) -> list[str]:
@@ -182,7 +172,7 @@ class _Check:
         for name, part in slices.items():
             alone = torch.zeros_like(V[:, :1])
             alone[part] = V[part, 1:]
-            turned = hessian_product(self.problem, self.batch)(alone)[:, 0]
+            turned = self.road.hessian(alone)[:, 0]
             gap = float(alone[:, 0] @ HV[:, 0] - V[:, 0] @ turned)
             if abs(gap) > TOLERANCE * float((turned * free).norm()) + dust:
                 names.append(name)

@@ -10,7 +10,6 @@ import torch
 from scalecurv.autodiff.backends import AUTOGRAD, TORCH_FUNC, Backend, Linearized, Product, Scalar, nodes
 from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.errors import is_memory
-from scalecurv.problem.footprint import COPIES
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
 from scalecurv.problem.structure import recognise_mlp
@@ -19,7 +18,8 @@ from scalecurv.samples.batch import Batch
 
 T = TypeVar("T")
 APART = 1e-2  # of a product: two backends that take the same derivative never differ by more
-SHARE = 4  # of `memory` that one stored graph may take: two are stored, and temporaries take half
+SHARE = 8  # of `memory` that stored graphs of one kind take: H and J, in two dtypes; temporaries take the other half
+GRAPH = 3  # scalars that a stored graph of the gradient holds for each activation, at most; measured 0.8 to 2.6
 
 
 def backend_of(problem: Problem) -> Backend:
@@ -87,22 +87,43 @@ def batch_loss(problem: Problem, batch: Batch) -> Scalar:
     return loss
 
 
-def loss_bend(problem: Problem, f: torch.Tensor, batch: Batch) -> Product:
-    """Return U -> M U for U of shape (B D, k), where M holds c d^2 loss / df^2 of each sample at its outputs f."""
-    known = problem.loss.bend
+def loss_of_outputs(problem: Problem, batch: Batch) -> Scalar:
+    """Return f -> c sum of the loss over the samples of one batch, for outputs f of any shape with B D entries.
+
+    It keeps the batch's targets alive and not the problem, and so may be filed in the problem's cache.
+    """
+    scale, total, shape, y = problem.scale, problem.loss.total, (-1, problem.num_outputs), batch.y
+    return lambda f: scale * total(f.reshape(shape), y)
+
+
+def loss_bend(problem: Problem, batch: Batch) -> Callable[[torch.Tensor], Product]:
+    """Return f -> (U -> M U), U of shape (B D, k), where M holds c d^2 loss / df^2 of each sample at its outputs f.
+
+    It keeps the batch's targets alive and not the problem, and so may be filed in the problem's cache.
+    """
+    known, scale, y = problem.loss.bend, problem.scale, batch.y
     if known is not None:
 
-        def bent(U: torch.Tensor) -> torch.Tensor:
-            columns = [problem.scale * known(f, batch.y, u.reshape(f.shape)).flatten() for u in U.T]
-            return torch.stack(columns, dim=1)
+        def by_form(f: torch.Tensor) -> Product:
+            assert isinstance(y, torch.Tensor)  # losses of several targets are the user's own, and not known
 
-        return bent
+            def bent(U: torch.Tensor) -> torch.Tensor:
+                k = U.shape[1]
+                at, targets = (t.expand(k, *t.shape).reshape(k * len(t), *t.shape[1:]) for t in (f, y))
+                return scale * known(at, targets, U.T.reshape(k * len(f), -1)).reshape(k, -1).T
 
-    def loss(flat: torch.Tensor) -> torch.Tensor:
-        return problem.scale * problem.loss.total(flat.reshape(f.shape), batch.y)
+            return bent
 
-    with quoted(problem.model, f"the second derivative of loss {problem.loss.name}"), twice_differentiable():
-        return backend_of(problem).hessian(loss, f.flatten())
+        return by_form
+
+    loss, model, backend = loss_of_outputs(problem, batch), problem.model, backend_of(problem)
+    what = f"the second derivative of loss {problem.loss.name}"
+
+    def by_graph(f: torch.Tensor) -> Product:
+        with quoted(model, what), twice_differentiable():
+            return backend.hessian(loss, f.flatten())
+
+    return by_graph
 
 
 def hessian_product(problem: Problem, batch: Batch) -> Product:
@@ -116,37 +137,43 @@ def hessian_product(problem: Problem, batch: Batch) -> Product:
     return _quoting(problem, product, "a product with the Hessian")
 
 
-def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized:
-    """Return f and the products with J and J' for one mini-batch; with `prob` those of its softmax."""
-
-    def outputs(theta: torch.Tensor) -> torch.Tensor:
-        f = problem.outputs(theta, batch.x)
-        return f.softmax(1) if prob else f
+def linearized(problem: Problem, batch: Batch) -> Linearized:
+    """Return f and the products with J and J' for one mini-batch."""
 
     def make() -> Linearized:
-        return backend_of(problem).linearized(outputs, problem.theta)
+        return backend_of(problem).linearized(lambda theta: problem.outputs(theta, batch.x), problem.theta)
 
-    made = _stored(problem, (linearized, prob), batch, make, "the outputs, to be differentiated")
+    made = _stored(problem, (linearized,), batch, make, "the outputs, to be differentiated")
     push = _quoting(problem, made.push, "a product with the Jacobian")
     return Linearized(made.f, push, _quoting(problem, made.pull, "a product with the Jacobian's transpose"))
 
 
-def _stored(problem: Problem, key: object, batch: Batch, make: Callable[[], T], what: str) -> T:
-    """Return make(), or what it returned before for the batch of all samples.
+def _stored(problem: Problem, key: tuple[object, ...], batch: Batch, make: Callable[[], T], what: str) -> T:
+    """Return make(), or what it returned before for these samples, where its graph fits into its share of the memory.
 
-    `remembered` would keep every graph. Here only the graph of all samples at once is kept, filed under the function
-    and its arguments without the batch, and only where it fits into its share of the memory: each product then saves a
-    pass.
+    `key` names the function. The graphs of as many mini-batches are kept as fit: each product then saves their passes.
     """
-    whole = len(batch.x) == problem.num_local
-    if whole and key in problem.cache:
-        return problem.cache[key]
+    place = (*key, batch.start, len(batch.x))
+    if place in problem.cache:
+        return problem.cache[place]
     with quoted(problem.model, what):
         made = make()
-    size = (COPIES * problem.footprint.activations * len(batch.x) + 4 * problem.num_params) * problem.dtype.itemsize
-    if whole and size <= problem.memory // SHARE:
-        problem.cache[key] = made
+    scalars = GRAPH * problem.footprint.activations * len(batch.x) + 2 * problem.num_params
+    if fits(problem, key, scalars * problem.dtype.itemsize, SHARE):
+        problem.cache[place] = made
     return made
+
+
+def fits(problem: Problem, key: tuple[object, ...], num_bytes: int, share: int) -> bool:
+    """Return True where all that is kept under `key`, with `num_bytes` more, takes at most 1 / `share` of the memory.
+
+    The bytes are then counted as kept.
+    """
+    total = problem.cache.get(("bytes", *key), 0) + num_bytes
+    if total > problem.memory // share:
+        return False
+    problem.cache["bytes", *key] = total
+    return True
 
 
 def _quoting(problem: Problem, product: Product, what: str) -> Product:

@@ -20,7 +20,6 @@ from scalecurv.problem.params import ParameterSpace
 from scalecurv.problem.samples import take_samples
 from scalecurv.problem.shard import Shard
 from scalecurv.problem.sizes import Sized
-from scalecurv.quantities import MEMORY
 from scalecurv.samples.batch import Batch
 from scalecurv.samples.nested import Inputs, mapped
 from scalecurv.samples.rows import Held, Rows
@@ -42,7 +41,7 @@ class Problem(Sized):
     theta is a copy of the trainable parameters: the model is never written to, and later training does not move this
     point. `params` is a regular expression: parameters are held fixed unless it is found in their name. `device` and
     `dtype` default to those of the parameters; float32 takes the place of narrower dtypes. `batch_size` and `memory`
-    (which bounds temporaries too) change the cost of a product, not its value.
+    (which bounds temporaries too; by default a quarter of the machine's) change the cost of a product, not its value.
 
     With a `shard`, `data` is still the whole data set and N counts all of it: the problem keeps this rank's rows, `x`
     and `y`, and sums over data are sums over all ranks. `sample` holds the first inputs of the whole data set, the same
@@ -67,7 +66,7 @@ class Problem(Sized):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         batch_size: int | None = None,
-        memory: int = MEMORY,
+        memory: int | None = None,
         shard: Shard | None = None,
         weight_decay: float = 0.0,
         params: str | None = None,
@@ -76,7 +75,7 @@ class Problem(Sized):
         criterion = loss_of(loss)
         self.model, self.reduction = model, criterion.reduced(reduction)
         readiness.check_options(self.reduction, batch_size, weight_decay, memory, dtype)
-        self.weight_decay, self.memory, self._batch_size = weight_decay, memory, batch_size
+        self.weight_decay, self._batch_size = weight_decay, batch_size
         self.shard = shard or Shard()
         everything = ParameterSpace.of(model)
         self.space, self.params = everything if params is None else everything.restricted(params), params
@@ -86,6 +85,7 @@ class Problem(Sized):
         flat = self.space.flatten(parameters)
         self.dtype = dtype or readiness.products_dtype(flat.dtype)
         self.device = flat.device if device is None else readiness.located(device)
+        self.memory = readiness.memory_on(self.device) if memory is None else memory
         self.theta = flat.to(self.device, self.dtype, copy=True)
         frozen = {name: p for name, p in parameters.items() if name not in self.space.shapes}
         self._fixed_square = _square(frozen[name] for name in everything.shapes if name in frozen)
@@ -93,7 +93,7 @@ class Problem(Sized):
         readiness.check_buffers(buffers)  # below they are copied: what a forward writes to them stays here
         constants = {name: self._cast(t.detach()).clone() for name, t in (frozen | buffers).items()}
         self.forward = Forward(model, self.space, constants)
-        found = take_samples(data, advising(criterion, model), self.shard, self._cast, self._tried, memory)
+        found = take_samples(data, advising(criterion, model), self.shard, self._cast, self._tried, self.memory)
         self.loss: Loss = found.loss
         self.rows: Rows = found.rows
         self.sample, self.sample_targets = found.sample, found.sample_targets
@@ -215,6 +215,11 @@ class Problem(Sized):
         weight = float(self.loss.weights(some.y).double().sum()) or 1.0  # 1 where none of them counts
         held = {"rows": Held(some.x, some.y), "num_data": len(rows), "_most": len(rows), "weight": weight}
         return self._copy(**held, shard=Shard(), weight_decay=0.0, _batch_size=None)
+
+    def smaller(self) -> "Problem":
+        """Return the same problem with half of a mini-batch, and half of the memory that its products take now."""
+        taken = self.footprint.memory(self.batch_size, self.columns)
+        return self._copy(memory=max(1, min(self.memory, taken) // 2), _batch_size=-(-self.batch_size // 2))
 
     def penalty(self) -> tuple[float, Tensor]:
         """Return the terms of weight decay: w |theta|^2 / 2 over fixed parameters too, and its gradient, w theta."""

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from scalecurv.errors import Misuse, first_line
+from scalecurv.machine import SHARE, default_memory
 from scalecurv.samples.nested import Nested, named_leaves
 
 _BATCHED = (nn.modules.batchnorm._BatchNorm,)
 
 
 def check_options(
-    reduction: str, batch_size: int | None, weight_decay: float, memory: int, dtype: torch.dtype | None
+    reduction: str, batch_size: int | None, weight_decay: float, memory: int | None, dtype: torch.dtype | None
 ) -> None:
     """Raise Misuse where an option of a problem has a value that it does not take."""
     for name, value in (("batch_size", batch_size), ("weight_decay", weight_decay), ("memory", memory)):
@@ -138,3 +139,12 @@ def check_parts(name: str, parts: Nested, start: int) -> None:
     """Raise Misuse for NaN in inputs or targets of several parts; infinity passes, as a part may be a mask."""
     for place, leaf in named_leaves(parts.tree):
         check_finite({f"{name}{place}": leaf.nan_to_num(nan=torch.nan, posinf=0.0, neginf=0.0)}, start)
+
+
+def memory_on(device: torch.device) -> int:
+    """Return the bytes that temporaries take on a device where nobody says how many: a quarter of the machine's.
+
+    On a GPU it is a quarter of the GPU's memory where that is less.
+    """
+    own = torch.cuda.get_device_properties(device).total_memory // SHARE if device.type == "cuda" else math.inf
+    return int(min(default_memory(), own))

@@ -50,3 +50,8 @@ def remembered(function: Callable[Concatenate[Owner, P], T]) -> Callable[Concate
         return owner.cache[key]
 
     return recalled
+
+
+def forget(function: Callable[..., object], owner: Remembers, *arguments: object) -> None:
+    """Free what a remembered function returned for these arguments, in order: another call computes it again."""
+    owner.cache.pop((getattr(function, "__wrapped__", function), *arguments), None)

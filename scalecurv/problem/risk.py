@@ -14,21 +14,27 @@ from scalecurv.samples.batch import Batch
 def sum_over_data(problem: Problem, contribution: Callable[[Batch], Tensor]) -> Tensor:
     """Return sum_b contribution(b) over the mini-batches of all ranks, in float64 where there are two or more."""
     batches = problem.own_batches()
-    total = contribution(next(batches))
+    total, alone = contribution(next(batches)), True
     for batch in batches:
-        total = total.double() + contribution(batch)
+        if alone:  # a copy, as a contribution may be remembered
+            total, alone = total.to(torch.float64, copy=True), False
+        total += contribution(batch)
     return problem.shard.add(total)
 
 
-def loss_and_gradient(problem: Problem) -> tuple[float, Tensor]:
-    """Return L and g = grad L (P,) in the problem's dtype; weight decay is added once, not by every batch."""
+def loss_and_gradient(problem: Problem, contribution: Callable[[Batch], Tensor] | None = None) -> tuple[float, Tensor]:
+    """Return L and g = grad L (P,) in the problem's dtype; weight decay is added once, not by every batch.
 
-    def contribution(batch: Batch) -> Tensor:
+    `contribution(batch)` returns the gradient of c times the loss of a batch and then that value, (P + 1,); by default
+    autograd takes them.
+    """
+
+    def by_graph(batch: Batch) -> Tensor:
         with quoted(problem.model, "the gradient"):
             gradient, value = backend_of(problem).gradient(batch_loss(problem, batch), problem.theta)
         return torch.cat([gradient, value[None]])  # one vector, so that one sum adds both
 
-    total = sum_over_data(problem, contribution)
+    total = sum_over_data(problem, contribution or by_graph)
     if not problem.weight_decay:
         return float(total[-1]), total[:-1].to(problem.dtype)
     value, slope = problem.penalty()

@@ -13,6 +13,7 @@ from scalecurv.problem.shard import Shard
 from scalecurv.samples.arrays import num_bytes
 from scalecurv.samples.forms import opened
 from scalecurv.samples.joined import copied, joined
+from scalecurv.samples.mapped import Mapped, cut, stays_mapped
 from scalecurv.samples.nested import Inputs, Nested, mapped, shape_of
 from scalecurv.samples.pairs import Pair
 from scalecurv.samples.rows import Held, Rows
@@ -119,12 +120,23 @@ def take_samples(
     """
     survey = _Survey(criterion, cast, shape_of_outputs)
     found = opened(data)
-    return _read(found, survey, shard, memory) if isinstance(found, Stream) else _held(found, survey, shard)
+    return _read(found, survey, shard, memory) if isinstance(found, Stream) else _held(found, survey, shard, memory)
 
 
-def _held(pair: Pair, survey: _Survey, shard: Shard) -> Samples:
-    """Return the samples of arrays that are held, of which each rank converts its own rows."""
+def _held(pair: Pair, survey: _Survey, shard: Shard, memory: int) -> Samples:
+    """Return the samples of arrays that are held, of which each rank converts its own rows.
+
+    Large arrays on a memory map stay there.
+    """
     parts = shard.parts(pair.rows())
+    if stays_mapped(pair):
+        for some, start in cut(pair):
+            ready = some.tensors()
+            if not start:
+                survey.begin(ready, shape_of(pair.x))
+            survey.add(ready, start)
+        mine = parts[shard.rank]
+        return survey.found(Mapped(pair[mine], survey.prepare, mine.start, memory), parts)
     for rank, rows in enumerate(parts):
         some = pair[rows].tensors()
         if rank == 0:

@@ -11,6 +11,7 @@ from scalecurv.problem.forward import Forward
 from scalecurv.problem.loss import Loss
 from scalecurv.problem.params import ParameterSpace
 from scalecurv.problem.remembered import remembered
+from scalecurv.problem.structure import MLP, flattens, recognise_mlp
 from scalecurv.samples.nested import Inputs
 from scalecurv.samples.rows import Rows
 
@@ -77,10 +78,21 @@ class Sized(Described):
 
     @property
     @remembered
+    def listed(self) -> MLP | None:
+        """The MLP that the model is by its list of modules, on rows of numbers, all of it free; None for any other."""
+        mlp = recognise_mlp(self.model)
+        if mlp is None or mlp.num_params != self.space.size or not isinstance(self.sample, Tensor):
+            return None
+        return mlp if self.sample.ndim == 2 or flattens(self.model, self.sample.ndim) else None
+
+    @property
+    @remembered
     def footprint(self) -> Footprint:
         """The scalars that one sample and one parameter vector keep in memory."""
         activations = count_activations(self.model, lambda x: self.forward.outputs(self.theta, x), self.sample[:1])
-        return Footprint(activations, self.num_params, self.dtype.itemsize)
+        if (mlp := self.listed) is not None:
+            return Footprint.closed_form(activations, mlp, self.dtype.itemsize)
+        return Footprint.by_graph(activations, self.num_params, self.dtype.itemsize)
 
     @property
     @remembered

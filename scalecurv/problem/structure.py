@@ -67,6 +67,12 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
     return MLP(widths, tuple(activations), sum(p.numel() for p in model.parameters()), names)
 
 
+def flattens(model: nn.Module, num_axes: int) -> bool:
+    """Return True where the first module makes one row of each sample; the inputs (B, ...) have `num_axes` axes."""
+    first = next(iter(model.children()))
+    return isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) in ((1, -1), (1, num_axes - 1))
+
+
 def _altered(module: nn.Module) -> bool:
     """Return True where hooks or a forward on the instance may change what the class computes."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks

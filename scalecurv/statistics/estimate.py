@@ -168,14 +168,15 @@ class Estimate:
     def __str__(self) -> str:
         if self.status in (Status.NOT_APPLICABLE, Status.FAILED):
             return self.status.value.replace("_", " ")
-        if self.status is Status.EXACT or (self.confidence == 1 and self.halfwidth == 0):
+        short, sure = self.halfwidth <= 1e-6 * abs(self.value), f"{100 * self.confidence:.6g}" == "100"
+        if self.status is Status.EXACT or (sure and (short or self.halfwidth == 0)):
             return _plain(self.value)
         confidence = f"({100 * self.confidence:.6g} %)"
         if self.lower == -math.inf:  # a single sample
             return f"{_plain(self.value)} +- inf {confidence}"
         if self.upper == math.inf or self.status is Status.LOWER_BOUND:
             return f">= {_plain(self.lower)}" + (f", <= {_plain(self.upper)}" if self.upper < math.inf else "")
-        if self.halfwidth <= 1e-6 * abs(self.value):  # the interval is too short to show
+        if short:  # the interval is too short to show
             return f"{_plain(self.value)} {confidence}"
         digits = _decimals(self.halfwidth)
         centre = (self.upper + self.lower) / 2

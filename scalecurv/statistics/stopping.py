@@ -9,6 +9,7 @@ import numpy as np
 from scalecurv.statistics.estimate import Estimate, Status
 
 FIRST_LOOK = 32  # fewer independent terms than about 30 make a Student interval too narrow
+MARGIN, MOST, STEP = 1.1, 4, 16  # of the number of terms at the next look, over what is needed and over the last one
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,21 @@ def looks(limit: int) -> Iterator[int]:
         yield m
         m *= 2
     yield limit
+
+
+def following(count: int, needed: float, limit: int) -> int:
+    """Return the number of terms at the next look after one at `count` terms: a tenth more than are `needed` by then.
+
+    It is a multiple of 16 as `count` is, more than `count`, at most four times as much, and at most `limit`. A look at
+    the number that an earlier look asked for is less lucky than one at each doubling, and overshoots less. (Stein 1945,
+    Annals of Mathematical Statistics 16)
+
+    Example:
+        >>> following(32, 68.0, 1000), following(32, 33.0, 1000), following(32, math.inf, 1000), following(32, 900, 40)
+        (80, 48, 128, 40)
+    """
+    wanted = min(MARGIN * needed, MOST * count)
+    return min(max(math.ceil(wanted / STEP), count // STEP + 1) * STEP, limit)
 
 
 def estimate_until(

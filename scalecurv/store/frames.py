@@ -1,6 +1,7 @@
 """Tables in memory: pandas frames with exactly the columns of the schema, text as categories."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,25 @@ def empty_tables() -> dict[str, pd.DataFrame]:
 
 def frame_of(data: Mapping[str, Any], columns: tuple[Column, ...]) -> pd.DataFrame:
     """Return a frame with exactly these columns: text as sorted categories, arrays as Python objects."""
-    return pd.DataFrame({c.name: _series(data.get(c.name, []), c) for c in columns}, copy=False)
+    if not any(len(values) for values in data.values()):
+        return _empty(columns).copy(deep=False)
+    # arrays and not Series: pandas would align the index of each column with those of all others
+    return pd.DataFrame({c.name: _column(data.get(c.name, []), c) for c in columns}, copy=False)
 
 
-def _series(values: Any, column: Column) -> pd.Series:
-    if column.kind != "text":
-        return pd.Series(values, dtype=_DTYPES[column.kind], copy=False)  # arrays are read, or made, for this frame
-    return pd.Series(values if isinstance(values, pd.Categorical) else _categorical(values))
+@cache
+def _empty(columns: tuple[Column, ...]) -> pd.DataFrame:
+    return pd.DataFrame({c.name: _column([], c) for c in columns})
+
+
+def _column(values: Any, column: Column) -> np.ndarray | pd.Categorical:
+    """Return the values of one column; raises ValueError for a fraction or NaN in a column of integers."""
+    if column.kind == "text":
+        return values if isinstance(values, pd.Categorical) else _categorical(values)
+    dtype = _DTYPES[column.kind]
+    if isinstance(values, np.ndarray) and values.dtype == dtype:
+        return values
+    return pd.Series(values, dtype=dtype, copy=False).to_numpy()  # arrays are read, or made, for this frame
 
 
 def _categorical(values: Sequence[str]) -> pd.Categorical:

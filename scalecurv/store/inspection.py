@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scalecurv.errors import Misuse
 from scalecurv.statistics.estimate import Status
+from scalecurv.store.decode import BrokenFile, decode
 from scalecurv.store.frames import Tables
-from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.schema import KEYS, REFERENCES
 
 MEMORY = 16 << 30  # bytes of address space

@@ -13,8 +13,8 @@ import pandas as pd
 from scalecurv.errors import Misuse
 from scalecurv.record import Asked, Stored
 from scalecurv.statistics.stopping import FIRST_LOOK
+from scalecurv.store.decode import BrokenFile, decode
 from scalecurv.store.frames import Tables, concatenated
-from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.schema import SHARPNESS, TABLES
 from scalecurv.store.unique import UNIQUE, without_moved
 from scalecurv.store.writer import PARTS

@@ -11,7 +11,7 @@ from scalecurv.analysis import Request
 from scalecurv.checkpoints.discover import Globs
 from scalecurv.checkpoints.problem_file import ProblemSpec
 from scalecurv.checkpoints.task import DTYPES, Arithmetic
-from scalecurv.engine.dispatch import Resources
+from scalecurv.engine.resources import Resources, memory_of
 from scalecurv.engine.session import inside_job
 from scalecurv.errors import Misuse
 from scalecurv.measures import DEFAULT, measures_named
@@ -19,8 +19,14 @@ from scalecurv.measures.route import Budget
 from scalecurv.problem.readiness import check_number
 from scalecurv.sweeps.work import Sweep
 
-SHARED = ("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "params")  # of measures
-NUMBERS = ("patience", "rtol", "max_matvecs", "batch_size", "memory", "workers", "threads", "gpus_per_worker")
+SHARED = (  # of measures
+    *("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "singular_values", "rank_samples"),
+    "params",
+)
+NUMBERS = (
+    *("patience", "rtol", "max_matvecs", "rank_samples", "batch_size", "memory"),
+    *("workers", "threads", "gpus_per_worker"),
+)
 
 
 def sweep_of(options: Mapping[str, Any]) -> Sweep:
@@ -38,14 +44,17 @@ def sweep_of(options: Mapping[str, Any]) -> Sweep:
     paths = [*options["checkpoints"], options["store"], *([data] if isinstance(data, Path) else [])]
     if inside_job() and (relative := next((p for p in paths if not p.is_absolute()), None)):
         raise Misuse(f"{relative} is relative, and a job runs in a folder of Ray's own; give absolute paths")
+    resources = Resources(**{field.name: options[field.name] for field in fields(Resources)})
+    offered = memory_of(resources)
+    options = {**options, "memory": offered if options["memory"] is None else options["memory"]}
     measures = measures_named(options["measures"] or DEFAULT, **{name: options[name] for name in SHARED})
     return Sweep(
         checkpoints=options["checkpoints"],
         store=options["store"].resolve(),
         given={field.name: options[field.name] for field in fields(ProblemSpec)},
-        request=Request(measures, options["seed"]),
+        request=Request(measures, options["seed"], offered),
         arithmetic=Arithmetic(options["dtype"], "cpu", options["batch_size"], options["memory"]),
-        resources=Resources(**{field.name: options[field.name] for field in fields(Resources)}),
+        resources=resources,
         globs=globs_of(options),
         rehash=options["rehash"],
         step_pattern=options["step_pattern"],

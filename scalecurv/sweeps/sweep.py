@@ -12,7 +12,7 @@ from typing import Any, Literal
 from scalecurv.engine.dispatch import session
 from scalecurv.errors import Misuse
 from scalecurv.measures.named import Named
-from scalecurv.quantities import AUTO, GPUS_PER_WORKER, MAX_MATVECS, MEMORY, RTOL, SEED
+from scalecurv.quantities import AUTO, GPUS_PER_WORKER, MAX_MATVECS, RTOL, SEED
 from scalecurv.record import Outcome
 from scalecurv.sweeps.execute import execute
 from scalecurv.sweeps.follow import work_as_it_comes
@@ -45,11 +45,13 @@ def sweep(
     exclude: str | Iterable[str] = (),
     rtol: float = RTOL,
     max_matvecs: int = MAX_MATVECS,
-    memory: int = MEMORY,
+    memory: int | None = None,
     params: str | None = None,
     route: Literal["exact", "sampled", "generic", "dense"] | None = None,
     output: Literal["logits", "prob"] | None = None,
     functional_dimension: bool | None = None,
+    singular_values: bool | None = None,
+    rank_samples: int | None = None,
     step_pattern: str | None = None,
     run_attr: Mapping[str, str] | None = None,
     seed: int = SEED,

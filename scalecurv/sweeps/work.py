@@ -13,7 +13,7 @@ from scalecurv.checkpoints.run_attributes import RunAttributes
 from scalecurv.checkpoints.step import is_alias
 from scalecurv.checkpoints.step_pattern import Label, StepPattern
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.dispatch import Resources, check_device
+from scalecurv.engine.resources import Resources, check_device
 from scalecurv.errors import CheckpointError, Misuse
 from scalecurv.measures.own_findings import check_at
 from scalecurv.problem.shard import Shard

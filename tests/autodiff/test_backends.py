@@ -12,7 +12,7 @@ from scalecurv.measures import Gradient, Moments
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
-from scalecurv.problem.graphs import backend_of, hessian_product, linearized
+from scalecurv.problem.graphs import GRAPH, SHARE, backend_of, hessian_product, linearized
 from scalecurv.problem.risk import loss_and_gradient
 from tests.dense import dense_at
 from tests.loops import each
@@ -136,7 +136,7 @@ def test_recomputing_is_left_out() -> None:
         torch.testing.assert_close(found, truth, rtol=1e-12, atol=1e-14)
 
 
-def test_a_graph_is_kept_where_all_samples_fit_and_changes_nothing() -> None:
+def test_graphs_are_kept_as_far_as_their_share_goes_and_change_nothing() -> None:
     passes = []
 
     def tanh(h: Tensor) -> Tensor:
@@ -145,14 +145,21 @@ def test_a_graph_is_kept_where_all_samples_fit_and_changes_nothing() -> None:
 
     V = torch.eye(26)[:, :2]
     for backend in (TORCH_FUNC, AUTOGRAD):
-        for options, again in (({}, False), ({"batch_size": 4}, True), ({"memory": 1}, True)):
+        size = 8 * (GRAPH * at(By(tanh)).footprint.activations * 5 + 2 * 26)  # the bytes of a graph of 5 samples
+        for options, again in (
+            ({}, set()),
+            ({"batch_size": 5}, set()),
+            ({"batch_size": 5, "memory": SHARE * size}, {4}),
+            ({"batch_size": 5, "memory": SHARE * size - 1}, {5}),  # that of the last 4 samples still fits
+            ({"memory": 1}, {1}),
+        ):
             point = at(By(tanh), **options)
             point.backend = backend
             H = HessianOperator(point)
             first = H.matmat(V)
             passes.clear()
             assert torch.equal(HessianOperator(point).matmat(V), first)
-            assert bool(passes) is again
+            assert set(passes) == again
 
 
 def test_the_graph_of_all_samples_serves_no_other_batch() -> None:

@@ -11,7 +11,7 @@ import torch
 from scalecurv.cli.dry_run import describe
 from scalecurv.engine import dispatch
 from scalecurv.engine.cost import Cost
-from scalecurv.engine.dispatch import Resources
+from scalecurv.engine.resources import Resources
 from scalecurv.engine.worker import Worker
 from scalecurv.sweeps.work import find_work
 from tests.commands import analyze
@@ -44,9 +44,15 @@ def test_a_dry_run_changes_nothing(run: Path, tmp_path: Path, stored: bool) -> N
     result = analyze(run, tmp_path / "store", "--dry-run", "--measure", "gradient,rank")
     assert tree(tmp_path) == before
     assert result.exit_code == 0
-    head, engine, shared, products, size, eta, *paths = result.stdout.splitlines()
+    head, engine, shared, products, size, eta, *rest = result.stdout.splitlines()
     steps = [0, 1, 2, 7] if stored else [0, 1, 2]
     count = len(steps)
+    table, paths = rest[:-count], rest[-count:]
+    assert table[0].split() == ["quantity", "route", "why", "products", "gradients", "MB"]
+    assert [row.split("  ")[0] for row in table[1:-1]] == [
+        *("loss, grad_norm, beta", "ghg, gh2g", "noise_floor", "kinks", "rank"),
+    ]
+    assert re.fullmatch(r"at most 22 gradients a checkpoint, \S+ s at \S+ s each; rank apart", table[-1])
     assert head == f"{count} checkpoint(s) found, {count} to do on engine serial: gradient, rank"
     assert engine == "engine serial: --engine serial"
     assert shared == "plan: one checkpoint a worker, one process"

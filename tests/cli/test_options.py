@@ -101,10 +101,11 @@ def test_a_route_is_for_the_measures_that_choose_one(folder: Path, route: str) -
 
 
 def test_what_is_asked_of_the_rank_alone(folder: Path) -> None:
-    """--output and --functional-dimension reach `rank` and no other measure; unsaid, they take no part in keys."""
+    """Its options reach `rank` and no other measure; unsaid, they take no part in keys."""
     line = "run store --measure gradient,extremes,moments,curvature,rank,spectrum"
-    asked = {m.name: m.settings for m in sweep(f"{line} --output prob --functional-dimension").request.measures}
-    given = {"output": "prob", "functional_dimension": True}
+    words = "--output prob --functional-dimension --singular-values --rank-samples 9"
+    asked = {m.name: m.settings for m in sweep(f"{line} {words}").request.measures}
+    given = {"output": "prob", "functional_dimension": True, "singular_values": True, "rank_samples": 9}
     assert asked["rank"] == {"memory": 2 << 30, **given}
     assert all(not given.keys() & options.keys() for name, options in asked.items() if name != "rank")
     assert next(m.settings for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}

@@ -19,6 +19,8 @@ DEFAULTS = {
     "params": None,
     "output": "logits",
     "functional_dimension": True,
+    "singular_values": False,
+    "rank_samples": None,
     "seed": 0,
     "memory": 2 << 30,
 }
@@ -68,6 +70,22 @@ def test_one_line_less_without_further_inputs(run: Path) -> None:
     whole, less = printed(run / "step_0.pt"), printed(run / "step_0.pt", "--no-functional-dimension")
     assert whole.pop("functional dimension, any inputs") == "48"
     assert less == whole
+
+
+def test_singular_values_are_printed_where_they_are_asked_for(run: Path) -> None:
+    lines = invoke("rank", run / "step_0.pt", "--no-functional-dimension", "--singular-values").stdout.splitlines()
+    values = [float(word) for line in lines[lines.index("Singular values") + 1 :] for word in line.split()]
+    assert len(values) == 53
+    assert values == sorted(values, reverse=True)
+    assert "Singular values" not in invoke("rank", run / "step_0.pt", "--no-functional-dimension").stdout
+
+
+def test_the_rank_of_a_few_samples(run: Path) -> None:
+    result = invoke("rank", run / "step_0.pt", "--no-functional-dimension", "--rank-samples", 3)
+    assert "modulo 1 prime(s), 3 of 20 samples; at most" in result.stdout
+    refused = invoke("rank", run / "step_0.pt", "--activation", "tanh", "--rank-samples", 3)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "rank_samples is for MLPs of homogeneous activations" in refused.stderr.splitlines()[-1]
 
 
 def test_a_model_without_structure_has_no_account(run: Path) -> None:

@@ -21,7 +21,7 @@ class Scripted:
     folder: Path
     stillborn: int = 0
 
-    def on(self, device: str, threads: int, shard: Any = None) -> Callable[[str], str]:
+    def on(self, device: str, threads: int, shard: Any = None, why: str = "") -> Callable[[str], str]:
         nth = _count(self.folder, "worker")
         (self.folder / f"pid.{nth}").write_text(str(os.getpid()))
         (self.folder / "told").write_text(f"{device} {threads}")

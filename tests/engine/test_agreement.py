@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scalecurv.analysis import Request
-from scalecurv.engine.dispatch import Resources
+from scalecurv.engine.resources import Resources
 from scalecurv.engine.worker import Worker
 from scalecurv.measures import MEASURES, measures_named
 from scalecurv.record import Outcome

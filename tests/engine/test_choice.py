@@ -12,7 +12,8 @@ from scalecurv.engine import dispatch
 from scalecurv.engine.attempts import Done
 from scalecurv.engine.choice import FEW_PRODUCTS, RAY_START, WARM_UP, Choice
 from scalecurv.engine.cost import Cost
-from scalecurv.engine.dispatch import Resources, choose, run, serial_threads
+from scalecurv.engine.dispatch import choose, run, serial_threads
+from scalecurv.engine.resources import Resources
 from tests.engine.fake_ray import FakeRay
 
 
@@ -73,7 +74,7 @@ class Machine:
     def cost(self, *given: Any) -> None:
         return None
 
-    def on(self, device: str, threads: int) -> Any:
+    def on(self, device: str, threads: int, why: str = "") -> Any:
         self.told = f"{device} {threads}"
         return self._analyse
 
@@ -135,9 +136,9 @@ def test_threads_asked_for_hold_before_and_after(monkeypatch: pytest.MonkeyPatch
 def test_omp_num_threads_is_the_default_of_the_loop(monkeypatch: pytest.MonkeyPatch, value: str, threads: int) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     alone = Choice("serial", "one checkpoint")
-    assert serial_threads(Resources(), alone) == threads
-    assert serial_threads(Resources(threads=5), alone) == 5
-    assert serial_threads(Resources(), Choice("serial", "", may_change=True)) == 1
+    assert serial_threads(Resources(), alone).count == threads
+    assert serial_threads(Resources(threads=5), alone).count == 5
+    assert serial_threads(Resources(), Choice("serial", "", may_change=True)).count == 1
 
 
 def test_the_choice_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -148,6 +149,8 @@ def test_the_choice_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [
         ("DEBUG", "engine serial: Ray's start takes 11 s, which the work may not save"),
+        ("DEBUG", "threads 1: as a Ray worker has"),
         ("DEBUG", "engine ray for the 2 left: 110 s in series, shared by 2 workers"),
         ("INFO", "engine serial: --workers 1"),
+        ("DEBUG", "threads 4: all cores"),
     ]

@@ -14,6 +14,7 @@ from scalecurv.measures import DEFAULT, measures_named
 from scalecurv.measures.cost import MeasureCost
 from scalecurv.measures.evaluation import run_here
 from scalecurv.measures.gradient import Gradient
+from scalecurv.measures.peak import LIBRARIES, peak_of
 from scalecurv.measures.route import Budget
 from scalecurv.problem.problem import Problem
 from tests.networks import problem
@@ -89,7 +90,7 @@ def test_no_more_is_spent(name: str, route: str | None, most: int) -> None:
     assert 0 < total <= cost.matvecs
     assert of_probes <= cost.probes
     if cost.probes:
-        assert of_probes > cost.probes / 2  # a bound that is near
+        assert of_probes >= 32  # the run finds all of so small a space before the budget of probes is spent
 
 
 def test_no_more_is_spent_by_a_measure_alone() -> None:
@@ -140,17 +141,15 @@ def test_rounds_of_checkpoints_take_their_time(checkpoints: int, workers: int, m
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_worker_holds_the_data_the_bases_and_the_temporaries(dtype: torch.dtype) -> None:
+def test_a_worker_holds_the_model_the_data_and_what_the_largest_measure_takes(dtype: torch.dtype) -> None:
     at = problem("tanh").astype(dtype)
-    size = 4 if dtype == torch.float32 else 8
-    data = at.x.numel() * (size + 8) + at.y.numel() * 16
-    bases, temporaries = 200 * at.num_params * size, 2 * at.columns * at.num_params * size
-    assert cost_of(at, asked("moments", route="generic")).bytes == SERVICE + data + bases + temporaries
-    assert cost_of(at, asked("moments")).bytes == SERVICE + data + max(bases, 64 * P * P) + temporaries
-    assert cost_of(at, asked("moments", memory=5000)).bytes == SERVICE + data + 5000 + temporaries
-    assert cost_of(at, asked("gradient")).bytes == SERVICE + data + temporaries
-    tight = problem("tanh", memory=1).astype(dtype)
-    assert cost_of(tight, asked("moments", route="generic")).bytes == SERVICE + data + bases + 1
+    model, data = at.num_params * 8, (at.x.numel() + at.y.numel()) * at.dtype.itemsize
+    for request in (asked("moments", route="generic"), asked("gradient"), asked("moments", memory=5000)):
+        peaks = [peak_of(at, measure) - LIBRARIES for measure in request.measures]
+        assert cost_of(at, request).bytes == SERVICE + model + data + max(peaks)
+    written = cost_of(at, asked("moments")).bytes  # H is written out
+    assert written >= SERVICE + 64 * P * P
+    assert cost_of(at, asked("gradient")).bytes < cost_of(at, asked("moments", route="generic")).bytes
 
 
 def test_a_measure_is_priced_by_itself() -> None:

@@ -11,7 +11,8 @@ import torch
 from scalecurv.engine import dispatch
 from scalecurv.engine.attempts import Done
 from scalecurv.engine.cost import Cost
-from scalecurv.engine.dispatch import Resources, check_device, choose, num_cores, run, serial_device
+from scalecurv.engine.dispatch import choose, num_cores, run
+from scalecurv.engine.resources import Resources, check_device, serial_device
 from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
 from tests.engine.fake_ray import FakeRay

@@ -54,7 +54,8 @@ def main(folder: Path) -> None:
     from ray.cluster_utils import Cluster
 
     from scalecurv.engine import pool
-    from scalecurv.engine.dispatch import Resources, run
+    from scalecurv.engine.dispatch import run
+    from scalecurv.engine.resources import Resources
     from scalecurv.engine.session import ray_session
     from scalecurv.errors import ClusterError, Misuse
     from scalecurv.record import FileStamp, Outcome

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scalecurv.engine import worker as provenance
-from scalecurv.engine.worker import versions
+from scalecurv.engine import provenance
+from scalecurv.engine.provenance import versions
 
 
 def test_versions_are_those_installed() -> None:

@@ -16,8 +16,8 @@ from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
 from scalecurv.engine import pool
-from scalecurv.engine.dispatch import Resources
 from scalecurv.engine.pool import Pool
+from scalecurv.engine.resources import Resources
 from scalecurv.engine.shared_probes import SharedProbes, shared_out
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import WorkerSpec

@@ -10,7 +10,9 @@ from scalecurv.analysis import Identity, Request
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
 from scalecurv.checkpoints.task import Arithmetic, Task
-from scalecurv.engine.worker import Worker, failure, versions
+from scalecurv.engine.provenance import versions
+from scalecurv.engine.worker import Worker, failure
+from scalecurv.machine import default_memory
 from scalecurv.measures import Gradient, measures_named
 from scalecurv.record import FileStamp, Stored
 from tests.runs import write_checkpoint, write_run
@@ -75,13 +77,14 @@ def test_provenance_says_with_what(run: Path) -> None:
         "torch": torch.__version__,
         "device": "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "differentiation": "torch.func",
+        "differentiation": "closed form",
+        "columns": 64,
         "threads": 2,
         "config": {
             "batch_size": 4,
-            "memory": 2 << 30,
+            "memory": default_memory(),
             "seed": 5,
-            "measures": {"gradient": {}, "moments": {"rtol": 0.01, "max_matvecs": 64, "memory": 2 << 30}},
+            "measures": {"gradient": {}, "moments": {"rtol": 0.01, "max_matvecs": 64, "memory": default_memory()}},
         },
     }
 

@@ -60,7 +60,7 @@ def planted(m: int, n: int, rank: int, seed: int, prime: int = PRIME) -> Tensor:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Panels, halves and tiles that matrices of a dozen columns cross."""
-    for name, size in (("PANEL", 10), ("NARROW", 2), ("TILE", 3)):
+    for name, size in (("PANEL", 10), ("BLOCK", 4), ("NARROW", 2), ("TILE", 3)):
         monkeypatch.setattr(f"scalecurv.linalg.modular_rank.{name}", size)
 
 

@@ -13,7 +13,7 @@ from scalecurv.measures.eigenpairs import BESIDE, CHECKED, TOGETHER, EigenPairs
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from tests.dense import dense_at
-from tests.networks import problem
+from tests.networks import data, network, problem
 
 FEW = 60  # products, fewer than there are parameters
 
@@ -159,3 +159,32 @@ def test_a_request_that_cannot_be_met_is_one_line_that_leads_to_an_answer() -> N
     assert len(sc.eigenpairs(point, 2, max_matvecs=FEW, memory=size)) == 2
     assert len(sc.eigenpairs(point, 70, max_matvecs=74)) == 70
     assert len(sc.eigenpairs(point, 10, max_matvecs=20 + CHECKED)) == 10
+
+
+def test_warm_pairs_along_a_run_hold_and_are_refused_where_they_are_none() -> None:
+    """The second point is a step of training away from the first; H is too large to be written out."""
+    first = problem("relu", "cross_entropy")
+    pairs = sc.eigenpairs(first, 3, max_matvecs=FEW)
+    model = network("relu")
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1e-3)
+    second = sc.Problem(model, data("cross_entropy"))
+    truth = oracle(second, 3, "LA").tolist()
+    for warm in (pairs, pairs.vectors, torch.eye(second.num_params)[:, :3]):
+        found = sc.eigenpairs(second, 3, max_matvecs=FEW, warm=warm)
+        assert all(v.lower - 1e-12 <= true <= v.upper + 1e-12 for v, true in zip(found.values, truth, strict=True))
+        assert found.residuals == pytest.approx(residuals(second, found), rel=1e-6, abs=1e-13)
+    same = sc.eigenpairs(first, 3, max_matvecs=FEW, warm=pairs)
+    assert same.num_matvecs < pairs.num_matvecs
+    P = second.num_params
+    for bad, said in (
+        (
+            pairs.vectors[1:],
+            rf"^warm is a tensor of shape \({P - 1}, 3\); give the result of eigenpairs, or vectors of",
+        ),
+        (3.0, "^warm is of type float; give the result of eigenpairs"),
+        (pairs.vectors / 0, "^warm holds values that are no finite real numbers; give vectors without NaN"),
+    ):
+        with pytest.raises(sc.Misuse, match=said):
+            sc.eigenpairs(second, 3, max_matvecs=FEW, warm=bad)  # type: ignore[arg-type]

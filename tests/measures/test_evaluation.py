@@ -28,7 +28,7 @@ from tests.networks import oracle, problem
         (16, [(0, 4), (4, 8), (8, 16)]),
         (32, [(0, 4), (4, 8), (8, 16), (16, 32)]),
         (33, [(0, 4), (4, 8), (8, 16), (16, 32), (32, 33)]),
-        (100, [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 96), (96, 100)]),
+        (100, [(0, 4), (4, 8), (8, 16), (16, 32), (32, 48), (48, 64), (64, 80), (80, 96), (96, 100)]),
     ],
 )
 def test_blocks_are_the_looks_and_then_of_one_size(count: int, blocks: list[tuple[int, int]]) -> None:
@@ -57,10 +57,10 @@ def test_terms_may_be_run_elsewhere() -> None:
     rows = evaluation.terms(70)
     evaluation.terms(64)
     evaluation.terms(128)
-    first = [range(4), range(4, 8), range(8, 16), range(16, 32), range(32, 64), range(64, 70)]
+    first = [range(4), range(4, 8), range(8, 16), range(16, 32), range(32, 48), range(48, 64), range(64, 70)]
     assert asked == [
         (HessianOperator, hutchinson.terms, 9, first),
-        (HessianOperator, hutchinson.terms, 9, [range(64, 96), range(96, 128)]),
+        (HessianOperator, hutchinson.terms, 9, [range(i, i + 16) for i in range(64, 128, 16)]),
     ]
     assert evaluation.total_matvecs == 70 + 64
     assert np.array_equal(rows, Evaluation(problem("relu"), 9).terms(70))
@@ -79,7 +79,7 @@ def test_other_terms_have_rows_of_their_own() -> None:
 
 @pytest.mark.parametrize("route", ["sampled", "generic"])
 def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
-    """The probes of the longer one, the run, the check, and the product with the gradient."""
+    """The probes of the longer one, the run, the pilots, and the product with the gradient."""
     moments, curvature = Moments(0.0, 200, route=route), Curvature(0.0, 200, route=route)
     evaluation = Evaluation(problem("relu"), 4)
     cost = moments.compute(evaluation).estimates["trace_h2"].num_matvecs
@@ -90,7 +90,7 @@ def test_what_two_measures_share_is_paid_for_once(route: str) -> None:
     ends = (
         Extremes(0.0, 200, route="generic").compute(Evaluation(problem("relu"), 4)).estimates["lambda_max"].num_matvecs
     )
-    steps = cost - 134 - (8 if route == "sampled" else 0)
+    steps = cost - 134 - 3
     assert steps < ends
     assert evaluation.total_matvecs == cost + 1 + ends - steps  # the run goes on for the bracket
 
@@ -100,9 +100,10 @@ def test_a_later_look_pays_for_its_own_probes_alone() -> None:
     for rtol in (1e9, 0.1, 1e9, 0.0):
         found = Moments(rtol, 400, route="generic").compute(evaluation).estimates["trace"]
         costs.append(found.num_matvecs)
-        assert evaluation.total_matvecs == max(costs)
     assert costs[0] == costs[2] < costs[1] < costs[3]
-    assert costs[0] - 32 == costs[3] - (400 - 8 - 100 - 8)
+    before = evaluation.total_matvecs
+    Moments(0.1, 400, route="generic").compute(evaluation)
+    assert evaluation.total_matvecs == before
 
 
 def test_the_jacobian_is_in_double_whatever_the_problem() -> None:

@@ -47,7 +47,7 @@ def test_the_certificates_hold_the_eigenvalues(
 def test_memory_restarts_the_run_and_it_still_certifies() -> None:
     """Eight vectors at a time find the same ends as one space does, at a higher price."""
     whole, limited = (
-        Extremes(1e-3, 400, memory, "generic").compute(Evaluation(outliers())) for memory in (1 << 30, 24 * VECTOR)
+        Extremes(1e-3, 400, memory, "generic").compute(Evaluation(outliers())) for memory in (1 << 30, 14 * VECTOR)
     )
     assert set(whole.arrays) == {"ritz_values", "ritz_residuals", "ritz_weights"}
     assert set(limited.arrays) == {"ritz_values", "ritz_residuals"}
@@ -62,7 +62,7 @@ def test_memory_restarts_the_run_and_it_still_certifies() -> None:
     assert len(limited.arrays["ritz_values"]) == len(limited.arrays["ritz_residuals"]) == 4  # half is kept
 
 
-@each(("vectors", "rtol", "certified"), [(12, 0.01, None), (18, 0.01, None), (24, 1e-3, 30), (30, 1e-6, 30)])
+@each(("vectors", "rtol", "certified"), [(8, 0.01, None), (11, 0.01, None), (14, 1e-3, 30), (17, 1e-6, 30)])
 def test_restarts_are_never_wrong(vectors: int, rtol: float, certified: int | None) -> None:
     """Over many seeds, whether or not so few vectors can certify."""
     certain = 0

@@ -5,15 +5,17 @@ import itertools
 import pytest
 import torch
 
+from scalecurv.linalg.krylov.extremes import End
 from scalecurv.measures import Extremes
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.krylov import Krylov, deflated_space, krylov_run
+from scalecurv.measures.krylov import Krylov, deflated_space, krylov_run, one_end
 from scalecurv.measures.route import Strategy
+from scalecurv.statistics.estimate import Status
 from tests.loops import each
 from tests.networks import oracle, problem
 
 MEMORY = 1 << 30
-SMALL = 12 * 74 * 8  # four vectors, and room to restart
+SMALL = 8 * 74 * 8  # four vectors, and room to restart
 
 
 def strategy(rtol: float = 0.01, max_matvecs: int = 400, memory: int = MEMORY, route: str = "sampled") -> Strategy:
@@ -80,7 +82,7 @@ def test_a_subspace_in_little_memory_depends_on_the_budget_it_was_given() -> Non
 
 @pytest.mark.parametrize("rtol", [0.5, 1e-6])
 def test_a_subspace_is_taken_once_the_dominant_end_is_known(rtol: float) -> None:
-    """To 1 %, whatever tolerance is asked for: five steps fewer would not have done."""
+    """To 1 %, whatever tolerance is asked for; looks are five steps apart: five steps fewer would not have done."""
     found = deflated_space(Evaluation(problem("relu"), 1), strategy(rtol))
     assert found.run is not None
     dominant = max((found.ends.largest, found.ends.smallest), key=lambda end: abs(end.value))
@@ -102,6 +104,29 @@ def test_memory_bounds_the_space() -> None:
     assert whole.space.basis.shape[1] > 4
     assert short.space.basis.shape == (74, 2)
     assert short.run is None
-    half = problem("relu", dtype=torch.float32)  # vectors of half the size: twice as many fit
+    half = problem("relu", dtype=torch.float32)  # vectors of half the size: four times as many fit
     found = krylov_run(Evaluation(half, 3), strategy(1e-12, 400, 2 * SMALL))
-    assert found.space.basis.shape == (74, 8)
+    assert found.space.basis.shape == (74, 10)
+
+
+@pytest.mark.parametrize("end", ["largest", "smallest"])
+def test_one_end_is_read_from_the_same_run_and_does_not_wait(end: End) -> None:
+    asked = strategy(1e-4)
+    alone = one_end(Evaluation(problem("relu"), 1), asked, end)
+    evaluation = Evaluation(problem("relu"), 1)
+    both = krylov_run(evaluation, asked)
+    taken = evaluation.total_matvecs
+    assert repr(one_end(evaluation, asked, end)) == repr(alone)  # whoever asked before
+    assert evaluation.total_matvecs == taken
+    assert alone.num_matvecs <= both.ends.at(end).num_matvecs
+    truth = torch.linalg.eigvalsh(oracle("relu").hessian)[-1 if end == "largest" else 0]
+    assert alone.lower <= float(truth) <= alone.upper
+    assert alone.status is Status.CERTIFIED
+
+
+def test_one_end_in_little_memory_restarts_for_itself() -> None:
+    both = krylov_run(Evaluation(problem("tanh"), 1), strategy(1e-3, memory=SMALL)).ends
+    one = one_end(Evaluation(problem("tanh"), 1), strategy(1e-3, memory=SMALL), "largest")
+    truth = float(torch.linalg.eigvalsh(oracle("tanh").hessian)[-1])
+    assert one.lower <= truth <= one.upper
+    assert one.num_matvecs <= both.largest.num_matvecs

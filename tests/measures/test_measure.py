@@ -30,6 +30,8 @@ ANOTHER = {
     "route": "exact",
     "output": "prob",
     "functional_dimension": False,
+    "singular_values": True,
+    "rank_samples": 3,
 }
 
 
@@ -104,6 +106,8 @@ class TestEveryMeasure:
             "route",
             "output",
             "functional_dimension",
+            "singular_values",
+            "rank_samples",
             "params",
         }  # takes no part in the key until it is set
         assert set(options) == names - unset

@@ -29,3 +29,8 @@ def test_no_number_gets_through(column: int, bad: float) -> None:
     message = "a product in torch.float32 is not finite; try --dtype float64, or look at the weights"
     with pytest.raises(FloatingPointError, match=f"^{message}$"):
         by_columns(V, 3, 2, lambda block: block)
+
+
+def test_a_sum_that_overflows_is_no_entry_that_does() -> None:
+    V = torch.full((2, 2), 3e38)
+    assert torch.equal(by_columns(V, 2, 2, torch.clone), V)

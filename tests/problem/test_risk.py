@@ -49,3 +49,11 @@ def test_batches_are_added_in_double() -> None:
     tiny = sum_over_data(point, lambda batch: torch.tensor([1.0 if batch.start == 0 else 2.0**-30]))
     assert tiny.item() == 1 + 2 * 2.0**-30
     assert loss_and_gradient(point)[1].dtype == torch.float32
+
+
+def test_a_contribution_that_is_remembered_stays_as_it_is() -> None:
+    for dtype in (torch.float32, torch.float64):
+        parts = {0: torch.ones(2, dtype=dtype), 3: torch.ones(2, dtype=dtype), 6: torch.ones(2, dtype=dtype)}
+        total = sum_over_data(problem("relu", batch_size=3), lambda batch, parts=parts: parts[batch.start])
+        assert total.tolist() == [3.0, 3.0]
+        assert all(part.tolist() == [1.0, 1.0] for part in parts.values())

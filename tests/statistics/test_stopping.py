@@ -7,7 +7,7 @@ import pytest
 
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import mean_estimate, student_estimate
-from scalecurv.statistics.stopping import Tolerance, estimate_until, looks
+from scalecurv.statistics.stopping import Tolerance, estimate_until, following, looks
 
 NOISE = np.random.default_rng(0).standard_normal((5000, 2)) * [1.0, 4.0] + 10
 ESTIMATORS = {
@@ -87,3 +87,14 @@ def test_settling_raises_budget_and_nothing_else() -> None:
 def test_an_interval_turned_inside_out_meets_no_tolerance() -> None:
     wrong = Estimate.enclosed(1.0, 1.1, 0.9, "", Status.BUDGET)
     assert Tolerance(0.5).settle(wrong) is wrong
+
+
+def test_the_next_look_is_a_tenth_beyond_what_is_needed() -> None:
+    for count in (32, 48, 128):
+        for needed in (count + 1.0, 1.7 * count, 3.0 * count, 100.0 * count, math.inf):
+            for limit in (count + 1, 2 * count, 10**6):
+                m = following(count, needed, limit)
+                assert count < m <= min(limit, 4 * count)
+                assert m == limit or m % 16 == 0
+                assert m == limit or m >= min(1.1 * needed, 4 * count)
+                assert m <= max(1.1 * needed + 16, count + 16)

@@ -7,8 +7,8 @@ import pytest
 
 from scalecurv.store import reader
 from scalecurv.store.compact import compact
+from scalecurv.store.decode import decode
 from scalecurv.store.frames import Tables
-from scalecurv.store.image import decode
 from tests.outcomes import store_of
 from tests.store.merging import RUNS
 

@@ -13,8 +13,8 @@ import pytest
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store import compact as module
 from scalecurv.store.compact import Merge, compact, compact_if_many
+from scalecurv.store.decode import BrokenFile, decode
 from scalecurv.store.frames import Tables
-from scalecurv.store.image import BrokenFile, decode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.meanings import meaning_of
 from scalecurv.store.reader import FORMER, INDEX, parts_of, read_store

@@ -12,8 +12,8 @@ import pytest
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store import forget as module
 from scalecurv.store.compact import compact
+from scalecurv.store.decode import decode
 from scalecurv.store.forget import forget
-from scalecurv.store.image import decode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.leaving import is_gone
 from scalecurv.store.reader import FORGOTTEN, INDEX, parts_of, read_store

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from scalecurv.errors import Misuse
 from scalecurv.store import image as module
+from scalecurv.store.decode import BrokenFile, decode
 from scalecurv.store.frames import Tables, empty_tables, frame_of
-from scalecurv.store.image import SEAL, BrokenFile, decode, encode
+from scalecurv.store.image import SEAL, encode
 from scalecurv.store.rows import rows_of
 from scalecurv.store.schema import TABLES, VERSION
 from tests.outcomes import cells, exactly, outcome, record, sampled
@@ -130,6 +131,18 @@ def damage(whole: bytes, kind: str, rng: random.Random) -> bytes:
         length = len(whole[start : start + 512])
         return whole[:start] + bytes(length) + whole[start + length :]
     return whole + rng.randbytes(1 + rng.randrange(200))
+
+
+def test_a_content_is_decoded_once_whatever_file_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a caller does to a frame shows in another."""
+    one, other = tmp_path / "one.h5", tmp_path / "other.h5"
+    for path in (one, other):
+        path.write_bytes(WHOLE)
+    frame = dict(decode(one))["estimates"]
+    frame["more"] = 1
+    frame.loc[0, "value"] = -1.0
+    monkeypatch.setattr(module.h5py, "File", None)
+    assert cells(decode(other)) == cells(SAMPLE)
 
 
 @pytest.fixture(name="forbidden")

@@ -11,7 +11,7 @@ import pytest
 from scalecurv.errors import Misuse
 from scalecurv.record import Asked
 from scalecurv.store.compact import Merge, compact
-from scalecurv.store.image import BrokenFile, decode
+from scalecurv.store.decode import BrokenFile, decode
 from scalecurv.store.inspection import problems_of
 from scalecurv.store.reader import FORMER, INDEX, read_store
 from scalecurv.store.rows import rows_of

@@ -13,8 +13,8 @@ from scalecurv.errors import Misuse, StoreError
 from scalecurv.record import FileStamp, Outcome
 from scalecurv.store import reader
 from scalecurv.store.compact import compact
+from scalecurv.store.decode import BrokenFile
 from scalecurv.store.frames import Tables, empty_tables
-from scalecurv.store.image import BrokenFile
 from scalecurv.store.reader import INDEX, read_store, set_aside
 from scalecurv.store.writer import PARTS, write_part
 from tests.outcomes import FAILED, TASK, cells, exactly, failure, outcome, record, store_of

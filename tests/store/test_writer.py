@@ -11,7 +11,7 @@ import pytest
 
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.store import writer
-from scalecurv.store.image import decode
+from scalecurv.store.decode import decode
 from scalecurv.store.reader import parts_of, read_store
 from scalecurv.store.rows import rows_of
 from scalecurv.store.writer import PARTS, prepare_store, write_atomically, write_part

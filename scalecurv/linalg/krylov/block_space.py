@@ -114,7 +114,7 @@ def merged(space: BlockSpace, run: Lanczos) -> BlockSpace:
     T = np.block([[space.projected, mixed], [mixed.T, run.projected]])
     basis = torch.cat([W.T, V.T]).T
     last = BlockSpace.of(run)
-    residual, triangle = _orthonormal(torch.cat([space.residual.T, last.residual.T]).T, V, basis)
+    residual, triangle = orthonormal(torch.cat([space.residual.T, last.residual.T]).T, V, basis)
     coupling = block_diag(space.coupling, last.coupling) @ triangle.T
     size = max(space.size, last.size)
     # residuals that no basis vector couples to more than by rounding are dropped
@@ -124,7 +124,7 @@ def merged(space: BlockSpace, run: Lanczos) -> BlockSpace:
     return BlockSpace(basis, T, coupling @ turn, residual, space.num_matvecs + run.num_matvecs, size)
 
 
-def _orthonormal(G: Tensor, V: Tensor, basis: Tensor) -> tuple[Tensor, np.ndarray]:
+def orthonormal(G: Tensor, V: Tensor, basis: Tensor) -> tuple[Tensor, np.ndarray]:
     """Return an orthonormal Q (n, r) and X (r, s) with G - V V'G = Q X, for G (n, s); Q is orthogonal to `basis`.
 
     Columns are left out whose part outside V and the columns before them is rounding.

@@ -12,6 +12,7 @@ from scalecurv.linalg.krylov.enclosed import Proven, Question, Which, enclosed, 
 from scalecurv.linalg.krylov.extremes import EVERY, NEAR_ZERO, START, ends_of, first_look, started
 from scalecurv.linalg.krylov.lanczos import LanczosProcess
 from scalecurv.linalg.krylov.ritz import Remainder
+from scalecurv.linalg.krylov.warm import spanned, stream_beside
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.linalg.probes import probes
 from scalecurv.statistics.estimate import Estimate
@@ -57,6 +58,7 @@ def outermost_eigenpairs(
     num_matvecs: int,
     vectors: int,
     noise: float = 0.0,
+    warm: Tensor | None = None,
 ) -> Pairs:
     """Return the k largest ("LA"), smallest ("SA") or largest in size ("LM") eigenvalues with their vectors.
 
@@ -64,9 +66,15 @@ def outermost_eigenpairs(
     complement of the space, bounds the eigenvalues that the space leaves out. The space takes in each check, with the
     copies that it found, and grows on until its pairs are known again; it is checked until every interval is closed or
     `num_matvecs` products are taken. The chances of the checks to fail sum to less than DELTA however many there are.
-    A space of more than `vectors` vectors is restarted with half of them; 3 times as many are in memory at once. Raises
-    ValueError where there are fewer than k + 2 products or 4 k + 8 vectors (n of either are enough), and TypeError on
-    an operator that is not declared symmetric. (Lanczos 1950; Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22)
+    A space of more than `vectors` vectors is restarted with half of them; 3 times as many are in memory at once.
+
+    `warm` (n, j) takes the place of the first run: the space starts as the span of its first columns, no more than half
+    of `vectors` and of `num_matvecs`, for one product each. Whatever the columns are, the certificate is as good, as it
+    rests on the checks alone, whose starts are independent of `warm`; good columns save products.
+
+    Raises ValueError where there are fewer than k + 2 products or 4 k + 8 vectors (n of either are enough), or `warm`
+    is no block of n rows of finite numbers, and TypeError on an operator that is not declared symmetric.
+    (Lanczos 1950; Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22)
 
     Example:
         >>> found = outermost_eigenpairs(np.diag([4.0, 4.0, 1.0, -5.0]), 3, "LM", 0, 0.01, num_matvecs=20, vectors=10)
@@ -78,10 +86,14 @@ def outermost_eigenpairs(
     if not 1 <= k <= n or num_matvecs < min(k + 2, n) or vectors < min(room_for(k), n):
         raise ValueError(f"k={k} pairs of {n} x {n} take k from 1 to {n}, {k + 2} products and {room_for(k)} vectors")
     asked = Question(k, which, n, rtol, noise, operator.dtype)
-    process = started(operator, seed, min(vectors, n if num_matvecs >= n else num_matvecs - 1), STREAM)
-    run = first_look(process, lambda run: not len(unsettled(BlockSpace.of(run), asked)), process.capacity)
+    space = None if warm is None else spanned(operator, warm, min(vectors, num_matvecs) // 2)
+    process, stream = None, CHECK if space is None or warm is None else stream_beside(warm, CHECK)
+    if space is None:
+        process = started(operator, seed, min(vectors, n if num_matvecs >= n else num_matvecs - 1), STREAM)
+        settled = first_look(process, lambda run: not len(unsettled(BlockSpace.of(run), asked)), process.capacity)
+        space = BlockSpace.of(settled)
     nowhere = Proven(np.full(k, -np.inf), np.full(k, np.inf))
-    search = _Search(operator, asked, seed, num_matvecs, vectors, BlockSpace.of(run), nowhere, process)
+    search = _Search(operator, asked, seed, num_matvecs, vectors, space, nowhere, process, stream)
     while not search.refined():
         search.check()
     found = enclosed(asked, search.space, search.proven)
@@ -94,7 +106,8 @@ class _Search:
     """A space that grows and is checked.
 
     proven: the bounds on eigenvalues so far; each holds for good.
-    first: the first run, which the space is that of; None once there is more in the space, or less.
+    first: the first run, which the space is that of; None once there is more in the space, or less, or no first run.
+    stream: draws the starts of the checks; it is independent of the space at the beginning.
     rest: bounds on R A R from below and above by the last check, None after a restart has made R larger.
     splits: the numbers of pairs that may have to be known at the upper and at the lower end, as the last check showed.
     due: the number of products at which the next check is of use, as the last one was in vain.
@@ -108,6 +121,7 @@ class _Search:
     space: BlockSpace
     proven: Proven
     first: LanczosProcess | None
+    stream: str = CHECK
     rest: tuple[float, float] | None = None
     splits: tuple[int, int] | None = None
     due: int = 0
@@ -125,8 +139,7 @@ class _Search:
             waits = len(focus) or space.num_matvecs < self.due
             if not closed and not (waits and space.num_matvecs < limit and space.coupling.shape[1]):
                 return False
-            for _ in range(min(EVERY, (self.num_matvecs if closed else limit) - space.num_matvecs)):
-                self._grow()
+            self._grow()
 
     def check(self) -> None:
         """Bound the eigenvalues outside of the space by a run from a fresh start, and take in the space of that run.
@@ -138,7 +151,7 @@ class _Search:
         space, delta = self.space, chance_of(self.checks)
         process = self._process()
         while True:
-            process.advance(process.steps + EVERY)
+            process.advance(process.steps + 1)
             run = process.first(process.steps)
             both, ends = merged(space, run), ends_of(run, self.asked.rtol, delta=delta)
             self.rest = (ends.smallest.lower, ends.largest.upper)
@@ -196,7 +209,7 @@ class _Search:
         """Return a run of R A R from a fresh Gaussian start in the complement of the space."""
         Q, n = self.space.basis, self.asked.n
         left = self.num_matvecs - self.space.num_matvecs
-        start = probes(n, self.seed, CHECK, [self.checks], "gaussian", Q.dtype, Q.device)
+        start = probes(n, self.seed, self.stream, [self.checks], "gaussian", Q.dtype, Q.device)
         start, _ = project_out(start, Q)
         start, _ = project_out((start / norms(start)).to(Q.dtype), Q)
         steps = min(left, n - Q.shape[1], max(EVERY, self.vectors // 2))

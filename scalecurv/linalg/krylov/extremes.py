@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,35 +28,38 @@ def largest_eigenvalue_bound(alphas: np.ndarray, betas: np.ndarray, n: int, delt
     both (k,), are those of `Lanczos`, taken as exact: the caller adds the effect of rounding. The bound of -A,
     negated, is a lower bound on the smallest eigenvalue.
     """
-    ritz = eigvalsh_tridiagonal(alphas, betas[:-1])
-    top, scale = float(ritz[-1]), float(np.abs(ritz).max())
+    return _crossing(eigvalsh_tridiagonal(alphas, betas[:-1]), betas, n, delta)
+
+
+def _crossing(ritz: np.ndarray, betas: np.ndarray, n: int, delta: float) -> float:
+    """Return the t above all Ritz values, ascending, at which p_k(t) = prod_j (t - theta_j) / beta_j is 1/d.
+
+    In s = ln(t - theta_k) the logarithm of p_k is increasing and convex, with slopes from 1 to k. Newton's steps from
+    the right therefore fall towards the crossing and never pass it. t - theta_k is as sharp where it is far below
+    an ulp of t, and neither p_k nor a product of betas overflows.
+    """
+    top = float(ritz[-1])
     if n == 1 or betas[-1] == 0:
         return top  # the space is invariant: the Ritz value is the eigenvalue
-    target = -0.5 * math.log(betaincinv(0.5, (n - 1) / 2, delta))
-    low, high = top, top + max(scale, float(betas[-1]))
-    while _log_polynomial(high, alphas, betas) < target:
-        high = top + 2 * (high - top)
-    while high - low > 1e-12 * max(abs(high), abs(low)):
-        middle = (low + high) / 2
-        if not low < middle < high:
+    gaps, height = top - ritz[:-1], _log_reach(n, delta) + float(np.log(betas).sum())
+    s = height / len(betas)  # the crossing if all Ritz values were equal, which is right of it
+    for _ in range(NEWTON):
+        above = np.exp(s) + gaps
+        step = (s + float(np.log(above).sum()) - height) / (1 + float((np.exp(s) / above).sum()))
+        s -= step
+        if step <= SHARP:
             break
-        low, high = (middle, high) if _log_polynomial(middle, alphas, betas) < target else (low, middle)
-    return high
+    return top + float(np.exp(s))
 
 
-def _log_polynomial(t: float, alphas: np.ndarray, betas: np.ndarray) -> float:
-    """Return ln p_k(t) for t above the largest Ritz value, by ratios of successive polynomials, without overflow."""
-    ratio, total = math.inf, 0.0
-    previous_beta = 0.0
-    for alpha, beta in zip(alphas, betas, strict=True):
-        ratio = (t - alpha - previous_beta / ratio) / beta
-        if ratio <= 0:  # rounding at t near the largest Ritz value
-            return -math.inf
-        total += math.log(ratio)
-        previous_beta = beta
-    return total
+@lru_cache
+def _log_reach(n: int, delta: float) -> float:
+    """Return ln(1/d), where d^2 is the delta-quantile of Beta(1/2, (n-1)/2)."""
+    return -0.5 * math.log(betaincinv(0.5, (n - 1) / 2, delta))
 
 
+NEWTON = 100  # steps; about ten are taken
+SHARP = 1e-13  # relative to t - theta_k
 STREAM = "lanczos start"
 DELTA = 1e-3  # bound on the chance that an end lies outside its interval, the sum of three chances:
 NOISE = 1e-4  # that the arithmetic adds more to A than its bound
@@ -63,8 +68,11 @@ START = DELTA - NOISE - FRESH  # that the first start has almost none
 EIGHTH = 8  # products that add one ulp to the bound on rounding
 ROUNDING = 32  # ulps of |H| by which a Ritz value may be off; 12 were seen in float64
 UNDERFLOW = 1e-150  # norms below this may compute as 0, as their squares underflow
-EVERY = 5  # steps between two looks at the certificate
+EVERY = 5  # steps between two looks at what costs more than the certificate of one run
 NEAR_ZERO = 0.1  # of |H|: the tolerance of an end closer to zero is rtol times this share of |H|
+
+
+End = Literal["largest", "smallest"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,16 @@ class Ends:
     @property
     def known(self) -> bool:
         """True where both ends are certified to their tolerance."""
-        return self.largest.status is self.smallest.status is Status.CERTIFIED
+        return self.knows(None)
+
+    def at(self, end: End) -> Estimate:
+        """Return the largest or the smallest eigenvalue."""
+        return self.largest if end == "largest" else self.smallest
+
+    def knows(self, end: End | None) -> bool:
+        """Return True where this end, or with None each of both, is certified to its tolerance."""
+        ends = (self.largest, self.smallest) if end is None else (self.at(end),)
+        return all(one.status is Status.CERTIFIED for one in ends)
 
 
 @dataclass(frozen=True)
@@ -103,13 +120,14 @@ def started(operator: Operand, seed: int, capacity: int, stream: str = STREAM) -
     return LanczosProcess(operator, start, capacity)
 
 
-def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_matvecs: int) -> Lanczos:
-    """Return the factorization after the first 5, 10, 15, ... steps at which `enough` is True, or `num_matvecs`.
+def first_look(process: LanczosProcess, enough: Callable[[Lanczos], bool], num_matvecs: int, every: int = 1) -> Lanczos:
+    """Return the factorization after the first step at which `enough` is True, or after `num_matvecs` steps.
 
-    An invariant space or full memory ends it earlier. The result depends on the operator and the start of the process,
-    not on the number of steps that it had taken before.
+    It looks after every step, or after `every`, 2 `every`, ... steps where a look is not cheap. An invariant space or
+    full memory ends it earlier. The result depends on the operator and the start of the process, not on the number of
+    steps that it had taken before.
     """
-    for k in range(EVERY, num_matvecs + EVERY, EVERY):
+    for k in range(every, num_matvecs + every, every):
         process.advance(min(k, num_matvecs))
         run = process.first(min(k, num_matvecs, process.steps))
         if len(run.alphas) < k or run.invariant or enough(run):
@@ -134,8 +152,7 @@ def ends_of(run: Lanczos, rtol: float, noise: float = 0.0, delta: float = START)
         betas[-1] = 0.0
     ritz = eigvalsh_tridiagonal(run.alphas, betas[:-1])
     top, bottom = float(ritz[-1]), float(ritz[0])
-    above = largest_eigenvalue_bound(run.alphas, betas, n, delta)
-    below = -largest_eigenvalue_bound(-run.alphas, betas, n, delta)
+    above, below = _crossing(ritz, betas, n, delta), -_crossing(-ritz[::-1], betas, n, delta)
     return certified_ends(bottom, top, below, above, rtol, run.basis.dtype, run.num_matvecs, noise)
 
 
@@ -171,10 +188,17 @@ def rounding_of(norm: float, dtype: torch.dtype, num_matvecs: int = 0) -> float:
 
 
 def extreme_eigenvalues(
-    operator: Operand, seed: int, rtol: float, num_matvecs: int, stream: str = STREAM, delta: float = START
+    operator: Operand,
+    seed: int,
+    rtol: float,
+    num_matvecs: int,
+    stream: str = STREAM,
+    delta: float = START,
+    end: End | None = None,
 ) -> Extremes:
     """Return both ends by Lanczos from a Gaussian start, to `rtol` or after at most `num_matvecs` products.
 
+    The run ends once the `end` that is named is certified, without waiting for the other; by default once both are.
     `seed` and `stream` draw the start; `delta` bounds the chance that the start hides an end. Raises TypeError on an
     operator that is not declared symmetric.
 
@@ -185,6 +209,6 @@ def extreme_eigenvalues(
         (4.0, -2.0, 'certified')
     """
     process = started(operator, seed, num_matvecs, stream)
-    run = first_look(process, lambda run: ends_of(run, rtol, delta=delta).known, num_matvecs)
+    run = first_look(process, lambda run: ends_of(run, rtol, delta=delta).knows(end), num_matvecs)
     ends = ends_of(run, rtol, delta=delta)
     return Extremes(ends.largest, ends.smallest, run)

@@ -44,21 +44,26 @@ class Lanczos:
     """A Q = Q T + r e_k', with Q'Q = I, Q'r = 0 and T tridiagonal (k steps, k products).
 
     `basis` Q has shape (n, k) in the operator's dtype; `alphas` (k,) is T's diagonal, betas[:-1] its
-    off-diagonal and betas[-1] = |r|; `residual` r has shape (n,). `invariant` is True where r vanished: the basis
-    then spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision. `size` is a
-    known lower bound on |A|, where there is one.
+    off-diagonal and betas[-1] = |r|; `direction` r / |r| has shape (n,). `invariant` is True where r vanished: the
+    basis then spans an invariant subspace and every Ritz value is an eigenvalue, both to working precision. `size` is
+    a known lower bound on |A|, where there is one. Basis and direction are views of the process, which cost nothing.
     """
 
     basis: Tensor
     alphas: np.ndarray
     betas: np.ndarray
-    residual: Tensor
+    direction: Tensor
     invariant: bool
     size: float = 0.0
 
     @property
     def num_matvecs(self) -> int:
         return len(self.alphas)
+
+    @property
+    def residual(self) -> Tensor:
+        """The residual r, shape (n,)."""
+        return self.direction * self.betas[-1]
 
     @property
     def projected(self) -> np.ndarray:
@@ -126,12 +131,11 @@ class LanczosProcess:
 
     def first(self, k: int) -> Lanczos:
         """Return the factorization after the first `k` steps."""
-        residual = self._rows[k] * self._betas[k - 1]
         return Lanczos(
             self._rows[:k].T,
             self._alphas[:k],
             self._betas[:k],
-            residual,
+            self._rows[k],
             self.invariant and k == self.steps,
             self._size,
         )

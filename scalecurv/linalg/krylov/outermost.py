@@ -36,7 +36,7 @@ def outermost_eigenvalues(operator: Operand, seed: int, rtol: float, effort: Eff
     """
     operator = aslinearoperator(operator)
     process = started(operator, seed, min(effort.vectors, effort.steps), STREAM)
-    run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity)
+    run = first_look(process, lambda run: _settled(RitzSpace.of(run), rtol), process.capacity, EVERY)
     steps, spent, checks = run.num_matvecs, 0, 0
     while True:
         last = process.finished and steps == process.steps

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalecurv.linalg.foreign import Operand, aslinearoperator
-from scalecurv.linalg.krylov.extremes import FRESH, NEAR_ZERO, Ends, certified_ends, extreme_eigenvalues
+from scalecurv.linalg.krylov.extremes import FRESH, NEAR_ZERO, End, Ends, certified_ends, extreme_eigenvalues
 from scalecurv.linalg.krylov.restart import thick_restart
 from scalecurv.linalg.krylov.ritz import Remainder, RitzSpace, largest_bounds, smallest_bounds
 
@@ -21,7 +21,14 @@ class Restarted:
 
 
 def restarted_extremes(
-    operator: Operand, space: RitzSpace, seed: int, rtol: float, size: int, num_matvecs: int, noise: float = 0.0
+    operator: Operand,
+    space: RitzSpace,
+    seed: int,
+    rtol: float,
+    size: int,
+    num_matvecs: int,
+    noise: float = 0.0,
+    end: End | None = None,
 ) -> Restarted:
     """Return both ends after at most `num_matvecs` further products, in memory for 1.5 `size` + 2 vectors.
 
@@ -29,14 +36,16 @@ def restarted_extremes(
     the remainder R A R, R = I - YY', from both sides by mu; then lambda_max(A) <= lambda_max([[Theta, c], [c', mu]]),
     which is above the Ritz value by about |c|^2 / (theta - mu) only (see `largest_bounds`). The bound therefore also
     covers eigenvectors that the first start missed. A run that continues after a first one has two chances to fail,
-    START for the first start and FRESH for the fresh one; DELTA covers both.
+    START for the first start and FRESH for the fresh one; DELTA covers both. The restarts end once the residuals of
+    both ends are small, or of the `end` that is named.
     """
     operator = aslinearoperator(operator)
     check = min(size // 2, max(num_matvecs // 4, 2))
+    outer = {None: [0, -1], "smallest": [0], "largest": [-1]}[end]
 
     def converged(space: RitzSpace) -> bool:
-        values, off = space.values[[0, -1]], space.residuals[[0, -1]]
-        asked = rtol * np.maximum(np.abs(values), NEAR_ZERO * np.abs(values).max())
+        values, off = space.values[outer], space.residuals[outer]
+        asked = rtol * np.maximum(np.abs(values), NEAR_ZERO * np.abs(space.values[[0, -1]]).max())
         return bool((off <= asked / 10).all())
 
     space = thick_restart(operator, space, size, num_matvecs - check, converged)

@@ -37,7 +37,7 @@ class Curvature(RoutedMeasure):
     """
 
     name: ClassVar[str] = "curvature"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     quantities: ClassVar[tuple[str, ...]] = (
         "scalar_curvature",
         "t2_minus_f",

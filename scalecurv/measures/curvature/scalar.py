@@ -87,10 +87,17 @@ def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> Scal
     offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
     slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
 
-    def curvature(F: Estimate) -> Estimate:
+    def judged(F: Estimate) -> tuple[Estimate, Tolerance]:
         floor = beta * difference_floor(squared, F.value)
         K = _with_error_of(F.affine(-beta, offset), slope, T)
-        return settled(replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(strategy.rtol, floor))
+        return replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(strategy.rtol, floor)
+
+    def curvature(F: Estimate) -> Estimate:
+        return settled(*judged(F))
+
+    def needed(F: Estimate) -> float:
+        K, tolerance = judged(F)
+        return 0.0 if curvature(F).status is not Status.BUDGET else max(tolerance.terms_needed(K), F.num_samples + 1)
 
     def difference(F: Estimate) -> Estimate:
         found = _with_error_of(F.affine(-1.0, squared), 2 * T.value, T)
@@ -101,8 +108,8 @@ def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> Scal
         F = squares[""]
         return ScalarCurvature(curvature(F), difference(F), T, F)
     control = T.value if T.status is Status.EXACT else None
-    F = sampled_square(evaluation, strategy, control, lambda F: curvature(F).status is not Status.BUDGET)
-    steps = deflation(evaluation, strategy).num_matvecs + rounding(evaluation).num_matvecs
+    F = sampled_square(evaluation, strategy, control, needed)
+    steps = deflation(evaluation, strategy).krylov.space.num_matvecs + rounding(evaluation).num_matvecs
     return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(strategy.rtol)), steps)
 
 
@@ -140,8 +147,9 @@ def _generic(evaluation: Evaluation, strategy: Strategy) -> ScalarCurvature:
         {"K": Tolerance(strategy.rtol, floor)},
         limit,
     )
-    steps = deflated.num_matvecs + noise.num_matvecs
-    charged = {name: replace(e, num_matvecs=e.num_samples + steps) for name, e in found.items()}
+    steps = deflated.krylov.space.num_matvecs + noise.num_matvecs
+    spent = deflated.num_matvecs + noise.num_matvecs
+    charged = {name: replace(e, num_matvecs=e.num_samples + spent) for name, e in found.items()}
     K = charged["K"].charged(1)  # the gradient's product
     difference = Tolerance(strategy.rtol, floor / facts.beta).settle(charged["difference"])
     trace = Tolerance(strategy.rtol, trace_floor(deflated)).settle(charged["trace"])

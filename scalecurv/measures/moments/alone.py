@@ -81,9 +81,10 @@ def _sampled_square(evaluation: Evaluation, strategy: Strategy, limit: float = f
     """Return tr H^2 from deflated terms, with the exact tr H as a control where structure gives it."""
     trace, tolerance = known_trace(evaluation, strategy), Tolerance(strategy.rtol)
 
-    def content(found: Estimate) -> bool:
+    def needed(found: Estimate) -> float:
         sampled = found.num_samples >= FIRST_LOOK  # before, the interval is proven: it does not narrow as 1/sqrt(m)
-        return found.halfwidth <= tolerance.at(found.value) or (sampled and tolerance.terms_needed(found) > limit)
+        wanted = tolerance.terms_needed(found)
+        return 0.0 if sampled and wanted > limit else wanted  # 0 ends it: no end is promised within the limit
 
     control = trace.whole.value if trace is not None and trace.exact else None
-    return settled(sampled_square(evaluation, strategy, control, content), tolerance)
+    return settled(sampled_square(evaluation, strategy, control, needed), tolerance)

@@ -14,7 +14,8 @@ from scalecurv.linalg.deflated import DeflatedTerms
 from scalecurv.linalg.hutchinson import trace_estimate, trace_square_estimate
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.krylov import Krylov, deflated_space
+from scalecurv.measures.krylov import Krylov
+from scalecurv.measures.moments.depth import Depth, deflated_depth
 from scalecurv.measures.moments.exact import known_trace
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
@@ -30,13 +31,18 @@ SHARE = 0.1  # a value smaller than this share of the numbers that cancel in it 
 class Deflation:
     """The deflated Krylov space, and the terms of tr H and tr H^2 outside it."""
 
-    krylov: Krylov
+    depth: Depth
     terms: DeflatedTerms
 
     @property
+    def krylov(self) -> Krylov:
+        """Return the run that built the space, with the ends of the spectrum."""
+        return self.depth.krylov
+
+    @property
     def num_matvecs(self) -> int:
-        """Return the number of products that built the space."""
-        return self.krylov.space.num_matvecs
+        """Return the number of products that built the space, pilots included."""
+        return self.krylov.space.num_matvecs + self.depth.pilots
 
     def rows(self, evaluation: Evaluation, count: int) -> np.ndarray:
         """Return the terms of tr H and tr H^2, then those of each layer, shape (count, 2 + 2 layers).
@@ -48,12 +54,12 @@ class Deflation:
 
 def deflation(evaluation: Evaluation, strategy: Strategy) -> Deflation:
     """Return the space that the Lanczos run of this strategy gives, and the terms outside it; remembered."""
-    return _deflation(evaluation, deflated_space(evaluation, strategy))
+    return _deflation(evaluation, deflated_depth(evaluation, strategy))
 
 
 @remembered
-def _deflation(evaluation: Evaluation, krylov: Krylov) -> Deflation:
-    return Deflation(krylov, DeflatedTerms(krylov.space, tuple(evaluation.problem.space.layers.values())))
+def _deflation(evaluation: Evaluation, depth: Depth) -> Deflation:
+    return Deflation(depth, DeflatedTerms(depth.krylov.space, tuple(evaluation.problem.space.layers.values())))
 
 
 def sampled_trace(rows: np.ndarray, noise: Perturbation) -> Estimate:

@@ -44,7 +44,7 @@ class Moments(RoutedMeasure):
     """
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def cost(self, problem: Problem) -> MeasureCost:
@@ -68,7 +68,7 @@ class Moments(RoutedMeasure):
             return Findings({"trace": trace.whole, "trace_h2": H.square(self.rtol)}, parts=layers)
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
-        F = sampled_square(evaluation, strategy, control, lambda found: found.halfwidth <= tolerance.at(found.value))
+        F = sampled_square(evaluation, strategy, control, tolerance.terms_needed)
         deflated = deflation(evaluation, strategy)
         layers |= _layers(evaluation, deflated, F.num_samples, "trace_h2")
         return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)

@@ -20,7 +20,7 @@ from scalecurv.linalg.probes import probes
 from scalecurv.measures.dense import noise_of
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.krylov import krylov_run
+from scalecurv.measures.krylov import ritz_run
 from scalecurv.measures.moments.deflation import trace_of
 from scalecurv.measures.noise import VISIBLE, allowing, rounding_in_double
 from scalecurv.measures.route import Strategy
@@ -44,7 +44,7 @@ def ritz_planes(evaluation: Evaluation, strategy: Strategy) -> dict[str, Estimat
     |H|.
     """
     facts, noise = gradient_facts(evaluation, double=True), noise_of(evaluation, strategy)
-    space = krylov_run(evaluation, strategy).space
+    space = ritz_run(evaluation, strategy).space
     k = len(space.values)
     ranks = list(range(1, min(TOPS, k) + 1)) + ([-1] if k > TOPS else [])
     chosen = [k - rank if rank > 0 else 0 for rank in ranks]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scalecurv.linalg.modular_rank import SPARE, modular_rank
+from scalecurv.linalg.modular_rank import SPARE, modular_rank, symmetric_modular_rank
 from scalecurv.linalg.residues import share_that_divides
 from scalecurv.measures.rank.factors import JacobianFactors, random_residues
 from scalecurv.measures.rank.minor_bits import MinorBits
@@ -29,7 +29,7 @@ class Side:
         With combinations of rows it can be found only up to k - SPARE.
         """
         if self.gram:
-            return modular_rank(factors.gram(), factors.modulus)
+            return symmetric_modular_rank(factors.gram(), factors.modulus)
         device = factors.rows[0].device
         if self.k >= factors.shape[0]:
             return modular_rank(factors.dense(), factors.modulus)
@@ -62,13 +62,13 @@ def cheapest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -
 
 
 def surest_side(shape: tuple[int, int], widths: int, most: int, memory: int) -> Side:
-    """Return rows of J where they fit and cost at most four times as much as J J', else J J'.
+    """Return rows of J where they fit and cost at most eight times as much as J J', else J J'.
 
     Rows are surer: the minors of J J' are sums of squares of those of J, which twice as many primes can divide.
     """
     n, P = shape
     gram, rows = _gram(n, P, widths), _rows(n, P, min(most + SPARE, n))
-    return rows if rows.fits(memory) and rows.cost <= 4 * gram.cost else gram
+    return rows if rows.fits(memory) and rows.cost <= 8 * gram.cost else gram
 
 
 def rows_that_fit(memory: int) -> int:
@@ -87,7 +87,7 @@ def combinations_fit(k: int, num_params: int, memory: int) -> bool:
 
 
 def _gram(n: int, P: int, widths: int) -> Side:
-    return Side((n, P), True, n, n * n * (widths + 2 * n / 3))
+    return Side((n, P), True, n, n * n * (widths + 2 * n / 3) / 2)  # half of it, as it is symmetric
 
 
 def _rows(n: int, P: int, k: int) -> Side:

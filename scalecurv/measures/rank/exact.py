@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from scalecurv.linalg.probes import generator
 from scalecurv.linalg.residues import random_primes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.bounds import Bound, neuron_bound, region_bound
@@ -12,8 +9,9 @@ from scalecurv.measures.rank.elimination import cheapest_side, combinations_fit,
 from scalecurv.measures.rank.factors import region_factors
 from scalecurv.measures.rank.minor_bits import minor_bits
 from scalecurv.measures.rank.outputs import Output, functional_ceiling, output_seeds
+from scalecurv.measures.rank.sample import allowed_work, most_samples, opened_sample, share_of
 from scalecurv.mlp.activation_pattern import activation_pattern, num_rescalings, num_touched
-from scalecurv.mlp.layers import OpenBatch, homogeneous_mlp, open_batch
+from scalecurv.mlp.layers import OpenBatch, homogeneous_mlp
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
 from scalecurv.problem.structure import MLP
@@ -32,6 +30,7 @@ class ExactRank:
     num_touched: the number of parameters whose column of J is not zero by the activation pattern alone.
     num_rescalings: the number of independent rescalings among them.
     num_samples, num_data: the number of samples that the lower bound used, and of all samples.
+    part: what the method says of them where they are not all.
     """
 
     lower: int
@@ -42,6 +41,7 @@ class ExactRank:
     num_rescalings: int
     num_samples: int
     num_data: int
+    part: str = ""
 
     @property
     def structural_upper(self) -> int:
@@ -57,8 +57,7 @@ class ExactRank:
         among all primes)^(primes drawn).
         """
         listed = ", ".join(f"{name} {bound.value}" for name, bound in self.bounds.items())
-        part = f", {self.num_samples} of {self.num_data} samples" if self.num_samples < self.num_data else ""
-        method = f"modulo {self.num_primes} prime(s){part}; at most {listed}"
+        method = f"modulo {self.num_primes} prime(s){self.part}; at most {listed}"
         if self.chance <= CHANCE:
             status, sure = Status.CERTIFIED, 1 - self.chance
             return Estimate.enclosed(self.lower, self.lower, self.lower, method, status, confidence=sure)
@@ -66,19 +65,22 @@ class ExactRank:
 
 
 @remembered
-def exact_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> ExactRank | None:
+def exact_rank(
+    evaluation: Evaluation, memory: int, output: Output = "logits", samples: int | None = None
+) -> ExactRank | None:
     """Return bounds on rank J for an MLP of positively homogeneous activations, by exact arithmetic; remembered.
 
-    The slopes of activations are those that float64 decides. None for any other model. Raises Misuse for an `output`
-    that is not known, or that the model does not have.
+    The slopes of activations are those that float64 decides. At most `samples` samples are taken, by default as many as
+    `allowed_work` lets. None for any other model. Raises Misuse for an `output` that is not known, or that the model
+    does not have.
     """
     mlp = homogeneous_mlp(evaluation.double)
-    return None if mlp is None else _exact_rank(evaluation.double, mlp, evaluation.seed, memory, output)
+    return None if mlp is None else _exact_rank(evaluation.double, mlp, evaluation.seed, memory, output, samples)
 
 
-def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Output) -> ExactRank:
+def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Output, samples: int | None) -> ExactRank:
     seeds = output_seeds(problem.num_outputs, output, problem.device)
-    opened = _some_samples(problem, mlp, len(seeds), seed, memory)
+    opened, part = _some_samples(problem, mlp, len(seeds), seed, memory, samples)
     complete = len(opened.outputs) == problem.num_data
     primes = random_primes(MOST_PRIMES, seed)
     pattern, factors = activation_pattern(opened), region_factors(opened, seeds, primes[0])
@@ -109,7 +111,7 @@ def _exact_rank(problem: Problem, mlp: MLP, seed: int, memory: int, output: Outp
             used += 1
     if lower == _proven(bounds):
         chance = 0.0
-    return ExactRank(lower, bounds, chance, used, touched, rescalings, len(opened.outputs), problem.num_data)
+    return ExactRank(lower, bounds, chance, used, touched, rescalings, len(opened.outputs), problem.num_data, part)
 
 
 def _proven(bounds: dict[str, Bound]) -> int:
@@ -117,15 +119,20 @@ def _proven(bounds: dict[str, Bound]) -> int:
     return min(bound.value for bound in bounds.values() if not bound.unproven)
 
 
-def _some_samples(problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int) -> OpenBatch:
-    """Return the activations of all samples, or of a random draw of as many as fit into the memory."""
+def _some_samples(
+    problem: Problem, mlp: MLP, outputs: int, seed: int, memory: int, samples: int | None
+) -> tuple[OpenBatch, str]:
+    """Return the activations of all samples, or of a random draw whose memory and work are allowed."""
     problem.shard.refuse("the exact rank")
-    num_data = problem.num_data
-    room = memory // 4 // (8 * sum(mlp.widths) * (3 + 2 * (outputs + 1)))
-    if not combinations_fit(problem.num_params, problem.num_params, memory):
+    num_params, widths = problem.num_params, sum(mlp.widths)
+    room = memory // 4 // (8 * widths * (3 + 2 * (outputs + 1)))
+    if not combinations_fit(num_params, num_params, memory):
         room = min(room, rows_that_fit(memory) // outputs)
-    count = max(1, min(num_data, room))
-    if count == num_data:
-        return open_batch(problem, mlp, problem.whole)
-    drawn = torch.from_numpy(generator(seed, "rank samples", 0).permutation(num_data)[:count]).to(problem.device)
-    return open_batch(problem, mlp, problem.rows.take(drawn))
+    room = max(1, min(problem.num_data, room))
+
+    def operations(count: int) -> float:
+        rows = count * outputs
+        return 2 * cheapest_side((rows, num_params), widths - mlp.widths[0], min(rows, num_params), memory).cost
+
+    count = most_samples(min(room, samples or room), operations, allowed_work(problem, outputs, samples))
+    return opened_sample(problem, mlp, count, seed), share_of(count, problem.num_data, room, samples)

@@ -11,7 +11,7 @@ from scalecurv.linalg.probes import generator
 from scalecurv.linalg.residues import matmul_mod, reduced, residues
 from scalecurv.mlp.layers import OpenBatch
 
-ROWS = 2048  # rows of J in a tile of J J'
+ROWS = 512  # rows of J in a tile of J J', or columns in one of J'J, which stays in the cache of the processor
 NUMBERS = 1 << 23  # entries of J that are written out at once
 
 
@@ -56,6 +56,19 @@ class JacobianFactors:
                 here, there = (slice(t.start * num_outputs, t.stop * num_outputs) for t in (left, right))
                 out[here, there] = block
                 out[there, here] = block.T
+        return out
+
+    def columns_gram(self) -> Tensor:
+        """Return J'J, shape (P, P), of factors in floating point, a block of rows of J at a time."""
+        size = self.shape[1]
+        out = self.rows[0].new_zeros(size, size)
+        tiles = [slice(i, min(i + ROWS, size)) for i in range(0, size, ROWS)]
+        for _, block in self.blocks():
+            for i, left in enumerate(tiles):
+                right = slice(0, tiles[i].stop)
+                out[left, right].addmm_(block[:, left].T, block[:, right])
+        for left in tiles:
+            out[: left.start, left] = out[left, : left.start].T
         return out
 
     def dense(self) -> Tensor:

@@ -27,19 +27,20 @@ FACTOR = 4  # growth of the number of inputs from one try to the next
 WORK = 2e12  # multiplications of one rank, about a minute on two cores: larger batches are not tried
 
 
-def functional_dimension(evaluation: Evaluation, memory: int, output: Output) -> Estimate:
+def functional_dimension(evaluation: Evaluation, memory: int, output: Output, samples: int | None = None) -> Estimate:
     """Return the largest rank of J at this theta over batches of data, Gaussian, heavy-tailed and decisive inputs.
 
     It is a lower bound on the functional dimension, the supremum over all batches (Grigsby, Lindsey, Meyerhoff and Wu
     2022, arXiv 2209.04036). Batches grow until the rank meets the ceiling P - h or stops growing. Inputs within
-    rounding of a fold are left out, as J is one-sided there.
+    rounding of a fold are left out, as J is one-sided there. The rank on the data takes `samples` samples
+    of them, see `exact_rank`.
     """
     problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
     assert mlp is not None
     search = _Search(evaluation, mlp, memory, output)
     found: dict[str, int] = {}
     if kink_margin(problem, mlp) > ROUNDING:
-        exact = exact_rank(evaluation, memory, output)
+        exact = exact_rank(evaluation, memory, output, samples)
         assert exact is not None
         found["data"] = exact.lower
     decisive = 2 * mlp.num_hidden * (mlp.widths[0] + 1)

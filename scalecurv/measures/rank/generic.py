@@ -29,7 +29,7 @@ def generic_rank(evaluation: Evaluation, exact: ExactRank, memory: int, output: 
     problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
     assert mlp is not None
     if exact.num_samples < exact.num_data:
-        return Estimate.not_applicable("not all samples fit into --memory")
+        return Estimate.not_applicable(f"it needs all samples{exact.part}")
     if exact.lower == min(exact.bounds["rows"].value, exact.bounds["ceiling"].value):
         return exact.estimate
     seeds = output_seeds(problem.num_outputs, output, problem.device)

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
 from scalecurv.errors import Misuse
-from scalecurv.linalg.ranks import numerical_rank, participation_ratio, stable_rank
+from scalecurv.linalg.ranks import numerical_rank
+from scalecurv.machine import default_memory
 from scalecurv.measures.cost import MeasureCost, basis_bytes
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Findings, Measure
@@ -17,15 +18,15 @@ from scalecurv.measures.rank.exact import ExactRank, exact_rank
 from scalecurv.measures.rank.functional_dimension import functional_dimension
 from scalecurv.measures.rank.generic import generic_rank
 from scalecurv.measures.rank.outputs import Output, functional_ceiling, output_seeds
+from scalecurv.measures.rank.profile import TAUS, jacobian_profile, profile_of_values
 from scalecurv.measures.rank.singular_values import jacobian_values
 from scalecurv.mlp.activation_pattern import kink_margin
 from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.problem.problem import Problem
-from scalecurv.quantities import MEMORY
+from scalecurv.problem.readiness import check_number
 from scalecurv.statistics.estimate import Estimate
 
 ACCOUNT = ("account_dead", "account_rescaling", "account_data_limited", "account_unexplained")
-TAUS = {"rank_1e2": 1e-2, "rank_1e3": 1e-3, "rank_1e6": 1e-6}  # relative to the largest singular value
 SOFTMAX = "softmax"  # the component of ranks of probabilities, which keeps them apart from those of the outputs
 
 
@@ -49,16 +50,23 @@ class Rank(Measure):
     account_dead, account_rescaling, account_data_limited, account_unexplained: the parts of P - rank, see
         `rank_account`.
 
-    `output` "prob" takes the softmax of the outputs in place of the outputs. Matrices stay inside `memory` bytes; where
-    that is too little, the rank is a lower bound. Array: `singular_values`, descending.
+    `output` "prob" takes the softmax of the outputs in place of the outputs. Matrices stay inside `memory` bytes. Where
+    that is too little, or more than 20,000 rows of J cost more than `allowed_work`, the numbers of an MLP of
+    homogeneous activations come from a draw of samples, and the counts are lower bounds; `rank_samples` sets how many
+    samples are drawn, whatever the work.
+
+    Array, with the option `singular_values` alone: `singular_values`, descending (`singular_values_softmax` of
+    probabilities). They take a decomposition, which nothing else needs.
     """
 
-    memory: int = MEMORY
+    memory: int = field(default_factory=default_memory)
     output: Output | None = None
     functional_dimension: bool | None = None
+    singular_values: bool | None = None
+    rank_samples: int | None = None
 
     name: ClassVar[str] = "rank"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = (
         "rank",
         "rank_generic",
@@ -75,8 +83,19 @@ class Rank(Measure):
     def cost(self, problem: Problem) -> MeasureCost:
         return MeasureCost(bytes=basis_bytes(problem, self.memory))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("rank_samples", self.rank_samples)
+        if self.rank_samples is not None and self.rank_samples < 1:
+            raise Misuse(f"rank_samples is {self.rank_samples}; it must be a positive whole number")
+
     def check(self, problem: Problem) -> None:
         problem.shard.refuse(f"measure {self.name}")
+        if self.rank_samples is not None and homogeneous_mlp(problem) is None:
+            raise Misuse(
+                "rank_samples is for MLPs of homogeneous activations, whose rank is computed from rows of J; "
+                "leave --rank-samples out"
+            )
         output_seeds(problem.num_outputs, self.output or "logits")
         if self.output == "prob" and len(problem.output_shape) > 1:
             raise Misuse(
@@ -86,23 +105,26 @@ class Rank(Measure):
 
     def compute(self, evaluation: Evaluation) -> Findings:
         self.check(evaluation.problem)
-        output = self.output or "logits"
-        found = jacobian_values(evaluation, self.memory, output)
-        estimates = {
-            "rank": jacobian_rank(evaluation, self.memory, output),
-            **{name: numerical_rank(found, tau) for name, tau in TAUS.items()},
-            "stable_rank": stable_rank(found),
-            "jacobian_participation_ratio": participation_ratio(found),
-            **self._structural(evaluation, output),
-        }
+        output, every = self.output or "logits", bool(self.singular_values)
+        rank = jacobian_rank(evaluation, self.memory, output, self.rank_samples, every)
+        estimates = {"rank": rank, **self._profile(evaluation, output, rank), **self._structural(evaluation, output)}
+        values = {"singular_values": jacobian_values(evaluation, self.memory, output, True).values} if every else {}
         if output == "prob":
-            return Findings(parts={(name, SOFTMAX): estimate for name, estimate in estimates.items()})
-        return Findings(estimates, {"singular_values": found.values})
+            arrays = {f"{name}_{SOFTMAX}": array for name, array in values.items()}
+            return Findings({}, arrays, {(name, SOFTMAX): estimate for name, estimate in estimates.items()})
+        return Findings(estimates, values)
+
+    def _profile(self, evaluation: Evaluation, output: Output, rank: Estimate) -> dict[str, Estimate]:
+        """Return the profile: of J J' or J'J for an MLP of homogeneous activations, else of the singular values."""
+        mlp = homogeneous_mlp(evaluation.double)
+        if mlp is None:
+            return profile_of_values(jacobian_values(evaluation, self.memory, output, bool(self.singular_values)))
+        return jacobian_profile(evaluation, mlp, self.memory, output, int(rank.upper), self.rank_samples)
 
     def _structural(self, evaluation: Evaluation, output: Output) -> dict[str, Estimate]:
         """Return the quantities that only an MLP of homogeneous activations has; not applicable for other models."""
         problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
-        exact = exact_rank(evaluation, self.memory, output)
+        exact = exact_rank(evaluation, self.memory, output, self.rank_samples)
         if mlp is None or exact is None:
             names = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
             names |= {"functional_dimension_lower"} if self.functional_dimension else set()
@@ -119,18 +141,27 @@ class Rank(Measure):
             else Estimate.not_applicable("no neuron with a kink reaches an output"),
         }
         if self.functional_dimension:
-            found["functional_dimension_lower"] = functional_dimension(evaluation, self.memory, output)
+            found["functional_dimension_lower"] = functional_dimension(
+                evaluation, self.memory, output, self.rank_samples
+            )
         return {**found, **(rank_account(exact, mlp.num_params) if output == "logits" else {})}
 
 
-def jacobian_rank(evaluation: Evaluation, memory: int, output: Output = "logits") -> Estimate:
+def jacobian_rank(
+    evaluation: Evaluation,
+    memory: int,
+    output: Output = "logits",
+    samples: int | None = None,
+    every: bool = False,
+) -> Estimate:
     """Return the rank of J over the batch: exact where structure gives it, else by singular values in float64.
 
-    The latter are counted above max(N D, P) eps sigma_1.
+    The latter are counted above max(N D, P) eps sigma_1; `every` and `samples` are as in `jacobian_values` and
+    `exact_rank`.
     """
-    if (exact := exact_rank(evaluation, memory, output)) is not None:
+    if (exact := exact_rank(evaluation, memory, output, samples)) is not None:
         return exact.estimate
-    found = jacobian_values(evaluation, memory, output)
+    found = jacobian_values(evaluation, memory, output, every)
     return numerical_rank(found, max(found.shape) * float(np.finfo(np.float64).eps))
 
 

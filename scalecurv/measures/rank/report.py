@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from scalecurv.display import html_table
+from scalecurv.errors import Misuse
 from scalecurv.measures.measure import Findings
 from scalecurv.statistics.estimate import Estimate, Status
 
@@ -42,11 +45,22 @@ class RankReport:
 
     estimates: Mapping[str, Estimate]
     shape: tuple[int, int]
+    _values: np.ndarray | None = None
 
     @classmethod
     def of(cls, findings: Findings, shape: tuple[int, int]) -> "RankReport":
         """Return the report on the findings of the measure `rank`, of outputs or of their softmax."""
-        return cls({name: estimate for (name, _), estimate in findings.by_component.items()}, shape)
+        values = next((v for name, v in findings.arrays.items() if name.startswith("singular_values")), None)
+        return cls({name: estimate for (name, _), estimate in findings.by_component.items()}, shape, values)
+
+    @property
+    def singular_values(self) -> np.ndarray:
+        """The singular values of J that were found, descending; raises Misuse where they were not asked for."""
+        if self._values is None:
+            raise Misuse(
+                "the singular values were not computed; ask for them by --singular-values, here singular_values=True"
+            )
+        return self._values
 
     @property
     def profile(self) -> dict[str, Estimate]:
@@ -65,6 +79,9 @@ class RankReport:
         if self.account:
             entries = [(f"  {ENTRIES[name]}", f"{entry.value:.0f}") for name, entry in self.account.items()]
             lines += ["", *_columns([("Where the parameters go", f"{self.shape[1]}"), *entries])]
+        if self._values is not None:
+            words = [f"{value:.6g}" for value in self._values]
+            lines += ["", "Singular values", *(" ".join(words[i : i + 8]) for i in range(0, len(words), 8))]
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -70,8 +70,9 @@ def test_a_certificate_of_one_step_is_as_wide_as_theory_says() -> None:
         assert found.smallest.lower == pytest.approx(run.alphas[0] - run.betas[0] * reach, rel=1e-9)
 
 
-def test_looks_are_five_steps_apart() -> None:
-    for limit, least, expected in [(40, 12, 15), (40, 15, 15), (13, 12, 13), (3, 0, 3), (40, 99, 40)]:
+def test_looks_are_one_step_apart_or_as_many_as_asked() -> None:
+    five = [(5, *row) for row in [(40, 12, 15), (40, 15, 15), (13, 12, 13), (3, 0, 3), (40, 99, 40)]]
+    for every, limit, least, expected in [*five, (1, 40, 12, 12), (1, 40, 0, 1), (1, 13, 99, 13), (2, 9, 5, 6)]:
         operator = CountingOperator(DenseOperator(symmetric(SPECTRA["indefinite"])))
         seen: list[int] = []
 
@@ -79,12 +80,12 @@ def test_looks_are_five_steps_apart() -> None:
             seen.append(len(run.alphas))
             return len(run.alphas) >= least
 
-        run = first_look(started(operator, 0, 40), enough, limit)
+        run = first_look(started(operator, 0, 40), enough, limit, every)
         assert len(run.alphas) == operator.num_matvecs == expected
-        assert all(k % 5 == 0 or k == limit for k in seen)
+        assert all(k % every == 0 or k == limit for k in seen)
         process = started(operator, 0, 40)
         process.advance(33)  # taken further before: the same answer
-        again = first_look(process, enough, limit)
+        again = first_look(process, enough, limit, every)
         assert torch.equal(again.basis, run.basis)
 
 

@@ -1,5 +1,7 @@
 """What decides when K is good enough, and what a sampled trace leaves of the certainty of everything else."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -41,20 +43,20 @@ def test_the_first_look_at_which_k_is_inside() -> None:
     facts, T = gradient_facts(Evaluation(point)), Moments().compute(Evaluation(point)).estimates["trace"].value
     b, counts = facts.beta, []
     for rtol in (0.3, 0.2, 0.1, 0.05):
-        strategy, first = Strategy(rtol, 4000, MEMORY, "sampled"), {}
+        strategy = Strategy(rtol, 4000, MEMORY, "sampled")
 
-        def content(F: Estimate, rtol: float = rtol, first: dict[str, int] = first) -> bool:
+        def needed(F: Estimate, name: str, rtol: float = rtol) -> float:
             difference, floor = T**2 - F.value, 0.1 * (T**2 + F.value) / 2
             K = b * difference + 2 * b**2 * (facts.gh2g - T * facts.ghg)
-            for name, value, half, least in (
-                ("K", K, b * F.halfwidth, b * floor),
-                ("difference", difference, F.halfwidth, floor),
-            ):
-                if half <= rtol * max(abs(value), least):
-                    first.setdefault(name, F.num_matvecs)
-            return len(first) == 2
+            scale = b if name == "K" else 1.0
+            asked = rtol * max(abs(K if name == "K" else difference), scale * floor)
+            off = scale * F.halfwidth / asked
+            return 0.0 if off <= 1 else F.num_samples * off**2 + 1
 
-        sampled_square(Evaluation(point, 1), strategy, T, content)
+        first = {
+            name: sampled_square(Evaluation(point, 1), strategy, T, partial(needed, name=name)).num_matvecs
+            for name in ("K", "difference")
+        }
         assert scalar_curvature(Evaluation(point, 1), strategy).trace_h2.num_matvecs == first["K"]
         counts.append((first["K"], first["difference"]))
     assert any(one != other for one, other in counts)

@@ -21,28 +21,33 @@ RISK = 0.05 - 4 * 1e-3  # what the certificates leave to the three proofs togeth
 
 
 def seen(max_matvecs: int, trace: float | None = None, last: int = 10**9, name: str = "relu") -> list[Estimate]:
-    """All looks, up to the first with `last` probes."""
+    """All looks, up to the first with `last` probes, where each time one probe more is said to be needed."""
     found: list[Estimate] = []
+    strategy = Strategy(0.0, max_matvecs, MEMORY)
 
-    def content(estimate: Estimate) -> bool:
-        found.append(estimate)
-        return estimate.num_samples >= last
+    def needed(estimate: Estimate) -> float:
+        if not found or found[-1] is not estimate:
+            found.append(estimate)
+        return 0.0 if estimate.num_samples >= last else estimate.num_samples + 1
 
-    answer = sampled_square(Evaluation(problem(name), 2), Strategy(0.0, max_matvecs, MEMORY), trace, content)
+    answer = sampled_square(Evaluation(problem(name), 2), strategy, trace, needed)
     assert answer is found[-1]
+    if len(found) > 1 and strategy.budget.probes >= 32:
+        assert found.pop(1).num_matvecs == found[0].num_matvecs  # what a norm that is guessed would prove
     return found
 
 
 @each(
     ("max_matvecs", "counts"),
-    [(24, [4, 4, 7]), (29, [4, 4, 8, 11]), (65, [4, 4, 8, 16, 32, 33]), (200, [4, 4, 8, 16, 32, 64, 128, 134])],
+    [(24, [4, 4, 7]), (29, [4, 4, 8, 11]), (65, [4, 4, 8, 16, 32, 33]), (200, [4, 4, 8, 16, *range(32, 129, 16), 134])],
 )
 def test_the_looks_and_their_price(max_matvecs: int, counts: list[int]) -> None:
     """The first rests on the run alone, every other on a fresh start too."""
     found = seen(max_matvecs)
     assert [e.num_samples for e in found] == counts
     steps = found[0].num_matvecs - 4
-    check = min(8, max_matvecs // 8)
+    check = found[1].num_matvecs - found[0].num_matvecs
+    assert min(8, max_matvecs // 8) - 2 <= check <= min(8, max_matvecs // 8)  # its run may find all there is
     assert [e.num_matvecs for e in found] == [steps + 4, *(steps + check + m for m in counts[1:])]
     proven = [m for m in counts if m < 32]
     assert [np.isnan(e.stderr) for e in found] == [True] * len(proven) + [False] * (len(counts) - len(proven))
@@ -53,7 +58,7 @@ def test_the_looks_and_their_price(max_matvecs: int, counts: list[int]) -> None:
 def test_it_stops_with_the_first_that_is_good_enough() -> None:
     assert [e.num_samples for e in seen(200, last=1)] == [4]
     assert [e.num_samples for e in seen(200, last=5)] == [4, 4, 8]
-    assert [e.num_samples for e in seen(200, last=33)] == [4, 4, 8, 16, 32, 64]
+    assert [e.num_samples for e in seen(200, last=33)] == [4, 4, 8, 16, 32, 48]
 
 
 @pytest.mark.parametrize(("max_matvecs", "proofs"), [(200, 3), (29, 3), (24, 2)])
@@ -86,6 +91,16 @@ def test_the_proofs_share_what_risk_there_is(max_matvecs: int, proofs: int) -> N
         assert second.halfwidth < 0.9 * first.halfwidth  # 8 fresh steps tell more than the first run's norm
 
 
+def test_no_proof_is_paid_for_that_is_not_expected_to_suffice() -> None:
+    """With 17 probes needed by a guess of the norm the fresh start and its 8 products are left out; with 16 not."""
+    evaluation, strategy = Evaluation(problem("relu"), 2), Strategy(0.0, 200, MEMORY)
+    steps = deflation(evaluation, strategy).num_matvecs
+    for needed, probes, check in ((17.0, 32, 0), (16.0, 16, strategy.budget.check)):
+        found = sampled_square(Evaluation(problem("relu"), 2), strategy, None, lambda _, needed=needed: needed)
+        assert found.num_samples == probes
+        assert check - 2 <= found.num_matvecs - probes - steps <= check  # its run may find all there is
+
+
 @pytest.mark.parametrize("trace", [None, "known"])
 def test_no_interval_goes_below_what_is_certain(trace: str | None) -> None:
     """Where little is left its Student interval would reach below |HQ|_F^2 + |RHQ|_F^2."""
@@ -104,7 +119,7 @@ def test_an_interval_is_cut_at_what_is_certain() -> None:
     rows = np.zeros((1000, len(known)))
     rows[5, 1] = 100.0
     evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
-    found = sampled_square(evaluation, strategy, None, lambda e: e.num_samples >= 32)
+    found = sampled_square(evaluation, strategy, None, lambda e: 0.0 if e.num_samples >= 32 else np.inf)
     assert found.lower == known[1]
     assert found.value == pytest.approx(known[1] + 100 / 32)
 
@@ -113,7 +128,7 @@ def test_arithmetic_that_breaks_down_ends_it() -> None:
     point, strategy = problem("tanh"), Strategy(0.0, 200, MEMORY)
     rows = np.full((1000, 2 + 2 * 3), np.inf)
     evaluation = Evaluation(point, 0, lambda *asked: [(rows[list(ids)], len(ids)) for ids in asked[-1]])
-    found = sampled_square(evaluation, strategy, None, lambda e: False)
+    found = sampled_square(evaluation, strategy, None, lambda e: np.inf)
     assert (found.status, found.num_samples) == (Status.FAILED, 4)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.krylov import krylov_run
+from scalecurv.measures.krylov import ritz_run
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.principal.planes import _gaps, ritz_planes
 from scalecurv.measures.route import Strategy
@@ -34,7 +34,7 @@ def test_the_curvature_is_that_of_the_ritz_vectors(name: str, loss: str, dtype: 
     evaluation = Evaluation(problem(name, loss, dtype=dtype), 1)
     found, truth = ritz_planes(evaluation, PLAN), dense_at(evaluation.problem)
     assert list(found) == NAMES
-    space = krylov_run(evaluation, PLAN).space
+    space = ritz_run(evaluation, PLAN).space
     g = truth.gradient
     for pair, plane in found.items():
         ranks = [int(r) for r in pair.split()]
@@ -77,7 +77,7 @@ def test_of_a_known_space_the_formula(steepness: float) -> None:
         along = (g.numpy() @ vectors[:, [i, j]]) ** 2
         wanted = beta * levels[i] * levels[j] / (1 + along.sum())
         assert found[f"{a} {b}"].value == pytest.approx(wanted, rel=1e-9)
-    assert evaluation.total_matvecs == 1 + krylov_run(evaluation, PLAN).space.num_matvecs
+    assert evaluation.total_matvecs == 1 + ritz_run(evaluation, PLAN).space.num_matvecs
     assert gradient_facts(evaluation).beta == pytest.approx(beta, rel=1e-12)
 
 
@@ -100,7 +100,7 @@ def test_single_precision_leaves_more_open() -> None:
     """By beta (|theta_i| + |theta_j|) times what rounding adds to H, at least."""
     evaluation = Evaluation(problem("relu", dtype=torch.float32), 1)
     strategy = Strategy(1e-9, 1000, 2 << 30, "generic")  # until nothing but rounding is left
-    values, noise = krylov_run(evaluation, strategy).space.values, rounding(evaluation).norm
+    values, noise = ritz_run(evaluation, strategy).space.values, rounding(evaluation).norm
     found, beta = ritz_planes(evaluation, strategy), gradient_facts(evaluation, double=True).beta
     g2 = gradient_facts(evaluation).grad_norm ** 2
     assert found["1 2"].halfwidth >= beta * abs(values[[-1, -2]]).sum() * noise / (1 + g2)

@@ -113,7 +113,7 @@ def test_samples_that_do_not_fit_leave_a_lower_bound() -> None:
         assert e.value == e.lower <= truth <= e.upper == 21
         assert e.confidence == 1
         bounds = f"rows 21, ceiling 65, symmetries {54 - found.num_rescalings}"
-        assert e.method == f"modulo 1 prime(s), 3 of 7 samples; at most {bounds}"
+        assert e.method == f"modulo 1 prime(s), 3 of 7 samples (more --memory takes more); at most {bounds}"
         lowers.add(found.lower)
     assert len(lowers) > 1  # other seeds draw other samples
     assert max(lowers) <= 9

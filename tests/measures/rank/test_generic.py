@@ -144,7 +144,7 @@ def test_of_a_part_of_the_samples_there_is_no_answer() -> None:
     at = point(DEEP, 60)
     _, found = asked(at, 20_000)
     assert found.status is Status.NOT_APPLICABLE
-    assert found.method == "not all samples fit into --memory"
+    assert found.method == "it needs all samples, 3 of 60 samples (more --memory takes more)"
 
 
 def test_probabilities_have_a_symmetry_of_their_own() -> None:

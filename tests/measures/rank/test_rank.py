@@ -11,6 +11,7 @@ from scalecurv.errors import Misuse
 from scalecurv.measures import Rank
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.rank import ACCOUNT
+from scalecurv.mlp.layers import listed_mlp
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from tests.loops import each
@@ -32,14 +33,14 @@ def softmax_jacobian(name: str) -> np.ndarray:
 def test_against_the_singular_values(name: str) -> None:
     J = oracle(name).jacobian.numpy()
     sigma = np.linalg.svd(J, compute_uv=False)
-    found = Rank().compute(Evaluation(problem(name, batch_size=3)))
+    found = Rank(singular_values=True).compute(Evaluation(problem(name, batch_size=3)))
     np.testing.assert_allclose(found.arrays["singular_values"], sigma, rtol=1e-10, atol=1e-12 * sigma[0])
     roundoff = max(J.shape) * np.finfo(np.float64).eps
     for quantity, tau in {"rank": roundoff, **TAUS}.items():
         assert found.estimates[quantity].value == (sigma > tau * sigma[0]).sum()
         proven = quantity == "rank" and name in HOMOGENEOUS
         assert found.estimates[quantity].status is (Status.CERTIFIED if proven else Status.CONVERGED)
-        assert found.estimates[quantity].num_matvecs == (0 if name in HOMOGENEOUS else min(J.shape))
+        assert found.estimates[quantity].num_matvecs == (0 if listed_mlp(problem(name)) else min(J.shape))
 
 
 def test_many_points_meet_the_ceiling() -> None:
@@ -99,10 +100,11 @@ def test_what_is_found_is_what_was_asked(name: str, output: str | None, asked: b
     if output == "prob":
         names -= set(ACCOUNT) if name == "relu" else set()
         assert set(found.by_component) == {(quantity, "softmax") for quantity in names}
-        assert not found.arrays
     else:
         assert set(found.by_component) == {(quantity, "") for quantity in names}
-        assert set(found.arrays) == {"singular_values"}
+    assert not found.arrays
+    values = Rank(output=output, singular_values=True).compute(Evaluation(problem(name))).arrays
+    assert set(values) == {"singular_values_softmax" if output == "prob" else "singular_values"}
     declined = {quantity for (quantity, _), e in found.by_component.items() if e.status is Status.NOT_APPLICABLE}
     structural = STRUCTURAL | ({"functional_dimension_lower"} if asked else set())
     assert declined == (structural if name == "tanh" else set())

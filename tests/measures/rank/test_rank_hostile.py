@@ -114,7 +114,7 @@ def test_no_upper_end_above_the_ceiling(memory: int, slope: float) -> None:
 def test_every_product_counts() -> None:
     """Those with the softmax too."""
     torch.manual_seed(0)
-    at = problem(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double(), torch.randn(7, 4).double())
+    at = problem(nn.Sequential(nn.Linear(4, 5), nn.Softmax(1), nn.Linear(5, 3)).double(), torch.randn(7, 4).double())
     evaluation = Evaluation(at)
     found = Rank(output="prob").compute(evaluation).parts
     assert evaluation.total_matvecs == found["rank", "softmax"].num_matvecs > 0
