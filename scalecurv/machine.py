@@ -12,7 +12,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def total_memory() -> int:
-    """Return the bytes that this process can have at most: of the machine, its control groups and `ulimit -v` or `-d`."""
+    """Return the bytes that this process can have at most: of the machine, its control groups, and `ulimit`."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     soft = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     return min(physical, *_group_limits(CGROUPS), *(limit for limit in soft if limit != resource.RLIM_INFINITY))

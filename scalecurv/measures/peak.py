@@ -3,15 +3,17 @@
 from scalecurv.linalg.inner import ROWS
 from scalecurv.measures.evaluation import VECTORS as OF_A_PROBE
 from scalecurv.measures.evaluation import blocks_of
-from scalecurv.measures.measure import Measure
+from scalecurv.measures.measure import Measure, RoutedMeasure
 from scalecurv.measures.noise import VECTORS, pilots_fit
+from scalecurv.mlp.block_norms import block_norms_cost
+from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.samples.arrays import num_bytes
 from scalecurv.samples.rows import Held
 
 MATRICES = 3  # of N D x N D numbers, while the singular values of J are counted
 DOUBLE = 8  # bytes of a number in float64
-LIBRARIES = 80 << 20  # what torch loads at the first product
+LIBRARIES = 16 << 20  # what torch loads at the first product
 SPACES = ("extremes", "moments", "curvature")  # measures of the defaults that hold a Lanczos basis
 PROBES = {"moments": 32, "curvature": 16}  # those that they usually draw: a larger number comes in blocks of one size
 
@@ -58,6 +60,9 @@ def _spot_check(problem: Problem) -> int:
 def _own(problem: Problem, measure: Measure, basis: int) -> int:
     """Return the bytes of the measure's own temporaries: a block of probes, or the float64 of inner products."""
     P, own = problem.num_params, problem.dtype.itemsize
+    mlp = structure_of(problem)
+    if isinstance(measure, RoutedMeasure) and mlp is not None and measure.is_sum(problem):
+        return int(block_norms_cost(problem, mlp)[1])
     if measure.name in PROBES:
         size = own if measure.name == "moments" else DOUBLE
         fit = max(1, problem.memory // 2 // (OF_A_PROBE * P * size))

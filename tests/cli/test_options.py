@@ -12,6 +12,7 @@ from scalecurv.cli.main import main
 from scalecurv.cli.options import PROBLEM
 from scalecurv.cli.submit import absolute_arguments
 from scalecurv.errors import Misuse
+from scalecurv.machine import default_memory
 from scalecurv.measures import DEFAULT
 from scalecurv.sweeps.work import find_work
 from tests.runs import write_run
@@ -44,8 +45,12 @@ def test_little_needs_to_be_said(folder: Path) -> None:
     assert tuple(measure.name for measure in found.request.measures) == DEFAULT
     assert found.request.seed == 0
     moments = next(m for m in found.request.measures if m.name == "moments")
-    assert moments.settings == {"rtol": 0.01, "max_matvecs": 1000, "memory": 2 << 30}
-    assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == (None, None, 2 << 30)
+    assert moments.settings == {"rtol": 0.01, "max_matvecs": 1000, "memory": default_memory()}
+    assert (found.arithmetic.dtype, found.arithmetic.batch_size, found.arithmetic.memory) == (
+        None,
+        None,
+        default_memory(),
+    )
     resources = found.resources
     assert (resources.engine, resources.address, resources.workers, resources.threads) == ("auto", None, None, None)
     assert (resources.device, resources.gpus_per_worker, found.rehash) == ("auto", 1.0, False)
@@ -106,9 +111,9 @@ def test_what_is_asked_of_the_rank_alone(folder: Path) -> None:
     words = "--output prob --functional-dimension --singular-values --rank-samples 9"
     asked = {m.name: m.settings for m in sweep(f"{line} {words}").request.measures}
     given = {"output": "prob", "functional_dimension": True, "singular_values": True, "rank_samples": 9}
-    assert asked["rank"] == {"memory": 2 << 30, **given}
+    assert asked["rank"] == {"memory": default_memory(), **given}
     assert all(not given.keys() & options.keys() for name, options in asked.items() if name != "rank")
-    assert next(m.settings for m in sweep("run store --measure rank").request.measures) == {"memory": 2 << 30}
+    assert next(m.settings for m in sweep("run store --measure rank").request.measures) == {"memory": default_memory()}
     with pytest.raises(click.BadParameter, match="'odds' is not one of 'logits', 'prob'"):
         context("run store --output odds")
 

@@ -166,4 +166,7 @@ def test_a_bracket_is_known_as_well_as_its_parts_and_pays_once(name: str, route:
     if rtol == 1e-3:
         assert seen == {Status.CERTIFIED if route == "exact" else Status.BUDGET}
     else:
-        assert seen - {Status.BUDGET} == {Status.CONVERGED if route == "generic" else Status.CERTIFIED}
+        several = {Status.CONVERGED, Status.CERTIFIED}  # as few probes may prove, or more sample
+        known = {"generic": {Status.CONVERGED}, "exact": {Status.CERTIFIED}}.get(route, several)
+        assert seen - {Status.BUDGET} <= known
+        assert seen & known
