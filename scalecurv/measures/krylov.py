@@ -66,8 +66,7 @@ def deflated_space(evaluation: Evaluation, strategy: Strategy) -> Krylov:
     """Return the space after the first 5, 10, 15, ... steps that certify the eigenvalue of largest size; remembered.
 
     It is certified to 1 %. A longer space leaves fewer probes to be drawn outside of it, so that looks after each step
-    would save nothing. The space depends on tolerance and number of steps only where the memory holds fewer vectors
-    than there may be steps.
+    would save nothing. Where the memory holds fewer vectors than there may be steps, it is the space of both ends.
     """
     capacity, steps = vectors_of(evaluation, strategy), strategy.budget.lanczos
     return _dominant_space(evaluation, capacity, (strategy.rtol, steps) if capacity < steps else None)
@@ -88,9 +87,9 @@ def _dense_ends(evaluation: Evaluation, rtol: float) -> Krylov:
 @remembered
 def _dominant_space(evaluation: Evaluation, capacity: int, restarts: tuple[float, int] | None) -> Krylov:
     """Return the deflated space; `restarts` is the tolerance and the number of steps where memory forces restarts."""
-    run = first_look(lanczos_process(evaluation, capacity), dominant_is_known, capacity, EVERY)
-    if restarts is not None and not dominant_is_known(run):
+    if restarts is not None:  # the run of both ends, so that none of its products is taken again
         return _until_known(evaluation, *restarts, capacity)
+    run = first_look(lanczos_process(evaluation, capacity), dominant_is_known, capacity, EVERY)
     return Krylov(run_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
 
 
