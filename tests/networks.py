@@ -142,3 +142,14 @@ def fitted(off: float = 0.0) -> Problem:
         student[2].weight.copy_(teacher[2].weight[:, order] / scale)
         y[0, 0] += off
     return Problem(student, (x, y), "mse")
+
+
+class Called(torch.nn.Module):
+    """A network that is no list of layers, so that autograd takes its products."""
+
+    def __init__(self, inner: torch.nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)

@@ -40,7 +40,8 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
 
     An activation is an elementwise module of torch.nn without parameters or children between two Linear modules; one
     module may stand in several places. None is returned where the model may compute something else than its list of
-    modules (its own forward, hooks, a subclass of a layer), and where layers share a parameter.
+    modules (its own forward, hooks, a subclass of a layer), where layers share a parameter, and where there is one that
+    is no weight or bias of a layer.
     """
     if not isinstance(model, nn.Sequential) or any(not p.requires_grad for p in model.parameters()):
         return None
@@ -59,9 +60,9 @@ def recognise_mlp(model: nn.Module) -> MLP | None:
         return None
     if any(list(a.parameters()) or list(a.children()) or not _elementwise(a) for a in activations):
         return None
-    parameters = [id(p) for m in linears for p in m.parameters()]
-    if len(set(parameters)) < len(parameters):
-        return None  # tied layers
+    parameters = [id(p) for m in linears for p in (m.weight, m.bias) if p is not None]
+    if len(set(parameters)) < len(parameters) or len(parameters) < len(list(model.parameters())):
+        return None  # tied layers, or parameters beside weights and biases
     widths = (int(linears[0].in_features), *(int(m.out_features) for m in linears))  # type: ignore[arg-type]
     names = tuple(name for name, _ in named[0::2])
     return MLP(widths, tuple(activations), sum(p.numel() for p in model.parameters()), names)

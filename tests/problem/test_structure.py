@@ -1,6 +1,7 @@
 """A multilayer perceptron is recognised from its modules, and nothing else is."""
 
 import pytest
+import torch
 from torch import nn
 
 from scalecurv.problem.structure import recognise_mlp
@@ -15,6 +16,13 @@ def tied() -> nn.Module:
 def frozen() -> nn.Module:
     model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
     model[0].bias.requires_grad_(False)
+    return model
+
+
+def with_another(place: int | None) -> nn.Module:
+    """Return an MLP that also holds a parameter that its forward does not use, of its own or of a layer."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    (model if place is None else model[place]).register_parameter("spare", nn.Parameter(torch.ones(3)))
     return model
 
 
@@ -51,6 +59,8 @@ def test_what_is_one(model: nn.Module, widths: tuple[int, ...], homogeneous: boo
         nn.Sequential(nn.Conv1d(3, 2, 1), nn.ReLU(), nn.Linear(2, 1)),
         tied(),
         frozen(),
+        with_another(None),
+        with_another(0),
     ]
 )
 def test_what_is_none(model: nn.Module) -> None:

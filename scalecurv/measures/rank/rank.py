@@ -24,7 +24,7 @@ from scalecurv.mlp.activation_pattern import kink_margin
 from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.readiness import check_number
-from scalecurv.statistics.estimate import Estimate
+from scalecurv.statistics.estimate import Estimate, Status
 
 ACCOUNT = ("account_dead", "account_rescaling", "account_data_limited", "account_unexplained")
 SOFTMAX = "softmax"  # the component of ranks of probabilities, which keeps them apart from those of the outputs
@@ -172,14 +172,25 @@ def rank_account(exact: ExactRank, num_params: int) -> dict[str, Estimate]:
     rescaling: one direction for each live hidden neuron.
     data_limited: the rest of P above the upper bound of the rank, for lack of samples or of variety in them.
     unexplained: the gap between that bound and the rank.
+
+    Where the rank is that of a draw of samples, more of them would move parameters from one part to another: the
+    intervals of the last three say how many at most.
     """
-    seen = f"{exact.num_samples} of {exact.num_data} samples"
-    left = exact.num_touched - exact.num_rescalings
+    part = exact.num_samples < exact.num_data
+    limited = exact.num_touched - exact.num_rescalings - exact.structural_upper
+    most = exact.num_touched - exact.lower
+
+    def counted(value: int, least: int, most: int, method: str) -> Estimate:
+        method = f"{method}, {exact.num_samples} of {exact.num_data} samples" if part else method
+        if not part:
+            return Estimate.exact(value, method)
+        status = Status.LOWER_BOUND if value == least < most else Status.BUDGET
+        return Estimate.enclosed(value, least, most, method, status)
+
+    rescalings, gap = exact.num_rescalings, exact.structural_upper - exact.lower
     return {
         "account_dead": Estimate.exact(num_params - exact.num_touched, "zero columns of J"),
-        "account_rescaling": Estimate.exact(exact.num_rescalings, f"one a hidden neuron that is live on {seen}"),
-        "account_data_limited": Estimate.exact(
-            left - exact.structural_upper, "P - dead - rescaling - upper bound of the rank"
-        ),
-        "account_unexplained": Estimate.exact(exact.structural_upper - exact.lower, "upper bound of the rank - rank"),
+        "account_rescaling": counted(rescalings, rescalings, most, "one a hidden neuron that is live on some sample"),
+        "account_data_limited": counted(limited, 0, limited + gap, "P - dead - rescaling - upper bound of the rank"),
+        "account_unexplained": counted(gap, 0, gap, "upper bound of the rank - rank"),
     }

@@ -9,6 +9,7 @@ from scalecurv.linalg.ranks import between
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.rank.factors import ROWS, JacobianFactors
 from scalecurv.measures.rank.outputs import Output
+from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.intervals import jackknife_estimate, mean_estimate
 
@@ -18,8 +19,9 @@ FEWEST = 8  # samples from which a standard error is taken
 STABLE, PARTICIPATION = "sum sigma^2 / sigma_1^2", "(sum sigma^2)^2 / sum sigma^4"
 
 
+@remembered
 def whole_largest(evaluation: Evaluation, output: Output) -> Estimate:
-    """Return sigma_1^2 of J over all samples, by a few Lanczos steps on J'J in float64 from a Gaussian start.
+    """Return sigma_1^2 of J over all samples, by a few Lanczos steps on J'J in float64; remembered.
 
     The Ritz value is its lower end. The upper end is the bound of the Lanczos polynomial, which fails with a chance of
     DELTA.

@@ -52,7 +52,10 @@ def asked(at: Problem, memory: int = 2 << 30) -> tuple[ExactRank, dict[str, int]
     assert exact is not None
     account = rank_account(exact, at.num_params)
     assert set(account) == set(ACCOUNT)
-    assert {e.status for e in account.values()} == {Status.EXACT}
+    whole = exact.num_samples == exact.num_data
+    assert {e.status for e in account.values()} == (
+        {Status.EXACT} if whole else {Status.EXACT, Status.LOWER_BOUND, Status.BUDGET}
+    )
     assert all(e.value == int(e.value) for e in account.values())
     return exact, {name.removeprefix("account_"): int(e.value) for name, e in account.items()}
 
@@ -91,8 +94,11 @@ def test_it_adds_up_where_samples_are_left_out(memory: int) -> None:
     assert exact.lower + sum(found.values()) == at.num_params
     assert min(found.values()) >= 0
     assert found["dead"] == int((dense_at(at).jacobian == 0).all(0).sum())
-    method = rank_account(exact, at.num_params)["account_rescaling"].method
-    assert method == f"one a hidden neuron that is live on {exact.num_samples} of 24 samples"
+    whole, _ = asked(at)
+    parts, truth = rank_account(exact, at.num_params), rank_account(whole, at.num_params)
+    for name in ("account_rescaling", "account_data_limited", "account_unexplained"):
+        assert parts[name].method.endswith(f", {exact.num_samples} of 24 samples")
+        assert parts[name].lower <= truth[name].value <= parts[name].upper
 
 
 def test_by_hand() -> None:
