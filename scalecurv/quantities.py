@@ -102,14 +102,17 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity("functional_dimension_lower", "lower bound on the functional dimension", integer=True, measure="rank"),
     Quantity("account_dead", "parameters that touch only dead units or zero inputs", integer=True, measure="rank"),
-    Quantity("account_rescaling", "directions that rescale a live hidden neuron", integer=True, measure="rank"),
+    Quantity(
+        "account_rescaling", "directions that rescale a live hidden neuron", integer=True, derived=True, measure="rank"
+    ),
     Quantity(
         "account_data_limited",
         "directions that the samples are too few or too alike to show",
         integer=True,
+        derived=True,
         measure="rank",
     ),
-    Quantity("account_unexplained", "structural bound on the rank - rank", integer=True, measure="rank"),
+    Quantity("account_unexplained", "structural bound on the rank - rank", integer=True, derived=True, measure="rank"),
     Quantity("principal_max", "largest principal curvature of the graph of L", unit=_H, measure="principal"),
     Quantity("principal_max_2", "second largest principal curvature", unit=_H, measure="principal"),
     Quantity("principal_min_2", "second smallest principal curvature", unit=_H, measure="principal"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import scalecurv as sc
 from scalecurv.analysis import Analysis
 from scalecurv.measures import measures_named
 from scalecurv.operators.hessian import HessianOperator
@@ -78,6 +79,25 @@ def test_no_other_error_and_no_rank_is_tried_again(monkeypatch: pytest.MonkeyPat
     here = problem("relu")
     assert ran_out(here, MemoryError())
     assert not ran_out(here._copy(shard=Shard(0, 2)), MemoryError())
+
+
+class Wide(torch.nn.Linear):
+    """A layer that has memory for `most` samples at a time."""
+
+    most = 100
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise MemoryError("no room")
+        return super().forward(x)
+
+
+def test_no_check_takes_more_samples_than_fit() -> None:
+    """Where 64 samples and 32 are too many, 16 are few enough for the check of the derivatives too."""
+    model = Wide(4, 1)
+    point = sc.Problem(model, (torch.ones(64, 4), torch.ones(64, 1)), "mse")
+    model.most = 16
+    assert "after memory ran out, 16 samples" in sc.analyze(point, "gradient")["ghg"].method
 
 
 def test_a_smaller_problem_takes_half() -> None:

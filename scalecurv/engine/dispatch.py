@@ -18,7 +18,7 @@ from scalecurv.engine.pool import Pool
 from scalecurv.engine.resources import Resources, check_device, elsewhere, serial_device, visible_gpus
 from scalecurv.engine.serial import run_serial
 from scalecurv.engine.session import ray_session
-from scalecurv.engine.threads import Threads, fixed_threads
+from scalecurv.engine.threads import Threads, fixed_threads, settings_kept
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
@@ -34,8 +34,15 @@ def run(
     """Yield the result of every checkpoint as it comes; raise Misuse for resources that are missing, before any runs.
 
     `first` is the first checkpoint where it has been read already: its cost decides whether Ray is started at once,
-    and whether probes are shared out.
+    and whether probes are shared out. The threads and TF32 switches of this process are at the end as they were.
     """
+    with settings_kept():
+        yield from _run(worker, paths, resources, first)
+
+
+def _run(
+    worker: Worker, paths: Sequence[str], resources: Resources, first: Checkpoint | None
+) -> Iterator[Done | GivenUp]:
     check_device(resources)
     cost = cache(lambda: worker.cost(first, "cpu", resources.threads or 1) if first else None)
     choice = choose(resources, len(paths), cost)

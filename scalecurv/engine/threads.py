@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,21 @@ class Threads:
 
     count: int
     reason: str
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Put the threads and the TF32 switches of torch back at the end: a notebook has its own work to do after a sweep.
+
+    The number of threads is that of the whole process.
+    """
+    threads = torch.get_num_threads()
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
 
 
 def fixed_threads(asked: int | None, shared: bool) -> Threads | None:

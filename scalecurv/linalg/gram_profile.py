@@ -17,6 +17,7 @@ from scalecurv.statistics.estimate import Estimate, Status
 
 STEPS = 60  # of Lanczos, at most
 EVERY = 4  # steps between two looks
+ROWS = 256  # that are copied at once
 SHARP = 1e-9  # relative width of the interval of the largest eigenvalue that ends the run
 
 
@@ -94,7 +95,7 @@ class GramProfile:
         """Return (sum sigma^2)^2 / sum sigma^4 = (tr J J')^2 / |J J'|_F^2, each exact up to `slack`."""
         if not self.high:
             return Estimate.not_applicable("J is zero")
-        norm = float(torch.linalg.matrix_norm(self.gram))
+        norm = _norm(self.gram)
         lower = ((self.trace - self.slack) / (norm + self.slack)) ** 2
         upper = ((self.trace + self.slack) / (norm - self.slack)) ** 2 if norm > self.slack else math.inf
         return between(lower, upper, self.rank, method, 1.0)
@@ -136,6 +137,15 @@ def _largest(gram: Tensor, seed: int) -> tuple[float, float, float]:
         high = largest_eigenvalue_bound(run.alphas, run.betas, len(gram), DELTA)
     slack = rounding_of(theta, gram.dtype, run.num_matvecs)
     return max(theta - slack, 0.0), max(high, theta) + slack, 1.0 if sure else 1 - DELTA
+
+
+def _norm(gram: Tensor) -> float:
+    """Return |A|_F of a matrix A >= 0 in units of its largest entry, so that no square underflows; by some rows each.
+
+    The largest entry is on the diagonal.
+    """
+    unit = float(gram.diagonal().max()) or 1.0
+    return unit * math.hypot(*(float(torch.linalg.matrix_norm(rows / unit)) for rows in gram.split(ROWS)))
 
 
 def _bounds(run: Lanczos, square: float, n: int) -> tuple[float, float, bool]:

@@ -114,7 +114,7 @@ class Gradient(Measure):
     """
 
     name: ClassVar[str] = "gradient"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = ("loss", "grad_norm", "ghg", "gh2g", "beta", "noise_floor", "kinks")
 
     def compute(self, evaluation: Evaluation) -> Findings:

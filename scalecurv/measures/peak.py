@@ -1,11 +1,14 @@
 """The most bytes that a process takes while a measure runs, from the vectors and matrices that are held at one time."""
 
+from dataclasses import replace
+
 from scalecurv.linalg.inner import ROWS
 from scalecurv.measures.evaluation import VECTORS as OF_A_PROBE
 from scalecurv.measures.evaluation import blocks_of
 from scalecurv.measures.measure import Measure, RoutedMeasure
 from scalecurv.measures.noise import VECTORS, pilots_fit
 from scalecurv.mlp.block_norms import block_norms_cost
+from scalecurv.mlp.closed_form import SHARE
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
 from scalecurv.samples.arrays import num_bytes
@@ -34,21 +37,40 @@ def peak_of(problem: Problem, measure: Measure, steps: int | None = None) -> int
         basis = cost.bytes // 2 if measure.name in SPACES else 0
     else:
         basis = (steps + 1) * own * P if steps else 0  # kept for the measures that come later
-    return LIBRARIES + held + basis + max(_spot_check(problem), _own(problem, measure, basis))
+    return LIBRARIES + held + basis + max(_product(problem) + _spot_check(problem), _own(problem, measure, basis))
 
 
 def _held(problem: Problem) -> int:
     """Return the bytes that stay between measures: theta, its float64, g and Hg, pilots, passes, the data's float64."""
     P, own = problem.num_params, problem.dtype.itemsize
     vectors = own * (3 + (2 * VECTORS if pilots_fit(problem, problem.memory) else 0)) + (DOUBLE if own < DOUBLE else 0)
-    foot = problem.footprint
     kinds = {own, DOUBLE}
-    passes = sum(size * foot.kept * problem.num_local for size in kinds)
-    passes = passes if foot.kept and passes <= problem.memory // 4 else 0
+    passes = sum(_kept(problem, size) for size in kinds)
     data = 0
     if isinstance(problem.rows, Held) and own < DOUBLE:
         data = num_bytes(problem.rows.x) * DOUBLE // own
     return vectors * P + passes + data
+
+
+def _kept(problem: Problem, size: int) -> int:
+    """Return the bytes of the passes that are kept in a dtype of `size` bytes: those of as many mini-batches as fit."""
+    foot = problem.footprint
+    batch = size * foot.kept * _batch_size(problem, size)
+    fit = problem.memory // SHARE // batch * batch if batch else 0
+    return min(fit, size * foot.kept * problem.num_local)
+
+
+def _batch_size(problem: Problem, size: int) -> int:
+    """Return the samples of a mini-batch in a dtype of `size` bytes."""
+    foot = replace(problem.footprint, itemsize=size)
+    return min(problem.batch_size, foot.batch_size(problem.memory, problem.num_local))
+
+
+def _product(problem: Problem) -> int:
+    """Return the bytes of a product in float64 for the samples of a mini-batch, and of its pass where none is kept."""
+    foot, size = problem.footprint, DOUBLE
+    kept = 0 if _kept(problem, size) else foot.kept
+    return size * (foot.inputs + kept + foot.each) * _batch_size(problem, size)
 
 
 def _spot_check(problem: Problem) -> int:

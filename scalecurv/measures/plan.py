@@ -13,6 +13,9 @@ from scalecurv.measures.measure import Measure
 from scalecurv.measures.moments.moments import Moments
 from scalecurv.measures.noise import VECTORS
 from scalecurv.measures.own_findings import cost_at
+from scalecurv.measures.rank.exact import elimination_plan
+from scalecurv.measures.rank.profile import profile_plan
+from scalecurv.measures.rank.rank import Rank
 from scalecurv.measures.rescaling import Rescaling
 from scalecurv.measures.route import Strategy
 from scalecurv.mlp.block_norms import block_norms_cost
@@ -126,6 +129,8 @@ def _rows(measure: Measure, at: _Costs) -> Iterator[Planned]:
             yield _by_products(bounds, at, measure.strategy, "Lanczos run", fit)
         case Rescaling():
             yield _rescaled(measure, at)
+        case Rank() if homogeneous_mlp(at.problem) is not None:
+            yield _rank(measure, at.problem)
         case _:
             cost = cost_at(measure, at.problem)
             count = cost.own + max(cost.shared - POINT, 0) + cost.written_out
@@ -188,3 +193,17 @@ def _rescaled(measure: Rescaling, at: _Costs) -> Planned:
     own = 2 * at.widening  # the gradient, the forward pass and the squares of the inputs
     back = 0.0 if "squares" in at.taken else at.passes(mlp, D)
     return Planned(names, "sum over layers", f"{D} backward passes, shared with the trace", 0, own + back)
+
+
+def _rank(measure: Rank, problem: Problem) -> Planned:
+    """Return the work of one elimination and of the profile; bounds that do not meet take more eliminations."""
+    mlp = homogeneous_mlp(problem)
+    assert mlp is not None
+    asked = (mlp, problem.num_outputs, measure.memory, measure.rank_samples)
+    count, _, operations = elimination_plan(problem, *asked)
+    profile = profile_plan(problem, *asked)
+    work = operations + profile.operations
+    gradients = work / (6.0 * problem.num_data * problem.num_params)
+    side = problem.num_params if profile.columns else profile.count * problem.num_outputs  # of J'J or J J'
+    why = f"{count:,} of {problem.num_data:,} samples, the work of {gradients:,.0f} gradients or more"
+    return Planned((measure.name,), "elimination, profile", why, 0, None, 8 * side**2)

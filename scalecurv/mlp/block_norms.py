@@ -12,6 +12,8 @@ from scalecurv.problem.problem import Problem
 from scalecurv.problem.structure import MLP
 from scalecurv.samples.batch import Batch
 
+CACHE = 4 << 20  # bytes of a matrix that is read and written several times: larger ones take up to four times as long
+
 
 def block_norms(problem: Problem, mlp: MLP) -> Tensor:
     """Return |H_kl|_F^2 for each pair of layers (weights and bias together), (L, L); the sum of all is tr H^2."""
@@ -88,10 +90,11 @@ class _Opened:
 
     @cached_property
     def tile(self) -> int:
-        """The number of samples whose pairs with all others, for all layers and outputs, take 1/4 of the memory."""
+        """The number of samples whose pairs with all others stay in the cache, and take 1/4 of the memory at most."""
         N, D, L = self.problem.num_data, self.problem.num_outputs, len(self.mlp.layers)
         per_sample = 8 * N * max(L * D * D, 2 * (max(self.mlp.widths) + 2 * D))
-        return max(1, min(N, self.problem.memory // 4 // per_sample))
+        near = 8 * N * max(D * D, max(self.mlp.widths))  # of one layer
+        return max(1, min(N, self.problem.memory // 4 // per_sample, CACHE // near))
 
     def tiles(self) -> list[slice]:
         return [slice(i, i + self.tile) for i in range(0, self.problem.num_data, self.tile)]

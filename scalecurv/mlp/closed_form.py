@@ -14,6 +14,7 @@ from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
 from scalecurv.problem.structure import MLP
 from scalecurv.samples.batch import Batch
+from scalecurv.samples.nested import Inputs
 from scalecurv.samples.rows import Held
 
 NAME = "closed form"  # in the provenance of a record
@@ -53,12 +54,21 @@ def _alike(ours: Tensor, theirs: Tensor, problem: Problem) -> bool:
 
 
 def pass_of(problem: Problem, mlp: MLP, batch: Batch) -> Pass:
-    """Return the pass of a mini-batch; those of as many mini-batches as fit are kept for later products."""
-    key = (pass_of, batch.start, len(batch.x))
-    if key in problem.cache:
-        return problem.cache[key]
+    """Return the pass of a mini-batch; those of as many mini-batches as fit are kept for later products.
+
+    A pass is not used again where its owner has written to the data since.
+    """
+    key, written = (pass_of, batch.start, len(batch.x)), tuple(map(_times_written, (batch.x, batch.y)))
+    before, kept = problem.cache.get(key, (None, None))
+    if kept is not None and before == written:
+        return kept
     made, foot = opened(problem, mlp, batch), problem.footprint
     inputs = 0 if isinstance(problem.rows, Held) else foot.inputs  # of samples in memory they are there anyway
-    if fits(problem, (pass_of,), foot.itemsize * (foot.kept + inputs) * len(batch.x), SHARE):
-        problem.cache[key] = made
+    if kept is not None or fits(problem, (pass_of,), foot.itemsize * (foot.kept + inputs) * len(batch.x), SHARE):
+        problem.cache[key] = written, made
     return made
+
+
+def _times_written(data: Inputs) -> int:
+    """Return how often torch has written to the memory of a tensor; 0 for other data, which torch does not count."""
+    return data._version if isinstance(data, Tensor) and not data.is_inference() else 0

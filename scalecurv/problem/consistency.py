@@ -46,7 +46,7 @@ def check_derivatives(problem: Problem, opened: Opened | None = None) -> None:
     if problem.num_local:
         wanted = max(FEW, problem.num_local // PART)
         most = max(2, int(ACTIVATIONS / max(problem.footprint.activations, 1)))
-        count = min(problem.num_local, SAMPLES, wanted, most)
+        count = min(problem.num_local, SAMPLES, wanted, most, problem.cut or SAMPLES)
         rows = torch.arange(count, device=problem.device) * (problem.num_local - 1) // max(count - 1, 1)
         try:
             with any_length():

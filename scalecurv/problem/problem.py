@@ -219,7 +219,8 @@ class Problem(Sized):
     def smaller(self) -> "Problem":
         """Return the same problem with half of a mini-batch, and half of the memory that its products take now."""
         taken = self.footprint.memory(self.batch_size, self.columns)
-        return self._copy(memory=max(1, min(self.memory, taken) // 2), _batch_size=-(-self.batch_size // 2))
+        half = -(-self.batch_size // 2)
+        return self._copy(memory=max(1, min(self.memory, taken) // 2), _batch_size=half, cut=half)
 
     def penalty(self) -> tuple[float, Tensor]:
         """Return the terms of weight decay: w |theta|^2 / 2 over fixed parameters too, and its gradient, w theta."""

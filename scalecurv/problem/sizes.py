@@ -34,6 +34,7 @@ class Sized(Described):
     device: torch.device
     memory: int
     cache: dict[Any, Any]
+    cut: int | None = None  # samples that may be evaluated together since memory ran out, None before it does
     _batch_size: int | None
     _most: int
 

@@ -107,10 +107,15 @@ def tensor_of(data: Any, name: str, mask: bool = False, exact: bool = False) -> 
     True and False become 1 and 0, unless `mask` keeps them; `exact` keeps every dtype. Raises Misuse for no numbers.
     """
     try:
-        tensor = torch.from_numpy(np.array(data)) if not isinstance(data, Tensor) else data.detach()
+        tensor = data.detach() if isinstance(data, Tensor) else torch.from_numpy(_native(np.array(data)))
     except (TypeError, ValueError) as error:
         raise Misuse(f"{name} is no array of numbers ({first_line(error)}); {ADVICE}") from error
     return tensor if exact or tensor.is_floating_point() or (mask and tensor.dtype == torch.bool) else tensor.long()
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return the array in the byte order of this machine, the only one that torch takes."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def tensors_of(parts: Any, name: str, exact: bool = False) -> Inputs:

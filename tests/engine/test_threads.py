@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import scalecurv as sc
 from scalecurv.analysis import Request
 from scalecurv.checkpoints.load import load
 from scalecurv.checkpoints.problem_file import read_spec
@@ -87,3 +88,17 @@ def test_a_checkpoint_that_was_written_again_is_read_again(tmp_path: Path) -> No
     torch.save({name: 2 * tensor for name, tensor in first.tensors.items()}, run / STEP)
     outcome = worker.having(first).on("cpu", 1)(str(run / STEP))
     assert outcome.fingerprint == load(run / STEP).fingerprint != first.fingerprint
+
+
+def test_a_sweep_leaves_the_settings_of_a_notebook(tmp_path: Path) -> None:
+    """Threads and TF32 belong to the whole process, which has work of its own after a sweep."""
+    write_run(tmp_path / "run")
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.set_num_threads(3)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        sc.sweep(tmp_path / "run", tmp_path / "store", measures="gradient", engine="serial", threads=1)
+        assert torch.get_num_threads() == 3
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

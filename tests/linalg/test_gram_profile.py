@@ -99,3 +99,10 @@ def test_zero_has_no_profile_and_what_is_not_finite_is_refused() -> None:
     for wrong in (torch.nan, 1e200):
         with pytest.raises(FloatingPointError, match="not finite"):
             gram_profile(torch.full((3, 3), wrong, dtype=torch.float64), 3, 3, 0)
+
+
+def test_squares_of_tiny_eigenvalues_do_not_underflow() -> None:
+    for scale in (1e-76, 1e-80, 1e-140):
+        J = scale * torch.diag(torch.tensor([1.0, 0.5, 1e-3], dtype=torch.float64))
+        ratio = gram_profile(J @ J.T, 3, 3, 0).participation_ratio("p")
+        assert ratio.lower <= 1.250001**2 / 1.062500000001 <= ratio.upper

@@ -41,8 +41,19 @@ def test_less_memory_takes_less() -> None:
         assert sizes[0] < sizes[-1], name
 
 
+(gradient,) = measures_named(("gradient",))
+
+
 def test_vectors_in_float64_take_no_second_copy() -> None:
     assert predicted("gradient", 1 << 30, dtype=torch.float64) < 2 * predicted("gradient", 1 << 30)
+
+
+def test_samples_of_a_mini_batch_count() -> None:
+    """Where the passes of all samples are not kept, a product holds those of a mini-batch: half of the memory."""
+    model, memory = torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.ReLU(), torch.nn.Linear(64, 3)), 64 << 20
+    data = ((torch.zeros(n, 4), torch.zeros(n, 3)) for n in (10, 100_000))
+    few, many = (peak_of(sc.Problem(model, pair, "mse", memory=memory), gradient) for pair in data)
+    assert many - few > memory // 3
 
 
 PROGRAM = """
@@ -55,7 +66,7 @@ print(json.dumps(report.one_row(row)["measures"]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_a_process_takes_what_was_predicted() -> None:
-    """Within a fifth at P = 2e6, where the heap keeps vectors that are freed; benchmarks/report.py has more."""
+    """Within a factor of two at P = 2e6, as the heap keeps vectors that are freed; benchmarks/report.py says more."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     for found in json.loads(done.stdout):
-        assert found["predicted"] == pytest.approx(found["peak"], rel=0.2), found
+        assert found["peak"] / 2 < found["predicted"] < 2 * found["peak"], found

@@ -86,6 +86,8 @@ def test_prices_have_the_order_of_the_work() -> None:
     assert rows["trace"].gradients == pytest.approx(2 * by_quantity(plan_of(measures, double))["trace"].gradients)
     assert 5 < rows["trace"].gradients < 20
     assert rows["rank"].gradients is None
+    assert rows["rank"].why.startswith("300 of 300 samples, the work of ")
+    assert rows["rank"].bytes == 8 * 3000**2  # J J'
     own = by_quantity(plan_of([Spectrum(max_matvecs=100), GaussNewton(max_matvecs=100)], single))
     assert own["spectrum"].products == 100
     assert plan_of(measures, single) == plan_of(measures, Problem(model, data))  # no clock is in it

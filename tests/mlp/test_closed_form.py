@@ -134,3 +134,16 @@ def test_weights_that_are_no_numbers_and_products_that_overflow() -> None:
     assert closed_form(point) is not None
     with pytest.raises(FloatingPointError, match=r"a product in .* is not finite; try --dtype"):
         JacobianOperator(point).matmat(torch.full((74, 1), 3e38))
+
+
+def test_data_that_their_owner_writes_to_are_read_again() -> None:
+    x, y = torch.randn(9, 6, dtype=torch.float64), torch.randn(9, 3, dtype=torch.float64)
+    model = network("tanh").double()
+    point, v = Problem(model, (x, y), "mse"), torch.ones(1)
+    v = v.double().expand(point.num_params).contiguous()
+    H = HessianOperator(point)
+    before = H @ v
+    x.mul_(2)
+    after = H @ v
+    assert torch.equal(after, HessianOperator(Problem(model, (x, y), "mse")) @ v)
+    assert not torch.allclose(before, after)

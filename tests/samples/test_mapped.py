@@ -122,3 +122,12 @@ def test_a_file_larger_than_the_memory(tmp_path: Path) -> None:
         file.truncate(72_000 << 12)
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True)
     assert (done.stdout.split("\n"), done.stderr) == (["True", "no room for a copy", ""], "")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numbers_come_in_any_byte_order(order: str) -> None:
+    """A file of another machine may hold the highest byte first, which torch does not take."""
+    x, y = np.arange(6.0).reshape(3, 2), np.arange(3)
+    here = sc.Problem(torch.nn.Linear(2, 3), (x.astype(f"{order}f4"), y.astype(f"{order}i8")))
+    assert here.x.tolist() == x.tolist()
+    assert here.y.tolist() == y.tolist()

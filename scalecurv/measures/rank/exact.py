@@ -124,6 +124,14 @@ def _some_samples(
 ) -> tuple[OpenBatch, str]:
     """Return the activations of all samples, or of a random draw whose memory and work are allowed."""
     problem.shard.refuse("the exact rank")
+    count, room, _ = elimination_plan(problem, mlp, outputs, memory, samples)
+    return opened_sample(problem, mlp, count, seed), share_of(count, problem.num_data, room, samples)
+
+
+def elimination_plan(
+    problem: Problem, mlp: MLP, outputs: int, memory: int, samples: int | None
+) -> tuple[int, int, float]:
+    """Return the number of samples taken, the number that fits, and the operations of one elimination."""
     num_params, widths = problem.num_params, sum(mlp.widths)
     room = memory // 4 // (8 * widths * (3 + 2 * (outputs + 1)))
     if not combinations_fit(num_params, num_params, memory):
@@ -134,5 +142,6 @@ def _some_samples(
         rows = count * outputs
         return 2 * cheapest_side((rows, num_params), widths - mlp.widths[0], min(rows, num_params), memory).cost
 
-    count = most_samples(min(room, samples or room), operations, allowed_work(problem, outputs, samples))
-    return opened_sample(problem, mlp, count, seed), share_of(count, problem.num_data, room, samples)
+    work = allowed_work(problem, outputs, room, samples)
+    count = most_samples(min(room, samples or room), operations, work)
+    return count, room, operations(count)

@@ -29,11 +29,15 @@ def profile_of_values(values: SingularValues) -> dict[str, Estimate]:
 
 @dataclass(frozen=True)
 class Plan:
-    """The number of samples that the profile comes from, of `room` that fit; by J J', or by J'J if `columns`."""
+    """The number of samples that the profile comes from, of `room` that fit; by J J', or by J'J if `columns`.
+
+    `operations` are those of the matrix and of its factorizations.
+    """
 
     count: int
     room: int
     columns: bool
+    operations: float
 
 
 def jacobian_profile(
@@ -80,7 +84,6 @@ def profile_plan(problem: Problem, mlp: MLP, num_outputs: int, memory: int, samp
     The activations of the samples and their derivatives take at most a half of `memory`, and the matrix another half.
     """
     num_data, num_params, widths = problem.num_data, problem.num_params, sum(mlp.widths)
-    work = allowed_work(problem, num_outputs, samples)
     held = memory // SHARE // (8 * widths * (num_outputs + 1))
 
     def by_rows(count: int) -> float:
@@ -92,13 +95,16 @@ def profile_plan(problem: Problem, mlp: MLP, num_outputs: int, memory: int, samp
 
     def plan(room: int, cost: Callable[[int], float], columns: bool) -> Plan:
         room = max(1, min(num_data, held, room))
-        return Plan(most_samples(min(room, samples or room), cost, work), room, columns)
+        work = allowed_work(problem, num_outputs, room, samples)
+        count = most_samples(min(room, samples or room), cost, work)
+        return Plan(count, room, columns, cost(count))
 
     plans = [plan(math.isqrt(memory // SHARE // 8) // num_outputs, by_rows, False)]
-    fits = 8 * num_params**2 <= memory // SHARE and by_columns(1) <= work
-    if fits and num_params < num_data * num_outputs:
-        plans.append(plan(num_data, by_columns, True))
-    return max(plans, key=lambda plan: (plan.count, -(by_columns if plan.columns else by_rows)(plan.count)))
+    if 8 * num_params**2 <= memory // SHARE and num_params < num_data * num_outputs:
+        columns = plan(num_data, by_columns, True)
+        if by_columns(1) <= allowed_work(problem, num_outputs, columns.room, samples):
+            plans.append(columns)
+    return max(plans, key=lambda plan: (plan.count, -plan.operations))
 
 
 def _gram_profile(factors: JacobianFactors, plan: Plan, rank: int, seed: int) -> GramProfile:

@@ -51,8 +51,8 @@ class Rank(Measure):
         `rank_account`.
 
     `output` "prob" takes the softmax of the outputs in place of the outputs. Matrices stay inside `memory` bytes. Where
-    that is too little, or more than 20,000 rows of J cost more than `allowed_work`, the numbers of an MLP of
-    homogeneous activations come from a draw of samples, and the counts are lower bounds; `rank_samples` sets how many
+    that is too little, or J has more than 20,000 rows, the numbers of an MLP of homogeneous activations come from a
+    draw of as many samples as `allowed_work` lets, and the counts are lower bounds. `rank_samples` sets how many
     samples are drawn, whatever the work.
 
     Array, with the option `singular_values` alone: `singular_values`, descending (`singular_values_softmax` of

@@ -16,14 +16,14 @@ FLOOR = 2e11  # operations that a part may always take: some seconds
 STREAM = "rank samples"
 
 
-def allowed_work(problem: Problem, num_outputs: int, samples: int | None) -> float:
+def allowed_work(problem: Problem, num_outputs: int, room: int, samples: int | None) -> float:
     """Return the floating-point operations that one part of the measure may take.
 
-    They are GRADIENTS times the 6 N P operations of a gradient, and FLOOR at least. They are not limited for at most
-    WHOLE rows, nor where the number of `samples` is given. It is a rule on sizes, so that every run takes the same
-    samples.
+    They are GRADIENTS times the 6 N P operations of a gradient, and FLOOR at least. They are not limited where the
+    number of `samples` is given, nor for at most WHOLE rows where the memory has `room` for all samples: a draw gives
+    lower bounds only, which are not worth minutes. It is a rule on sizes, so that every run takes the same samples.
     """
-    if samples is not None or problem.num_data * num_outputs <= WHOLE:
+    if samples is not None or (problem.num_data * num_outputs <= WHOLE and room >= problem.num_data):
         return math.inf
     return max(FLOOR, GRADIENTS * 6.0 * problem.num_data * problem.num_params)
 

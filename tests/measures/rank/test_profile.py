@@ -117,11 +117,11 @@ def test_a_draw_of_too_few_samples_says_nothing_of_the_ratios() -> None:
 def test_work_is_limited_past_the_rows_that_are_always_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     point = net(5, 50)
     rows, outputs = 50 * point.num_outputs, point.num_outputs
-    assert allowed_work(point, outputs, None) == np.inf
+    assert allowed_work(point, outputs, 50, None) == np.inf
     monkeypatch.setattr(sample, "WHOLE", rows - 1)
     monkeypatch.setattr(sample, "FLOOR", 1.0)
-    assert allowed_work(point, outputs, None) == sample.GRADIENTS * 6 * 50 * point.num_params
-    assert allowed_work(point, outputs, 7) == np.inf
+    assert allowed_work(point, outputs, 50, None) == sample.GRADIENTS * 6 * 50 * point.num_params
+    assert allowed_work(point, outputs, 50, 7) == np.inf
     monkeypatch.setattr(sample, "GRADIENTS", 0)
     monkeypatch.setattr(sample, "FLOOR", 5e4)
     found = Rank().compute(Evaluation(point)).estimates
@@ -134,6 +134,22 @@ def test_work_is_limited_past_the_rows_that_are_always_taken(monkeypatch: pytest
         assert found[name].lower <= whole[name].lower <= whole[name].upper <= found[name].upper
     few = Rank(20_000, rank_samples=50).compute(Evaluation(point)).estimates["rank_1e2"]
     assert "of 50 samples (more --memory takes more)" in few.method
+
+
+def test_the_work_of_a_draw_is_limited_where_memory_has_no_room_for_all_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Digits have 17,970 rows, and a memory of 3 GB holds 14,000: they took minutes, for lower bounds."""
+    point = net(6, 50)
+    monkeypatch.setattr(sample, "FLOOR", 1e3)
+    monkeypatch.setattr(sample, "GRADIENTS", 0)
+    memory = 30_000
+    drawn, more = (Rank(memory, rank_samples=n).compute(Evaluation(point)).estimates for n in (None, 50))
+    for name in ("rank", *TAUS):
+        assert "of 50 samples (--rank-samples takes more)" in drawn[name].method
+        assert drawn[name].lower <= more[name].lower
+    assert "(more --memory takes more)" in more["rank_1e2"].method
+    assert "of 50 samples" not in Rank().compute(Evaluation(point)).estimates["rank"].method
 
 
 def test_the_same_request_gives_the_same_bits() -> None:
