@@ -27,13 +27,14 @@ def test_a_pipe_gets_a_line_with_times_for_each_checkpoint(run: Path, tmp_path: 
 
 
 def test_more_is_told_on_demand(run: Path, tmp_path: Path) -> None:
-    """-v: the engine with its reason, and the seconds of each measure; -q takes it back."""
+    """-v: engine and threads with their reasons, and the seconds of each measure; -q takes it back."""
     lines = analyze(run, tmp_path / "store", "--measure", "gradient,moments", "-v").stderr.splitlines()
     assert re.fullmatch(STAMP + "engine serial: --engine serial", lines[0])
-    for i, line in enumerate(lines[2::2]):
+    assert re.fullmatch(STAMP + r"threads \d+: .+", lines[1])
+    for i, line in enumerate(lines[3::2]):
         path = re.escape(f"{run}/step_{i}.pt")
         assert re.fullmatch(STAMP + path + r": gradient \d+\.\d\d s, moments \d+\.\d\d s", line)
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert len(analyze(run, tmp_path / "other", "-v", "-q").stderr.splitlines()) == 2
 
 

@@ -55,7 +55,7 @@ def saved(path: Path, content: Any) -> Path:
 
 def complaint(path: Path, split: str | None = None) -> str:
     with pytest.raises(Misuse) as caught:
-        load_data(path, split)
+        load_data(path, split, memory=2 << 30)
     assert "\n" not in str(caught.value)
     return str(caught.value).replace(str(path), "F")
 

@@ -105,6 +105,9 @@ class HelperDies:
     def on(self, device: str, threads: int) -> "HelperDies":
         return HelperDies(self.worker.on(device, threads), self.folder)
 
+    def cost(self, *given: Any) -> Any:
+        return self.worker.cost(*given)
+
     def __call__(self, *work: Any) -> Any:
         return self.worker(*work)
 
