@@ -99,9 +99,16 @@ def _until_known(
 ) -> Krylov:
     """Return the run at the first look, one after `every` steps, that certifies this end, or with None both."""
     process, noise = lanczos_process(evaluation, capacity), rounding(evaluation)
-    run = first_look(process, lambda run: ends_of(run, rtol, noise.norm).knows(end), capacity, every)
+
+    def enough(run: Lanczos) -> bool:
+        if ends_of(run, rtol, noise.norm).knows(end):
+            return True
+        bare = ends_of(run, rtol)  # as narrow as asked, but for rounding that no further step narrows
+        return bare.knows(end) and noise.norm > rtol * bare.norm
+
+    run = first_look(process, enough, capacity, every)
     ends, left = run_ends(evaluation, run, rtol), steps - len(run.alphas)
-    if ends.knows(end) or run.invariant or left < 4 or capacity >= steps:
+    if enough(run) or run.invariant or left < 4 or capacity >= steps:
         return Krylov(ends, RitzSpace.of(run), run)
     if every > 1:
         return _until_known(evaluation, rtol, steps, capacity, end)  # the same restarts, which are taken once

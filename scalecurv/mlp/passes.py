@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from scalecurv.autodiff.backends import Backend, Product, Scalar
 from scalecurv.autodiff.second_order import twice_differentiable
+from scalecurv.mlp.layers import bent
 from scalecurv.problem.graphs import backend_of, loss_bend, loss_of_outputs
 from scalecurv.problem.problem import Problem
-from scalecurv.problem.structure import MLP, PIECEWISE_LINEAR
+from scalecurv.problem.structure import HOMOGENEOUS, MLP, PIECEWISE_LINEAR
 from scalecurv.samples.batch import Batch
+
+ULPS = 64  # of |a| |w|: an inner product in float32, of inputs that are rounded too, was never further off
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,19 +153,29 @@ class Pass:
 
 
 def opened(problem: Problem, mlp: MLP, batch: Batch) -> Pass:
-    """Return the forward pass of a mini-batch; slopes are autograd's, 0 at a kink of ReLU."""
+    """Return the forward pass of a mini-batch; slopes are autograd's, 0 at a kink of ReLU.
+
+    In dtypes narrower than float64 rounding could decide the side of a kink on which a pre-activation lies, and each
+    such error would change H. The samples for which it may are passed through the network in float64 (see `decided`).
+    """
     parts, places = problem.space.unflatten(problem.theta), problem.space.slices
     weights = tuple(parts[f"{name}.weight"] for name in mlp.layers)
     assert isinstance(batch.x, Tensor)  # as `listed_mlp` has seen
     a = batch.x.flatten(1)
+    biases = tuple(parts.get(f"{name}.bias") for name in mlp.layers)
     inputs, slopes, bends = [], [], []
-    for l, name in enumerate(mlp.layers):
-        z = nn.functional.linear(a, weights[l], parts.get(f"{name}.bias"))
+    unsure = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+    for l, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        z = nn.functional.linear(a, weight, bias)
         inputs.append(a)
         if l < len(mlp.activations):
+            if z.dtype != torch.float64:
+                unsure |= near_a_kink(mlp.activations[l], z, a, weight)
             a, slope, bend = _twice_bent(mlp.activations[l], z)
             slopes.append(slope)
             bends.append(bend)
+    if bool(unsure.any()):
+        decided(mlp, unsure, weights, biases, inputs, slopes, z)
     return Pass(
         weights,
         tuple((places[f"{name}.weight"], places.get(f"{name}.bias")) for name in mlp.layers),
@@ -175,6 +188,37 @@ def opened(problem: Problem, mlp: MLP, batch: Batch) -> Pass:
         loss_bend(problem, batch),
         backend_of(problem),
     )
+
+
+def near_a_kink(phi: nn.Module, z: Tensor, a: Tensor, weight: Tensor) -> Tensor:
+    """Return the samples (B,) with a pre-activation within 64 ulps of |a| |w| of a kink, w its row of the weights."""
+    if type(phi) is nn.Identity or type(phi) not in PIECEWISE_LINEAR:
+        return torch.zeros(len(z), dtype=torch.bool, device=z.device)
+    lengths = a.norm(dim=1, keepdim=True) * weight.norm(dim=1)
+    margin = (ULPS * torch.finfo(z.dtype).eps) * lengths
+    if type(phi) in HOMOGENEOUS:
+        return ((z.abs() <= margin) & (margin > 0)).any(1)
+    return (bent(phi, z - margin)[1] != bent(phi, z + margin)[1]).any(1)
+
+
+def decided(
+    mlp: MLP,
+    unsure: Tensor,
+    weights: tuple[Tensor, ...],
+    biases: tuple[Tensor | None, ...],
+    inputs: list[Tensor],
+    slopes: list[Tensor],
+    outputs: Tensor,
+) -> None:
+    """Replace the rows `unsure` of inputs, slopes and outputs by those of a forward pass in float64."""
+    a = inputs[0][unsure].double()
+    for l, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        z = nn.functional.linear(a, weight.double(), None if bias is None else bias.double())
+        if l == len(slopes):
+            outputs[unsure] = z.to(outputs.dtype)
+            break
+        a, slope = bent(mlp.activations[l], z)
+        inputs[l + 1][unsure], slopes[l][unsure] = a.to(outputs.dtype), slope.to(outputs.dtype)
 
 
 def _twice_bent(phi: nn.Module, z: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

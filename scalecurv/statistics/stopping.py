@@ -39,6 +39,15 @@ class Tolerance:
         wanted = self.at(estimate.value)
         return estimate.num_samples * (estimate.halfwidth / wanted) ** 2 if wanted else math.inf
 
+    def beyond(self, estimate: Estimate, slack: float) -> bool:
+        """Return True where `slack`, a part of the half-width that no sampling narrows, is more than the tolerance.
+
+        Example:
+            >>> Tolerance(0.05).beyond(Estimate.exact(10.0, "sum"), 0.6)
+            True
+        """
+        return slack > self.at(estimate.value)
+
     def settle(self, estimate: Estimate, status: Status = Status.CONVERGED) -> Estimate:
         """Return the estimate with `budget` raised to `status` where its interval is within the tolerance.
 

@@ -12,6 +12,7 @@ from torch.func import grad, jacrev
 from scalecurv.autodiff.second_order import twice_differentiable
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.mlp.closed_form import closed_form
+from scalecurv.mlp.passes import opened
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
@@ -160,3 +161,24 @@ def test_a_block_has_the_columns_of_single_products() -> None:
         assert torch.equal(operator.matmat(V.T.contiguous().T), operator.matmat(V))
         assert torch.equal(operator.matmat(V), operator.matmat(V))
         assert operator.matmat(V[:, :0]).shape == (problem.num_params, 0)
+
+
+def test_float32_does_not_decide_on_which_side_of_a_kink_a_neuron_is() -> None:
+    """Each input is orthogonal to a weight vector up to rounding: single precision would guess half of the sides."""
+    rng = torch.Generator().manual_seed(0)
+    for phi in (nn.ReLU(), nn.LeakyReLU(), nn.Hardtanh(-0.0, 1.0)):
+        model = nn.Sequential(nn.Linear(20, 30, bias=False), phi, nn.Linear(30, 8), phi, nn.Linear(8, 3))
+        for parameter in model.parameters():
+            parameter.data.normal_(generator=rng)
+        x, w = torch.randn(600, 20, generator=rng), model[0].weight.detach()[torch.arange(600) % 30]
+        x = x - w * ((x * w).sum(1) / (w * w).sum(1))[:, None]
+        single = Problem(model, (x, torch.zeros(600, 3)), "mse")
+        double = single.astype(torch.float64)
+        mlp = closed_form(single)
+        assert mlp is not None
+        plain = nn.functional.linear(x, model[0].weight.detach()) > 0
+        ours, theirs = (opened(point, mlp, point.whole) for point in (single, double))
+        assert int((plain != (theirs.slopes[0] == 1)).sum()) > 50 or isinstance(phi, nn.Hardtanh)
+        for l, slope in enumerate(theirs.slopes):
+            assert torch.equal(ours.slopes[l].double(), slope.float().double())
+        torch.testing.assert_close(ours.outputs.double(), theirs.outputs, rtol=1e-5, atol=1e-5)

@@ -14,7 +14,7 @@ from scalecurv.measures.noise import rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
-from scalecurv.statistics.stopping import FIRST_LOOK, following
+from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, following
 
 EARLY_LOOKS = (4, 8, 16)  # numbers of probes at which the interval is proven
 CERTIFICATES = 4 * DELTA  # chance that any of the four bounds on eigenvalues behind a proven interval fails
@@ -28,8 +28,8 @@ def sampled_square(evaluation: Evaluation, strategy: Strategy, trace: float | No
     At 4, 8 and 16 probes the interval is proven, from a bound on the norm of H outside the deflated space: first the
     bound that the run of the space gives, then one from a fresh start, unless 16 probes are not expected to suffice.
     From 32 probes on it is Student's, with `trace` as a control variate unless it is None, and the next look is at the
-    number that is needed by then (Stein 1945). Infinite numbers stand for a caller who gives up. The status is always
-    `budget`, or `failed`.
+    number that is needed by then (Stein 1945). It ends at once where rounding alone is wider than `rtol`. Infinite
+    numbers stand for a caller who gives up. The status is always `budget`, or `failed`.
     """
     deflated, limit, check = deflation(evaluation, strategy), strategy.budget.probes, strategy.budget.check
     early = sorted({min(m, limit) for m in EARLY_LOOKS} | ({limit} if limit < FIRST_LOOK else set()))
@@ -46,10 +46,10 @@ def sampled_square(evaluation: Evaluation, strategy: Strategy, trace: float | No
                 return found
     if limit < FIRST_LOOK:
         return found
-    m = FIRST_LOOK
+    m, noise, tolerance = FIRST_LOOK, rounding(evaluation), Tolerance(strategy.rtol)
     while True:
         found = _student(evaluation, deflated, m, trace, checked)
-        if _ends(found, needed) or m == limit:
+        if _ends(found, needed) or m == limit or tolerance.beyond(found, noise.of_square(found.value)):
             return found
         m = following(m, needed(found), limit)
 
