@@ -36,7 +36,7 @@ def closed_form(problem: Problem) -> MLP | None:
     pair = Batch(problem.sample[:2], problem.sample_targets[:2], 0)  # the same on all ranks, which must agree
     v = probes(problem.num_params, 0, STREAM, [0], "gaussian", problem.dtype, problem.device)
     v = v * problem.theta.abs().mean()
-    ours = replace(opened(problem, mlp, pair), loss=_half_square, second=lambda f: lambda U: U)
+    ours = replace(opened(problem, mlp, pair, sure=False), loss=_half_square, second=lambda f: lambda U: U)
     # plain autograd takes every list of layers, and torch.func would load all of torch.compile: 1.5 s at its first use
     theirs = AUTOGRAD.hessian(lambda theta: _half_square(problem.outputs(theta, pair.x)), problem.theta)
     pushed = AUTOGRAD.linearized(lambda theta: problem.outputs(theta, pair.x), problem.theta).push(v)

@@ -152,11 +152,11 @@ class Pass:
         return out.T
 
 
-def opened(problem: Problem, mlp: MLP, batch: Batch) -> Pass:
+def opened(problem: Problem, mlp: MLP, batch: Batch, sure: bool = True) -> Pass:
     """Return the forward pass of a mini-batch; slopes are autograd's, 0 at a kink of ReLU.
 
     In dtypes narrower than float64 rounding could decide the side of a kink on which a pre-activation lies, and each
-    such error would change H. The samples for which it may are passed through the network in float64 (see `decided`).
+    such error would change H. If `sure`, the samples for which it may are passed through in float64 (see `decided`).
     """
     parts, places = problem.space.unflatten(problem.theta), problem.space.slices
     weights = tuple(parts[f"{name}.weight"] for name in mlp.layers)
@@ -169,7 +169,7 @@ def opened(problem: Problem, mlp: MLP, batch: Batch) -> Pass:
         z = nn.functional.linear(a, weight, bias)
         inputs.append(a)
         if l < len(mlp.activations):
-            if z.dtype != torch.float64:
+            if sure and z.dtype != torch.float64:
                 unsure |= near_a_kink(mlp.activations[l], z, a, weight)
             a, slope, bend = _twice_bent(mlp.activations[l], z)
             slopes.append(slope)
