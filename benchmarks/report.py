@@ -1,11 +1,12 @@
-"""Claim: a whole default report costs a few hundred gradients at any size, and takes the memory that was predicted.
+"""Claim: a default report costs about 140 gradients at N = 60,000, and a thousand or two where `rank` is most of it.
 
 Each row is one problem in a process of its own: all default measures, in their order, at weights as PyTorch draws them.
 A cost "in gradients" is in seconds of one plain forward and backward pass of the same loss over the same data. The peak
 is the largest resident memory of the process while a measure ran, less what it had before the problem was made.
 
-    python -m benchmarks.report            # about four minutes on two cores, 6 GB
-    python -m benchmarks.report --large    # P = 1e8 too: about fifteen minutes more, 24 GB
+    python -m benchmarks.report            # a quarter of an hour on two cores, 6 GB
+    python -m benchmarks.report toy        # the rows that are named
+    python -m benchmarks.report --large    # P = 1e8 too: longest of all, up to 24 GB
     python -m benchmarks.report --row NAME # one of them, in this process, as JSON
 """
 
@@ -199,13 +200,21 @@ def main(words: list[str]) -> None:
     if words[:1] == ["--row"]:
         print(json.dumps(one_row(ROWS[words[1]])))
         return
-    names = [name for name, row in ROWS.items() if not row.large or "--large" in words]
-    results = {name: in_a_process(name) for name in names}
+    wanted = [word for word in words if word in ROWS]
+    names = wanted or [name for name, row in ROWS.items() if not row.large or "--large" in words]
+    results: dict[str, dict[str, Any]] = {}
+    for name in names:
+        results[name] = in_a_process(name)
+        write(results)  # after each row, so that none is lost where a later one fails
+    print((RESULTS / "report.txt").read_text())
+
+
+def write(results: dict[str, dict[str, Any]]) -> None:
+    """Write the table and the picture of these rows."""
     threads = next(iter(results.values()))["threads"]
-    text = f"torch {torch.__version__}, {threads} thread(s), float32\n\n{table_of(results).to_string(index=False)}\n"
+    text = f"torch {torch.__version__}, {threads} thread(s), float32\n{table_of(results).to_string(index=False)}\n"
     (RESULTS / "report.txt").write_text(text)
     picture(results)
-    print(text)
 
 
 if __name__ == "__main__":
