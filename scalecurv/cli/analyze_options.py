@@ -18,6 +18,7 @@ from scalecurv.cli.options import (
     OUTPUT,
     PARAMS,
     PATH,
+    RANK_SAMPLES,
     RUN,
     memory_option,
     seed_option,
@@ -96,14 +97,7 @@ ASKED = (
         default=None,
         help="Let rank store all singular values of J too. They take a decomposition.",
     ),
-    option(
-        MEASURES,
-        "--rank-samples",
-        type=int,
-        metavar="N",
-        help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
-        "few gradients allows where N D > 20,000]",
-    ),
+    RANK_SAMPLES,
 )
 COMPUTING = (
     seed_option("Draw all random vectors from the seed N, the same at every checkpoint."),

@@ -168,6 +168,14 @@ def memory_option(help: str) -> Callable[[Any], Any]:
     return option(ARITHMETIC, "--memory", type=Bytes(), metavar="SIZE", help=text)
 
 
+RANK_SAMPLES = option(
+    MEASURES,
+    "--rank-samples",
+    type=int,
+    metavar="N",
+    help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
+    "few gradients allows where N D > 20,000]",
+)
 ONE_DEVICE = option(
     ARITHMETIC,
     "--device",

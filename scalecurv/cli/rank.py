@@ -14,6 +14,7 @@ from scalecurv.cli.options import (
     ONE_DEVICE,
     PARAMS,
     PATH,
+    RANK_SAMPLES,
     check_seed,
     given_options,
     memory_option,
@@ -54,14 +55,7 @@ _OPTIONS = (
         is_flag=True,
         help="Print all singular values of J too. They take a decomposition.",
     ),
-    option(
-        MEASURES,
-        "--rank-samples",
-        type=int,
-        metavar="N",
-        help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
-        "few gradients allows where N D > 20,000]",
-    ),
+    RANK_SAMPLES,
     seed_option("Draw primes, residues and further inputs from the seed N."),
     memory_option("Let matrices take SIZE."),
     ONE_DEVICE,
