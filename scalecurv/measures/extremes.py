@@ -31,6 +31,7 @@ class Extremes(Measure):
     max_matvecs: int = MAX_MATVECS
     memory: int = field(default_factory=default_memory)
     route: str | None = None
+    from_samples: int | None = None
 
     name: ClassVar[str] = "extremes"
     version: ClassVar[int] = 6
@@ -44,7 +45,7 @@ class Extremes(Measure):
 
     @property
     def strategy(self) -> Strategy:
-        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
+        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route, self.from_samples)
 
     def check(self, problem: Problem) -> None:
         try:

@@ -16,7 +16,7 @@ from scalecurv.measures.dense import dense_gauss_newton, dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import dominant_is_known
 from scalecurv.measures.measure import Findings, RoutedMeasure
-from scalecurv.measures.moments.exact import exact_norms, known_trace
+from scalecurv.measures.moments.exact import exact_norms, mlp_trace
 from scalecurv.measures.noise import VISIBLE, Perturbation, rounding_in_double
 from scalecurv.measures.route import Strategy
 from scalecurv.mlp.euler_bounds import euler_bounds
@@ -81,7 +81,7 @@ def _dense(evaluation: Evaluation, strategy: Strategy) -> tuple[Estimate, Estima
     """
     if not strategy.dense_is_taken(evaluation.problem):
         return None
-    G, known = dense_gauss_newton(evaluation), known_trace(evaluation, strategy)
+    G, known = dense_gauss_newton(evaluation), mlp_trace(evaluation, strategy)
     return G.trace(strategy.rtol) if known is None else known.whole, G.ends(strategy.rtol).largest
 
 
@@ -110,7 +110,7 @@ def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
 
 def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
     """Return tr G: tr H where structure makes them equal, else Hutchinson's estimate outside the space of the run."""
-    known = known_trace(evaluation, strategy)
+    known = mlp_trace(evaluation, strategy)
     if known is not None:
         return known.whole
     terms, rows = DeflatedTerms(RitzSpace.of(run)), dict[Any, Any]()  # of this measure alone, and freed with it

@@ -171,17 +171,19 @@ class RoutedMeasure(Measure):
     max_matvecs: the largest number of Hessian products.
     memory: the bytes that Krylov bases and matrices may take.
     route: "exact", "sampled", "generic" or "dense" (see `Strategy`); None for the cheapest that applies.
+    from_samples: the number of samples that tr H^2 and the ends of the spectrum of the whole loss are estimated from.
     """
 
     rtol: float = RTOL
     max_matvecs: int = MAX_MATVECS
     memory: int = field(default_factory=default_memory)
     route: str | None = None
+    from_samples: int | None = None
 
     @property
     def strategy(self) -> Strategy:
         """Return the options that decide how the measure is computed."""
-        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
+        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route, self.from_samples)
 
     def check(self, problem: Problem) -> None:
         try:

@@ -115,6 +115,8 @@ class Strategy:
     route: "exact" for exact sums over the structure of a piecewise-linear MLP; "sampled" for its exact trace and a
         sampled tr H^2; "generic" for no assumption about the model; "dense" for H written out, column by column; None
         for the cheapest that applies.
+    from_samples: the number of samples that tr H^2 and the ends of the spectrum of the whole loss are estimated from;
+        None for all of them where that is cheap.
 
     Raises Misuse for an unknown route.
     """
@@ -123,9 +125,10 @@ class Strategy:
     max_matvecs: int
     memory: int
     route: str | None = None
+    from_samples: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rtol", "max_matvecs", "memory"):
+        for name in ("rtol", "max_matvecs", "memory", "from_samples"):
             check_number(name, getattr(self, name))
         if self.route is not None and self.route not in get_args(Route):
             raise Misuse(f"unknown route {self.route!r}; choose from {', '.join(get_args(Route))}, or leave it out")
@@ -172,6 +175,10 @@ class Strategy:
                 f"give --memory {size}, or leave the route out"
             )
         return self.max_matvecs >= P and self.memory >= size
+
+    def trace_is_known(self, problem: Problem) -> bool:
+        """Return True where tr H is found without the deflated space: by structure, or by probes of its own."""
+        return self.route != "generic" and not self.dense_is_taken(problem)
 
     def trace_is_exact(self, problem: Problem) -> bool:
         """Return True where tr H is summed exactly.

@@ -19,8 +19,9 @@ from scalecurv.measures.moments.deflation import (
     settled,
     trace_floor,
 )
-from scalecurv.measures.moments.exact import exact_square, known_trace
-from scalecurv.measures.moments.sampled import sampled_square
+from scalecurv.measures.moments.exact import exact_square
+from scalecurv.measures.moments.known import known_trace
+from scalecurv.measures.moments.square import square_of
 from scalecurv.measures.noise import Perturbation, cancelled, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
@@ -108,7 +109,7 @@ def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> Scal
         F = squares[""]
         return ScalarCurvature(curvature(F), difference(F), T, F)
     control = T.value if T.status is Status.EXACT else None
-    F = sampled_square(evaluation, strategy, control, needed)
+    F = square_of(evaluation, strategy, control, needed)
     steps = deflation(evaluation, strategy).krylov.space.num_matvecs + rounding(evaluation).num_matvecs
     return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(strategy.rtol)), steps)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation, sampled_trace, settled, trace_floor, trace_of
-from scalecurv.measures.moments.exact import exact_square, known_trace
-from scalecurv.measures.moments.sampled import sampled_square
+from scalecurv.measures.moments.exact import exact_square
+from scalecurv.measures.moments.known import known_trace
+from scalecurv.measures.moments.square import square_of
 from scalecurv.measures.noise import rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
@@ -87,4 +88,4 @@ def _sampled_square(evaluation: Evaluation, strategy: Strategy, limit: float = f
         return 0.0 if sampled and wanted > limit else wanted  # 0 ends it: no end is promised within the limit
 
     control = trace.whole.value if trace is not None and trace.exact else None
-    return settled(sampled_square(evaluation, strategy, control, needed), tolerance)
+    return settled(square_of(evaluation, strategy, control, needed), tolerance)

@@ -16,7 +16,7 @@ from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov
 from scalecurv.measures.moments.depth import Depth, deflated_depth
-from scalecurv.measures.moments.exact import known_trace
+from scalecurv.measures.moments.known import known_trace
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered

@@ -80,7 +80,7 @@ def deflated_depth(evaluation: Evaluation, strategy: Strategy) -> Depth:
     problem, steps, capacity = evaluation.problem, strategy.budget.lanczos, vectors_of(evaluation, strategy)
     if capacity < steps or steps < LEAST or not pilots_fit(problem, strategy.memory):
         return Depth(deflated_space(evaluation, strategy))
-    trace_is_known = strategy.structure(problem) is not None
+    trace_is_known = strategy.structure(problem) is not None  # or strategy.trace_is_known(problem)
     return _depth(evaluation, capacity, strategy.rtol, trace_is_known)
 
 

@@ -32,8 +32,8 @@ class KnownTrace:
         return self.whole.status is Status.EXACT
 
 
-def known_trace(evaluation: Evaluation, strategy: Strategy) -> KnownTrace | None:
-    """Return tr H without a Hessian product, remembered; None where the structure does not give it.
+def mlp_trace(evaluation: Evaluation, strategy: Strategy) -> KnownTrace | None:
+    """Return tr H = tr G of a piecewise-linear MLP without a Hessian product, remembered; None for other models.
 
     It is None too where the structure gives only a sampled trace and H is written out.
     """

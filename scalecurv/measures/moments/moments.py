@@ -20,8 +20,9 @@ from scalecurv.measures.moments.deflation import (
     settled,
     trace_floor,
 )
-from scalecurv.measures.moments.exact import exact_square, known_trace
-from scalecurv.measures.moments.sampled import sampled_square
+from scalecurv.measures.moments.exact import exact_square
+from scalecurv.measures.moments.known import known_trace
+from scalecurv.measures.moments.square import square_of
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
@@ -68,7 +69,7 @@ class Moments(RoutedMeasure):
             return Findings({"trace": trace.whole, "trace_h2": H.square(self.rtol)}, parts=layers)
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
-        F = sampled_square(evaluation, strategy, control, tolerance.terms_needed)
+        F = square_of(evaluation, strategy, control, tolerance.terms_needed)
         deflated = deflation(evaluation, strategy)
         layers |= _layers(evaluation, deflated, F.num_samples, "trace_h2")
         return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)

@@ -10,7 +10,7 @@ from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.curvature.scalar import ScalarCurvature, scalar_curvature
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.gradient import gradient_facts
-from scalecurv.measures.moments.exact import known_trace
+from scalecurv.measures.moments.known import known_trace
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status

@@ -11,7 +11,8 @@ from torch import nn
 
 from scalecurv.measures import Curvature, Moments
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.moments.exact import MIN_FREEDOM, KnownTrace, known_trace, probed_estimate
+from scalecurv.measures.moments.exact import MIN_FREEDOM, KnownTrace, probed_estimate
+from scalecurv.measures.moments.known import known_trace
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
