@@ -1,1 +1,1 @@
-"""The parameter tensors in which a network's outputs are affine, and the traces that are exact there, for any module."""
+"""The parameter tensors in which the outputs of a network are affine, and the traces that are exact there."""

@@ -1,4 +1,4 @@
-"""tr H of any model by the cheapest road: exact where the outputs are affine in a tensor, fresh probes over the rest."""
+"""tr H of any model by the cheapest road: exact where the outputs are affine in a tensor, fresh probes elsewhere."""
 
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.exact import KnownTrace, mlp_trace
