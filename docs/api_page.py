@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The problem": ("Problem",),
     "Vectors and operators": ("gradient", "hessian", "gauss_newton", "jacobian", "LinearOperator"),
     "Numbers of the Hessian": ("trace", "trace_h2", "lambda_max", "lambda_min"),
-    "Eigenpairs and the spectrum": ("eigenpairs", "spectrum", "density"),
+    "Eigenpairs and the spectrum": ("eigenpairs", "spectrum", "density", "effective_dimension", "log_determinant"),
     "Curvature of the graph of the loss": (
         "scalar_curvature",
         "principal_curvatures",

@@ -22,6 +22,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     "scalecurv.notebook.analyze": ("analyze",),
     "scalecurv.sweeps.sweep": ("sweep",),
     "scalecurv.results.query": ("open_store", "Store"),
+    "scalecurv.results.spectral_sums": ("effective_dimension", "log_determinant"),
     "scalecurv.statistics.estimate": ("Estimate", "Status"),
     "scalecurv.record": ("Outcome",),
     "scalecurv.linalg.operator": ("LinearOperator",),

@@ -32,6 +32,8 @@ from scalecurv.quantities import Quantity as Quantity
 from scalecurv.record import Outcome as Outcome
 from scalecurv.results.query import Store as Store
 from scalecurv.results.query import open_store as open_store
+from scalecurv.results.spectral_sums import effective_dimension as effective_dimension
+from scalecurv.results.spectral_sums import log_determinant as log_determinant
 from scalecurv.statistics.estimate import Estimate as Estimate
 from scalecurv.statistics.estimate import Status as Status
 from scalecurv.sweeps.sweep import sweep as sweep

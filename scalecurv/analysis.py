@@ -141,6 +141,11 @@ class Request:
         return found
 
     @property
+    def from_samples(self) -> bool:
+        """Return True where some measure is asked to estimate its numbers from samples of the data."""
+        return any(getattr(measure, "from_samples", None) is not None for measure in self.measures)
+
+    @property
     def own_quantities(self) -> tuple[tuple[Quantity, str], ...]:
         """Return the quantities of measures that do not come with this package, with the names of their measures."""
         own = dict.fromkeys(type(measure) for measure in self.measures if is_own(type(measure)))

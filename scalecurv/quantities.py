@@ -37,6 +37,7 @@ GPUS_PER_WORKER = 1.0
 BUILT_IN: tuple[str, ...] = (  # the measures that come with this package
     *("gradient", "extremes", "moments", "rescaling", "curvature", "rank"),
     *("spectrum", "principal", "gauss_newton"),
+    *("sharpness", "sgd", "flatness"),
 )
 DEFAULT: tuple[str, ...] = BUILT_IN[:6]  # those that are computed where none is named
 PLUG_INS = "scalecurv.measures"  # the group of entry points by which installed packages bring measures
@@ -143,6 +144,29 @@ QUANTITIES: tuple[Quantity, ...] = (
         unit=_H2,
         measure="principal",
     ),
+    Quantity("sharpness_radius", "rise of L within --radius of theta, from below", unit="loss", measure="sharpness"),
+    Quantity("sharpness_sam", "rise of L by a step of length --radius along g", unit="loss", measure="sharpness"),
+    Quantity("sharpness_mean", "T over steps of size --sigma, kinks included", unit=_H, measure="sharpness"),
+    Quantity(
+        "sgd_threshold",
+        "2 / the largest step size at which SGD is stable, from below; for the first of --sgd-batches",
+        unit=_H,
+        measure="sgd",
+    ),
+    Quantity(
+        "batch_sharpness",
+        "sum g_b'H_b g_b / sum |g_b|^2 over mini-batches b; for the first of --sgd-batches",
+        unit=_H,
+        measure="sgd",
+    ),
+    Quantity("relative_flatness", "sum of |a|^2 |F'df/da|^2 over samples and layers", unit="loss", measure="flatness"),
+    Quantity(
+        "relative_flatness_neuron",
+        "sum of a_q^2 |F'df/da_q|^2 over samples and neurons, unchanged by rescaling",
+        unit="loss",
+        measure="flatness",
+    ),
+    Quantity("adaptive_trace", "sum of theta_k^2 H_kk, unchanged by rescaling", unit="loss", measure="flatness"),
     Quantity("effective_rank", "T / lambda_max", derived=True, measure="curvature"),
     Quantity("participation_ratio", "T^2 / F", derived=True, measure="curvature"),
 )

@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 
@@ -38,3 +39,17 @@ def _spectra(n: int) -> dict[str, np.ndarray]:
 
 
 SPECTRA = _spectra(80)
+
+
+def gauss_rule(values: np.ndarray, start: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of the Lanczos run on diag(values), orthogonalised in full."""
+    basis, alphas, betas = [start / np.linalg.norm(start)], [], []
+    for _ in range(steps):
+        image = values * basis[-1]
+        alphas.append(basis[-1] @ image)
+        for vector in (*basis, *basis):
+            image = image - vector * (vector @ image)
+        betas.append(np.linalg.norm(image))
+        basis.append(image / (betas[-1] or 1.0))
+    nodes, vectors = eigh_tridiagonal(alphas, betas[:-1])
+    return nodes, vectors[0] ** 2

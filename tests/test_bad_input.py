@@ -132,8 +132,8 @@ MISUSE: dict[str, tuple[Callable[[Path], object], str, str]] = {
         nothing,
         "{run} {store} --measure tracee",
         "unknown measure 'tracee' (did you mean trace?); choose from gradient, extremes, moments, rescaling, "
-        "curvature, rank, spectrum, principal, gauss_newton, or give a quantity for the measure that has it, or "
-        "pkg.mod:Class",
+        "curvature, rank, spectrum, principal, gauss_newton, sharpness, sgd, flatness, or give a quantity for the "
+        "measure that has it, or pkg.mod:Class",
     ),
     "loss": (
         nothing,

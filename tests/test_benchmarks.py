@@ -103,7 +103,7 @@ def test_every_benchmark_is_on_its_page_and_the_peers_are_pinned_once() -> None:
     makefile = (ROOT / "Makefile").read_text()
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
     assert {name for name in scripts - {"tables"} if f"| `{name}.py` |" not in page} == set()
-    for name in ("hvp", "time_to_accuracy", "warm_start", "report", "tables"):
+    for name in ("hvp", "time_to_accuracy", "warm_start", "report", "beyond_mlps", "population", "tables"):
         assert f"-m benchmarks.{name}\n" in makefile
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras["bench"]) <= set((ROOT / "peers.txt").read_text().splitlines())

@@ -24,6 +24,7 @@ from scalecurv.linalg.singular_values import NUM_TESTS
 from scalecurv.measures import noise
 from scalecurv.measures.curvature import semidefinite as definite
 from scalecurv.measures.moments.exact import probed_estimate
+from scalecurv.measures.moments.passes import ALIKE
 from scalecurv.measures.moments.sampled import CERTIFICATES, EARLY_LOOKS
 from scalecurv.measures.rank import exact as exact_rank
 from scalecurv.problem.consistency import TOLERANCE
@@ -86,6 +87,12 @@ def probed(rng: Rng, trials: int) -> int:
     spread = np.linspace(0.5, 1.5, 60)
     found = (probed_estimate(rng.standard_normal((2, 60)) * spread) for _ in range(trials))
     return sum(not e.lower <= 0 <= e.upper for e in found)
+
+
+def alike(rng: Rng, trials: int) -> int:
+    """The form (1 + s)(1 + t)/4 of two signs, which is 0 three times in four, in as many passes as prove a number."""
+    terms = rng.integers(2, size=(2, trials, ALIKE)).all(0)
+    return int((terms == terms[:, :1]).all(1).sum())
 
 
 def primes(rng: Rng, trials: int) -> int:
@@ -161,6 +168,7 @@ CLAIMS = {
     "Student, 32 terms chi^2_1, not widened": Claim(0.09, 0.09, plain, 10**5),
     "Student, 32 terms chi^2_1, widened": Claim(0.07, 0.07, lambda r, m: student(r, m, True), 6000),
     "Student, output probes": Claim(0.05, 0.05, probed, 6000),
+    "terms that are equal by chance": Claim(0.75 ** (ALIKE - 1), 0.05, alike, 10**5, exact=False),
     "a sketch, two of ten tests": Claim(
         below(caution(MISSED, NUM_TESTS), 2), MISSED ** (2 / NUM_TESTS),
         lambda r, m: shown(r, m, [1], 2, caution(MISSED, NUM_TESTS)), 10**5,

@@ -42,8 +42,6 @@ SMALL = {
     "checkpoints/safetensors_file.py": "one reader for each format of files that are not trusted",
     "engine/serial.py": "the reference that every other engine must equal",
     "samples/batch.py": "the one thing that a sum over data is given, whatever holds the samples",
-    "affine/recognise.py": "(filled next)",
-    "measures/moments/known.py": "(filled next)",
     "measures/moments/square.py": "(filled next)",
     "operators/hessian.py": "the operator that all others are compared with",
 }

@@ -17,6 +17,7 @@ from scalecurv.data.load import load_data
 from scalecurv.data.reread import Reread
 from scalecurv.errors import Misuse
 from scalecurv.machine import default_memory
+from scalecurv.measures.sample_forms import FEWEST
 from scalecurv.problem.loss import Criterion
 from scalecurv.problem.losses import loss_of
 from scalecurv.problem.problem import Problem
@@ -66,6 +67,17 @@ class Task:
     def num_data(self) -> int:
         """The number of samples."""
         return len(self.data)
+
+    @property
+    def of_sample(self) -> str:
+        """A line that says what the numbers belong to where the data is a draw from more samples; else ""."""
+        n, N = self.num_data, self.data.available
+        if n >= N:
+            return ""
+        return (
+            f"--max-samples: {n:,} of {N:,} samples are all data here, so that the numbers are those of the loss over "
+            f"these {n:,}; for the loss over all {N:,} give --from-samples {max(n, FEWEST)} instead"
+        )
 
     def load(self, path: Path) -> Checkpoint:
         """Return the checkpoint at `path`, by the spec's choice of its tensors; raises CheckpointError."""

@@ -43,22 +43,34 @@ def _analyze(params: dict[str, Any], verbosity: int) -> bool:
             notes.warning("%s", note)
         for line in describe(sweep, work):
             click.echo(line)
+        _tell_sample(work)
         if reason := first_refusal(sweep, work):
             notes.error("failed: %s", reason)
         return bool(reason)
     if not params["follow"]:
-        return any(_carry_out(sweep, find_work(sweep), verbosity).values())
+        work = find_work(sweep)
+        failures = _carry_out(sweep, work, verbosity)
+        _tell_sample(work)
+        return any(failures.values())
     failed: dict[str, bool] | None = None
     with session(sweep.resources):
         for work in work_as_it_comes(sweep, params["patience"]):
             failed = {**(failed or {}), **_carry_out(sweep, work, verbosity)}  # a file may be written again, and whole
+            last = work
     if failed is None:
         places = ", ".join(map(str, sweep.checkpoints))
         raise NothingFound(
             f"no checkpoint came to {places} in {params['patience']:g} s; give the directory that the training writes "
             f"to, or more --patience"
         )
+    _tell_sample(last)
     return any(failed.values())
+
+
+def _tell_sample(work: Any) -> None:
+    """Print whose numbers these are, where they come from a sample of the data."""
+    if work.todo and work.task.of_sample:
+        notes.warning("%s", work.task.of_sample)
 
 
 def _report_broken(work: Any) -> None:
@@ -93,18 +105,22 @@ def _carry_out(sweep: Any, work: Any, verbosity: int) -> dict[str, bool]:
     answer(f"{stored}, {seconds:.1f} s on engine {engines}")
     for outcome in twins:
         answer(f"{outcome.path} equals {outcome.error}, which stands for it")
-    _report(outcomes, failed)
+    _report(outcomes, failed, sweep.request.from_samples)
     return {outcome.path: outcome.status not in ("ok", "twin") for outcome in outcomes}
 
 
-def _report(outcomes: list[Any], failed: list[Any]) -> None:
-    """Print the numbers that are wider than asked or inconsistent, and the failures."""
+def _report(outcomes: list[Any], failed: list[Any], from_samples: bool) -> None:
+    """Print the numbers that are wider than asked or inconsistent, and the failures.
+
+    `from_samples` is True where some numbers were estimated from samples of the data.
+    """
     from scalecurv.record import inconsistent, unmet
     from scalecurv.statistics.estimate import Status
 
     for name, count in unmet(outcomes).items():
-        said = "%s is wider than --rtol at %d of %d; more --max-matvecs narrow its interval"
-        notes.warning(said, name, count, len(outcomes))
+        more = "--from-samples, or more --max-matvecs," if from_samples else "--max-matvecs"
+        said = "%s is wider than --rtol at %d of %d; more %s narrow its interval"
+        notes.warning(said, name, count, len(outcomes), more)
     for name, count in inconsistent(outcomes).items():
         notes.warning("%s is inconsistent at %d of %d: %s", name, count, len(outcomes), Status.INCONSISTENT.advice)
     for outcome in failed:

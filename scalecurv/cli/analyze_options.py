@@ -10,6 +10,7 @@ from scalecurv.cli.options import (
     CHECKPOINTS,
     CHOICE,
     DATA,
+    FROM_SAMPLES,
     LABELS,
     LOSS,
     MACHINE,
@@ -20,6 +21,7 @@ from scalecurv.cli.options import (
     PATH,
     RANK_SAMPLES,
     RUN,
+    SHARPNESS,
     memory_option,
     seed_option,
 )
@@ -65,17 +67,17 @@ ASKED = (
         metavar="N",
         default=MAX_MATVECS,
         show_default=True,
-        help="Take at most N Hessian products at a checkpoint. spectrum, principal and gauss_newton may take N more "
-        "each. Products with J are not counted.",
+        help="Take at most N Hessian products at a checkpoint. spectrum, principal, gauss_newton, sharpness "
+        "and sgd may take N more each. Products with J are not counted.",
     ),
     PARAMS,
     option(
         MEASURES,
         "--route",
         type=click.Choice(["exact", "sampled", "generic", "dense"]),
-        help="Compute trace, trace_h2, curvature and extremes by one route: exact sums over an MLP; samples beside its "
-        "exact trace; samples that assume nothing (generic); or H written out (dense).  [default: the first of exact, "
-        "dense and sampled that the model, --max-matvecs and --memory allow]",
+        help="Compute trace, trace_h2, curvature and extremes by one route: exact sums over an MLP; samples, beside a "
+        "trace that is exact where the model allows it; samples that assume nothing (generic); or H written out "
+        "(dense).  [default: the first of exact, dense and sampled that the model, --max-matvecs and --memory allow]",
     ),
     option(
         MEASURES,
@@ -98,6 +100,8 @@ ASKED = (
         help="Let rank store all singular values of J too. They take a decomposition.",
     ),
     RANK_SAMPLES,
+    FROM_SAMPLES,
+    *SHARPNESS,
 )
 COMPUTING = (
     seed_option("Draw all random vectors from the seed N, the same at every checkpoint."),

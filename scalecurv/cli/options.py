@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from scalecurv.cli.groups import option
-from scalecurv.cli.sizes import Bytes
+from scalecurv.cli.sizes import Bytes, Counts
 from scalecurv.display import printable
 from scalecurv.errors import Misuse
 from scalecurv.quantities import DEVICE, SEED
@@ -78,7 +78,8 @@ DATA = (
         "--max-samples",
         type=int,
         metavar="N",
-        help="Use at most N samples, drawn by --seed.  [default: all]",
+        help="Take N samples, drawn by --seed, for all data there is: the loss is their mean. --from-samples estimates "
+        "numbers of the loss over all data from some.  [default: all]",
     ),
 )
 MODEL = (
@@ -175,6 +176,37 @@ RANK_SAMPLES = option(
     metavar="N",
     help="Take the rank of an MLP from N samples, drawn from the seed.  [default: all, or as many as the work of a "
     "few gradients allows where N D > 20,000]",
+)
+FROM_SAMPLES = option(
+    MEASURES,
+    "--from-samples",
+    type=int,
+    metavar="N",
+    help="Estimate trace_h2, curvature, extremes and the rank of an MLP from N samples. They are still numbers of the "
+    "loss over all data, and their intervals hold the error of sampling.  [default: from all samples]",
+)
+SHARPNESS = (
+    option(
+        MEASURES,
+        "--radius",
+        type=float,
+        metavar="R",
+        help="Let sharpness look for steps of length R, in units of theta, that raise the loss.  [default: 0.05]",
+    ),
+    option(
+        MEASURES,
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="Let sharpness average over steps of S in each coordinate, in units of theta.  [default: 0.001]",
+    ),
+    option(
+        MEASURES,
+        "--sgd-batches",
+        type=Counts(),
+        metavar="N,N,...",
+        help="Let sgd take mini-batches of these sizes.  [default: 1,4,16,64,256, those that the data has]",
+    ),
 )
 ONE_DEVICE = option(
     ARITHMETIC,

@@ -1,4 +1,4 @@
-"""Numbers of bytes as people write them: 2G, 1.5 GiB, 1e9."""
+"""Numbers as people write them: bytes such as 2G, 1.5 GiB and 1e9, and lists of counts such as 1,4,16."""
 
 import re
 from typing import Any
@@ -47,3 +47,18 @@ class Bytes(click.ParamType):
         except ValueError as error:
             option = param.opts[-1] if param else "a size"
             raise Misuse(f"{option}: {error}") from error
+
+
+class Counts(click.ParamType):
+    """Whole numbers, separated by commas."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        parts = [part.strip() for part in value.split(",")]
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            option = param.opts[-1] if param else "a list"
+            raise Misuse(f"{option}: {value!r} is no list of whole numbers; give some, such as 1,16,256")
+        return tuple(map(int, parts))

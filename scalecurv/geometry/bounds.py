@@ -1,4 +1,4 @@
-"""Brackets of the scalar curvature from the ends of the spectrum."""
+"""Brackets of the scalar curvature from the ends of the spectrum, and from a subspace whose image is known."""
 
 Interval = tuple[float, float]
 
@@ -14,6 +14,35 @@ def psd_bracket(trace: Interval, lambda_max: Interval, beta: float) -> Interval:
     lower = max(trace[0], 0.0) * (trace[0] - lambda_max[1])  # T >= 0, whatever its interval says
     upper = trace[1] ** 2 - max(lambda_max[0], 0.0) ** 2
     return beta**2 * max(lower, 0.0), beta * max(upper, 0.0)
+
+
+def deflated_square(trace: Interval, inside: float, known: float, rest: int, largest: float) -> Interval:
+    """Return bounds on F = tr A^2 of a positive semidefinite A, given its action on a subspace, without a probe.
+
+    With R = I - QQ', `inside` is tr Q'AQ and `known` |Q'AQ|_F^2 + 2 |RAQ|_F^2; RAR is positive semidefinite on the
+    `rest` dimensions outside Q, so that (tr RAR)^2 / rest <= |RAR|_F^2 <= |RAR| tr RAR. `trace` is an interval that
+    holds tr A, and `largest` a bound on the largest eigenvalue, which |RAR| does not exceed; nor does it exceed tr RAR.
+
+    Example:
+        >>> deflated_square((6.0, 6.0), inside=3.0, known=9.0, rest=3, largest=3.0)  # eigenvalues 3, 1, 1, 1
+        (12.0, 18.0)
+    """
+    least, most = (max(end - inside, 0.0) for end in trace)
+    return known + least**2 / max(rest, 1), known + min(max(largest, 0.0), most) * most
+
+
+def affine_bracket(trace: Interval, trace_h2: Interval, beta: float, ghg: float, gh2g: float) -> Interval:
+    """Return the minimum and maximum of K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) over intervals of T and F.
+
+    Example:
+        >>> affine_bracket((2.0, 3.0), (1.0, 2.0), beta=1.0, ghg=0.0, gh2g=0.0)
+        (2.0, 8.0)
+    """
+    turning = beta * ghg  # of the parabola in T
+    places = [*trace, *([turning] if trace[0] < turning < trace[1] else [])]
+    of_trace = [beta * T**2 - 2 * beta**2 * T * ghg for T in places]
+    rest = 2 * beta**2 * gh2g
+    return min(of_trace) + rest - beta * trace_h2[1], max(of_trace) + rest - beta * trace_h2[0]
 
 
 def general_bracket(trace: Interval, trace_h2: Interval, spectrum: Interval, beta: float) -> Interval:

@@ -16,7 +16,7 @@ from scalecurv.measures.dense import dense_gauss_newton, dense_hessian
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import dominant_is_known
 from scalecurv.measures.measure import Findings, RoutedMeasure
-from scalecurv.measures.moments.exact import exact_norms, mlp_trace
+from scalecurv.measures.moments.exact import exact_norms, gauss_newton_trace, mlp_trace
 from scalecurv.measures.noise import VISIBLE, Perturbation, rounding_in_double
 from scalecurv.measures.route import Strategy
 from scalecurv.mlp.euler_bounds import euler_bounds
@@ -48,7 +48,7 @@ class GaussNewton(RoutedMeasure):
     """
 
     name: ClassVar[str] = "gauss_newton"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     quantities: ClassVar[tuple[str, ...]] = ("trace_ggn", "lambda_max_ggn", "euler_bound", "residual_share")
 
     def cost(self, problem: Problem) -> MeasureCost:
@@ -109,10 +109,13 @@ def _run(evaluation: Evaluation, rtol: float, steps: int) -> Lanczos:
 
 
 def _trace(evaluation: Evaluation, strategy: Strategy, run: Lanczos) -> Estimate:
-    """Return tr G: tr H where structure makes them equal, else Hutchinson's estimate outside the space of the run."""
+    """Return tr G: an exact sum, tr H where structure makes them equal, else Hutchinson's outside the run's space."""
     known = mlp_trace(evaluation, strategy)
     if known is not None:
         return known.whole
+    summed = gauss_newton_trace(evaluation, strategy)
+    if summed is not None:
+        return summed
     terms, rows = DeflatedTerms(RitzSpace.of(run)), dict[Any, Any]()  # of this measure alone, and freed with it
     found = estimate_until(
         lambda m: evaluation.terms(m, terms, GaussNewtonOperator, double=True, cache=rows) + terms.known,

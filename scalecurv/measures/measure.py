@@ -171,19 +171,17 @@ class RoutedMeasure(Measure):
     max_matvecs: the largest number of Hessian products.
     memory: the bytes that Krylov bases and matrices may take.
     route: "exact", "sampled", "generic" or "dense" (see `Strategy`); None for the cheapest that applies.
-    from_samples: the number of samples that tr H^2 and the ends of the spectrum of the whole loss are estimated from.
     """
 
     rtol: float = RTOL
     max_matvecs: int = MAX_MATVECS
     memory: int = field(default_factory=default_memory)
     route: str | None = None
-    from_samples: int | None = None
 
     @property
     def strategy(self) -> Strategy:
         """Return the options that decide how the measure is computed."""
-        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route, self.from_samples)
+        return Strategy(self.rtol, self.max_matvecs, self.memory, self.route)
 
     def check(self, problem: Problem) -> None:
         try:
@@ -209,3 +207,18 @@ class RoutedMeasure(Measure):
         mlp = self.strategy.structure(problem)
         known = mlp is not None and self.strategy.trace_is_exact(problem)
         return known and mlp is not None and self.strategy.square_is_exact(problem, mlp)
+
+
+@dataclass(frozen=True)
+class SampledMeasure(RoutedMeasure):
+    """A measure whose numbers of the whole loss can be estimated from samples of the data.
+
+    from_samples: the number of samples that tr H^2 and the ends of the spectrum of H are estimated from; None for all.
+        What takes few passes over the data still takes all samples.
+    """
+
+    from_samples: int | None = None
+
+    @property
+    def strategy(self) -> Strategy:
+        return replace(super().strategy, from_samples=self.from_samples)

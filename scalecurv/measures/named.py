@@ -9,6 +9,7 @@ from typing import Any
 from scalecurv.errors import Misuse
 from scalecurv.measures.curvature.curvature import Curvature
 from scalecurv.measures.extremes import Extremes
+from scalecurv.measures.flatness import Flatness
 from scalecurv.measures.gauss_newton import GaussNewton
 from scalecurv.measures.gradient import Gradient
 from scalecurv.measures.measure import Measure
@@ -17,11 +18,17 @@ from scalecurv.measures.own import check_class, installed, loaded, made, own_cla
 from scalecurv.measures.principal.principal import Principal
 from scalecurv.measures.rank.rank import Rank
 from scalecurv.measures.rescaling import Rescaling
+from scalecurv.measures.sgd import Sgd
+from scalecurv.measures.sharpness import Sharpness
 from scalecurv.measures.spectrum import Spectrum
 from scalecurv.quantities import QUANTITIES
 
 MEASURES: dict[str, type[Measure]] = {
-    m.name: m for m in (Gradient, Extremes, Moments, Rescaling, Curvature, Rank, Spectrum, Principal, GaussNewton)
+    m.name: m
+    for m in (
+        *(Gradient, Extremes, Moments, Rescaling, Curvature, Rank, Spectrum, Principal, GaussNewton),
+        *(Sharpness, Sgd, Flatness),
+    )
 }
 _OF_QUANTITY = {quantity.name: quantity.measure for quantity in QUANTITIES}
 Named = str | Measure | type[Measure]

@@ -18,6 +18,7 @@ from scalecurv.measures.rank.profile import profile_plan
 from scalecurv.measures.rank.rank import Rank
 from scalecurv.measures.rescaling import Rescaling
 from scalecurv.measures.route import Strategy
+from scalecurv.measures.sampled_ends import PRODUCTS
 from scalecurv.mlp.block_norms import block_norms_cost
 from scalecurv.mlp.layers import homogeneous_mlp, structure_of
 from scalecurv.problem.problem import Problem
@@ -82,6 +83,14 @@ class _Costs:
         whole, first = sum(sizes), sizes[0]
         return OVERHEAD * self.widening * (whole + count * (whole - first)) / (3 * whole - first)
 
+    def sums(self, count: int) -> float:
+        """Return the gradients of one pass forward and `count` passes back through any model, in float64.
+
+        A pass back without gradients of weights and the squares of what it brings to a layer take what a gradient's
+        pass back does, which is twice a pass forward.
+        """
+        return OVERHEAD * self.widening * (1 + 2 * count) / 3
+
     def pairs(self, mlp: MLP) -> float:
         """Return the gradients of tr H^2 as a sum over pairs of samples, in float64."""
         sizes = [a * b for a, b in zip(mlp.widths, mlp.widths[1:], strict=False)]
@@ -110,7 +119,7 @@ def _rows(measure: Measure, at: _Costs) -> Iterator[Planned]:
         case Gradient():
             yield from _gradient(at)
         case Extremes():
-            yield _by_products(("lambda_max", "lambda_min"), at, measure.strategy, "Lanczos run", {})
+            yield _ends(("lambda_max", "lambda_min"), at, measure.strategy, {})
         case Moments():
             yield _trace(at, measure.strategy)
             yield _square(("trace_h2",), at, measure.strategy)
@@ -126,7 +135,7 @@ def _rows(measure: Measure, at: _Costs) -> Iterator[Planned]:
             )
             fit = {"fit_double": 2 * VECTORS} if at.problem.loss.squared else {}
             bounds = tuple(name for name in measure.quantities[2:] if not name.startswith("chain"))
-            yield _by_products(bounds, at, measure.strategy, "Lanczos run", fit)
+            yield _ends(bounds, at, measure.strategy, fit)
         case Rescaling():
             yield _rescaled(measure, at)
         case Rank() if homogeneous_mlp(at.problem) is not None:
@@ -157,7 +166,22 @@ def _trace(at: _Costs, strategy: Strategy) -> Planned:
     if mlp is not None and not strategy.dense_is_taken(at.problem):
         most = max(2, strategy.max_matvecs // 2)
         return Planned(("trace",), "output probes", f"{D} outputs are many", 0, most * at.passes(mlp, 1))
-    return _sampled(("trace",), at, strategy)
+    return _by_tensors(at, strategy) if strategy.trace_is_known(at.problem) else _sampled(("trace",), at, strategy)
+
+
+def _by_tensors(at: _Costs, strategy: Strategy) -> Planned:
+    """Return the row of tr H of a model that is no MLP of known structure."""
+    rest, D, every = strategy.fresh_tensors(at.problem), at.problem.num_outputs, len(at.problem.space.shapes)
+    summed = strategy.trace_is_exact(at.problem)
+    if not rest and summed:
+        return Planned(("trace",), "sum over tensors", f"{D} backward passes, exact", 0, at.sums(D))
+    if not rest:
+        most = max(2, strategy.max_matvecs // 2)
+        return Planned(("trace",), "output probes", f"{D} outputs are many", 0, most * at.sums(1))
+    products, price = at.products(fresh_double=strategy.trace_products(at.problem))
+    beside = at.sums(D) if summed else products * at.sums(1)
+    why = f"outputs are not known to be affine in {len(rest)} of {every} tensors"
+    return Planned(("trace",), "fresh probes", why, products, price + beside)
 
 
 def _square(names: tuple[str, ...], at: _Costs, strategy: Strategy) -> Planned:
@@ -170,8 +194,23 @@ def _square(names: tuple[str, ...], at: _Costs, strategy: Strategy) -> Planned:
 
 
 def _sampled(names: tuple[str, ...], at: _Costs, strategy: Strategy) -> Planned:
-    budget = strategy.budget
-    return _by_products(names, at, strategy, "deflated probes", {"probes": budget.probes, "check": budget.check})
+    counts = {"probes": strategy.square_products(at.problem), "check": strategy.budget.check}
+    row, count = _by_products(names, at, strategy, "deflated probes", counts), strategy.sample_of(at.problem)
+    if count is None:
+        return row
+    return replace(row, route="pairs of samples", why=f"{count:,} samples; deflated probes where H is far from G")
+
+
+def _ends(names: tuple[str, ...], at: _Costs, strategy: Strategy, more: dict[str, int]) -> Planned:
+    count = strategy.sample_of(at.problem)
+    if count is None:
+        return _by_products(names, at, strategy, "Lanczos run", more)
+    again = "from_samples" in at.taken
+    products, price = at.products(from_samples=PRODUCTS, **more)
+    small = 0 if again else strategy.budget.lanczos + 2 * PRODUCTS  # on the sample: its run, and the forms
+    price += at.product * small * count / at.problem.num_data
+    why = f"Lanczos on {count:,} of {at.problem.num_data:,} samples first"
+    return Planned(names, "from samples", why, products, price, bytes_of(at.problem, strategy))
 
 
 def _by_products(names: tuple[str, ...], at: _Costs, strategy: Strategy, route: str, more: dict[str, int]) -> Planned:
@@ -199,7 +238,7 @@ def _rank(measure: Rank, problem: Problem) -> Planned:
     """Return the work of one elimination and of the profile; bounds that do not meet take more eliminations."""
     mlp = homogeneous_mlp(problem)
     assert mlp is not None
-    asked = (mlp, problem.num_outputs, measure.memory, measure.rank_samples)
+    asked = (mlp, problem.num_outputs, measure.memory, measure.drawn)
     count, _, operations = elimination_plan(problem, *asked)
     profile = profile_plan(problem, *asked)
     work = operations + profile.operations

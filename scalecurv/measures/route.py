@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from scalecurv.affine.recognise import affine_tensors
 from scalecurv.errors import Misuse
+from scalecurv.measures.sample_forms import check_from_samples
 from scalecurv.mlp.block_norms import block_norms_cost
 from scalecurv.mlp.layers import structure_of
 from scalecurv.problem.problem import Problem
@@ -24,7 +26,8 @@ Route = Literal["exact", "sampled", "generic", "dense"]
 class Budget:
     """The division of `max_matvecs` Hessian products: 8 (gradient, spot check) + `lanczos` + `check` + `probes`.
 
-    The default measures share these, and the bounds on K take six more at an exact fit. Three measures have a budget of
+    The default measures share these, and the bounds on K take six more at an exact fit. Fresh probes of tr H, where it
+    is not exact, take at most half of `probes`, and tr H^2 the others. Three measures have a budget of
     their own of the same size: `spectrum`; `principal`, of `lanczos` + `outer_check` + `check_probes` + 2 `planes`;
     and `gauss_newton`, of `ggn_steps` + `ggn_probes` + 2 (`residual_steps` + `residual_probes`). Memory bounds the
     products with the Jacobian.
@@ -112,13 +115,13 @@ class Strategy:
     rtol: the relative half-width of intervals at which sampling ends.
     max_matvecs: the largest number of Hessian products.
     memory: the bytes that Krylov bases and matrices may take.
-    route: "exact" for exact sums over the structure of a piecewise-linear MLP; "sampled" for its exact trace and a
-        sampled tr H^2; "generic" for no assumption about the model; "dense" for H written out, column by column; None
-        for the cheapest that applies.
+    route: "exact" for exact sums over the structure of a piecewise-linear MLP; "sampled" for a trace that is exact
+        where structure gives it, and a sampled tr H^2; "generic" for no assumption about the model; "dense" for H
+        written out, column by column; None for the cheapest that applies.
     from_samples: the number of samples that tr H^2 and the ends of the spectrum of the whole loss are estimated from;
-        None for all of them where that is cheap.
+        None for all of them.
 
-    Raises Misuse for an unknown route.
+    Raises Misuse for an unknown route, fewer than 16 samples, and samples with a route that takes all of them.
     """
 
     rtol: float
@@ -128,15 +131,31 @@ class Strategy:
     from_samples: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rtol", "max_matvecs", "memory", "from_samples"):
+        for name in ("rtol", "max_matvecs", "memory"):
             check_number(name, getattr(self, name))
         if self.route is not None and self.route not in get_args(Route):
             raise Misuse(f"unknown route {self.route!r}; choose from {', '.join(get_args(Route))}, or leave it out")
+        check_from_samples(self.from_samples)
+        if self.from_samples is not None and self.route not in (None, "sampled"):
+            raise Misuse(
+                f"route {self.route!r} takes all samples, and from_samples is {self.from_samples}; "
+                f"leave one of them out"
+            )
 
     @property
     def budget(self) -> Budget:
         """Return the division of `max_matvecs`; raises Misuse where it is too small."""
         return Budget(self.max_matvecs)
+
+    def sample_of(self, problem: Problem) -> int | None:
+        """Return `from_samples` where it is given and the problem has more samples; None where all of them are taken.
+
+        Raises Misuse where samples are spread over ranks.
+        """
+        if self.from_samples is None or self.from_samples >= problem.num_data:
+            return None
+        problem.shard.refuse("an estimate from a sample", "leave --from-samples out, or give --plan checkpoints")
+        return self.from_samples
 
     def structure(self, problem: Problem) -> MLP | None:
         """Return the MLP whose exact sums the route may use; None where the route or the model rules them out.
@@ -158,9 +177,10 @@ class Strategy:
     def dense_is_taken(self, problem: Problem) -> bool:
         """Return True where H is written out: with route None or "dense", if max_matvecs and memory allow it.
 
+        It is not where numbers come from a sample of the data, as each of its P products takes all of them.
         Raises Misuse where the route "dense" is given and they do not.
         """
-        if self.route not in (None, "dense"):
+        if self.route not in (None, "dense") or self.sample_of(problem) is not None:
             return False
         P = problem.num_params
         size = dense_bytes(P)
@@ -180,6 +200,23 @@ class Strategy:
         """Return True where tr H is found without the deflated space: by structure, or by probes of its own."""
         return self.route != "generic" and not self.dense_is_taken(problem)
 
+    def fresh_tensors(self, problem: Problem) -> tuple[str, ...]:
+        """Return the names of the parameters over which tr H is sampled by fresh probes; none where it is not.
+
+        They are those in which the outputs are not affine.
+        """
+        if not self.trace_is_known(problem) or self.structure(problem) is not None:
+            return ()
+        return tuple(name for name in problem.space.shapes if name not in affine_tensors(problem))
+
+    def trace_products(self, problem: Problem) -> int:
+        """Return the most products of fresh probes of tr H: half of the budget's probes, 0 where none are taken."""
+        return self.budget.probes // 2 if self.fresh_tensors(problem) else 0
+
+    def square_products(self, problem: Problem) -> int:
+        """Return the number of probes of tr H^2: those of the budget that are not of tr H alone."""
+        return self.budget.probes - self.trace_products(problem)
+
     def trace_is_exact(self, problem: Problem) -> bool:
         """Return True where tr H is summed exactly.
 
@@ -191,8 +228,10 @@ class Strategy:
         """Return True where tr H^2 is summed exactly over pairs of samples.
 
         With a given route it is so for "exact" only; without one, where the sums cost at most a quarter of the budget
-        and take at most half of the memory.
+        and take at most half of the memory. It is not where numbers come from a sample of the data.
         """
+        if self.sample_of(problem) is not None:
+            return False
         if self.route is not None:
             return self.route == "exact"
         flops, size = block_norms_cost(problem, mlp)

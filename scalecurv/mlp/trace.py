@@ -29,6 +29,20 @@ def layer_traces(problem: Problem, mlp: MLP) -> Tensor:
     return total + problem.weight_decay * layer_sizes(problem, mlp).to(total.device)
 
 
+def sample_traces(problem: Problem, mlp: MLP) -> Tensor:
+    """Return T_i = tr G_i for each sample of this rank, (n,) in float64, weight decay left out, in D backward passes.
+
+    T_i = c sum_l |F_i' B_l(x_i)|_F^2 (|a_(l-1)(x_i)|^2 + 1), for any activation, so that the sum over the samples of
+    all ranks is tr G. That is tr H where the activations are piecewise linear: see `layer_traces`.
+    """
+    found = [
+        sum((square.sum(1) * opened.squared_inputs(l).double() for l, square in enumerate(squares)), torch.zeros(()))
+        for batch in problem.own_batches()
+        for opened, squares in _squares_of_batch(problem, mlp, batch)
+    ]
+    return torch.cat([t.double().cpu() for t in found])
+
+
 def layer_sizes(problem: Problem, mlp: MLP) -> Tensor:
     """Return the number of parameters in each layer, weights and bias together, shape (L,) in float64."""
     sizes = [part.stop - part.start for name in mlp.layers for part in [problem.space.layers[name]]]

@@ -1,6 +1,6 @@
 """All numbers of several measures at one problem, whose common products are taken once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from scalecurv.errors import Misuse
@@ -28,6 +28,10 @@ def analyze(
     functional_dimension: bool | None = None,
     singular_values: bool | None = None,
     rank_samples: int | None = None,
+    from_samples: int | None = None,
+    radius: float | None = None,
+    sigma: float | None = None,
+    sgd_batches: Sequence[int] | None = None,
     seed: int = SEED,
 ) -> Results:
     """Return all findings of several measures: a mapping from names of quantities to Estimates.
@@ -64,6 +68,10 @@ def analyze(
         functional_dimension=functional_dimension,
         singular_values=singular_values,
         rank_samples=rank_samples,
+        from_samples=from_samples,
+        radius=radius,
+        sigma=sigma,
+        sgd_batches=sgd_batches,
     )
     names = [measure.name for measure in chosen]
     if twice := next((name for name in names if names.count(name) > 1), None):

@@ -15,13 +15,19 @@ from scalecurv.statistics.estimate import Estimate
 
 
 def scalar_curvature(
-    problem: Problem, *, rtol: float = RTOL, max_matvecs: int = MAX_MATVECS, memory: int | None = None, seed: int = SEED
+    problem: Problem,
+    *,
+    rtol: float = RTOL,
+    max_matvecs: int = MAX_MATVECS,
+    memory: int | None = None,
+    from_samples: int | None = None,
+    seed: int = SEED,
 ) -> Estimate:
     """Return the scalar curvature of the graph of the loss, the sum of its sectional curvatures over ordered pairs.
 
     K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg), T = tr H, F = tr H^2, beta = 1 / (1 + |g|^2), in the units of F
     (Pouplin, Roy, Singh and Arvanitidis 2023). Read it beside beta, as K is small where the gradient g is large.
-    Options are those of `trace`, and it raises as `trace` does.
+    Options are those of `trace_h2`, and it raises as `trace` does.
 
     Example:
         >>> import scalecurv as sc
@@ -29,7 +35,7 @@ def scalar_curvature(
         >>> print(sc.scalar_curvature(problem))
         6
     """
-    measure = Curvature(rtol, max_matvecs, allowed(memory))
+    measure = Curvature(rtol, max_matvecs, allowed(memory), None, from_samples)
     measure.check(given(problem))
     return scalar_curvature_at(evaluation_of(problem, seed), measure.strategy).K  # without the bounds on it
 

@@ -1,5 +1,8 @@
 """The products of one mini-batch by the fastest road: in closed form for a perceptron, else by autograd."""
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor
 
 from scalecurv.autodiff.backends import Linearized, Product
@@ -26,6 +29,14 @@ def gauss_newton_product(problem: Problem, batch: Batch) -> Product:
     side = graphs.linearized(problem, batch)
     bend = graphs.loss_bend(problem, batch)(side.f)
     return lambda V: side.pull(bend(side.push(V)))
+
+
+def residual_product(problem: Problem, batch: Batch) -> Product:
+    """Return V -> R V for one mini-batch, (P, k) each, R = H - G = sum_i sum_k (c dloss_i / df_k) grad^2 f_k(x_i)."""
+    mlp = closed_form(problem)
+    if mlp is None:
+        return graphs.residual_product(problem, batch)
+    return replace(pass_of(problem, mlp, batch), second=lambda f: torch.zeros_like).hessian
 
 
 def linearized(problem: Problem, batch: Batch, prob: bool = False) -> Linearized:

@@ -1,6 +1,7 @@
 """The user's model as a function of theta: f_theta(x), one tensor from all that the model returns."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +46,19 @@ class Forward:
 
     def called(self, theta: Tensor, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return whatever the model returns for these arguments; what it raises passes."""
-        return functional_call(self.model, {**self.space.unflatten(theta), **self.constants}, positional, named)
+        return self._called_at(self.space.unflatten(theta), positional, named)
+
+    def _called_at(self, parts: Mapping[str, Tensor], positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return functional_call(self.model, {**parts, **self.constants}, positional, named)
+
+    def outputs_at(self, parts: Mapping[str, Tensor], x: Inputs) -> Tensor:
+        """Return `outputs` where the free parameters are these tensors by name, which the model is given as they are.
+
+        An operation of the model that takes a parameter then takes the very tensor, so that it can be recognised.
+        """
+        with twice_differentiable(), quoted(self.model, f"outputs for x of {described(x)}"):
+            returned = self._called_at(parts, *arguments(self.model, x.clone()))
+        return rows_of(part_of(returned, self.place), len(x))
 
     def outputs(self, theta: Tensor, x: Inputs) -> Tensor:
         """Return f_theta(x) of shape (B, D) in the dtype of the model; raise as `returned`, Misuse for no tensor."""

@@ -137,6 +137,26 @@ def hessian_product(problem: Problem, batch: Batch) -> Product:
     return _quoting(problem, product, "a product with the Hessian")
 
 
+def residual_product(problem: Problem, batch: Batch) -> Product:
+    """Return V -> R_b V, (P, k) to (P, k), R_b the Hessian of sum_i sum_k (c dloss_i / df_k) f_k(x_i).
+
+    The factors c dloss_i / df_k are held fixed. A product takes what one with the Hessian does, without the second
+    derivatives of the loss.
+    """
+    backend = backend_of(problem)
+    with torch.no_grad(), quoted(problem.model, "the outputs"):
+        f = problem.outputs(problem.theta, batch.x)
+    with quoted(problem.model, "the gradient of the loss in the outputs"):
+        slope, _ = backend.gradient(loss_of_outputs(problem, batch), f)
+
+    def weighted(theta: torch.Tensor) -> torch.Tensor:
+        return (problem.outputs(theta, batch.x) * slope).sum()
+
+    with quoted(problem.model, "the gradient, to be differentiated again"):
+        product = backend.hessian(weighted, problem.theta)
+    return _quoting(problem, product, "a product with the Hessian of the outputs")
+
+
 def linearized(problem: Problem, batch: Batch) -> Linearized:
     """Return f and the products with J and J' for one mini-batch."""
 

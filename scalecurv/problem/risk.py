@@ -1,6 +1,6 @@
 """The sum over data: contributions of mini-batches and of ranks are added here only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,3 +39,31 @@ def loss_and_gradient(problem: Problem, contribution: Callable[[Batch], Tensor] 
         return float(total[-1]), total[:-1].to(problem.dtype)
     value, slope = problem.penalty()
     return float(total[-1]) + value, (total[:-1] + slope).to(problem.dtype)
+
+
+def losses_at(problem: Problem, points: Sequence[Tensor]) -> Tensor:
+    """Return L at each of several parameter vectors, (P,) each, weight decay included; shape (k,) in float64.
+
+    All of them are evaluated in one run through the data. A loss that overflows is infinite or NaN.
+    """
+
+    def contribution(batch: Batch) -> Tensor:
+        loss = batch_loss(problem, batch)
+        with torch.no_grad(), quoted(problem.model, "the loss at parameters beside theta"):
+            return torch.stack([loss(point) for point in points]).double()
+
+    total = sum_over_data(problem, contribution)
+    if not problem.weight_decay:
+        return total
+    moved = [float(((point - problem.theta).double() * (point + problem.theta).double()).sum()) for point in points]
+    return total + problem.penalty()[0] + problem.weight_decay / 2 * total.new_tensor(moved)
+
+
+def gradient_at(problem: Problem, point: Tensor) -> Tensor:
+    """Return grad L at another parameter vector, (P,) both, by autograd, weight decay included."""
+
+    def contribution(batch: Batch) -> Tensor:
+        with quoted(problem.model, "the gradient at parameters beside theta"):
+            return backend_of(problem).gradient(batch_loss(problem, batch), point)[0]
+
+    return (sum_over_data(problem, contribution) + problem.weight_decay * point).to(problem.dtype)

@@ -16,9 +16,12 @@ from scalecurv.errors import Misuse
 from scalecurv.quantities import Quantity
 from scalecurv.results.attributes import attribute_columns
 from scalecurv.results.density import SpectralRule
-from scalecurv.results.spectra import spectral_rule
+from scalecurv.results.spectra import spectral_facts, spectral_rule
+from scalecurv.results.spectral_sums import effective_dimension, log_determinant
+from scalecurv.results.sql_errors import reason_of
 from scalecurv.results.vocabulary import columns_of, in_results, quantities_of, quantity_table
 from scalecurv.results.wide import FACTS, LABELS, LONG, long, wide
+from scalecurv.statistics.estimate import Estimate
 from scalecurv.store.frames import best_of, plain
 from scalecurv.store.reader import half_lengths, read_store
 from scalecurv.store.schema import ANALYSED, NO_STEP, TABLES
@@ -104,6 +107,35 @@ class Store(Described):
         """
         return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
 
+    def effective_dimension(
+        self,
+        fingerprint: str,
+        alpha: float,
+        seed: int | None = None,
+        *,
+        task_id: str | None = None,
+        dtype: str | None = None,
+    ) -> Estimate:
+        """Return sum lambda / (lambda + alpha) over the eigenvalues of H at a checkpoint, from the rules of `spectrum`.
+
+        A stored lambda_min bounds the spectrum from below. See `scalecurv.effective_dimension`; raises as `spectrum`.
+        """
+        rule, facts = spectral_facts(self._tables, fingerprint, seed, task_id, dtype)
+        return effective_dimension(rule, alpha, **vars(facts))
+
+    def log_determinant(
+        self,
+        fingerprint: str,
+        alpha: float,
+        seed: int | None = None,
+        *,
+        task_id: str | None = None,
+        dtype: str | None = None,
+    ) -> Estimate:
+        """Return log det(I + H / alpha) at a checkpoint, as `effective_dimension`; see `scalecurv.log_determinant`."""
+        rule, facts = spectral_facts(self._tables, fingerprint, seed, task_id, dtype)
+        return log_determinant(rule, alpha, **vars(facts))
+
     def chosen(self) -> pd.DataFrame:
         """Return the best row of each quantity and component at each checkpoint, whatever options it was computed with.
 
@@ -132,7 +164,7 @@ class Store(Described):
                     raise Misuse("the query returns no rows; give a SELECT over results or estimates")
                 return result.df()  # DuckDB computes the rows here, so that errors may come here too
             except duckdb.Error as error:
-                raise Misuse(f"the query does not run: {_reason(error)}") from error
+                raise Misuse(f"the query does not run: {reason_of(error, NAMES)}") from error
 
     def connect(self, query: str, all_columns: bool = False) -> duckdb.DuckDBPyConnection:
         """Return a connection to an in-memory database that holds every table that `query` names.
@@ -200,22 +232,6 @@ class Store(Described):
     @cached_property
     def _results(self) -> pd.DataFrame:
         return wide(self._checkpoints, self._chosen, in_results(self.quantities), self._attributes)
-
-
-def _reason(error: duckdb.Error) -> str:
-    """Return DuckDB's message in one line: candidates for a column stay, the echoed query goes."""
-    text = str(error).partition("\nLINE ")[0]
-    if isinstance(error, duckdb.CatalogException) and "Table with name" in text:
-        text = text.partition("!\nDid you mean")[0]  # DuckDB knows only the tables that the query names, and its own
-    return " ".join(text.split()) + _advice(error)
-
-
-def _advice(error: duckdb.Error) -> str:
-    if isinstance(error, duckdb.CatalogException) and "Table with name" in str(error):
-        return f"; the tables are {', '.join(NAMES)}"
-    if isinstance(error, duckdb.InvalidInputException) and "parameter" in str(error):
-        return "; give a value for each $name, and for no other: -p NAME VALUE, in Python params={name: value}"
-    return ""
 
 
 def open_store(path: str | PathLike[str]) -> Store:

@@ -1,13 +1,30 @@
-"""The choice of the Gauss rules of a checkpoint among all that a store holds."""
+"""The choice of the Gauss rules of a checkpoint among all that a store holds, and the facts stored beside them."""
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
 from scalecurv.results.density import EVERY, SpectralRule
+from scalecurv.store.frames import Tables
 from scalecurv.store.schema import SHARPNESS
 
 PARTS = ("ritz_nodes", "ritz_weights", "ritz_starts")
+SURE = 0.99  # confidence from which a stored lambda_min bounds the spectrum; one from a sample of the data has less
+
+
+@dataclass(frozen=True)
+class SpectralFacts:
+    """The order of H, and the stored lower bound on its eigenvalues, which is wrong with probability `chance`.
+
+    `smallest` is None where no `lambda_min` of enough confidence is stored.
+    """
+
+    num_params: int
+    smallest: float | None
+    chance: float
 
 
 def spectral_rule(
@@ -23,6 +40,33 @@ def spectral_rule(
     the most products, and the newest. Raises Misuse where there is none, and where several tasks or dtypes have one
     and neither `task_id` nor `dtype` chooses.
     """
+    return _merged(_rows(arrays, fingerprint, seed, task_id, dtype))
+
+
+def spectral_facts(
+    tables: Tables,
+    fingerprint: str,
+    seed: int | None = None,
+    task_id: str | None = None,
+    dtype: str | None = None,
+) -> tuple[SpectralRule, SpectralFacts]:
+    """Return the rule of one checkpoint and what is stored beside it; raises as `spectral_rule` does."""
+    rows = _rows(tables["arrays"], fingerprint, seed, task_id, dtype)
+    same = {name: rows[name].iloc[0] for name in ("fingerprint", "task_id", "dtype")}
+    checkpoints, ends = (
+        table[np.logical_and.reduce([table[name] == value for name, value in same.items()])]
+        for table in (tables["checkpoints"], tables["estimates"])
+    )
+    ends = ends[(ends["quantity"] == "lambda_min") & (ends["lower"] > -math.inf) & (ends["confidence"] >= SURE)]
+    ends = ends.sort_values(["version", "num_matvecs", "created"])[-1:]  # not the tightest, which may be so by chance
+    lower, confidence = ends[["lower", "confidence"]].iloc[0] if len(ends) else (None, 1.0)
+    return _merged(rows), SpectralFacts(int(checkpoints["num_params"].iloc[0]), lower, 1 - confidence)
+
+
+def _rows(
+    arrays: pd.DataFrame, fingerprint: str, seed: int | None, task_id: str | None, dtype: str | None
+) -> pd.DataFrame:
+    """Return the rows of the rules that fit, all of one task and one dtype."""
     rows = arrays[(arrays["measure"] == "spectrum") & (arrays["fingerprint"] == fingerprint)]
     for column, wanted in {"task_id": task_id, "dtype": dtype, "seed": seed}.items():
         there = sorted(rows[column].unique().tolist())
@@ -38,6 +82,11 @@ def spectral_rule(
         raise Misuse(
             f"{fingerprint} has spectra of several (task_id, dtype): {several}; choose with task_id= or dtype="
         )
+    return rows
+
+
+def _merged(rows: pd.DataFrame) -> SpectralRule:
+    """Return one rule of the best of each seed."""
     rows = rows.assign(rule=rows.groupby(["key", *SHARPNESS], observed=True).ngroup())
     nodes = rows[rows["name"] == PARTS[0]]
     starts = rows[rows["name"] == PARTS[2]]

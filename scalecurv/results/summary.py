@@ -26,8 +26,9 @@ def summary(store: Store, all_columns: bool = False) -> str:
     by_status = ", ".join(f"{count} {status}" for status, count in counts.items()) or "empty"
     lines = [f"{store.path}: {len(results)} checkpoint(s) ({by_status})"]
     for task in store.table("tasks").itertuples():
+        drawn = f"{task.num_data} of {task.num_available}" if task.num_available > task.num_data else task.num_data
         lines.append(
-            f"task {task.task_id}: {task.loss} ({task.reduction}) over {task.num_data} samples of {task.data_path}, "
+            f"task {task.task_id}: {task.loss} ({task.reduction}) over {drawn} samples of {task.data_path}, "
             f"{task.model}{' ' + task.activation if task.activation else ''}"
             f"{f', --weights {task.weights}' if task.weights else ''}"
             f"{f', --ignore {task.ignored}' if task.ignored else ''}"

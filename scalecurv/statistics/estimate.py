@@ -40,7 +40,7 @@ _ADVICE = {
     Status.EXACT: "Nothing was sampled: compare the number as it is.",
     Status.CERTIFIED: "The interval is proven at its confidence and within --rtol.",
     Status.CONVERGED: "The interval is within --rtol.",
-    Status.BUDGET: "The interval holds and is wider than --rtol: raise --max-matvecs (or --rtol).",
+    Status.BUDGET: "The interval holds and is wider than --rtol: raise --max-matvecs, --from-samples or --rtol.",
     Status.LOWER_BOUND: "The truth is between the value and the upper end: more --memory may close the gap.",
     Status.NOT_APPLICABLE: "The quantity is not defined for this model, loss or point; the method says why.",
     Status.INCONSISTENT: "Two routes to this number disagree: believe neither; after float32 try --dtype float64.",

@@ -29,7 +29,7 @@ _OF_TABLES = {
     },
     "estimates": {
         "quantity": "name of the number: a row of quantities",
-        "component": "layer or block of parameters; empty for the whole model",
+        "component": "layer, parameter or block of parameters; empty for the whole model",
         "method": "route by which the number was computed",
         "status": "grounds on which the interval may be believed",
         "num_samples": "independent samples in the value",

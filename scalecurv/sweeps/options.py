@@ -21,11 +21,12 @@ from scalecurv.sweeps.work import Sweep
 
 SHARED = (  # of measures
     *("rtol", "max_matvecs", "memory", "route", "output", "functional_dimension", "singular_values", "rank_samples"),
-    "params",
+    "from_samples",
+    *("params", "radius", "sigma", "sgd_batches"),
 )
 NUMBERS = (
-    *("patience", "rtol", "max_matvecs", "rank_samples", "batch_size", "memory"),
-    *("workers", "threads", "gpus_per_worker"),
+    *("patience", "rtol", "max_matvecs", "rank_samples", "from_samples", "batch_size", "memory"),
+    *("workers", "threads", "gpus_per_worker", "radius", "sigma"),
 )
 
 

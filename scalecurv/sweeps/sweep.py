@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
@@ -52,6 +52,10 @@ def sweep(
     functional_dimension: bool | None = None,
     singular_values: bool | None = None,
     rank_samples: int | None = None,
+    from_samples: int | None = None,
+    radius: float | None = None,
+    sigma: float | None = None,
+    sgd_batches: Sequence[int] | None = None,
     step_pattern: str | None = None,
     run_attr: Mapping[str, str] | None = None,
     seed: int = SEED,
@@ -126,10 +130,14 @@ def sweep(
             on_outcome(outcome)
 
     with session(described.resources) if follow else nullcontext():
+        of_sample = ""
         for work in _works(described, follow, patience):
             for reason in work.broken.values():
                 logger.warning("%s; it is set aside, and its work done again", reason)
             execute(described, work, each)
+            of_sample = work.task.of_sample if work.todo else of_sample
+        if of_sample:
+            logger.warning("%s", of_sample)
     return tuple(outcomes)
 
 

@@ -123,15 +123,19 @@ def test_routes_agree_with_the_truth(route: str) -> None:
 
 
 def test_what_was_taken_is_counted() -> None:
-    """Steps and probes on G, F, and two products for each step and probe on R."""
-    evaluation = Evaluation(problem("tanh"))
-    Curvature(0.0, 64).compute(evaluation)
-    F, before = Moments(0.0, 64).compute(evaluation).estimates["trace_h2"].num_matvecs, evaluation.total_matvecs
-    found = GaussNewton(0.0, 64).compute(evaluation).estimates
-    assert found["lambda_max_ggn"].num_matvecs == evaluation.gauss_newton.num_matvecs == 8
-    assert (found["trace_ggn"].num_matvecs, found["trace_ggn"].num_samples) == (8 + 16, 16)
-    assert (found["residual_share"].num_matvecs, found["residual_share"].num_samples) == (F + 2 * (4 + 8), 8)
-    assert evaluation.total_matvecs == before + 8 + 16 + 2 * (4 + 8)
+    """Steps and probes on G, F, and two products for each step and probe on R; by default tr G takes no product."""
+    for route, probes in (("generic", 16), (None, 0)):
+        evaluation = Evaluation(problem("tanh"))
+        Curvature(0.0, 64, route=route).compute(evaluation)
+        moments = Moments(0.0, 64, route=route).compute(evaluation).estimates
+        F, before = moments["trace_h2"].num_matvecs, evaluation.total_matvecs
+        found = GaussNewton(0.0, 64, route=route).compute(evaluation).estimates
+        trace, rest = found["trace_ggn"], found["residual_share"]
+        assert found["lambda_max_ggn"].num_matvecs == evaluation.gauss_newton.num_matvecs == 8
+        assert (trace.num_matvecs, trace.num_samples) == ((8 + probes, probes) if probes else (0, 0))
+        assert (trace.status is Status.EXACT) == (not probes)
+        assert (rest.num_matvecs, rest.num_samples) == (F + 2 * (4 + 8), 8)
+        assert evaluation.total_matvecs == before + 8 + probes + 2 * (4 + 8)
 
 
 @each(max_matvecs=[24, 64, 200], name=["tanh", "relu"])

@@ -32,6 +32,10 @@ ANOTHER = {
     "functional_dimension": False,
     "singular_values": True,
     "rank_samples": 3,
+    "from_samples": 20,
+    "radius": 0.1,
+    "sigma": 0.01,
+    "sgd_batches": (1, 3),
 }
 
 
@@ -108,6 +112,7 @@ class TestEveryMeasure:
             "functional_dimension",
             "singular_values",
             "rank_samples",
+            "from_samples",
             "params",
         }  # takes no part in the key until it is set
         assert set(options) == names - unset
@@ -148,7 +153,7 @@ class TestEveryMeasure:
     def test_the_seed_decides_and_nothing_else(self, measure: Measure) -> None:
         first, again, other = found(measure), ask(measure), ask(measure, seed=1)
         assert repr(first) == repr(again)  # bit by bit, NaN included
-        free = ("gradient", "moments", "rescaling", "extremes", "curvature", "spectrum", "gauss_newton")
+        free = ("gradient", "moments", "rescaling", "extremes", "curvature", "spectrum", "gauss_newton", "flatness")
         exact = measure in [MEASURES[name]() for name in free]  # at this network, whose H is written out
         assert (repr(other) == repr(first)) == exact
         if measure.name == "rank":  # other primes: another chance of being wrong, the same numbers

@@ -1,7 +1,7 @@
 """One budget for all measures: what each finds, and what all cost together, depends on nobody's company or order."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.measures import DEFAULT, Curvature, Extremes, Gradient, Measure, Moments, Rank, Spectrum, measures_named
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.moments.fresh import FreshTerms
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.jacobian import JacobianOperator
@@ -92,6 +93,13 @@ def _taken(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         monkeypatch.setattr(operator, method, count)
 
+    over_data = FreshTerms._over_data
+
+    def count_passes(self: FreshTerms, problem: Problem, seed: int, ids: Sequence[int]) -> torch.Tensor:
+        taken["hessian"] += len(ids)
+        return over_data(self, problem, seed, ids)
+
+    monkeypatch.setattr(FreshTerms, "_over_data", count_passes)
     counted(HessianOperator, "hessian", "_matmat")
     counted(GaussNewtonOperator, "gauss-newton", "_matmat")
     counted(JacobianOperator, "jacobian", "_matmat")

@@ -28,6 +28,8 @@ METHODS = {  # of estimates, by route
     "deflated probes": "deflated hutchinson",
     "H written out": "H written out",
     "output probes": "passes with output probes",
+    "sum over tensors": "sum over tensors",
+    "fresh probes": "fresh probes",
     "Lanczos run": "lanczos",
 }
 ROUTED = ("trace", "trace_h2", "lambda_max", "lambda_min")
@@ -56,6 +58,25 @@ def test_routes_are_those_taken_and_products_no_more_than_planned(name: str, dty
             rows = by_quantity(plan)
             for quantity in set(ROUTED) & found.keys():
                 assert METHODS[rows[quantity].route] in found[quantity].method
+
+
+def test_samples_have_rows_of_their_own() -> None:
+    """The ends of the spectrum take six products, the run on the sample its share of a pass; F is what it may be."""
+    torch.manual_seed(0)
+    point = Problem(nn.Linear(6, 3), (torch.randn(200, 6), torch.randint(0, 3, (200,))))
+    measures = (Extremes(0.05, 60, from_samples=50), Curvature(0.05, 60, from_samples=50))
+    rows = by_quantity(plan_of(measures, point))
+    ends, square = rows["lambda_max"], rows["scalar_curvature"]
+    assert (ends.route, ends.why, ends.products) == ("from samples", "Lanczos on 50 of 200 samples first", 6)
+    assert ends.gradients == pytest.approx(2 * (6 + (15 + 12) / 4))
+    assert (rows["effective_rank"].route, rows["effective_rank"].gradients) == ("from samples", 0.0)
+    assert (square.route, square.why) == ("pairs of samples", "50 samples; deflated probes where H is far from G")
+    evaluation = Evaluation(point)
+    for measure in measures:
+        measure.compute(evaluation)
+    assert evaluation.total_matvecs <= sum(row.products for row in plan_of(measures, point))
+    plain, same = (plan_of([Extremes(0.05, 60, from_samples=n)], point) for n in (None, 200))
+    assert plain == same
 
 
 def test_what_is_shared_is_counted_once() -> None:

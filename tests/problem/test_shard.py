@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from scalecurv.affine.traces import sample_traces, tensor_traces
 from scalecurv.errors import Misuse
 from scalecurv.measures.noise import runner_up
 from scalecurv.mlp.activation_pattern import kink_margin, kinks, num_touched
@@ -66,6 +67,10 @@ def products(*args: Any, shard: Shard | None) -> dict[str, np.ndarray]:
         "hessian": HessianOperator(at) @ V,
         "gauss-newton": GaussNewtonOperator(at) @ V,
         "jacobian": JacobianOperator(at).rmatmat(U),
+    }
+    found |= {
+        "tensor traces": tensor_traces(at, list(at.space.shapes)),
+        "sample traces": at.shard.add(sample_traces(at).sum()[None]),
     }
     if loss_name == "cross_entropy":
         found["runner up"] = torch.tensor(runner_up(at))

@@ -56,7 +56,8 @@ for command in ("analyze", "submit"):
 import numpy as np
 from scalecurv.results.density import SpectralRule, density
 rule = SpectralRule(np.linspace(-1, 3, 40), np.full(40, 1 / 40), np.zeros(40, dtype=int))
-print(density(rule, width=0.3).truncation > 0, density(rule).width > 0)
+from scalecurv.results.spectral_sums import effective_dimension
+print(density(rule, width=0.3).truncation > 0, density(rule).width > 0, effective_dimension(rule, 1.5, 99).value > 0)
 """
 
 
@@ -81,7 +82,7 @@ def test_every_command_that_reads_works_with_the_listed_packages(tmp_path: Path)
     reads = ["query"] * 2 + ["show"] + ["export"] * 4 + ["plot", "verify", "compact", "forget"]
     assert codes == [*(f"exit 0 {name}" for name in reads), "exit 2 analyze", "exit 2 submit"], done.stderr
     assert done.stdout.splitlines()[:3] == ["step,trace", "1,3.0", "2,3.0"]
-    assert done.stdout.splitlines()[-1] == "True True"
+    assert done.stdout.splitlines()[-1] == "True True True"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.csv", "x.h5", "x.nc", "x.parquet", "x.png"]
     advice = "needs torch and ray; run `pip install scalecurv` (No module named "
     assert [line.partition("'")[0] for line in done.stderr.splitlines() if line.startswith("scalecurv")] == [

@@ -21,19 +21,21 @@ from scalecurv.measures.moments.deflation import (
 )
 from scalecurv.measures.moments.exact import exact_square
 from scalecurv.measures.moments.known import known_trace
-from scalecurv.measures.moments.square import square_of
+from scalecurv.measures.moments.square import square_with_layers
 from scalecurv.measures.noise import Perturbation, cancelled, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, estimate_until
 
+OF_TRACE = 0.5  # of the tolerance of K: the part that the error of a sampled T may take
+
 
 @dataclass(frozen=True)
 class ScalarCurvature:
     """K, T^2 - F, and the T and F that they were computed from.
 
-    `steps` counts the products of the Lanczos run that they share, or those that wrote H out.
+    `steps` counts the products of the Lanczos run that they share, or those that wrote H out; `own` those of T alone.
     """
 
     K: Estimate
@@ -41,10 +43,11 @@ class ScalarCurvature:
     trace: Estimate
     trace_h2: Estimate
     steps: int = 0
+    own: int = 0
 
     def matvecs_with(self, steps: int) -> int:
         """Return the number of products of T, F and the first `steps` of their Lanczos run, each counted once."""
-        return self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
+        return self.own + self.trace_h2.num_matvecs - self.steps + max(self.steps, steps)
 
 
 @remembered
@@ -77,41 +80,65 @@ def _dense(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCur
 
 
 def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> ScalarCurvature:
-    """Return K for a trace T that structure gives, and F that is an exact sum or sampled.
+    """Return K for a trace T that is found without F, and F that is an exact sum or sampled.
 
-    K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F.
+    K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg) is linear in F: its error is beta times that of F, and where T is
+    sampled that of T beside it. T is then sampled until its part is at most half of what is asked, and F no sharper
+    than that part makes worth while.
     """
     facts = gradient_facts(evaluation, double=True)
-    beta = facts.beta
-    bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # E T.value^2 = T^2 + stderr^2
-    squared = T.value * T.value - bias
-    offset = beta * squared + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
-    slope = 2 * beta * T.value - 2 * beta**2 * facts.ghg
+    beta, exact = facts.beta, T.status is Status.EXACT
+
+    def slope() -> float:
+        return 2 * beta * T.value - 2 * beta**2 * facts.ghg
+
+    def squared() -> float:
+        bias = 0.0 if math.isnan(T.stderr) else T.stderr * T.stderr  # E T.value^2 = T^2 + stderr^2
+        return T.value * T.value - bias
 
     def judged(F: Estimate) -> tuple[Estimate, Tolerance]:
-        floor = beta * difference_floor(squared, F.value)
-        K = _with_error_of(F.affine(-beta, offset), slope, T)
-        return replace(K, num_matvecs=F.num_matvecs + 1), Tolerance(strategy.rtol, floor)
+        floor = beta * difference_floor(squared(), F.value)
+        offset = beta * squared() + 2 * beta**2 * (facts.gh2g - T.value * facts.ghg)
+        K = _with_error_of(F.affine(-beta, offset), slope(), T)
+        return replace(K, num_matvecs=F.num_matvecs + T.num_matvecs + 1), Tolerance(strategy.rtol, floor)
 
     def curvature(F: Estimate) -> Estimate:
         return settled(*judged(F))
 
     def needed(F: Estimate) -> float:
+        sharpen(F)
         K, tolerance = judged(F)
-        return 0.0 if curvature(F).status is not Status.BUDGET else max(tolerance.terms_needed(K), F.num_samples + 1)
+        if curvature(F).status is not Status.BUDGET:
+            return 0.0
+        asked, part = tolerance.at(K.value), abs(slope()) * T.halfwidth
+        if part < asked or not asked:
+            return max(tolerance.terms_needed(K), F.num_samples + 1)
+        return F.num_samples * (beta * F.halfwidth / (OF_TRACE * part)) ** 2
+
+    def sharpen(F: Estimate) -> None:
+        nonlocal T
+        K, tolerance = judged(F)
+        asked, per = OF_TRACE * tolerance.at(K.value), abs(slope() * T.value)  # of K, for T off by its own size
+        if not exact and per * T.halfwidth > asked * abs(T.value) > 0:
+            sharper = known_trace(evaluation, replace(strategy, rtol=asked / per))
+            T = T if sharper is None else sharper.whole
 
     def difference(F: Estimate) -> Estimate:
-        found = _with_error_of(F.affine(-1.0, squared), 2 * T.value, T)
-        return settled(found, Tolerance(strategy.rtol, difference_floor(squared, F.value)))
+        found = _with_error_of(F.affine(-1.0, squared()), 2 * T.value, T)
+        found = replace(found, num_matvecs=F.num_matvecs + T.num_matvecs)
+        return settled(found, Tolerance(strategy.rtol, difference_floor(squared(), F.value)))
 
     squares = exact_square(evaluation, strategy)
     if squares is not None:
         F = squares[""]
-        return ScalarCurvature(curvature(F), difference(F), T, F)
-    control = T.value if T.status is Status.EXACT else None
-    F = square_of(evaluation, strategy, control, needed)
-    steps = deflation(evaluation, strategy).krylov.space.num_matvecs + rounding(evaluation).num_matvecs
-    return ScalarCurvature(curvature(F), difference(F), T, settled(F, Tolerance(strategy.rtol)), steps)
+        sharpen(F)
+        return ScalarCurvature(curvature(F), difference(F), T, F, own=T.num_matvecs)
+    square = square_with_layers(evaluation, strategy, T.value if exact else None, needed)
+    F, steps = square.whole, 0
+    if square.layers is None:  # deflated terms, whose Lanczos run the ends of the spectrum share
+        steps = deflation(evaluation, strategy).krylov.space.num_matvecs + rounding(evaluation).num_matvecs
+    F_settled = settled(F, Tolerance(strategy.rtol))
+    return ScalarCurvature(curvature(F), difference(F), T, F_settled, steps, T.num_matvecs)
 
 
 def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
@@ -119,8 +146,8 @@ def _with_error_of(estimate: Estimate, slope: float, T: Estimate) -> Estimate:
     if T.status is Status.EXACT:
         return estimate
     half = math.hypot(estimate.halfwidth, slope * T.halfwidth)
-    own = 0.0 if math.isnan(estimate.stderr) else estimate.stderr
-    stderr = math.hypot(own, slope * T.stderr)
+    own, of_trace = (0.0 if math.isnan(stderr) else stderr for stderr in (estimate.stderr, T.stderr))
+    stderr = math.hypot(own, slope * of_trace)
     status = Status.BUDGET if estimate.status is Status.EXACT else estimate.status
     value = estimate.value
     return replace(

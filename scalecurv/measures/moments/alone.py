@@ -4,15 +4,14 @@ from dataclasses import replace
 
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.moments.deflation import deflation, sampled_trace, settled, trace_floor, trace_of
+from scalecurv.measures.moments.deflation import settled, trace_of
 from scalecurv.measures.moments.exact import exact_square
-from scalecurv.measures.moments.known import known_trace
+from scalecurv.measures.moments.known import exact_trace, known_trace
 from scalecurv.measures.moments.square import square_of
-from scalecurv.measures.noise import rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
 from scalecurv.statistics.estimate import Estimate, Status
-from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance, looks
+from scalecurv.statistics.stopping import FIRST_LOOK, Tolerance
 
 FEW = 4 * FIRST_LOOK  # parameters up to which no sampling is tried, as a first look costs a good share of H itself
 
@@ -21,14 +20,14 @@ FEW = 4 * FIRST_LOOK  # parameters up to which no sampling is tried, as a first 
 def trace_alone(evaluation: Evaluation, strategy: Strategy) -> Estimate:
     """Return tr H, and compute nothing else; remembered.
 
-    It comes from the structure of an MLP without a Hessian product. Elsewhere, where the strategy allows H to be
-    written out, probes are tried first, and H is written out once the tolerance is expected to take more of them than
-    P products. Where the strategy does not allow it, sampling goes on until the tolerance is met or the budget spent.
+    It comes from structure without a Hessian product where that gives it. Elsewhere, where the strategy allows H to be
+    written out, fresh probes are tried first, and H is written out once the tolerance is expected to take more of them
+    than P/2 products. Where the strategy does not allow it, sampling goes on until the tolerance is met or the budget
+    spent.
     """
     if not strategy.dense_is_taken(evaluation.problem) or strategy.route == "dense":
         return trace_of(evaluation, strategy)
-    structured = known_trace(evaluation, replace(strategy, route="sampled"))
-    found = structured.whole if structured is not None else _tried_trace(evaluation, strategy)
+    found = _tried_trace(evaluation, replace(strategy, route="sampled"))
     return dense_hessian(evaluation).trace(strategy.rtol) if found is None or _open(found) else found
 
 
@@ -59,33 +58,33 @@ def _trying(evaluation: Evaluation, strategy: Strategy) -> Strategy | None:
 
 
 def _tried_trace(evaluation: Evaluation, strategy: Strategy) -> Estimate | None:
-    """Return tr H from probes, as `budget` at the first look that promises no end within P products."""
-    trying = _trying(evaluation, strategy)
-    if trying is None:
-        return None
-    deflated, noise, limit = deflation(evaluation, trying), rounding(evaluation), trying.budget.probes
-    tolerance = Tolerance(strategy.rtol, trace_floor(deflated))
-    for m in looks(limit):
-        found = tolerance.settle(sampled_trace(deflated.rows(evaluation, m), noise))
-        if not _open(found) or tolerance.terms_needed(found) > limit:
-            break
-    return found.charged(deflated.num_matvecs + noise.num_matvecs)
+    """Return tr H from structure, or from fresh probes; None where P is so small that none are tried.
+
+    It is `budget` from the first look of fresh probes that promises no end within P/2 products.
+    """
+    problem = evaluation.problem
+    if strategy.structure(problem) is None and strategy.fresh_tensors(problem):
+        if problem.num_params <= FEW:
+            return None
+        strategy = replace(strategy, max_matvecs=problem.num_params)
+    found = known_trace(evaluation, strategy, patient=False)
+    return None if found is None else found.whole
 
 
 def _tried_square(evaluation: Evaluation, strategy: Strategy) -> Estimate | None:
     """Return tr H^2 from probes, as `budget` at the first look that promises no end within P products."""
     trying = _trying(evaluation, strategy)
-    return None if trying is None else _sampled_square(evaluation, trying, trying.budget.probes)
+    return None if trying is None else _sampled_square(evaluation, trying, trying.square_products(evaluation.problem))
 
 
 def _sampled_square(evaluation: Evaluation, strategy: Strategy, limit: float = float("inf")) -> Estimate:
     """Return tr H^2 from deflated terms, with the exact tr H as a control where structure gives it."""
-    trace, tolerance = known_trace(evaluation, strategy), Tolerance(strategy.rtol)
+    trace, tolerance = exact_trace(evaluation, strategy), Tolerance(strategy.rtol)
 
     def needed(found: Estimate) -> float:
         sampled = found.num_samples >= FIRST_LOOK  # before, the interval is proven: it does not narrow as 1/sqrt(m)
         wanted = tolerance.terms_needed(found)
         return 0.0 if sampled and wanted > limit else wanted  # 0 ends it: no end is promised within the limit
 
-    control = trace.whole.value if trace is not None and trace.exact else None
+    control = trace.whole.value if trace is not None else None
     return settled(square_of(evaluation, strategy, control, needed), tolerance)

@@ -17,6 +17,7 @@ from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.krylov import Krylov
 from scalecurv.measures.moments.depth import Depth, deflated_depth
 from scalecurv.measures.moments.known import known_trace
+from scalecurv.measures.moments.passes import SHARE
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.remembered import remembered
@@ -24,7 +25,6 @@ from scalecurv.statistics.estimate import Estimate, Status
 from scalecurv.statistics.stopping import Tolerance, estimate_until
 
 METHOD = "deflated hutchinson"
-SHARE = 0.1  # a value smaller than this share of the numbers that cancel in it is wanted to rtol of the share
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def settled(estimate: Estimate, tolerance: Tolerance) -> Estimate:
 
 
 def trace_of(evaluation: Evaluation, strategy: Strategy) -> Estimate:
-    """Return tr H from the structure of an MLP, else from H written out, else from deflated terms.
+    """Return tr H by `known_trace` where it gives it, else from H written out, else from deflated terms.
 
     Sampling ends when the tolerance of `strategy` is met, or when its budget is spent.
     """

@@ -32,12 +32,14 @@ GAIN = 8  # predicted probes for which one more step without gain is tried
 class Depth:
     """The deflated space, the number of pilot products beside the spot check's, and the size of what is outside.
 
-    `outside` is a guess of |RHR|, R = I - QQ', None where the depth was not chosen by one.
+    `outside` is a guess of |RHR|, R = I - QQ', and `predicted` one of the products that are left to take; both are
+    None where the depth was not chosen by them.
     """
 
     krylov: Krylov
     pilots: int = 0
     outside: float | None = None
+    predicted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ def deflated_depth(evaluation: Evaluation, strategy: Strategy) -> Depth:
     problem, steps, capacity = evaluation.problem, strategy.budget.lanczos, vectors_of(evaluation, strategy)
     if capacity < steps or steps < LEAST or not pilots_fit(problem, strategy.memory):
         return Depth(deflated_space(evaluation, strategy))
-    trace_is_known = strategy.structure(problem) is not None  # or strategy.trace_is_known(problem)
-    return _depth(evaluation, capacity, strategy.rtol, trace_is_known)
+    return _depth(evaluation, capacity, strategy.rtol, strategy.trace_is_known(problem))
 
 
 @remembered
@@ -100,7 +101,9 @@ def _depth(evaluation: Evaluation, capacity: int, rtol: float, trace_is_known: b
     run = first_look(lanczos_process(evaluation, capacity), enough, most, EVERY)
     krylov = Krylov(run_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
     shared = problem.dtype != torch.float64 and pilots_fit(problem, problem.memory)  # with the spot check of float32
-    return Depth(krylov, 0 if shared else VECTORS, seen[max(seen)].outside if seen else None)
+    last = seen[max(seen)] if seen else None
+    outside, products = (last.outside, last.products) if last else (None, None)
+    return Depth(krylov, 0 if shared else VECTORS, outside, products)
 
 
 def predicted(run: Lanczos, outside: np.ndarray, rtol: float, trace_is_known: bool) -> Prediction:

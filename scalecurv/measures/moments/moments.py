@@ -10,7 +10,7 @@ import numpy as np
 from scalecurv.measures.cost import MeasureCost
 from scalecurv.measures.dense import dense_hessian
 from scalecurv.measures.evaluation import Evaluation
-from scalecurv.measures.measure import Findings, RoutedMeasure
+from scalecurv.measures.measure import Findings, SampledMeasure
 from scalecurv.measures.moments.deflation import (
     METHOD,
     Deflation,
@@ -22,7 +22,7 @@ from scalecurv.measures.moments.deflation import (
 )
 from scalecurv.measures.moments.exact import exact_square
 from scalecurv.measures.moments.known import known_trace
-from scalecurv.measures.moments.square import square_of
+from scalecurv.measures.moments.square import square_with_layers
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
@@ -32,20 +32,22 @@ from scalecurv.statistics.stopping import Tolerance, estimate_until
 
 
 @dataclass(frozen=True)
-class Moments(RoutedMeasure):
+class Moments(SampledMeasure):
     """The first two spectral moments of the Hessian H.
 
     trace: T = tr H, in units of H. Of each layer too: the trace of its diagonal block of H, which sum to T.
     trace_h2: F = tr H^2 = |H|_F^2, in units of H^2. Of each layer too: the squared norm of its rows of H, which sum
         to F.
 
-    They are exact where the structure of an MLP gives them or H is written out (see `Strategy`). Elsewhere Hutchinson's
-    estimator samples them outside a Krylov space until both are inside `rtol`, or until the budget is spent. The
-    layers come from the products that the whole model took, with standard errors of their own.
+    They are exact where the structure of an MLP gives them or H is written out (see `Strategy`). The trace is exact too
+    where the outputs are affine in every tensor; over other tensors fresh probes sample it, one for each block of the
+    data (see `trace_by_passes`). Hutchinson's estimator samples F outside a Krylov space. Each is sampled until it is
+    inside `rtol`, or until the budget is spent. The layers come from the products that the whole model took, with
+    standard errors of their own. Single tensors with an exact trace have it beside their layer.
     """
 
     name: ClassVar[str] = "moments"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     quantities: ClassVar[tuple[str, ...]] = ("trace", "trace_h2")
 
     def cost(self, problem: Problem) -> MeasureCost:
@@ -58,7 +60,7 @@ class Moments(RoutedMeasure):
         dense = strategy.dense_is_taken(evaluation.problem)
         if trace is None:
             return _dense(evaluation, strategy) if dense else _generic(evaluation, strategy)
-        layers = {("trace", name): estimate for name, estimate in trace.layers.items()}
+        layers = {("trace", name): estimate for name, estimate in (trace.layers | trace.tensors).items()}
         squares = exact_square(evaluation, strategy)
         if squares is not None:
             layers |= {("trace_h2", name): estimate for name, estimate in squares.items() if name}
@@ -69,10 +71,12 @@ class Moments(RoutedMeasure):
             return Findings({"trace": trace.whole, "trace_h2": H.square(self.rtol)}, parts=layers)
         tolerance = Tolerance(self.rtol)
         control = trace.whole.value if trace.exact else None
-        F = square_of(evaluation, strategy, control, tolerance.terms_needed)
-        deflated = deflation(evaluation, strategy)
-        layers |= _layers(evaluation, deflated, F.num_samples, "trace_h2")
-        return Findings({"trace": trace.whole, "trace_h2": settled(F, tolerance)}, parts=layers)
+        F = square_with_layers(evaluation, strategy, control, tolerance.terms_needed)
+        if F.layers is None:
+            layers |= _layers(evaluation, deflation(evaluation, strategy), F.whole.num_samples, "trace_h2")
+        else:
+            layers |= {("trace_h2", name): estimate for name, estimate in F.layers.items()}
+        return Findings({"trace": trace.whole, "trace_h2": settled(F.whole, tolerance)}, parts=layers)
 
 
 def _dense(evaluation: Evaluation, strategy: Strategy) -> Findings:

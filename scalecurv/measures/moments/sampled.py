@@ -31,7 +31,8 @@ def sampled_square(evaluation: Evaluation, strategy: Strategy, trace: float | No
     number that is needed by then (Stein 1945). It ends at once where rounding alone is wider than `rtol`. Infinite
     numbers stand for a caller who gives up. The status is always `budget`, or `failed`.
     """
-    deflated, limit, check = deflation(evaluation, strategy), strategy.budget.probes, strategy.budget.check
+    deflated, check = deflation(evaluation, strategy), strategy.budget.check
+    limit = strategy.square_products(evaluation.problem)
     early = sorted({min(m, limit) for m in EARLY_LOOKS} | ({limit} if limit < FIRST_LOOK else set()))
     proven = partial(_proven, evaluation, deflated, delta=(0.05 - CERTIFICATES) / len(early))
     norm, checked, outside = deflated.krylov.ends.norm, 0, deflated.depth.outside

@@ -20,6 +20,7 @@ from scalecurv.measures.rank.generic import generic_rank
 from scalecurv.measures.rank.outputs import Output, functional_ceiling, output_seeds
 from scalecurv.measures.rank.profile import TAUS, jacobian_profile, profile_of_values
 from scalecurv.measures.rank.singular_values import jacobian_values
+from scalecurv.measures.sample_forms import check_from_samples
 from scalecurv.mlp.activation_pattern import kink_margin
 from scalecurv.mlp.layers import homogeneous_mlp
 from scalecurv.problem.problem import Problem
@@ -53,7 +54,7 @@ class Rank(Measure):
     `output` "prob" takes the softmax of the outputs in place of the outputs. Matrices stay inside `memory` bytes. Where
     that is too little, or J has more than 20,000 rows, the numbers of an MLP of homogeneous activations come from a
     draw of as many samples as `allowed_work` lets, and the counts are lower bounds. `rank_samples` sets how many
-    samples are drawn, whatever the work.
+    samples are drawn, whatever the work. Without it `from_samples` does so for these MLPs, and for no other model.
 
     Array, with the option `singular_values` alone: `singular_values`, descending (`singular_values_softmax` of
     probabilities). They take a decomposition, which nothing else needs.
@@ -64,6 +65,7 @@ class Rank(Measure):
     functional_dimension: bool | None = None
     singular_values: bool | None = None
     rank_samples: int | None = None
+    from_samples: int | None = None
 
     name: ClassVar[str] = "rank"
     version: ClassVar[int] = 4
@@ -88,6 +90,12 @@ class Rank(Measure):
         check_number("rank_samples", self.rank_samples)
         if self.rank_samples is not None and self.rank_samples < 1:
             raise Misuse(f"rank_samples is {self.rank_samples}; it must be a positive whole number")
+        check_from_samples(self.from_samples)
+
+    @property
+    def drawn(self) -> int | None:
+        """Return the number of samples that the rank of an MLP is asked for, None for what memory and work allow."""
+        return self.from_samples if self.rank_samples is None else self.rank_samples
 
     def check(self, problem: Problem) -> None:
         problem.shard.refuse(f"measure {self.name}")
@@ -106,7 +114,7 @@ class Rank(Measure):
     def compute(self, evaluation: Evaluation) -> Findings:
         self.check(evaluation.problem)
         output, every = self.output or "logits", bool(self.singular_values)
-        rank = jacobian_rank(evaluation, self.memory, output, self.rank_samples, every)
+        rank = jacobian_rank(evaluation, self.memory, output, self.drawn, every)
         estimates = {"rank": rank, **self._profile(evaluation, output, rank), **self._structural(evaluation, output)}
         values = {"singular_values": jacobian_values(evaluation, self.memory, output, True).values} if every else {}
         if output == "prob":
@@ -119,12 +127,12 @@ class Rank(Measure):
         mlp = homogeneous_mlp(evaluation.double)
         if mlp is None:
             return profile_of_values(jacobian_values(evaluation, self.memory, output, bool(self.singular_values)))
-        return jacobian_profile(evaluation, mlp, self.memory, output, int(rank.upper), self.rank_samples)
+        return jacobian_profile(evaluation, mlp, self.memory, output, int(rank.upper), self.drawn)
 
     def _structural(self, evaluation: Evaluation, output: Output) -> dict[str, Estimate]:
         """Return the quantities that only an MLP of homogeneous activations has; not applicable for other models."""
         problem, mlp = evaluation.double, homogeneous_mlp(evaluation.double)
-        exact = exact_rank(evaluation, self.memory, output, self.rank_samples)
+        exact = exact_rank(evaluation, self.memory, output, self.drawn)
         if mlp is None or exact is None:
             names = {"rank_generic", "rank_ceiling", "kink_margin", *ACCOUNT}
             names |= {"functional_dimension_lower"} if self.functional_dimension else set()
@@ -141,9 +149,7 @@ class Rank(Measure):
             else Estimate.not_applicable("no neuron with a kink reaches an output"),
         }
         if self.functional_dimension:
-            found["functional_dimension_lower"] = functional_dimension(
-                evaluation, self.memory, output, self.rank_samples
-            )
+            found["functional_dimension_lower"] = functional_dimension(evaluation, self.memory, output, self.drawn)
         return {**found, **(rank_account(exact, mlp.num_params) if output == "logits" else {})}
 
 
