@@ -42,7 +42,7 @@ SMALL = {
     "checkpoints/safetensors_file.py": "one reader for each format of files that are not trusted",
     "engine/serial.py": "the reference that every other engine must equal",
     "samples/batch.py": "the one thing that a sum over data is given, whatever holds the samples",
-    "measures/moments/square.py": "(filled next)",
+    "problem/drawn.py": "ranks send each other samples at one place",
     "operators/hessian.py": "the operator that all others are compared with",
 }
 

@@ -29,7 +29,7 @@ def threshold_in(mean: np.ndarray, pairs: np.ndarray, q: float) -> float:
     Example:
         >>> one, two = np.diag([2.0, 0.0]), np.diag([0.0, 4.0])  # each sample bends one direction
         >>> mean, pairs = (one + two) / 2, (np.kron(one, one) + np.kron(two, two)) / 2
-        >>> threshold_in(mean, pairs, 0.0), threshold_in(mean, pairs, 1.0)
+        >>> round(threshold_in(mean, pairs, 0.0), 9), round(threshold_in(mean, pairs, 1.0), 9)
         (2.0, 4.0)
     """
     values, vectors = np.linalg.eigh(mean)

@@ -31,6 +31,7 @@ ONE_SIDED = 0.975  # of the outer end: the inner one is no matter of chance, and
 GROWN = 2  # products of all at each end, after those with the eigenvectors of the sample
 PRODUCTS = 2 + 2 * GROWN
 SHARPER = 4  # the run on the sample is this much sharper than the tolerance
+NULL = 1e-3  # of |H_n|: an end nearer to zero may be the null space of H_n, whose many copies its run sees as one
 FIRST, RITZ, SECOND = np.eye(3)
 
 
@@ -40,7 +41,7 @@ class Side:
 
     value, residual: the largest Ritz value theta of A in a space of all data, and |Av - theta v|, v its vector.
     apart: |(I - vv')(A - A_n)v|, where A_n is the matrix of the sample.
-    first, second: upper bounds on the two largest eigenvalues of A_n.
+    first, second: upper bounds on the two largest eigenvalues of A_n; infinite where the second is not known.
     spread: the length of an interval that holds the spectra of A and A_n.
     forms: those of A_i in u, v and w, where u and w are the vectors of A_n to its two largest eigenvalues.
     quantile: that of Student's distribution for the standard errors.
@@ -151,12 +152,13 @@ def _sides(problem: Problem, some: Problem, own: Krylov, space: BlockSpace) -> t
         off = sign * (value * vector + space.residual @ pull).double() - mine.products[:, [1]]
         next_to = own.space.values[order[2 * end + 1]], own.space.residuals[order[2 * end + 1]]
         second = sign * (unit * next_to[0] + decay) + unit * next_to[1]
+        alone = k > 1 and sign * own.space.values[order[2 * end]] > NULL * own.ends.norm
         return Side(
             value=sign * value,
             residual=float(space.residuals[ends[end]]),
             apart=float(norms(project_out(off, vector.double())[0])[0]),
             first=sign * seen[end],
-            second=float(second) if k > 1 else math.inf,
+            second=float(second) if alone else math.inf,
             spread=spread,
             forms=mine,
             quantile=float(stdtrit(len(forms.weights) - 1, ONE_SIDED)),

@@ -39,7 +39,8 @@ def test_brackets_hold_every_start_and_close() -> None:
     for values in SPECTRA.values():
         low, rank = float(values.min()), len(np.unique(values))
         for alpha in (1e-3, 0.1, 10.0):
-            for f in (lambda t, a=alpha + abs(low): t / (t + a), lambda t, a=alpha + abs(low): np.log(t + a)):
+            shift = alpha + abs(low)
+            for f in (lambda t, a=shift: t / (t + a), lambda t, a=shift: np.log(t + a)):
                 for _ in range(5):
                     start = rng.standard_normal(len(values))
                     truth = start**2 @ f(values) / (start @ start)

@@ -81,6 +81,16 @@ def test_intervals_hold_the_ends(name: str, steps: int, seeds: int) -> None:
     assert np.median(widths) <= 2 * truth[-1]
 
 
+def test_the_null_space_of_a_sample_is_not_one_eigenvalue() -> None:
+    """A sample of diag(3, ..., 1, ...) is 0 along coordinates that it lacks; whatever H is there, 0 is the bound."""
+    problem = Problem.quadratic(*[3.0] * 20, *[1.0] * 30)
+    for seed in range(8):
+        ends = sampled_ends(Evaluation(problem, seed), strategy(), DRAWN)
+        assert ends.smallest.lower == pytest.approx(0.0, abs=1e-9)
+        assert ends.smallest.value == pytest.approx(1.0)
+        assert ends.largest.lower <= 3 <= ends.largest.upper
+
+
 def side(**changes: float) -> Side:
     """Return an end with forms u'A_i u = 3, 5, v'A_i v = 2, 4 and w'A_i w = 1, 1 in two groups of a small share."""
     forms = Forms(np.array([[3.0, 2.0, 1.0], [5.0, 4.0, 1.0]]), np.ones(2), 0.0, torch.zeros(1, 3))

@@ -12,7 +12,7 @@ from torch import nn
 from scalecurv.errors import Misuse
 from scalecurv.geometry.mean_square import threshold_in, without_replacement
 from scalecurv.measures import Sgd
-from scalecurv.measures.batch_sharpness import batch_sharpness
+from scalecurv.measures.batch_sharpness import batch_sharpness, draw_probabilities, drawn_batch
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.stability import sample_norms
 from scalecurv.problem.problem import Problem
@@ -125,10 +125,29 @@ def test_batches_of_a_size_are_those_that_can_be_drawn(
             assert estimate.value == pytest.approx(wanted, rel=1e-9)
 
 
+@each(B=[1, 2, 5])
+def test_weights_make_batches_uniform(B: int) -> None:
+    """Each of C(7, B) batches has the same weighted chance; gradients of samples are those of autograd."""
+    at = problem("tanh", "cross_entropy")
+    p = draw_probabilities(Evaluation(at))
+    alone = [at.of_some(torch.tensor([i])) for i in range(7)]
+    squares = np.array([float(dense_at(one).gradient.square().sum()) for one in alone])
+    r = (at.outputs(at.theta, at.x).softmax(1) - torch.eye(3)[at.y]).square().sum(1).numpy()
+    bends = squares**2 / r
+    np.testing.assert_allclose(p, (1 / 7 + squares / squares.sum() + bends / bends.sum()) / 3, rtol=1e-6)
+    total: dict[tuple[int, ...], float] = {}
+    for index in range(6000):
+        rows, weight = drawn_batch(0, index, B, p)
+        total[tuple(rows)] = total.get(tuple(rows), 0.0) + weight / 6000
+    count = len(list(combinations(range(7), B)))
+    assert len(total) == count
+    np.testing.assert_allclose(list(total.values()), 1 / count, atol=4.5 * (3 / count / 6000) ** 0.5)
+
+
 def test_intervals_of_batch_sharpness_hold_it() -> None:
-    at = problem("one output", weight_decay=0.1)
-    bend, square = every_batch(at, 4)
-    found = [batch_sharpness(Evaluation(at, seed), 4, 0.0, 128) for seed in range(60)]
+    at = Problem(problem("relu").model, data("cross_entropy", num_data=12), "cross_entropy", weight_decay=0.1)
+    bend, square = every_batch(at, 3)
+    found = [batch_sharpness(Evaluation(at, seed), 3, 0.0, 48) for seed in range(80)]
     assert_calibrated(found, bend / square)
 
 

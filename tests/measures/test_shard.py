@@ -11,12 +11,26 @@ import torch
 from torch import nn
 
 from scalecurv.errors import Misuse
-from scalecurv.measures import Curvature, Extremes, GaussNewton, Gradient, Moments, Principal, Rank, Rescaling, Spectrum
+from scalecurv.measures import (
+    Curvature,
+    Extremes,
+    Flatness,
+    GaussNewton,
+    Gradient,
+    Moments,
+    Principal,
+    Rank,
+    Rescaling,
+    Sharpness,
+    Spectrum,
+)
 from scalecurv.measures.curvature.semidefinite import interpolates
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.measure import Measure
+from scalecurv.measures.moments.from_pairs import Draws, square_from_pairs
 from scalecurv.measures.noise import Perturbation, rounding
 from scalecurv.measures.rank.exact import exact_rank
+from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
 from scalecurv.quantities import CHAIN
@@ -47,6 +61,8 @@ CASES: dict[str, tuple[Measure, str, str, dict[str, Any]]] = {
     "gauss_newton": (GaussNewton(**BUDGET, route="sampled"), "relu", "cross_entropy", {}),
     "gauss_newton generic": (GaussNewton(**BUDGET, route="generic"), "tanh", "mse", {"reduction": "sum"}),
     "rescaling": (Rescaling(), "relu", "mse", {"batch_size": 4}),
+    "sharpness": (Sharpness(**BUDGET, sigma=0.1), "tanh", "mse", {"batch_size": 4}),
+    "flatness": (Flatness(), "relu", "cross_entropy", {"batch_size": 4}),
     "gradient float32": (Gradient(), "relu", "cross_entropy", {"dtype": torch.float32}),
     "moments float32": (Moments(**BUDGET, route="sampled"), "relu", "mse", {"dtype": torch.float32}),
 }
@@ -89,6 +105,14 @@ def fit(off: float, largest: float, shard: Shard | None) -> Problem:
     return Problem(at.model, (x, y), "mse", shard=shard)
 
 
+def drawn(name: str, shard: Shard | None) -> list[float]:
+    """tr H^2 from 40 weighted samples, of both ranks, and the squared rows of each layer."""
+    at = point(name, "cross_entropy", {"batch_size": 4}, shard)
+    found = square_from_pairs(Evaluation(at), Strategy(0.1, 64, 1 << 30), Draws(40, True), lambda F: 0.0)
+    assert found is not None
+    return [found[0].value, found[0].stderr, *(layer.value for layer in found[1].values())]
+
+
 QUESTIONS: dict[str, Callable[[Shard | None], Any]] = {
     **{name: (lambda shard, case=case: asked(case[0], point(*case[1:], shard))) for name, case in CASES.items()},
     "curvature at a fit": lambda shard: asked(Curvature(**BUDGET, route="generic"), fit(0.0, 1.0, shard)),
@@ -96,6 +120,8 @@ QUESTIONS: dict[str, Callable[[Shard | None], Any]] = {
     "a misfit on one rank": lambda shard: interpolates(Evaluation(fit(1e-3, 1.0, shard))),
     "a fit beside a large target": lambda shard: interpolates(Evaluation(fit(1e-3, 1e5, shard))),
     "saturated": lambda shard: asdict(saturated(False, shard)),
+    "draws of an mlp": lambda shard: drawn("relu", shard),
+    "draws of a cnn": lambda shard: drawn("conv", shard),
     "one unsure sample": lambda shard: asdict(saturated(True, shard)),
 }
 
@@ -122,6 +148,11 @@ def test_a_measure_finds_what_it_finds_in_one_place(ranks: list[dict[str, Any]],
             size = np.abs(values[np.isfinite(values)]).max(initial=0.0)
             np.testing.assert_allclose(found[kind][quantity], values, rtol, rtol * size, err_msg=quantity)
     assert found["how"] == wanted["how"]
+
+
+def test_draws_are_those_of_all_samples(ranks: list[dict[str, Any]]) -> None:
+    for name in ("draws of an mlp", "draws of a cnn"):
+        np.testing.assert_allclose(ranks[-1][name], QUESTIONS[name](None), rtol=1e-12)
 
 
 def test_decisions_are_those_of_all_samples(ranks: list[dict[str, Any]]) -> None:

@@ -40,7 +40,7 @@ class Curvature(SampledMeasure):
     """
 
     name: ClassVar[str] = "curvature"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     quantities: ClassVar[tuple[str, ...]] = (
         "scalar_curvature",
         "t2_minus_f",

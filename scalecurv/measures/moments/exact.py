@@ -86,12 +86,19 @@ def probed_trace(evaluation: Evaluation, rtol: float, max_matvecs: int) -> Known
     return KnownTrace(whole, layers)
 
 
-def probed_estimate(terms: np.ndarray, confidence: float = 0.95, method: str | None = None) -> Estimate:
+def probed_estimate(
+    terms: np.ndarray,
+    confidence: float = 0.95,
+    method: str | None = None,
+    least: float = MIN_FREEDOM,
+    skewness: float = 0.0,
+) -> Estimate:
     """Return the estimate sum_i mean_a Y_ai from q >= 2 passes over N samples, Y being `terms` of shape (q, N).
 
     Blocks of samples may take the place of samples. The squared standard error is sum_i s_i^2 / q, where s_i^2 is the
     variance of the terms of sample i over the passes: differences between samples are not part of it. Degrees of
-    freedom after Satterthwaite 1946; with fewer than 30 the interval is (-inf, inf), as the standard error is a guess.
+    freedom after Satterthwaite 1946; with fewer than `least` the interval is (-inf, inf), as the standard error is a
+    guess. It is widened for the `skewness` of the estimate (see `skewed_quantile`).
     """
     q, N = terms.shape
     variances = terms.var(axis=0, ddof=1)
@@ -99,9 +106,16 @@ def probed_estimate(terms: np.ndarray, confidence: float = 0.95, method: str | N
     freedom = (q + 1) * float(variances.sum()) ** 2 / (float((variances**2).sum()) or 1.0)
     method = method or f"{q} passes with output probes"
     estimate = student_estimate(
-        float(terms.mean(axis=0).sum()), stderr, q * N, method, confidence, 0, max(freedom, 1.0)
+        float(terms.mean(axis=0).sum()),
+        stderr,
+        q * N,
+        method,
+        confidence,
+        0,
+        max(freedom, 1.0),
+        skewness * math.sqrt(q * N),
     )
-    if freedom < MIN_FREEDOM:  # equal terms, whose spread is 0, count as too few degrees too
+    if freedom < least:  # equal terms, whose spread is 0, count as too few degrees too
         return Estimate(estimate.value, stderr, -math.inf, math.inf, confidence, q * N, 0, method, Status.BUDGET)
     return estimate
 

@@ -41,44 +41,52 @@ def square_with_layers(evaluation: Evaluation, strategy: Strategy, trace: float 
     `strategy.from_samples` asks for it, or the data is large and deflation is expected to take more products; in both
     cases only if |H - G| < 0.3 |H| by three products each. The method says which road was taken.
     """
-    draws = draws_of(evaluation.problem, strategy)
-    asked = strategy.sample_of(evaluation.problem) is not None
+    problem = evaluation.problem
+    draws, asked = draws_of(problem, strategy), strategy.sample_of(problem) is not None
     if draws is None or not (asked or _deflation_is_dear(evaluation, strategy)):
         found = sampled_square(evaluation, strategy, trace, needed)
-        return Square(_all_samples(found, "pairs do not apply") if asked else found)
+        return Square(_of_all_samples(found, obstacle(problem, strategy)) if asked else found)
     share = residual_share(evaluation)
     if share < SMALL:
         by_pairs = square_from_pairs(evaluation, strategy, draws, needed)
         if by_pairs is not None:
             return Square(*by_pairs)
     found = sampled_square(evaluation, strategy, trace, needed).charged(VECTORS)
-    return Square(_all_samples(found, f"|H - G| is {share:.2f} |H|") if asked else found)
+    return Square(_of_all_samples(found, f"|H - G| is {share:.2f} |H|") if asked else found)
 
 
-def _all_samples(found: Estimate, reason: str) -> Estimate:
+def _of_all_samples(found: Estimate, reason: str) -> Estimate:
     return replace(found, method=f"{found.method}, of all samples as {reason}")
 
 
 def draws_of(problem: Problem, strategy: Strategy) -> Draws | None:
     """Return how many samples may be drawn, None where pairs are not tried: a rule on sizes alone.
 
-    The number is `from_samples` where it is given. Else inner products take no more multiplications than four products,
-    and at most a quarter of the samples is drawn.
+    The number is `from_samples` where it is given. Else there are 5,000 samples or more, of which at most a quarter is
+    drawn, and inner products take no more multiplications than four products.
     """
-    count, enough = strategy.sample_of(problem), strategy.trace_is_exact(problem)
-    if strategy.route not in (None, "sampled") or problem.loss.factor is None or not enough:
-        return None
-    if strategy.square_products(problem) < 2 * VECTORS + 2 * PROBES:
-        return None
-    if count is None and problem.num_data < MANY:
-        return None
-    size = row_size(problem)
-    if not pilots_fit(problem, problem.memory) or 4 * TILE * 8 * size > problem.memory:
+    count = strategy.sample_of(problem)
+    if (count is None and problem.num_data < MANY) or obstacle(problem, strategy):
         return None
     if count is not None:
         return Draws(count, True)
-    most = int((GRAMS * PRODUCT * problem.num_data * problem.num_params / size) ** 0.5)
+    most = int((GRAMS * PRODUCT * problem.num_data * problem.num_params / row_size(problem)) ** 0.5)
     return Draws(min(most, problem.num_data // 4), False)
+
+
+def obstacle(problem: Problem, strategy: Strategy) -> str:
+    """Return why samples cannot be drawn in pairs, "" where they can."""
+    if strategy.route not in (None, "sampled"):
+        return f"the route is {strategy.route}"
+    if problem.loss.factor is None:
+        return f"loss {problem.loss.name} has no known factor"
+    if not strategy.trace_is_exact(problem):
+        return "there are more outputs than max_matvecs / 2"
+    if strategy.budget.probes < 2 * VECTORS + 2 * PROBES:
+        return "max_matvecs leaves no common probes"
+    if not pilots_fit(problem, problem.memory) or 4 * TILE * 8 * row_size(problem) > problem.memory:
+        return "memory holds no rows of samples"
+    return ""
 
 
 def _deflation_is_dear(evaluation: Evaluation, strategy: Strategy) -> bool:

@@ -17,7 +17,7 @@ from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.estimate import Status
 from scalecurv.statistics.stopping import Tolerance
-from tests.measures.moments.nearly_fitted import nearly_fitted, truth
+from tests.nearly_fitted import nearly_fitted, truth
 from tests.networks import data, network, problem
 
 SAMPLED = Strategy(0.2, 1000, 2 << 30, "sampled", 40)
@@ -81,7 +81,7 @@ def test_a_sub_sample_s_own_curvature_is_another_number() -> None:
     assert K.status is Status.EXACT
     assert found.lower <= K.value <= found.upper
     assert found.halfwidth < 0.2 * K.value
-    assert own.value < 0.1 * K.value
+    assert own.value < 0.2 * K.value
 
 
 def at_its_minimum() -> Problem:
@@ -115,7 +115,7 @@ def test_a_loss_without_a_factor_takes_all_samples() -> None:
     point = Problem(network("relu"), (x, y), lambda f, y: ((f - y) ** 2).sum(1))
     assert draws_of(point, SAMPLED) is None
     found = square_of(Evaluation(point), SAMPLED, None, Tolerance(0.2).terms_needed)
-    assert found.method.endswith("of all samples as pairs do not apply")
+    assert found.method.endswith("of all samples as loss <lambda> has no known factor")
 
 
 def test_without_being_asked_draws_are_tried_where_data_is_large_and_deflation_dear(
@@ -140,9 +140,15 @@ def test_without_being_asked_draws_are_tried_where_data_is_large_and_deflation_d
 def test_the_number_of_draws_is_a_rule_on_sizes() -> None:
     small, large = nearly_fitted("relu"), nearly_fitted("conv")
     assert draws_of(small, SAMPLED) == Draws(40, True)
-    assert draws_of(small, replace(SAMPLED, route="generic", from_samples=None)) is None
-    assert draws_of(small, replace(SAMPLED, max_matvecs=40)) is None  # no room for common probes
-    assert draws_of(nearly_fitted("conv", memory=1000), SAMPLED) is None
+    generic, poor = replace(SAMPLED, route="generic", from_samples=None), replace(SAMPLED, max_matvecs=40)
+    for point, strategy, reason in (
+        (small, generic, "the route is generic"),
+        (small, poor, "max_matvecs leaves no common probes"),
+        (nearly_fitted("conv", memory=1000), SAMPLED, "memory holds no rows of samples"),
+    ):
+        assert draws_of(point, strategy) is None
+        assert square.obstacle(point, strategy) == reason
+    assert square.obstacle(small, SAMPLED) == ""
     assert Draws(400, False).ends == (32, 64, 128, 256, 400)
     assert large.num_params == 36
 

@@ -13,7 +13,7 @@ from scalecurv.operators.sample_gradients import layer_names
 from scalecurv.problem.problem import Problem
 from scalecurv.statistics.pairs import pair_part
 from tests.calibration import bias
-from tests.measures.moments.nearly_fitted import nearly_fitted
+from tests.nearly_fitted import nearly_fitted
 from tests.networks import data, network, oracle, problem
 
 SEEDS = 80

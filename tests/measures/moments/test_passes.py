@@ -100,7 +100,7 @@ class TestSampled:
         ]
         assert spreads[1] < spreads[0] / 4
         chosen = [passes._chosen(Evaluation(fitted, seed, fast), rest) for seed in range(10)]
-        assert chosen == [(True, 2 * passes.TRIALS[1])] * 10
+        assert [(residual, len(terms)) for residual, terms in chosen] == [(True, passes.TRIALS[1])] * 10
         terms = FreshTerms(rest, True)
         trial = replace(terms, stream=TRIAL)
         assert (terms._probes(fitted, 0, 0, range(4)) != trial._probes(fitted, 0, 0, range(4))).any()
@@ -165,11 +165,12 @@ def dense_hessian_of(at: Problem) -> torch.Tensor:
 def test_terms_that_never_differ_prove_a_number_after_sixteen_passes() -> None:
     """A form that is not constant differs from a given number with chance 1/4: (3/4)^15 < .05."""
     equal = np.tile(np.arange(5.0), (16, 1))
-    proven, early = passes._estimate(equal, "m"), passes._estimate(equal[:15], "m")
+    parts = passes._Parts(np.zeros(1), (), False, (), None, {})
+    proven, early = passes._estimate(parts, equal, "m"), passes._estimate(parts, equal[:15], "m")
     assert (proven.value, proven.lower, proven.upper, proven.stderr) == (10.0, 10.0, 10.0, 0.0)
     assert early.upper == math.inf
     equal[3, 2] += 1e-9
-    assert passes._estimate(equal, "m").stderr > 0
+    assert passes._estimate(parts, equal, "m").stderr > 0
 
 
 @pytest.mark.parametrize(("name", "loss", "steps"), [("tanh", "mse", 150), ("tanh", "cross_entropy", 150)])
