@@ -34,9 +34,10 @@ def test_dir_lists_the_public_names_and_no_others() -> None:
     assert dir(sc) == sc.__all__ == sorted(sc.__all__)
     assert " ".join(sc.__all__) == (
         "CheckpointError ClusterError Estimate Evaluation Findings LinearOperator Measure Misuse NothingFound Outcome "
-        "Problem Quantity Status Store StoreError analyze density eigenpairs functional_rank gauss_newton gradient "
-        "hessian jacobian lambda_max lambda_min open_store principal_curvatures rank_report ricci_curvature "
-        "scalar_curvature sectional_curvature spectrum sweep trace trace_h2"
+        "Problem Quantity Status Store StoreError analyze density effective_dimension eigenpairs functional_rank "
+        "gauss_newton gradient hessian jacobian lambda_max lambda_min log_determinant open_store "
+        "principal_curvatures rank_report ricci_curvature scalar_curvature sectional_curvature spectrum sweep trace "
+        "trace_h2"
     )
 
 

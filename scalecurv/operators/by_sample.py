@@ -1,4 +1,4 @@
-"""The curvature of each single sample: the quadratic forms u'H_i v for all of them, and the products of a few samples."""
+"""The curvature of single samples: the quadratic forms u'H_i v for all of them, and the products of a few."""
 
 from collections.abc import Iterable
 

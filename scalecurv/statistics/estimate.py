@@ -41,7 +41,7 @@ _ADVICE = {
     Status.CERTIFIED: "The interval is proven at its confidence and within --rtol.",
     Status.CONVERGED: "The interval is within --rtol.",
     Status.BUDGET: "The interval holds and is wider than --rtol: raise --max-matvecs, --from-samples or --rtol.",
-    Status.LOWER_BOUND: "The truth is between the value and the upper end; for a rank, more --memory may close the gap.",
+    Status.LOWER_BOUND: "The truth is between the value and the upper end; for a rank, --memory may close the gap.",
     Status.NOT_APPLICABLE: "The quantity is not defined for this model, loss or point; the method says why.",
     Status.INCONSISTENT: "Two routes to this number disagree: believe neither; after float32 try --dtype float64.",
     Status.FAILED: "The arithmetic broke down: look at the weights, or try --dtype float64.",
