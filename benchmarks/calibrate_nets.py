@@ -88,4 +88,5 @@ def network_lines(
         line(" ".join(key), f"{RTOL:g}", route, quantity, estimates, cell(*key)[1][quantity])
         for key, answers in found.items()
         for (route, quantity), estimates in answers.items()
+        if len(estimates) >= seeds // 2  # the rule on pairs may take them with some seeds only, too few to tell
     ]

@@ -139,7 +139,7 @@ def test_asking_again_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(HessianOperator, "_matmat", bug)
     assert first == answers()
-    assert len({e.value for e in first}) == 10
+    assert len({e.value for e in first}) == 9  # two of them are from the ten passes that so small a budget has
 
 
 def test_a_problem_in_another_precision_has_its_own_answers() -> None:

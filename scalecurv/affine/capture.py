@@ -4,6 +4,7 @@ An operation is recognised by the very tensor that it takes, whatever module it 
 without its graph: a parameter that is in the graph of the outputs nevertheless is used in another way too.
 """
 
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,11 +23,22 @@ from scalecurv.problem.forward import Forward
 from scalecurv.samples.nested import Inputs, tensors_in
 
 RECORDED = LINEAR | ENTRYWISE
-CHOOSING = {  # operations that may put rows into an order that depends on the samples
-    getattr(home, name)
-    for home in (torch, Tensor)
-    for name in ("gather", "index_select", "take_along_dim", "masked_select", "index_add", "scatter", "scatter_add")
-} | {Tensor.__getitem__, Tensor.__setitem__, Tensor.index_add_, Tensor.scatter_, Tensor.index_copy_}
+SIGNATURES = {record: inspect.signature(record) for record in RECORDED.values()}
+_IN_PLACE = """
+    get size dim numel stride len is_floating_point type_as clone detach to float double half contiguous view reshape
+    flatten unflatten transpose permute movedim swapaxes t unsqueeze squeeze expand expand_as cat concat stack chunk
+    split unbind narrow select pad unfold zeros_like ones_like new_zeros new_ones add sub mul div true_divide neg radd
+    iadd rsub isub rmul imul truediv rtruediv rdiv itruediv idiv pow abs square sqrt rsqrt exp log sin cos tanh
+    sigmoid relu relu6 leaky_relu prelu elu selu celu gelu silu mish softplus softsign logsigmoid tanhshrink hardtanh
+    hardswish hardsigmoid hardshrink softshrink threshold clamp clamp_min clamp_max rrelu glu softmax log_softmax
+    softmin mean sum var std norm linalg_vector_norm normalize layer_norm group_norm rms_norm batch_norm instance_norm
+    local_response_norm dropout feature_dropout max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
+    adaptive_max_pool3d interpolate upsample pixel_shuffle scaled_dot_product_attention multi_head_attention_forward
+    one_hot
+"""  # operations that leave each sample in its place, by name; a matrix product may move it
+IN_PLACE = frozenset(_IN_PLACE.split())
+WITH_WEIGHT = frozenset(("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "embedding"))
 VIEWS = {  # operations on a parameter after which its gradient has the same square
     getattr(home, name)
     for home in (torch, Tensor)
@@ -44,8 +56,8 @@ ATTENTION = types.FunctionType(
 class Captured:
     """Outputs f (B, D) with their graph, and the recorded uses of each parameter.
 
-    `elsewhere` are the parameters on which f depends by other ways. `chosen` is True where the model picks rows by
-    numbers that are computed.
+    `elsewhere` are the parameters on which f depends by other ways. `chosen` is True where the model may put samples
+    into an order that depends on them, as by an index, or by a product with a matrix that it computes.
     """
 
     f: Tensor
@@ -79,20 +91,27 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in CHOOSING and any(True for _ in tensors_in((args[1:], kwargs))):
-            self.chosen = True
         record: Callable[..., Any] | None = RECORDED.get(func)
-        if record is not None and torch.is_grad_enabled():
+        if record is not None and torch.is_grad_enabled() and self.takes(record, args, kwargs):
             done = record(self, *args, **kwargs)
             if done is not None:
                 return done
         if func is F.multi_head_attention_forward:
             with self:
                 return ATTENTION(*args, **kwargs)
+        self.chosen = self.chosen or _may_move(func, args, kwargs)
         out = func(*args, **kwargs)
         if func in VIEWS and args and (name := self.name(args[0])) is not None:
             self.alias(out, name)
         return out
+
+    def takes(self, record: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+        """Return False for a call by other names than the recorder has, such as torch.mul(input=a, other=b)."""
+        try:
+            SIGNATURES[record].bind(self, *args, **kwargs)
+        except TypeError:
+            return False
+        return True
 
     def alias(self, view: Tensor, name: str) -> Tensor:
         """Take a tensor for the parameter of this name: its gradient has the same square where only it is used."""
@@ -114,3 +133,14 @@ class _Recorder(TorchFunctionMode):
                 self.uses.setdefault(name, []).append(use)
                 self.sources.setdefault(name, set()).add(id(parameter))
         return out.clone()
+
+
+def _may_move(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return False for an operation, of which no use was recorded, that leaves each sample in its place."""
+    name = getattr(func, "__name__", "").lstrip("_").rstrip("_")
+    if name in ("getitem", "setitem"):
+        return any(True for _ in tensors_in((args[1:], kwargs)))
+    if name in WITH_WEIGHT:
+        weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
+        return isinstance(weight, Tensor) and weight.requires_grad
+    return name not in IN_PLACE and any(True for _ in tensors_in((args, kwargs)))

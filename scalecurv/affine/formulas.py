@@ -13,6 +13,7 @@ from scalecurv.affine.uses import Layout, Misfit, Squares, prepared
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
 
+POWERS = 64  # different powers of two, by which the cotangents of samples are told apart
 SIZES = (2, 3)  # samples of the two passes that tell which axis is that of samples
 
 
@@ -121,15 +122,19 @@ def _drop_mixed(
     squares: dict[str, Squares],
     outs: Mapping[int, Tensor],
 ) -> None:
-    """Drop names of which an output has a cotangent in the place of another sample, as where rows are sorted.
+    """Drop names of which an output has the cotangent of one sample in the place of another, as where rows are sorted.
 
-    A random half of the samples has a cotangent, and the places of the others must then hold zeros.
+    A second cotangent is the first times a power of two of each sample's own. So it must be at each place, and there it
+    is to the last bit, as no rounding depends on a power of two.
     """
     rng = torch.Generator().manual_seed(0)
-    half = torch.rand(count, generator=rng).argsort().to(captured.f.device) < (count + 1) // 2
-    cotangent = torch.randn(captured.f.shape, generator=rng, dtype=torch.float64).to(captured.f) * half[:, None]
-    cotangents = _pulled(captured.f, cotangent, outs)
+    powers = torch.ldexp(torch.ones(count), (torch.randperm(count, generator=rng) % POWERS) - POWERS // 2)
+    powers = powers.to(captured.f)
+    cotangent = torch.randn(captured.f.shape, generator=rng, dtype=torch.float64).to(captured.f)
+    once, turned = (_pulled(captured.f, c, outs) for c in (cotangent, cotangent * powers[:, None]))
     for name in list(squares):
         for use, layout in zip(captured.uses[name], layouts[name], strict=True):
-            if bool(layout.rows(cotangents[id(use.out)], count)[~half].any()):
+            first, second = (layout.rows(each[id(use.out)], count).flatten(1) for each in (once, turned))
+            off, largest = (rows.abs().amax(1) for rows in (second - first * powers[:, None], second))
+            if not bool((off <= torch.finfo(off.dtype).eps ** 0.5 * largest).all()):
                 squares.pop(name, None)

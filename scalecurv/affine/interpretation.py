@@ -20,7 +20,7 @@ READS = ("tolist", "numpy", "__array__", "__dlpack__", "data_ptr")  # ways by wh
 
 @dataclass(frozen=True)
 class State:
-    """What is known of an array: the parameters that it `depends` on, and those in which it may be no affine function.
+    """The state of an array: the parameters that it `depends` on, and those in which it may be no affine function.
 
     Both are sets as bits of one integer. `varies` is True for values that are not constants: those of the samples, and
     all that is computed from samples or parameters, comparisons too.

@@ -11,6 +11,7 @@ from scalecurv.affine.exact_zero import without_curvature
 from scalecurv.affine.interpretation import Interpretation, Reading, State
 from scalecurv.autodiff.backends import nodes
 from scalecurv.autodiff.second_order import twice_differentiable
+from scalecurv.errors import CheckpointError
 from scalecurv.problem.outputs import part_of, rows_of
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.remembered import remembered
@@ -28,14 +29,18 @@ def affine_tensors(problem: Problem) -> frozenset[str]:
     There R_WW = 0 and H_WW = G_WW, whatever the loss and theta, off the kinks. Two tests must agree: one pass forward,
     followed operation by operation, finds no smooth function of W and no product of two arrays that depend on W; and
     the second derivative by autograd along W is 0.0. The set is empty where the model has a derivative of its own (an
-    autograd.Function), and where forward turns values of samples or parameters into Python numbers or shapes, since
-    other samples may then take another path. Costs two gradients of two samples, the first of the data set on all
+    autograd.Function), where forward turns values of samples or parameters into Python numbers or shapes, since other
+    samples may then take another path, and where it raises because its operations are followed. Costs two gradients of two samples, the first of the data set on all
     ranks, and about one more for each name that passes the first test.
     """
     x = problem.sample[:SAMPLES]
     leaves = {name: part.detach().clone() for name, part in problem.space.unflatten(problem.theta).items()}
     with torch.enable_grad(), quoted(problem.model, "the outputs, to find where they are affine"):
-        f, bent = _followed(problem, {name: leaf.requires_grad_() for name, leaf in leaves.items()}, x)
+        try:
+            with quoted(problem.model, "the outputs, operation by operation"):
+                f, bent = _followed(problem, {name: leaf.requires_grad_() for name, leaf in leaves.items()}, x)
+        except CheckpointError:  # a forward that refuses modes; one that is broken says so where it runs alone
+            return frozenset()
         if bent is None or not all(map(_of_torch, nodes(f))):
             return frozenset()
         names = [name for i, name in enumerate(leaves) if not bent >> i & 1]

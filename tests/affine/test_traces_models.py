@@ -68,3 +68,18 @@ def test_samples_that_change_places_are_found() -> None:
     point = problem(drawn(unusual.Sorted), x)
     assert without_formula(point) == {"inner.weight", "inner.bias"}
     assert agree(point)
+
+
+def test_samples_that_a_product_moves_are_found() -> None:
+    """The first samples all go to one expert, in order, and formulas agree on them; two later ones change places."""
+    x = numbers(12, 4)
+    x[:3, 0] = 1.0
+    for model, first in ((unusual.Dispatched, 1.0), (unusual.Sorted, -9.0)):
+        x[:3, 0] = torch.tensor([0.0, 0.1, 0.2]) + first
+        point = problem(drawn(model), x)
+        assert not any("weight" in name and "1" in name for name in without_formula(point))
+        assert agree(point)
+    for i in range(3, 11):  # one pair out of order, wherever it stands
+        x[:, 0] = torch.arange(12.0)
+        x[[i, i + 1], 0] = torch.tensor([i + 1.0, float(i)], dtype=x.dtype)
+        assert agree(problem(drawn(unusual.Sorted), x)), i

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 
 class Language(nn.Module):
@@ -35,6 +36,21 @@ class Sorted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         order = x[:, 0].argsort()
         return self.head(F.relu(self.inner(x[order]))[order.argsort()])
+
+
+class Dispatched(nn.Module):
+    """Experts that take samples by a product with a matrix of zeros and ones, each in the order of their arrival."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experts, self.head = nn.ModuleList(nn.Linear(4, 5) for _ in range(2)), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        taken = F.one_hot((x[:, 0] > 0).long(), 2)
+        place = F.one_hot((taken.cumsum(0) - 1) * taken, len(x)) * taken[:, :, None]
+        seen = torch.einsum("bep,bd->epd", place.to(x), x)
+        found = torch.stack([expert(each) for expert, each in zip(self.experts, seen, strict=True)])
+        return self.head(F.relu(torch.einsum("bep,eph->bh", place.to(x), found)))
 
 
 class Solid(nn.Module):
@@ -89,3 +105,29 @@ class Inside(nn.Module):
             at = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.inner(at).tanh().sum(), at, create_graph=True)
         return self.head(slope)
+
+
+class Named(nn.Module):
+    """Products and sums whose operands are handed over by name, with parameters and without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(torch.randn(4, 5)), nn.Parameter(torch.randn(5))
+        self.shift, self.head = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(5, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.mul(input=F.relu(torch.matmul(input=x, other=self.weight)), other=self.scale)
+        return torch.addmm(input=self.shift, mat1=h.add(other=h), mat2=self.head)
+
+
+class Alone(nn.Module):
+    """A network that refuses to run where its operations are followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if _get_current_dispatch_mode() is not None:
+            raise RuntimeError("not under a mode")
+        return self.net(x)

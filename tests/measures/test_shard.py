@@ -105,10 +105,10 @@ def fit(off: float, largest: float, shard: Shard | None) -> Problem:
     return Problem(at.model, (x, y), "mse", shard=shard)
 
 
-def drawn(name: str, shard: Shard | None) -> list[float]:
-    """tr H^2 from 40 weighted samples, of both ranks, and the squared rows of each layer."""
-    at = point(name, "cross_entropy", {"batch_size": 4}, shard)
-    found = square_from_pairs(Evaluation(at), Strategy(0.1, 64, 1 << 30), Draws(40, True), lambda F: 0.0)
+def drawn(name: str, shard: Shard | None, count: int = 40, memory: int = 1 << 30) -> list[float]:
+    """tr H^2 from `count` weighted samples, of both ranks, and the squared rows of each layer."""
+    at = point(name, "cross_entropy", {"batch_size": 4, "memory": memory}, shard)
+    found = square_from_pairs(Evaluation(at), Strategy(0.1, 64, 1 << 30), Draws(count, True), lambda F: 0.0)
     assert found is not None
     return [found[0].value, found[0].stderr, *(layer.value for layer in found[1].values())]
 
@@ -122,6 +122,10 @@ QUESTIONS: dict[str, Callable[[Shard | None], Any]] = {
     "saturated": lambda shard: asdict(saturated(False, shard)),
     "draws of an mlp": lambda shard: drawn("relu", shard),
     "draws of a cnn": lambda shard: drawn("conv", shard),
+    # three tiles, of which memory keeps the rows of the first
+    "draws in tiles": lambda shard: drawn(
+        "conv", shard, 80, 1024 * Problem(network("conv"), data("mse"), "mse").num_params
+    ),
     "one unsure sample": lambda shard: asdict(saturated(True, shard)),
 }
 
@@ -151,7 +155,7 @@ def test_a_measure_finds_what_it_finds_in_one_place(ranks: list[dict[str, Any]],
 
 
 def test_draws_are_those_of_all_samples(ranks: list[dict[str, Any]]) -> None:
-    for name in ("draws of an mlp", "draws of a cnn"):
+    for name in ("draws of an mlp", "draws of a cnn", "draws in tiles"):
         np.testing.assert_allclose(ranks[-1][name], QUESTIONS[name](None), rtol=1e-12)
 
 

@@ -20,11 +20,12 @@ from scalecurv.measures.moments.draws import Weights
 from scalecurv.operators.sample_gradients import SampleRows, layer_names, row_size, sample_rows
 from scalecurv.operators.split import SplitOperator
 from scalecurv.problem.drawn import drawn_samples
+from scalecurv.problem.problem import Problem
 from scalecurv.statistics.pairs import Part, mean_part, pair_part
 from scalecurv.statistics.stopping import FIRST_LOOK
 
 STREAM = "common probes"  # none of the stream of the draws: they must be independent
-TILE = 256  # draws whose inner products are taken together
+TILES = (32, 256)  # draws whose inner products are taken together, at least and at most
 KEPT = 4  # of `memory` that rows may take between two looks
 
 
@@ -38,8 +39,8 @@ class PairSums:
 
     def __init__(self, evaluation: Evaluation, weights: Weights, ends: Sequence[int], every: bool = False):
         self._problem, self._seed, self._weights, self._every = evaluation.double, evaluation.seed, weights, every
-        self._blocks = _tiles(ends)
-        self._kept: list[SampleRows | None] = []
+        self._blocks = _tiles(ends, tile_of(self._problem))
+        self._kept: list[SampleRows | None] = []  # of the first blocks; None on ranks that compute none
         self._looks = [np.zeros((2, 1 + len(layer_names(self._problem)), 0))]
 
     def upto(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,14 +59,16 @@ class PairSums:
         low, high = self._blocks[len(self._looks) - 1]
         added = np.zeros((2, before.shape[1], high))
         new = self._rows(low, high)
+        for j, (start, stop) in enumerate(self._blocks[: len(self._looks) - 1]):
+            old = self._kept[j] if j < len(self._kept) else self._rows(start, stop)  # on all ranks, which exchange them
+            if new is None or old is None:
+                continue
+            kernel = self._kernel(new.grams(old))
+            added[0, :, start:stop] += kernel.sum(1)
+            added[0, :, low:high] += kernel.sum(2)
+        if self._fits(high):
+            self._kept.append(new)
         if new is not None:
-            self._keep(new, high)
-            for j, (start, stop) in enumerate(self._blocks[: len(self._looks) - 1]):
-                old = self._kept[j] if self._kept[j] is not None else self._rows(start, stop)
-                assert old is not None
-                kernel = self._kernel(new.grams(old))
-                added[0, :, start:stop] += kernel.sum(1)
-                added[0, :, low:high] += kernel.sum(2)
             grams = new.grams(new)
             kernel, own = self._kernel(grams), np.arange(high - low)
             kernel[:, own, own] = 0.0
@@ -98,23 +101,34 @@ class PairSums:
         weighed = columns * torch.from_numpy(sizes).to(factors)[:, None, None]
         return sample_rows(problem, batch, weighed.transpose(1, 2))
 
-    def _keep(self, rows: SampleRows, count: int) -> None:
-        """Keep the rows of a block for the blocks after it, where the rows of all draws so far fit into memory."""
+    def _fits(self, count: int) -> bool:
+        """Return True where the rows of the first `count` draws are kept, as they fit into memory; alike on all ranks.
+
+        The rows of other draws are computed anew for each block after them.
+        """
         q = self._problem.num_outputs if self._every else 1
-        fits = 8 * count * q * row_size(self._problem) <= self._problem.memory // KEPT
-        self._kept.append(rows if fits else None)
+        return 8 * count * q * row_size(self._problem) <= self._problem.memory // KEPT
 
 
-def _tiles(ends: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the blocks of draws that end at each of `ends`, in tiles of at most 256.
+def tile_of(problem: Problem) -> int:
+    """Return the number of draws in a tile, 0 where not even the smallest tile's rows fit into half of the memory.
+
+    Two tiles are there at a time, in float64, and what one of them is made from.
+    """
+    fits = problem.memory // (4 * 8 * row_size(problem))
+    return min(fits, TILES[1]) if fits >= TILES[0] else 0
+
+
+def _tiles(ends: Sequence[int], tile: int) -> list[tuple[int, int]]:
+    """Return the blocks of draws that end at each of `ends`, in tiles of at most `tile`.
 
     Example:
-        >>> _tiles([32, 64, 400])
+        >>> _tiles([32, 64, 400], 256)
         [(0, 32), (32, 64), (64, 320), (320, 400)]
     """
     bounds = [0]
     for end in ends:
-        bounds += [*range(bounds[-1] + TILE, end, TILE), end]
+        bounds += [*range(bounds[-1] + tile, end, tile), end]
     return list(pairwise(bounds))
 
 

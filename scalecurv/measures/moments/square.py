@@ -6,7 +6,7 @@ from scalecurv.linalg.inner import norms
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments.deflation import deflation
 from scalecurv.measures.moments.from_pairs import PROBES, Draws, square_from_pairs
-from scalecurv.measures.moments.pairs import TILE
+from scalecurv.measures.moments.pairs import tile_of
 from scalecurv.measures.moments.sampled import Needed, sampled_square
 from scalecurv.measures.noise import VECTORS, pilots_fit, spot_products
 from scalecurv.measures.route import PRODUCT, Strategy
@@ -84,7 +84,7 @@ def obstacle(problem: Problem, strategy: Strategy) -> str:
         return "there are more outputs than max_matvecs / 2"
     if strategy.budget.probes < 2 * VECTORS + 2 * PROBES:
         return "max_matvecs leaves no common probes"
-    if not pilots_fit(problem, problem.memory) or 4 * TILE * 8 * row_size(problem) > problem.memory:
+    if not pilots_fit(problem, problem.memory) or not tile_of(problem):
         return "memory holds no rows of samples"
     return ""
 

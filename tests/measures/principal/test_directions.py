@@ -10,6 +10,7 @@ from torch import Tensor
 import scalecurv as sc
 from scalecurv.errors import Misuse
 from scalecurv.measures.evaluation import Evaluation
+from scalecurv.measures.moments.deflation import trace_of
 from scalecurv.measures.principal.planes import NoPlane, ricci_curvature_at, sectional_curvature_at
 from scalecurv.measures.route import Strategy
 from scalecurv.problem.problem import Problem
@@ -75,8 +76,8 @@ def test_ricci_of_what_is_sampled() -> None:
     for seed in range(20):
         found = sc.ricci_curvature(point, u, rtol=0.3, max_matvecs=64, seed=seed)
         held += found.lower <= truth <= found.upper
-        trace = sc.scalar_curvature(point, rtol=0.3, max_matvecs=64, seed=seed)
-        assert found.num_matvecs == trace.num_matvecs + 1  # one for u and that of the gradient, which K has too
+        T = trace_of(Evaluation(point, seed), Strategy(0.3, 64, 1 << 30))
+        assert found.num_matvecs == T.num_matvecs + 2  # one along u and one along the gradient
     assert 16 <= held <= 20
 
 
