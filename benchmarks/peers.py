@@ -66,7 +66,7 @@ def peers(loss: Loss) -> list[Peer]:
     """Return all four at the present weights."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of their imports, and of backward(create_graph=True)
-        return [make(loss) for make in (_pyhessian, _curvlinops, _eigenthings, _skerch)]
+        return [make(loss) for make in MAKERS.values()]
 
 
 def fewest(value: Callable[[int], float], truth: float, share: float, least: int = 1) -> int | None:
@@ -204,6 +204,14 @@ def _skerch(loss: Loss) -> Peer:
 
 def _by_columns(product: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda V: torch.stack([product(v) for v in V.T], 1)
+
+
+MAKERS: dict[str, Callable[[Loss], Peer]] = {
+    "PyHessian": _pyhessian,
+    "curvlinops": _curvlinops,
+    "hessian-eigenthings": _eigenthings,
+    "skerch": _skerch,
+}
 
 
 MAKERS: dict[str, Callable[[Loss], Peer]] = {

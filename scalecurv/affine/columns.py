@@ -41,10 +41,20 @@ def loss_columns(problem: Problem, batch: Batch, f: Tensor) -> Columns:
     return Columns(vectors * values.abs().sqrt()[:, None], values.sign() if bool((values < 0).any()) else None)
 
 
-def probed(columns: Columns, signs: Tensor) -> Columns:
-    """Return sum_k s_k u_k for random signs s (B, D), K = 1; where columns have signs, one sum for each sign, K = 2.
+def probed_columns(problem: Problem, batch: Batch, f: Tensor, signs: Tensor) -> Columns:
+    """Return sum_k s_k u_k of the loss for random signs s (B, D); D x D numbers a sample only where no factor is known.
 
-    E |J'F s|^2 = |J'F|^2, and the cross terms of columns of both signs would not vanish in the square of one sum.
+    E |J'F s|^2 = |J'F|^2. K = 1, and 2 where columns have signs: see `_probed`.
+    """
+    if problem.loss.mixed is not None:
+        return Columns(problem.scale**0.5 * problem.loss.mixed(f, batch.y, signs)[:, :, None])
+    return _probed(loss_columns(problem, batch, f), signs)
+
+
+def _probed(columns: Columns, signs: Tensor) -> Columns:
+    """Return sum_k s_k u_k, K = 1; where columns have signs, one sum for each sign, K = 2.
+
+    The cross terms of columns of both signs would not vanish in the square of one sum.
     """
     weighted = columns.values * signs[:, None]
     if columns.signs is None:

@@ -30,8 +30,8 @@ def affine_tensors(problem: Problem) -> frozenset[str]:
     followed operation by operation, finds no smooth function of W and no product of two arrays that depend on W; and
     the second derivative by autograd along W is 0.0. The set is empty where the model has a derivative of its own (an
     autograd.Function), where forward turns values of samples or parameters into Python numbers or shapes, since other
-    samples may then take another path, and where it raises because its operations are followed. Costs two gradients of two samples, the first of the data set on all
-    ranks, and about one more for each name that passes the first test.
+    samples may then take another path, and where it raises because its operations are followed. Costs two gradients of
+    two samples, the first of the data set on all ranks, and about one more for each name that passes the first test.
     """
     x = problem.sample[:SAMPLES]
     leaves = {name: part.detach().clone() for name, part in problem.space.unflatten(problem.theta).items()}

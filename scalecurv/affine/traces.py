@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scalecurv.affine.capture import capture
-from scalecurv.affine.columns import Columns, loss_columns, probed
+from scalecurv.affine.columns import Columns, loss_columns, probed_columns
 from scalecurv.affine.formulas import by_formula, plan_of
 from scalecurv.affine.single_samples import gradient_squares
 from scalecurv.linalg.probes import probes
@@ -57,9 +57,10 @@ def output_probe_terms(problem: Problem, names: Sequence[str], seed: int, index:
 
     def turn(piece: Batch, f: Tensor) -> Columns:
         some = signs[piece.start : piece.start + len(f)].to(problem.device, f.dtype)
-        return probed(loss_columns(problem, piece, f), some)
+        return probed_columns(problem, piece, f, some)
 
-    rows = [_squares(problem, batch, tuple(names), turn) for batch in problem.batches()]
+    width = 2 if problem.loss.mixed is not None else D
+    rows = [_squares(problem, batch, tuple(names), turn, width) for batch in problem.batches()]
     sizes = np.array([problem.space.shapes[name].numel() for name in names])
     return torch.cat(rows).cpu().numpy() + problem.weight_decay * sizes / problem.num_data
 
@@ -77,7 +78,7 @@ def _sums(problem: Problem, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     by_sample: list[Tensor] = []
 
     def contribution(batch: Batch) -> Tensor:
-        rows = _squares(problem, batch, names, lambda piece, f: loss_columns(problem, piece, f))
+        rows = _squares(problem, batch, names, lambda piece, f: loss_columns(problem, piece, f), problem.num_outputs)
         by_sample.append(rows.sum(1))
         return rows.sum(0)
 
@@ -85,15 +86,15 @@ def _sums(problem: Problem, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     return total, torch.cat(by_sample)
 
 
-def _squares(problem: Problem, batch: Batch, names: tuple[str, ...], turn: Turn) -> Tensor:
+def _squares(problem: Problem, batch: Batch, names: tuple[str, ...], turn: Turn, width: int) -> Tensor:
     """Return sum_k e_ik |J_iW' u_ik|^2 of each sample and named tensor, (B, len(names)), in pieces that fit."""
-    return torch.cat([_of_piece(problem, piece, names, turn) for piece in batch.pieces(_size(problem))])
+    return torch.cat([_of_piece(problem, piece, names, turn) for piece in batch.pieces(_size(problem, width))])
 
 
-def _size(problem: Problem) -> int:
-    """Return the number of samples of which graph, recorded uses and columns take half of the memory."""
+def _size(problem: Problem, width: int) -> int:
+    """Return the number of samples of which graph, recorded uses and D x `width` columns take half of the memory."""
     D, plan = problem.num_outputs, plan_of(problem)
-    scalars = 4 * problem.footprint.activations + plan.scalars + 4 * D * D
+    scalars = 4 * problem.footprint.activations + plan.scalars + 4 * D * width
     return max(1, problem.memory // 2 // (problem.dtype.itemsize * scalars))
 
 

@@ -201,13 +201,13 @@ class Strategy:
         return self.route != "generic" and not self.dense_is_taken(problem)
 
     def fresh_tensors(self, problem: Problem) -> tuple[str, ...]:
-        """Return the names of the parameters over which tr H is sampled by fresh probes; none where it is not.
+        """Return the names of the parameters over which tr H is sampled by fresh probes: those that bend the outputs.
 
-        They are those in which the outputs are not affine.
-        """
+        They are all where output probes need D x D numbers a sample, and none where tr H is not sampled."""
         if not self.trace_is_known(problem) or self.structure(problem) is not None:
             return ()
-        return tuple(name for name in problem.space.shapes if name not in affine_tensors(problem))
+        wide = problem.loss.mixed is None and not self.trace_is_exact(problem)
+        return tuple(name for name in problem.space.shapes if wide or name not in affine_tensors(problem))
 
     def trace_products(self, problem: Problem) -> int:
         """Return the most products of fresh probes of tr H: half of the budget's probes, 0 where none are taken."""

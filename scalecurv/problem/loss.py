@@ -29,9 +29,10 @@ class Loss:
     """A loss: `total(f, y)` sums it over the samples of a batch, f of shape (B, D), twice differentiable in f.
 
     `targets(y)` turns the given targets into those that `total` takes, and raises Misuse where it cannot.
-    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i; None where none is
-    known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: unlike p - p^2 they do not cancel where p is near 1.
-    `second(f, y)`, for classifiers, is the second largest probability of each sample, (B,), the largest over its
+    `factor(f, y)` of shape (B, D, D) holds F_i with F_i F_i' = M_i = d^2 loss / df^2 at sample i, and `mixed(f, y, s)`
+    is a root of M_i times s_i, (B, D), without a matrix: F_i s_i up to the order of columns. Both are None where none
+    is known. `bend(f, y, v)` is M_i v_i, (B, D), by the same factors: unlike p - p^2 they do not cancel where p is near
+    1. `second(f, y)`, for classifiers, is the second largest probability of each sample, (B,), the largest over its
     positions. `weights(y)` of shape (B,) holds what each sample counts in a mean: the mean over the data is
     sum_i loss_i / sum_i weight_i. `float_targets` is True where integers among the targets are quantities, not indices;
     `foreign` where only autograd knows the loss; `squared` where the loss is a multiple of |f - y|^2. `size` bounds the
@@ -50,6 +51,7 @@ class Loss:
     squared: bool = False
     size: float = 1.0
     check: Callable[[Tensor], None] | None = None
+    mixed: Callable[[Tensor, Any, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)

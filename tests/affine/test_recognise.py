@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scalecurv import Problem
+from scalecurv import Problem, trace
 from scalecurv.affine.exact_zero import without_curvature
 from scalecurv.affine.recognise import affine_tensors
 from scalecurv.operators.gauss_newton import GaussNewtonOperator
 from scalecurv.operators.hessian import HessianOperator
 from tests.affine.nets import MAKERS, net
+from tests.affine.unusual import Alone
 
 # not called affine, though no second derivative at these samples says that they are not
 HELD_BACK = {
@@ -182,6 +183,13 @@ def test_derivatives_inside_forward_and_compiled_functions_are_not_trusted() -> 
     for middle in (slope, lambda x, h: scripted(h)):
         problem = Problem(Reader(middle).double(), (x, torch.zeros(6, 2)), "mse")
         assert affine_tensors(problem) <= {"head.weight", "head.bias"}
+
+
+def test_a_model_that_refuses_to_be_followed_has_none() -> None:
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    problem = Problem(Alone().double(), (x.double(), torch.zeros(6, 3)), "mse")
+    assert affine_tensors(problem) == frozenset()
+    assert trace(problem).status == "exact"  # H written out
 
 
 def _scripted(h: Tensor) -> Tensor:

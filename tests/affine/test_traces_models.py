@@ -83,3 +83,7 @@ def test_samples_that_a_product_moves_are_found() -> None:
         x[:, 0] = torch.arange(12.0)
         x[[i, i + 1], 0] = torch.tensor([i + 1.0, float(i)], dtype=x.dtype)
         assert agree(problem(drawn(unusual.Sorted), x)), i
+
+
+def test_operands_that_are_handed_over_by_name() -> None:
+    assert agree(problem(drawn(unusual.Named), numbers(9, 4)))

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from scalecurv import trace
 from scalecurv.affine import traces
 from scalecurv.affine.traces import output_probe_terms, sample_traces, tensor_traces
 from scalecurv.mlp import trace as closed_form
 from scalecurv.mlp.layers import listed_mlp
+from scalecurv.problem.losses.named import named_loss
 from scalecurv.problem.problem import Problem
 from tests.affine.nets import NUM_DATA, net
 from tests.affine.oracle import dense_terms
@@ -114,3 +116,28 @@ def test_a_perceptron_by_formula_and_in_closed_form() -> None:
             wanted = closed_form.output_probe_terms(point, mlp, 5, 1)
             found = output_probe_terms(point, names, 5, 1).reshape(NUM_DATA, -1, 2).sum(2)
             assert np.abs(found - wanted).max() < 1e-12 * wanted.max()
+
+
+def test_output_probes_write_no_matrix_of_all_outputs() -> None:
+    """A loss gives F s from D numbers a sample; F itself is the oracle."""
+    f = torch.randn(3, 12, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    s, words = f.flip(0).sign(), torch.arange(9).reshape(3, 3) % 4
+    every = {"cross_entropy": words, "mse": f + 1, "logistic": (f > 0).double()}
+    for name, y in every.items():
+        loss = named_loss(name).on((3, 4), y)
+        targets = loss.targets(y)
+        assert loss.mixed is not None
+        mixed = loss.mixed(f, targets, s)
+        assert loss.factor is not None
+        factor, units = loss.factor(f, targets), torch.eye(12, dtype=torch.float64)
+        columns = torch.stack([loss.mixed(f, targets, units[[k] * 3]) for k in range(12)], 2)
+        assert (columns @ columns.mT - factor @ factor.mT).abs().max() < 1e-14, name
+        assert ((columns @ s[:, :, None])[:, :, 0] - mixed).abs().max() < 1e-14, name
+
+
+def test_many_outputs_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scalecurv.problem.losses.classes.Layout.block_diagonal", None)
+    words = torch.randint(40, (6, 20), generator=torch.Generator().manual_seed(1))
+    model = nn.Sequential(nn.Embedding(40, 3), nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 40)).double()
+    point = Problem(model, (words, words), "cross_entropy")
+    assert "output probes" in trace(point, max_matvecs=200, rtol=0.1).method

@@ -20,7 +20,8 @@ QUANTITIES = [
     "effective_rank", "participation_ratio", "noise_floor", "kinks", "trace_rescaled", "imbalance", "euler_bound",
     "residual_share", "principal_max", "principal_max_2", "principal_min_2", "principal_min", "sectional_mean",
     "sectional_ritz", "ricci_gradient", "scalar_curvature_convex", "sharpness_radius", "sharpness_sam",
-    "sharpness_mean", "sgd_threshold", "batch_sharpness", "relative_flatness", "relative_flatness_neuron", "adaptive_trace",
+    "sharpness_mean", "sgd_threshold", "batch_sharpness", "relative_flatness", "relative_flatness_neuron",
+    "adaptive_trace",
 ]  # fmt: skip
 WHOLE = [name for name in QUANTITIES if name.startswith(("rank", "account"))] + ["functional_dimension_lower", "kinks"]
 NAMED = ["checkpoint", "run", "step", "epoch", "num_params", "fingerprint", "task_id", "dtype", "seed", "status"]

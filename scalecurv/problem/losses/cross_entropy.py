@@ -66,6 +66,7 @@ def cross_entropy(
             form.counted if counted else one_each,
             size=1.0 if weights is None else float(weights.max()),
             check=_log_probabilities(name, layout) if normalised else None,
+            mixed=form.mixed,
         )
 
     return Criterion(name, on, reduction)
@@ -148,6 +149,12 @@ class _Form:
         """Return the columns sqrt(A p_k) (e_k - p): A sum_k p_k (e_k - p)(e_k - p)' = A (diag p - pp')."""
         p, root = self._roots(f, y)
         return self.layout.block_diagonal(torch.diag_embed(root) - p[..., :, None] * root[..., None, :])
+
+    def mixed(self, f: Tensor, y: Tensor, s: Tensor) -> Tensor:
+        """Return F s without writing the factor out, its columns in the order of the outputs."""
+        p, root = self._roots(f, y)
+        columns = root * self.layout.scores(s)
+        return self.layout.flat(columns - p * columns.sum(2, keepdim=True))
 
     def bend(self, f: Tensor, y: Tensor, v: Tensor) -> Tensor:
         """Return F F'v without writing the factor out."""

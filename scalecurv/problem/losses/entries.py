@@ -45,6 +45,7 @@ def entries_loss(
             weights=each_entry(math.prod(shape)) if entries else one_each,
             float_targets=True,
             squared=squared,
+            mixed=form.mixed,
         )
 
     return Criterion(name, on, reduction)
@@ -78,6 +79,9 @@ class _Form:
 
     def factor(self, f: Tensor, y: Tensor) -> Tensor:
         return torch.diag_embed((self.scale * self.slope(f, y)).sqrt())
+
+    def mixed(self, f: Tensor, y: Tensor, s: Tensor) -> Tensor:
+        return (self.scale * self.slope(f, y)).sqrt() * s
 
     def bend(self, f: Tensor, y: Tensor, v: Tensor) -> Tensor:
         return self.scale * self.slope(f, y) * v

@@ -42,6 +42,7 @@ def logistic(
             each_entry(math.prod(shape)) if entries else one_each,
             float_targets=True,
             size=largest[0] * max(1.0, largest[1]),
+            mixed=form.mixed,
         )
 
     return Criterion(name, on, reduction)
@@ -96,6 +97,9 @@ class _Form:
 
     def factor(self, f: Tensor, y: Tensor) -> Tensor:
         return torch.diag_embed(self.slope(f, y).sqrt())
+
+    def mixed(self, f: Tensor, y: Tensor, s: Tensor) -> Tensor:
+        return self.slope(f, y).sqrt() * s
 
     def bend(self, f: Tensor, y: Tensor, v: Tensor) -> Tensor:
         return self.slope(f, y) * v
