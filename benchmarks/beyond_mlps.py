@@ -8,7 +8,7 @@ Goals: 100 times fewer products at init and 10 times fewer trained, on the CNN a
 References are dense Hessians in float64 at the same weights. All calls are in float32. Costs are in gradients: seconds
 over those of one plain forward and backward of the same loss on the same data, medians. Ours are whole calls.
 
-    python -m benchmarks.beyond_mlps          # five minutes on two idle cores
+    python -m benchmarks.beyond_mlps          # ten to fifteen minutes on two idle cores
     python -m benchmarks.beyond_mlps --short  # one network, in seconds; writes no file
 """
 

@@ -16,7 +16,7 @@ from scalecurv.problem.problem import Problem
 from scalecurv.samples.batch import Batch
 
 STREAM, TRIAL = "fresh probes", "fresh probes, trial"  # of the passes that are kept, and of those that choose a road
-SMALLEST = 8  # samples in a block of much data: a smaller one takes more time than its share in the variance is worth
+SMALLEST = 64  # samples in a block of much data: a smaller one takes more time than its share in the variance is worth
 BLOCKS = (16, 128)  # fewer tell little of the standard error; more narrow it little, and each is a product of its own
 
 
@@ -26,10 +26,10 @@ class FreshTerms:
 
     A_b is the share of block b in H, or with `residual` in R = H - G. z_b has independent random signs in the entries
     of the tensors `names`, and 0 elsewhere: the terms add to the trace of A over these tensors, weight decay left out.
-    One pass takes the time of one product with A. Its variance is 2 sum_b |A_b|_F^2 less the squares of the diagonal,
-    where one probe for all data has 2 |sum_b A_b|_F^2 less those of its diagonal: the products of different blocks are
-    not in it. The blocks depend on the number of samples only (see `block_size`). A block that lies in two mini-batches
-    or on two ranks has the same probe in both, so that its parts add up to its term.
+    One pass takes the multiplications of one product with A. Its variance is 2 sum_b |A_b|_F^2 less the squares of the
+    diagonal, where one probe for all data has 2 |sum_b A_b|_F^2 less those of its diagonal: the products of different
+    blocks are not in it. The blocks depend on the number of samples only (see `block_size`). A block that lies in two
+    mini-batches or on two ranks has the same probe in both, so that its parts add up to its term.
 
     It is not an estimator of tr H^2, for which all blocks need the same probe.
     (Hutchinson 1990, for each block)
@@ -91,14 +91,14 @@ class FreshTerms:
 
 
 def block_size(num_data: int) -> int:
-    """Return the number of samples in a block of the data: 8, fewer for 16 blocks at least, more for at most 128.
+    """Return the number of samples in a block of the data: 64, fewer for 16 blocks at least, more for at most 128.
 
     With blocks of b samples the variance of a pass falls by N/b / (1 + s (1/b - 1/N)), s the squared spread of the
     samples' Hessians relative to their mean, while the time of each block has a part that does not fall with b.
 
     Example:
         >>> block_size(10), block_size(100), block_size(1000), block_size(60_000)
-        (1, 7, 8, 469)
+        (1, 7, 63, 469)
     """
     fewest, most = BLOCKS
     return max(min(SMALLEST, -(-num_data // fewest)), -(-num_data // most))
