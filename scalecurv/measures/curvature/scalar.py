@@ -120,7 +120,7 @@ def _structured(evaluation: Evaluation, strategy: Strategy, T: Estimate) -> Scal
         K, tolerance = judged(F)
         asked, per = OF_TRACE * tolerance.at(K.value), abs(slope() * T.value)  # of K, for T off by its own size
         if not exact and per * T.halfwidth > asked * abs(T.value) > 0:
-            sharper = known_trace(evaluation, replace(strategy, rtol=asked / per))
+            sharper = known_trace(evaluation, replace(strategy, rtol=asked / per), deflating=False)
             T = T if sharper is None else sharper.whole
 
     def difference(F: Estimate) -> Estimate:

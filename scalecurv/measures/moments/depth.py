@@ -32,14 +32,15 @@ GAIN = 8  # predicted probes for which one more step without gain is tried
 class Depth:
     """The deflated space, the number of pilot products beside the spot check's, and the size of what is outside.
 
-    `outside` is a guess of |RHR|, R = I - QQ', and `predicted` one of the products that are left to take; both are
-    None where the depth was not chosen by them.
+    `outside` is a guess of |RHR|, R = I - QQ', `predicted` one of the products that are left to take, and `with_trace`
+    that of T and F together; they are None where the depth was not chosen by them.
     """
 
     krylov: Krylov
     pilots: int = 0
     outside: float | None = None
     predicted: float | None = None
+    with_trace: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ def _depth(evaluation: Evaluation, capacity: int, rtol: float, trace_is_known: b
     run = first_look(lanczos_process(evaluation, capacity), enough, most, EVERY)
     krylov = Krylov(run_ends(evaluation, run, DOMINANT), RitzSpace.of(run), run)
     shared = problem.dtype != torch.float64 and pilots_fit(problem, problem.memory)  # with the spot check of float32
+    both = predicted(run, pilots.outside(run), rtol, False).products
     last = seen[max(seen)] if seen else None
     outside, products = (last.outside, last.products) if last else (None, None)
-    return Depth(krylov, 0 if shared else VECTORS, outside, products)
+    return Depth(krylov, 0 if shared else VECTORS, outside, products, both)
 
 
 def predicted(run: Lanczos, outside: np.ndarray, rtol: float, trace_is_known: bool) -> Prediction:

@@ -147,17 +147,31 @@ def _first(parts: _Parts, rtol: float, limit: int, patient: bool) -> int:
     """
     if parts.trial is None:
         return min(FIRST, limit)
-    q, terms = len(parts.trial), parts.trial.sum(2)
-    variances = terms.var(axis=0, ddof=1)
-    spread = float(variances.sum())
-    blocks = (q + 1) / (q - 1) * spread**2 / (float((variances**2).sum()) or 1.0)  # of equal spread
-    value = float(parts.known.sum() + terms.mean(axis=0).sum())
-    asked = Tolerance(rtol, SHARE * _size(parts, parts.trial)).at(value)
-    needed = MARGIN * NORMAL * spread / asked**2 if asked else math.inf
+    needed = _promised(parts, rtol)
     if not patient and needed > limit:
         return min(FIRST, limit)
+    q, variances = len(parts.trial), parts.trial.sum(2).var(axis=0, ddof=1)
+    spread = float(variances.sum())
+    blocks = (q + 1) / (q - 1) * spread**2 / (float((variances**2).sum()) or 1.0)  # of equal spread
     least = 1 + MIN_FREEDOM / blocks if blocks else math.inf
     return min(_rounded(min(max(needed, least), LATEST)), limit)
+
+
+def _promised(parts: _Parts, rtol: float) -> float:
+    """Return the passes that the trial expects to suffice."""
+    assert parts.trial is not None
+    terms = parts.trial.sum(2)
+    value = float(parts.known.sum() + terms.mean(axis=0).sum())
+    asked = Tolerance(rtol, SHARE * _size(parts, parts.trial)).at(value)
+    return MARGIN * NORMAL * float(terms.var(axis=0, ddof=1).sum()) / asked**2 if asked else math.inf
+
+
+def is_hopeless(evaluation: Evaluation, strategy: Strategy, rest: tuple[str, ...]) -> bool:
+    """Return True where trial passes promise no end within the budget; False where there is none to tell."""
+    parts = _parts(evaluation, strategy, rest)
+    if parts.trial is None:
+        return False
+    return _promised(parts, strategy.rtol) > _most(evaluation, strategy, rest) - parts.trials
 
 
 def _output_terms(evaluation: Evaluation, names: tuple[str, ...], index: int) -> np.ndarray:

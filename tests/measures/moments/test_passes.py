@@ -11,6 +11,7 @@ from torch import nn
 from scalecurv.measures.evaluation import Evaluation
 from scalecurv.measures.moments import passes
 from scalecurv.measures.moments.alone import trace_alone
+from scalecurv.measures.moments.deflation import trace_of
 from scalecurv.measures.moments.exact import KnownTrace
 from scalecurv.measures.moments.fresh import TRIAL, FreshTerms
 from scalecurv.measures.moments.known import exact_trace, known_trace
@@ -112,10 +113,19 @@ class TestSampled:
         for limit in (24, 48, 100, 333):
             evaluation = Evaluation(at)
             strategy = replace(SAMPLED, rtol=0.0, max_matvecs=limit)
-            found, probes = known_trace(evaluation, strategy), Budget(limit).probes
+            found, probes = known_trace(evaluation, strategy, deflating=False), Budget(limit).probes
             assert evaluation.total_matvecs == found.whole.num_matvecs == probes // 2
             assert strategy.square_products(at) == probes - probes // 2
             assert found.whole.status is Status.BUDGET
+
+    def test_deflation_takes_over_where_it_alone_promises_an_end(self) -> None:
+        at, strategy = problem("tanh"), replace(SAMPLED, rtol=0.1, max_matvecs=200)
+        evaluation = Evaluation(at)
+        assert known_trace(evaluation, strategy) is None
+        assert known_trace(Evaluation(at), replace(strategy, rtol=0.5)) is not None
+        found = trace_of(evaluation, strategy)
+        assert (found.status, found.method) == (Status.CONVERGED, "deflated hutchinson")
+        assert abs(found.value - float(dense_at(at).hessian.trace())) < 4 * found.stderr
 
     def test_without_patience_it_ends_where_no_end_is_promised(self) -> None:
         evaluation = Evaluation(problem("tanh"))
