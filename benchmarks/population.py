@@ -64,15 +64,15 @@ class Row:
 
 
 ROWS = {
-    "digits-mlp": Row("mlp", 1797, "digits", 20, 70),
-    "digits-mlp-from-300": Row("mlp", 1797, "digits", 20, 50, samples=300),
-    "digits-cnn": Row("cnn", 1797, "digits", 10, 90),
-    "digits-cnn-from-300": Row("cnn", 1797, "digits", 10, 50, samples=300),
+    "digits-mlp": Row("mlp", 1797, "digits", 20, 40),
+    "digits-mlp-from-300": Row("mlp", 1797, "digits", 8, 50, samples=300),
+    "digits-cnn": Row("cnn", 1797, "digits", 10, 110),
+    "digits-cnn-from-300": Row("cnn", 1797, "digits", 4, 80, samples=300),
     "mlp-6000": Row("mlp", 6_000, limit=20),
     "mlp-60000": Row("mlp", 60_000, limit=40),
     "mlp-600000": Row("mlp", 600_000, seeds=2, limit=90),
-    "cnn-6000": Row("cnn", 6_000, limit=30),
-    "cnn-60000": Row("cnn", 60_000, seeds=2, limit=100),
+    "cnn-6000": Row("cnn", 6_000, seeds=2, limit=80),
+    "cnn-60000": Row("cnn", 60_000, seeds=2, limit=1200, full=True),
     "cnn-600000": Row("cnn", 600_000, seeds=2, limit=1200, full=True),
 }
 
