@@ -31,11 +31,14 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     "scalecurv.quantities": ("Quantity",),
     "scalecurv.errors": ("Misuse", "NothingFound", "CheckpointError", "StoreError", "ClusterError"),
 }
+_ROOMS = ("callbacks", "plot")  # public modules, whose own names are public too
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, *_ROOMS])
 
 
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return import_module(f"scalecurv.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'scalecurv' has no attribute {name!r}; it offers {', '.join(__all__)}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -1,5 +1,7 @@
 """The public names of scalecurv with their types, for type checkers and editors; `__init__.py` loads them lazily."""
 
+from scalecurv import callbacks as callbacks
+from scalecurv import plot as plot
 from scalecurv.errors import CheckpointError as CheckpointError
 from scalecurv.errors import ClusterError as ClusterError
 from scalecurv.errors import Misuse as Misuse

@@ -27,22 +27,22 @@ def test_the_stub_says_what_the_lazy_table_does() -> None:
             for alias in node.names:
                 assert alias.asname == alias.name, alias.name  # as PEP 484 has it: else the name is not exported
                 stub[alias.name] = node.module
-    assert stub == sc._HOMES
+    assert stub == {**sc._HOMES, **dict.fromkeys(sc._ROOMS, "scalecurv")}
 
 
 def test_dir_lists_the_public_names_and_no_others() -> None:
     assert dir(sc) == sc.__all__ == sorted(sc.__all__)
     assert " ".join(sc.__all__) == (
         "CheckpointError ClusterError Estimate Evaluation Findings LinearOperator Measure Misuse NothingFound Outcome "
-        "Problem Quantity Status Store StoreError analyze density effective_dimension eigenpairs functional_rank "
-        "gauss_newton gradient hessian jacobian lambda_max lambda_min log_determinant open_store "
+        "Problem Quantity Status Store StoreError analyze callbacks density effective_dimension eigenpairs "
+        "functional_rank gauss_newton gradient hessian jacobian lambda_max lambda_min log_determinant open_store plot "
         "principal_curvatures rank_report ricci_curvature scalar_curvature sectional_curvature spectrum sweep trace "
         "trace_h2"
     )
 
 
 def test_every_name_is_there_and_named_as_at_home() -> None:
-    for name in sc.__all__:
+    for name in sc._HOMES:
         thing = getattr(sc, name)
         assert thing.__name__ == name
         assert thing.__module__ == sc._HOMES[name]

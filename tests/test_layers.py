@@ -22,9 +22,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("checkpoints",),
     ("analysis",),
-    ("engine", "store"),
+    ("engine", "store", "plot"),
     ("sweeps", "planes", "results"),
-    ("notebook",),
+    ("notebook", "callbacks", "report", "watch"),
     ("cli",),
     ("__main__",),
 )
@@ -33,8 +33,24 @@ HOMES = {
     "h5py": ("store/", "data/hdf5.py"),
     "torch.func": ("autodiff/", "problem/", "operators/", "mlp/", "affine/"),
     "click": ("cli/",),
+    "matplotlib": ("plot/",),
+    "plotly": ("report/",),
+    "jinja2": ("report/",),
+    "rich": ("watch/",),
 }
-TORCH_FREE = ("errors", "display", "statistics", "quantities", "record", "geometry", "store", "results")
+TORCH_FREE = (
+    "errors",
+    "display",
+    "statistics",
+    "quantities",
+    "record",
+    "geometry",
+    "store",
+    "plot",
+    "results",
+    "report",
+    "watch",
+)
 # files of fewer lines than FLOOR, and why each is a file of its own
 SMALL = {
     "__main__.py": "the program's entry, which Python names",

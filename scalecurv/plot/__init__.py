@@ -1,0 +1,19 @@
+"""Pictures of results: functions that take a store, or a frame of its table `results`, and return Matplotlib axes."""
+
+from importlib import import_module
+from typing import Any
+
+# home -> the functions that live there; loaded when first asked for, so that naming a picture loads no Matplotlib
+_PUBLIC: dict[str, tuple[str, ...]] = {}
+_HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scalecurv.plot' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

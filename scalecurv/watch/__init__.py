@@ -1,0 +1,1 @@
+"""A store that is being written, shown in a terminal."""
