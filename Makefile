@@ -11,22 +11,31 @@ $(BIN)/installed: pyproject.toml constraints.txt peers.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r peers.txt
 	touch $@
 
-# Train a small MLP on digits, analyse its checkpoints through a local Ray, print the table, draw the picture.
+# Train a small MLP on digits, analyse its checkpoints through a local Ray, print the table, draw the picture, write the
+# report.
 demo: $(BIN)/installed
 	$(BIN)/python jobs/train.py $(DEMO)/run --widths 64,32,32,10
 	$(BIN)/scalecurv analyze $(DEMO)/run $(DEMO)/store --rtol 0.05 --engine ray
 	$(BIN)/scalecurv show $(DEMO)/store
 	$(BIN)/scalecurv plot $(DEMO)/store $(DEMO)/curvature.png
+	$(BIN)/scalecurv report $(DEMO)/store $(DEMO)/report.html
 	@echo "picture: $(DEMO)/curvature.png"
+	@echo "report:  $(DEMO)/report.html: open it in a browser, by file://$(CURDIR)/$(DEMO)/report.html; it needs no network"
 	@echo "query:   $(BIN)/scalecurv query $(DEMO)/store \"select step, trace, trace_stderr from results order by step\""
 
-# Three processes on two cores: one of them has all tests with Ray, and mostly waits.
+# Three processes on two cores: one of them has all tests with Ray, and mostly waits. Then the tests that open pages in a
+# Chromium, which would starve beside the others; where the machine has none they skip and say so.
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup -m "not browser"
+	$(BIN)/python -m pytest -q -m browser tests/report
 
-# Write docs/api.md and docs/cli.md from the code; the suite says when they are out of date.
+# Write the pages that come from the code, draw the pictures of the gallery and the tour, and build site/ without a network.
+# The suite says when a page is out of date.
 docs: $(BIN)/installed
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/pictures.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "site: open site/index.html"
 
 # The suite along the code paths of other processors, a line of settings each: half an hour on two cores.
 define PROCESSORS
@@ -48,6 +57,7 @@ check: $(BIN)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
 
 # Every table of benchmarks/results but the calibration and the GPU's, then the pages that show them: an hour on two
 # cores.
@@ -84,4 +94,4 @@ calibrate: $(BIN)/installed
 	$(BIN)/python -m benchmarks.command_coverage
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv demo site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

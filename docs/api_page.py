@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import scalecurv
@@ -27,6 +28,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The rank of the Jacobian": ("functional_rank", "rank_report"),
     "Several measures at once": ("analyze",),
     "Checkpoints and stores": ("sweep", "Outcome", "open_store", "Store"),
+    "Pictures": ("plot",),
+    "While a model trains": ("callbacks",),
     "Numbers with intervals": ("Estimate", "Status"),
     "A measure of one's own": ("Measure", "Evaluation", "Findings", "Quantity"),
     "Errors": ("Misuse", "NothingFound", "CheckpointError", "StoreError", "ClusterError"),
@@ -62,21 +65,37 @@ def page() -> str:
     parts = [INTRODUCTION, _contents()]
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
-        parts += [_entry(f"sc.{name}", getattr(scalecurv, name)) for name in names]
+        parts += [entry for name in names for entry in _entries(f"sc.{name}", getattr(scalecurv, name))]
     parts.append("## Types of results\n\nThe functions above return objects of these types.\n")
     parts += [_entry(f"{kind.__module__}.{kind.__name__}", kind, called=False) for kind in RETURNED]
     return "\n".join(parts)
 
 
 def _contents() -> str:
-    rows = [f"| {title} | {', '.join(f'`{name}`' for name in names)} |" for title, names in GROUPS.items()]
+    rows = []
+    for title, names in GROUPS.items():
+        shown = [entry for name in names for entry in _names(name, getattr(scalecurv, name))]
+        rows.append(f"| {title} | {', '.join(f'`{name}`' for name in shown)} |")
     return "\n".join(["| | |", "|---|---|", *rows, ""])
+
+
+def _names(name: str, thing: Any) -> list[str]:
+    """Return the name of a thing and, for a module, those of all that it offers."""
+    return [name, *(f"{name}.{inner}" for inner in vars(thing).get("__all__", ()))] if isinstance(thing, ModuleType) else [name]
+
+
+def _entries(title: str, thing: Any) -> Iterator[str]:
+    """Yield the section of a name; a module has one, and so has each name that it offers."""
+    yield _entry(title, thing)
+    if isinstance(thing, ModuleType):
+        for name in vars(thing).get("__all__", ()):
+            yield _entry(f"{title}.{name}", getattr(thing, name))
 
 
 def _entry(title: str, thing: Any, called: bool = True) -> str:
     """Return the section of one name: its signature, its docstring and, for a class, its public members."""
     parts = [f"### `{title}`\n"]
-    if called and not _is_enum_or_error(thing):
+    if called and not isinstance(thing, ModuleType) and not _is_enum_or_error(thing):
         parts.append(_code(_signature(thing, thing.__name__)))
     parts.append(_markdown(inspect.getdoc(thing) or ""))
     if inspect.isclass(thing):

@@ -173,3 +173,18 @@ QUANTITIES: tuple[Quantity, ...] = (
 
 NAMES: tuple[str, ...] = tuple(q.name for q in QUANTITIES)
 DERIVED: frozenset[str] = frozenset(q.name for q in QUANTITIES if q.derived)
+
+_ENDS, _EIGENVALUES = "--measure extremes", "--measure spectrum"
+ARRAYS: dict[str, str] = {  # the arrays that measures store, and the options of `scalecurv analyze` that store each
+    "ritz_values": _ENDS,
+    "ritz_residuals": _ENDS,
+    "ritz_weights": _EIGENVALUES,
+    "ritz_nodes": _EIGENVALUES,
+    "ritz_starts": _EIGENVALUES,
+    "singular_values": "--measure rank --singular-values",
+    "singular_values_softmax": "--measure rank --singular-values --output prob",
+    **dict.fromkeys(("rescaling_factors", "balancedness", "balancedness_drift"), "--measure rescaling"),
+    **dict.fromkeys(
+        ("principal_values", "principal_residuals", "principal_shares", "sectional_planes"), "--measure principal"
+    ),
+}

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's; read when it is loaded, by this process or by one of ours
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

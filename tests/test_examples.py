@@ -1,5 +1,6 @@
 """Each example runs as it stands and ends with one number that is that of the dense Hessian."""
 
+import os
 import re
 import runpy
 import subprocess
@@ -34,7 +35,8 @@ def test_an_example(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_an_example_in_a_process_of_its_own(name: str) -> None:
     """Neither Lightning nor transformers stays imported, and no advice of theirs is an error here."""
     words = (sys.executable, FOLDER / f"{name}.py")
-    done = subprocess.run(words, capture_output=True, text=True, cwd=FOLDER)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # beside other tests, threads would wait for each other
+    done = subprocess.run(words, capture_output=True, text=True, cwd=FOLDER, env=alone)
     assert done.returncode == 0, done.stderr
     check_last_line(done.stdout, APART[name])
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scalecurv.linalg import hutchinson
-from scalecurv.linalg.counting import CountingOperator
+from scalecurv.linalg.counting import CountingOperator, Hear
 from scalecurv.linalg.operator import LinearOperator
 from scalecurv.operators.gauss_newton import GaussNewtonOperator, ResidualOperator
 from scalecurv.operators.hessian import HessianOperator
@@ -28,16 +28,16 @@ VECTORS = 6  # of P numbers for each probe: the probe, its product, and what is 
 
 
 def run_here(
-    problem: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
+    problem: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range], hear: Hear | None = None
 ) -> list[tuple[np.ndarray, int]]:
     """Return the rows of every block, computed one after the other in this process, and the products that each took.
 
-    A block is taken in pieces whose vectors fit into half of the problem's memory.
+    A block is taken in pieces whose vectors fit into half of the problem's memory. `hear` is told of each product.
     """
     size = max(1, problem.memory // 2 // (VECTORS * problem.num_params * problem.dtype.itemsize))
     done = []
     for ids in blocks:
-        operator = CountingOperator(make(problem))
+        operator = CountingOperator(make(problem), hear)
         rows = [terms(operator, seed, ids[at : at + size]) for at in range(0, len(ids), size)]
         done.append((rows[0] if len(rows) == 1 else np.concatenate(rows), operator.num_matvecs))
     return done
@@ -59,8 +59,8 @@ class Evaluation:
 
     Every shared value is computed once and is a pure function of the problem, the seed and its arguments. No number
     therefore depends on which other measures are computed, nor on their order. `run_terms` computes all missing blocks
-    of probes: by default one after the other in this process. To try a measure, call its `compute` with
-    `Evaluation(problem)`.
+    of probes: by default one after the other in this process. `hear` is told the number of products as they are taken,
+    all but those of `run_terms`. To try a measure, call its `compute` with `Evaluation(problem)`.
 
     Example:
         >>> import scalecurv as sc
@@ -71,11 +71,13 @@ class Evaluation:
         1
     """
 
-    def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here):
+    def __init__(
+        self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here, hear: Hear | None = None
+    ):
         self.problem = problem
         self.seed = seed
         self.cache: dict[Any, Any] = {}
-        self._run_terms = run_terms
+        self._run_terms, self._hear = run_terms, hear
         self._term_matvecs = 0
 
     @cached_property
@@ -86,32 +88,32 @@ class Evaluation:
     @cached_property
     def hessian(self) -> CountingOperator:
         """Return H in the problem's dtype."""
-        return CountingOperator(HessianOperator(self.problem))
+        return CountingOperator(HessianOperator(self.problem), self._hear)
 
     @cached_property
     def double_hessian(self) -> CountingOperator:
         """Return H in float64."""
-        return CountingOperator(HessianOperator(self.double))
+        return CountingOperator(HessianOperator(self.double), self._hear)
 
     @cached_property
     def jacobian(self) -> CountingOperator:
         """Return J in float64, as the rounding of float32 would hide the rank."""
-        return CountingOperator(JacobianOperator(self.double))
+        return CountingOperator(JacobianOperator(self.double), self._hear)
 
     @cached_property
     def prob_jacobian(self) -> CountingOperator:
         """Return the Jacobian of the softmax of the outputs, in float64."""
-        return CountingOperator(JacobianOperator(self.double, prob=True))
+        return CountingOperator(JacobianOperator(self.double, prob=True), self._hear)
 
     @cached_property
     def gauss_newton(self) -> CountingOperator:
         """Return G in float64, as H - G is a difference of nearly equal matrices."""
-        return CountingOperator(GaussNewtonOperator(self.double))
+        return CountingOperator(GaussNewtonOperator(self.double), self._hear)
 
     @cached_property
     def residual(self) -> CountingOperator:
         """Return R = H - G in float64, each product of which costs two."""
-        return CountingOperator(ResidualOperator(self.double))
+        return CountingOperator(ResidualOperator(self.double), self._hear)
 
     def terms(
         self,

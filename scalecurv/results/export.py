@@ -9,7 +9,8 @@ from scalecurv import __version__
 from scalecurv.errors import Misuse
 from scalecurv.results.columns import described_columns
 from scalecurv.results.formats import render
-from scalecurv.results.query import NAMES, Store
+from scalecurv.results.query import Store
+from scalecurv.results.tables import NAMES
 from scalecurv.store.flat import encode_flat
 from scalecurv.store.writer import write_atomically
 

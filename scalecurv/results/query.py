@@ -1,37 +1,26 @@
-"""A store as tables: `results` (wide), `long` (tidy) and those that it holds, read by SQL or as pandas frames."""
+"""A store with what is read from it: numbers, arrays, curves, pictures, and tables of other libraries."""
 
-import math
-import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import duckdb
-import pandas as pd
+import numpy as np
 
-from scalecurv.display import Described
 from scalecurv.errors import Misuse
-from scalecurv.quantities import Quantity
-from scalecurv.results.attributes import attribute_columns
+from scalecurv.results.choice import chosen_fingerprint
 from scalecurv.results.density import SpectralRule
+from scalecurv.results.factors import stored_array
+from scalecurv.results.pictures import Pictures
 from scalecurv.results.spectra import spectral_facts, spectral_rule
 from scalecurv.results.spectral_sums import effective_dimension, log_determinant
-from scalecurv.results.sql_errors import reason_of
-from scalecurv.results.vocabulary import columns_of, in_results, quantities_of, quantity_table
-from scalecurv.results.wide import FACTS, LABELS, LONG, long, wide
+from scalecurv.results.tables import StoredTables
 from scalecurv.statistics.estimate import Estimate
-from scalecurv.store.frames import best_of, plain
-from scalecurv.store.reader import half_lengths, read_store
-from scalecurv.store.schema import ANALYSED, NO_STEP, TABLES
 
-VIEWS = ("results", "long")  # tables that are made when they are read
-NAMES = (*VIEWS, *TABLES)
-_CATALOG = re.compile(r"\b(show|describe|pragma|information_schema|pg_catalog|duckdb_\w+|sqlite_\w+)\b")
+if TYPE_CHECKING:
+    import xarray
 
 
-class Store(Described):
+class Store(StoredTables):
     """The content of a directory of results at the time it was opened. Reading loads neither torch nor ray.
 
     Example:
@@ -41,197 +30,118 @@ class Store(Described):
         (0, {})
     """
 
-    _bare = ("path",)
-
-    def __init__(self, path: str | PathLike[str]):
-        self.path = Path(path)
-        contents = read_store(self.path)
-        self._tables = contents.tables
-        self.broken = contents.broken
-
-    @property
-    def _facts(self) -> dict[str, str]:
-        checkpoints = self._tables["checkpoints"]
-        failed = int((checkpoints["status"] == "failed").sum())
-        counts = {name: checkpoints[column].nunique() for name, column in (("runs", "run"), ("tasks", "task_id"))}
-        return {
-            "path": str(self.path),
-            "checkpoints": f"{len(checkpoints):,}",
-            **({"failed": f"{failed:,}"} if failed else {}),
-            **{name: f"{count:,}" for name, count in counts.items()},
-            **({"broken_files": f"{len(self.broken):,}"} if self.broken else {}),
-        }
-
-    def table(self, name: str, all_columns: bool = False) -> pd.DataFrame:
-        """Return the table of this name: results, long, quantities, or a stored table without changes.
-
-        Raises Misuse for an unknown name; its message lists all names.
-
-        Example:
-            >>> import tempfile
-            >>> Store(tempfile.mkdtemp()).table("quantities").loc[4, ["name", "unit", "measure"]].tolist()
-            ['trace', 'loss/theta^2', 'moments']
-        """
-        if name not in NAMES:
-            raise Misuse(f"unknown table {name!r}; choose from {', '.join(NAMES)}")
-        if name == "results":
-            return self.results(all_columns)
-        if name == "long":
-            return long(self._checkpoints, self._chosen, self._attributes)
-        if name == "quantities":
-            return quantity_table(self.quantities)
-        frame = plain(self._tables[name])
-        if "step" in frame:
-            frame["step"] = frame["step"].astype("Int64").mask(frame["step"] == NO_STEP)
-        return frame
-
-    def results(self, all_columns: bool = False) -> pd.DataFrame:
-        """Return one row per (checkpoint, task, seed, dtype), ordered by run and step.
-
-        After its labels and facts come four columns for each quantity: its value, standard error, and the ends of its
-        interval. Those that are null at every checkpoint are left out, unless `all_columns` is True.
-        """
-        return self._shown((), all_columns)
-
-    def estimates(self) -> pd.DataFrame:
-        """Return one row for each time that a number was computed: see KEYS in scalecurv.store.schema."""
-        return self.table("estimates")
-
     def spectrum(
-        self, fingerprint: str, seed: int | None = None, *, task_id: str | None = None, dtype: str | None = None
+        self,
+        fingerprint: str | None = None,
+        seed: int | None = None,
+        *,
+        step: int | None = None,
+        run: str | None = None,
+        task_id: str | None = None,
+        dtype: str | None = None,
     ) -> SpectralRule:
         """Return the spectral density of a checkpoint as Gauss rules, of one `seed` or all merged.
 
-        `fingerprint` is a column of `results`. Raises Misuse where none is stored, or several fit: `task_id` and
-        `dtype` then choose one.
+        The checkpoint is that of `step`, and of `run` where several runs have that step: a run is given by its path or
+        by the name of its folder. `fingerprint`, a column of `results`, takes the place of both. Raises Misuse where
+        nothing is stored, or several fit; the message lists them. `task_id` and `dtype` choose among several.
         """
-        return spectral_rule(self._tables["arrays"], fingerprint, seed, task_id, dtype)
+        chosen = chosen_fingerprint(self._results, fingerprint, step, run)
+        return spectral_rule(self._tables["arrays"], chosen, seed, task_id, dtype)
 
     def effective_dimension(
         self,
-        fingerprint: str,
-        alpha: float,
+        fingerprint: str | None = None,
+        alpha: float | None = None,
         seed: int | None = None,
         *,
+        step: int | None = None,
+        run: str | None = None,
         task_id: str | None = None,
         dtype: str | None = None,
     ) -> Estimate:
         """Return sum lambda / (lambda + alpha) over the eigenvalues of H at a checkpoint, from the rules of `spectrum`.
 
-        A stored lambda_min bounds the spectrum from below. See `scalecurv.effective_dimension`; raises as `spectrum`.
+        `alpha` must be given, in the units of H. A stored lambda_min bounds the spectrum from below. See
+        `scalecurv.effective_dimension`; chooses the checkpoint and raises as `spectrum`.
         """
-        rule, facts = spectral_facts(self._tables, fingerprint, seed, task_id, dtype)
-        return effective_dimension(rule, alpha, **vars(facts))
+        chosen = chosen_fingerprint(self._results, fingerprint, step, run)
+        rule, facts = spectral_facts(self._tables, chosen, seed, task_id, dtype)
+        return effective_dimension(rule, _given(alpha), **vars(facts))
 
     def log_determinant(
         self,
-        fingerprint: str,
-        alpha: float,
+        fingerprint: str | None = None,
+        alpha: float | None = None,
         seed: int | None = None,
         *,
+        step: int | None = None,
+        run: str | None = None,
         task_id: str | None = None,
         dtype: str | None = None,
     ) -> Estimate:
         """Return log det(I + H / alpha) at a checkpoint, as `effective_dimension`; see `scalecurv.log_determinant`."""
-        rule, facts = spectral_facts(self._tables, fingerprint, seed, task_id, dtype)
-        return log_determinant(rule, alpha, **vars(facts))
+        chosen = chosen_fingerprint(self._results, fingerprint, step, run)
+        rule, facts = spectral_facts(self._tables, chosen, seed, task_id, dtype)
+        return log_determinant(rule, _given(alpha), **vars(facts))
 
-    def chosen(self) -> pd.DataFrame:
-        """Return the best row of each quantity and component at each checkpoint, whatever options it was computed with.
+    def array(
+        self,
+        name: str,
+        fingerprint: str | None = None,
+        seed: int | None = None,
+        *,
+        step: int | None = None,
+        run: str | None = None,
+        measure: str | None = None,
+        task_id: str | None = None,
+        dtype: str | None = None,
+    ) -> np.ndarray:
+        """Return a stored array of a checkpoint, such as "singular_values", of shape (m,) in float64.
 
-        Rows that did not fail precede the others, then come the latest version of the measure, exact rows, and the
-        shortest interval. Of sampled rows the one of most products counts, unless another is less than half as long. A
-        coarse run never hides a fine one.
+        The checkpoint is chosen as in `spectrum`. Of several times that a measure was computed the latest version
+        counts, then the longest array. Raises Misuse where there is no such array: the message lists those that there
+        are, and the option of `scalecurv analyze` that stores this one. It raises Misuse too where several measures,
+        seeds, tasks or dtypes have it, and none is chosen.
         """
-        return plain(self._chosen)
+        chosen = chosen_fingerprint(self._results, fingerprint, step, run)
+        return stored_array(self._tables["arrays"], name, chosen, seed, measure, task_id, dtype)
 
-    def sql(self, query: str, params: Mapping[str, Any] | None = None, all_columns: bool = False) -> pd.DataFrame:
-        """Return the rows of a query, in DuckDB's SQL, over `results`, `long` and the stored tables.
+    def to_xarray(
+        self, quantities: Iterable[str] | None = None, *, where: str | None = None, by: str = "step"
+    ) -> "xarray.Dataset":
+        """Return quantities as variables with the dimensions `run` and `step`, and NaN where a run lacks a step.
 
-        `params` are the values of `$name` in the query. `results` has the columns that are not null everywhere, those
-        that the query names, and with `all_columns` every other. Raises Misuse where the query does not run.
+        Each quantity comes with `_lower`, `_upper` and `_stderr`, in float64, and has the attributes `units` and
+        `long_name`. `quantities` are names of columns of `results`; without them all come that some checkpoint has.
+        `where` is an SQL condition on `results`. Those of task_id, dtype and seed that have several values are
+        dimensions, too. The attributes of runs are coordinates of `run`; the path, the epoch and the status are
+        coordinates of each checkpoint. Failed checkpoints are left out.
 
-        Example:
-            >>> import tempfile
-            >>> store = Store(tempfile.mkdtemp())
-            >>> store.sql("select step, trace from results where run = $run", {"run": "/runs/a"}).columns.tolist()
-            ['step', 'trace']
+        With by="checkpoint" there is one dimension `checkpoint`, with every row of `results` in its order, and `run`
+        and `step` are coordinates: use it where checkpoints have no step, or several of a run have the same.
+
+        Raises Misuse for unknown quantities, for checkpoints that the dimensions do not tell apart, and without xarray.
         """
-        with self.connect(query, all_columns) as connection:
-            try:
-                result = connection.sql(query, params=dict(params or {}) or None)
-                if result is None:
-                    raise Misuse("the query returns no rows; give a SELECT over results or estimates")
-                return result.df()  # DuckDB computes the rows here, so that errors may come here too
-            except duckdb.Error as error:
-                raise Misuse(f"the query does not run: {reason_of(error, NAMES)}") from error
+        from scalecurv.results.labelled import to_xarray
 
-    def connect(self, query: str, all_columns: bool = False) -> duckdb.DuckDBPyConnection:
-        """Return a connection to an in-memory database that holds every table that `query` names.
+        return to_xarray(self, quantities, where, by)
 
-        A query of the catalog, such as "show tables", gets all tables.
-        """
-        connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
-        words = set(re.findall(r"\w+", query.lower()))
-        catalog = _CATALOG.search(query.lower()) is not None
-        for name in NAMES:
-            if catalog or name in words:
-                rows = self._shown(words, all_columns) if name == "results" else self.table(name)
-                connection.register(name, rows)
-        return connection
+    @property
+    def plot(self) -> Pictures:
+        """The functions of `scalecurv.plot` with this store as their source: `store.plot.trajectories("trace")`."""
+        return Pictures(self)
 
-    @cached_property
-    def quantities(self) -> tuple[Quantity, ...]:
-        """The quantities that the store may hold: those of this package, then those of measures of one's own."""
-        return quantities_of(self._tables)
+    def _repr_html_(self) -> str:
+        from scalecurv.results.face import face
 
-    def _shown(self, named: set[str] | tuple[()], all_columns: bool) -> pd.DataFrame:
-        """Return `results` without those columns of quantities that are null everywhere and that are not `named`."""
-        results = self._results
-        if all_columns or results.empty:  # without rows nothing tells which columns will be null
-            return results.copy()
-        numbers = [name for quantity in in_results(self.quantities) for name in columns_of(quantity)]
-        empty = results[numbers].isna().all()
-        return results.drop(columns=[name for name in numbers if empty[name] and name.lower() not in named])
+        return face(self)
 
-    @cached_property
-    def _checkpoints(self) -> pd.DataFrame:
-        return self.table("checkpoints")
 
-    @cached_property
-    def _attributes(self) -> pd.DataFrame:
-        runs = self._tables["runs"]
-        there = runs[runs["run"].isin(self._checkpoints["run"].unique())]
-        numbers = (name for quantity in in_results(self.quantities) for name in columns_of(quantity))
-        return attribute_columns(there, {*LABELS, *FACTS, *LONG, *numbers})
-
-    @cached_property
-    def _chosen(self) -> pd.DataFrame:
-        """Return one row of each quantity and component: of those that did not fail, the sharpest of the last version.
-
-        Of sampled rows that is the one of most products, unless another has an interval less than half as long: a
-        choice by length alone would favour those that are short by chance. It then competes with the rows that are not
-        sampled by the lengths of their intervals.
-        """
-        rows, identity = self._tables["estimates"], [*ANALYSED, "quantity", "component"]
-        rows = rows.assign(
-            good=rows["status"] != "failed",
-            exact=rows["status"] == "exact",
-            sharp=-half_lengths(rows).fillna(math.inf),  # what does not apply gives way to any number
-        )
-        sampled = rows[(rows["stderr"] > 0) & rows["good"] & ~rows["exact"]]
-        most = best_of(sampled, identity, ["version", "num_matvecs", "created"])
-        shortest = best_of(sampled, identity, ["version", "sharp", "num_matvecs", "created"])
-        two = pd.concat([most.assign(worth=most["sharp"] / 2), shortest.assign(worth=shortest["sharp"])])
-        one = best_of(two.reset_index(), identity, ["version", "worth", "num_matvecs", "created"]).set_index("index")
-        others = rows.drop(index=sampled.index)
-        order = ["good", "version", "exact", "sharp", "num_matvecs", "created"]
-        best = best_of(pd.concat([others, one.drop(columns="worth")]), identity, order)
-        return best.sort_index().drop(columns=["good", "exact", "sharp"])
-
-    @cached_property
-    def _results(self) -> pd.DataFrame:
-        return wide(self._checkpoints, self._chosen, in_results(self.quantities), self._attributes)
+def _given(alpha: float | None) -> float:
+    if alpha is None:
+        raise Misuse("alpha is not given; give a positive number in the units of H, as in alpha=0.01")
+    return alpha
 
 
 def open_store(path: str | PathLike[str]) -> Store:

@@ -12,6 +12,7 @@ from scalecurv.store.frames import Tables
 from scalecurv.store.schema import SHARPNESS
 
 PARTS = ("ritz_nodes", "ritz_weights", "ritz_starts")
+TIME = ["key", *SHARPNESS]  # one time that a measure was computed
 SURE = 0.99  # confidence from which a stored lambda_min bounds the spectrum; one from a sample of the data has less
 
 
@@ -87,15 +88,23 @@ def _rows(
 
 def _merged(rows: pd.DataFrame) -> SpectralRule:
     """Return one rule of the best of each seed."""
-    rows = rows.assign(rule=rows.groupby(["key", *SHARPNESS], observed=True).ngroup())
-    nodes = rows[rows["name"] == PARTS[0]]
-    starts = rows[rows["name"] == PARTS[2]]
-    whole = set(starts["rule"][[bool((np.asarray(values) == EVERY).all()) for values in starts["values"]]])
-    order = nodes.assign(whole=nodes["rule"].isin(whole), products=nodes["values"].map(len))
-    order = order.sort_values(["version", "whole", "products", "created"])
-    rules = order.drop_duplicates("seed", keep="last").sort_values("seed")["rule"]
-    first, *others = (_rule_of(rows[rows["rule"] == rule]) for rule in rules)
+    best = best_runs(rows, PARTS[0]).drop_duplicates("seed", keep="last").sort_values("seed")
+    times = rows.groupby(TIME, observed=True)
+    first, *others = (_rule_of(times.get_group(tuple(one))) for one in best[TIME].itertuples(index=False))
     return first.merge(*others)
+
+
+def best_runs(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows of the array `name`, one for each time that its measure was computed, the best last.
+
+    `rows` are those of all arrays of one measure at one content. All eigenvalues come after any estimate of a version.
+    """
+    times = pd.MultiIndex.from_frame(rows[TIME])
+    starts = (rows["name"] == PARTS[2]).to_numpy()
+    exact = [bool((np.asarray(values) == EVERY).all()) for values in rows["values"][starts]]
+    whole = times.isin(times[starts][np.array(exact, dtype=bool)])
+    order = rows.assign(whole=whole, products=rows["values"].map(len))[(rows["name"] == name).to_numpy()]
+    return order.sort_values(["version", "whole", "products", "created"], kind="stable")
 
 
 def _rule_of(rows: pd.DataFrame) -> SpectralRule:

@@ -64,10 +64,11 @@ def _table(store: Store, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(row: Any) -> str:
-    return str(_estimate(row)) + (f" {MARK}" if row.status == Status.BUDGET else "")
+    return str(estimate_of(row)) + (f" {MARK}" if row.status == Status.BUDGET else "")
 
 
-def _estimate(row: Any) -> Estimate:
+def estimate_of(row: Any) -> Estimate:
+    """Return the estimate that a row of the tables `long` or `estimates` holds."""
     return Estimate(
         row.value,
         row.stderr,

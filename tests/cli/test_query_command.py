@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scalecurv.results.query import NAMES
+from scalecurv.results.tables import NAMES
 from scalecurv.store.labels import LabelChanges, run_row, write_labels
 from tests.commands import ROOT, invoke
 from tests.outcomes import exactly, outcome, record, store_of

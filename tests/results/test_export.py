@@ -17,7 +17,8 @@ from scalecurv import __version__
 from scalecurv.errors import Misuse, StoreError
 from scalecurv.quantities import Quantity
 from scalecurv.results.export import export
-from scalecurv.results.query import NAMES, Store, open_store
+from scalecurv.results.query import Store, open_store
+from scalecurv.results.tables import NAMES
 from scalecurv.statistics.estimate import NAN, Estimate, Status
 from scalecurv.store.flat import encode_flat
 from scalecurv.store.labels import LabelChanges, move_row, run_row, write_labels

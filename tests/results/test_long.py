@@ -9,7 +9,8 @@ import pytest
 
 from scalecurv.errors import Misuse
 from scalecurv.quantities import QUANTITIES, Quantity
-from scalecurv.results.query import NAMES, Store, open_store
+from scalecurv.results.query import Store, open_store
+from scalecurv.results.tables import NAMES
 from scalecurv.store.writer import write_part
 from tests.outcomes import FAILED, exactly, failure, outcome, record, sampled, store_of
 

@@ -13,7 +13,8 @@ from scalecurv.errors import Misuse
 from scalecurv.record import Outcome
 from scalecurv.results.density import SpectralRule
 from scalecurv.results.query import open_store
-from scalecurv.results.spectral_sums import effective_dimension, log_determinant, student_quantile
+from scalecurv.results.spectral_sums import effective_dimension, log_determinant
+from scalecurv.results.student import student_quantile
 from scalecurv.statistics.estimate import Estimate, Status
 from tests.matrices import gauss_rule
 from tests.outcomes import outcome, record, store_of

@@ -1,0 +1,96 @@
+"""Attributes of runs that tell lines apart, such as lr and the seed: their values, in order."""
+
+import itertools
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalecurv.plot.expressions import column_of
+from scalecurv.plot.ranges import columns_of_tree
+from scalecurv.plot.selection import ANALYSED, Selection, attributes_in, run_names
+from scalecurv.plot.sql import evaluated, parsed
+from scalecurv.plot.style import DASHES
+
+_DIGITS = re.compile(r"(\d+)")
+LINE = "line"  # a name for each line, where no attribute tells all apart
+
+
+def attribute(selection: Selection, name: str) -> pd.Series:
+    """Return the value of an attribute, of a column, or of a SQL expression in each row; runs by their short names.
+
+    Raises Misuse for a name that is not there, with those near it, and for an expression that does not run.
+    """
+    rows = selection.rows
+    if name == LINE and name not in rows:
+        return _line_names(rows)
+    if not name.isidentifier():
+        for column in columns_of_tree(parsed(name)[0]):
+            column_of(selection, column)
+        return evaluated(rows, name)
+    column = column_of(selection, name)
+    return rows[column].map(run_names(rows[column].unique())) if column == "run" else rows[column]
+
+
+def in_order(values: pd.Series) -> list[Any]:
+    """Return the distinct values: numbers by size, texts with the numbers in them by size, and a missing one last."""
+    distinct = list(dict.fromkeys(None if pd.isna(value) else value for value in values.to_list()))
+    there = [value for value in distinct if value is not None]
+    numeric = all(isinstance(value, int | float | np.number) for value in there)
+    there = sorted(there) if numeric else sorted(there, key=_natural)
+    return there + ([None] if None in distinct else [])
+
+
+def _natural(value: Any) -> tuple[Any, ...]:
+    parts = _DIGITS.split(str(value))
+    return tuple((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts))
+
+
+def is_numeric(values: pd.Series) -> bool:
+    """Return True where the values are numbers that have an order: no truth values and no texts."""
+    there = values.dropna()
+    return bool(len(there)) and all(
+        isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in there.to_list()
+    )
+
+
+def telling_apart(selection: Selection, lines: np.ndarray) -> tuple[str | None, str | None]:
+    """Return the attribute to colour lines by, and one for their dashes, such that no two lines look the same.
+
+    `lines` numbers the line of each row. The first attribute that differs between all lines is taken, then the first
+    two that do so together; the dashes show the seed, or the one of fewer values. Else each line has its own name.
+    """
+    rows = selection.rows
+    count = len(np.unique(lines))
+    if count == 1:
+        return None, None
+    candidates = {}
+    for name in [*attributes_in(rows), *(key for key in ANALYSED if key in rows)]:
+        values = rows[name].astype(object).where(rows[name].notna(), None)
+        per_line = pd.DataFrame({"line": lines, "value": values}).drop_duplicates()
+        if len(per_line) == count and 1 < per_line["value"].nunique(dropna=False):
+            candidates[name] = per_line.set_index("line")["value"].map(repr)
+    for name, values in candidates.items():
+        if values.nunique() == count:
+            return name, None
+    for first, second in itertools.combinations(candidates, 2):
+        pairs = pd.DataFrame({"first": candidates[first], "second": candidates[second]})
+        if len(pairs.drop_duplicates()) == count:
+            sizes = {name: candidates[name].nunique() for name in (first, second)}
+            dashes = min((first, second), key=lambda name: ("seed" not in name, sizes[name]))
+            if sizes[dashes] <= len(DASHES):
+                return (second if dashes == first else first), dashes
+    plain_runs = "run" in rows and rows["run"].nunique() == count
+    return ("run" if plain_runs else LINE), None
+
+
+def _line_names(rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's line: its run, and what else tells lines apart."""
+    apart = [name for name in ANALYSED if name in rows and rows[name].nunique(dropna=False) > 1]
+    names = rows["run"].map(run_names(rows["run"].unique())) if "run" in rows else pd.Series("", index=rows.index)
+    if "run" not in rows:
+        apart = [*attributes_in(rows), *apart]
+    for name in apart:
+        names = names + ", " + name + " " + rows[name].map(str)
+    return names.str.removeprefix(", ")

@@ -1,0 +1,101 @@
+"""The numbers of a report: for each checkpoint its labels, and each quantity with interval, status, method and cost."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalecurv.plot.selection import Selection, attributes_in, run_names
+from scalecurv.quantities import BESIDE
+from scalecurv.report.packing import Blobs
+from scalecurv.results.query import Store
+from scalecurv.results.vocabulary import in_results
+from scalecurv.store.schema import ANALYSED
+
+IDENTITY = ["checkpoint", *ANALYSED]  # a row of `results`, and of `long` with quantity and component
+TEXTS = ("checkpoint", "run", "fingerprint", "task_id", "dtype", "status", "chain_status", "error")
+COUNTS = ("step", "epoch", "num_params", "seed", "total_matvecs")
+_BESIDE = ("confidence", "num_samples", "num_matvecs")  # of a number, in `long` alone
+
+
+def packed_rows(selection: Selection, blobs: Blobs) -> dict[str, Any]:
+    """Return the labels and facts of each checkpoint: texts, numbers and attributes of runs, one column each."""
+    rows = selection.rows
+    texts = {name: blobs.words(rows[name].tolist()) for name in TEXTS}
+    counts = {name: blobs.floats(_floats(rows[name])) for name in COUNTS}
+    attributes: dict[str, Any] = {}
+    for name in attributes_in(rows):
+        numbers = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
+        attributes[name] = (
+            {"numbers": blobs.floats(_floats(rows[name]))} if numbers else blobs.words(_texts(rows[name]))
+        )
+    return {"count": len(rows), "texts": texts, "counts": counts, "attributes": attributes}
+
+
+def packed_series(selection: Selection, blobs: Blobs) -> dict[str, Any]:
+    """Return the lines of the pictures: each run, once for each task, dtype and seed that it was analysed by."""
+    rows = selection.rows
+    apart = [name for name in ANALYSED[1:] if rows[name].nunique() > 1]
+    grouped = rows.groupby(["run", *apart], sort=False, dropna=False, observed=True)
+    names = run_names(rows["run"].unique())
+    labels = []
+    for key, first in grouped.head(1).groupby(["run", *apart], sort=False, dropna=False, observed=True):
+        beside = [f"{name} {value}" for name, value in zip(apart, key[1:], strict=True)]
+        labels.append({"label": ", ".join([names[str(key[0])], *beside]), "run": str(key[0]), "first": int(first.index[0])})
+    return {"labels": labels, "codes": blobs.integers(grouped.ngroup())}
+
+
+def packed_quantities(store: Store, selection: Selection, blobs: Blobs) -> list[dict[str, Any]]:
+    """Return each quantity that some checkpoint has, with its words, and its columns as `results` and `long` hold them.
+
+    A quantity that applies nowhere is among them, for its methods say why.
+    """
+    rows = selection.rows
+    whole = whole_numbers(selection)
+    known = {quantity.name: quantity for quantity in in_results(store.quantities)}
+    found = []
+    for name, part in whole.groupby("quantity", observed=True, sort=False):
+        if name not in known or name not in rows:
+            continue
+        quantity, there = known[name], np.asarray(part["row"])
+        columns = {"value": name, **{ending.removeprefix("_"): name + ending for ending in BESIDE}}
+        numbers = {label: blobs.floats(_floats(rows[column])) for label, column in columns.items()}
+        beside = {label: blobs.floats(_placed(len(rows), there, part[label])) for label in _BESIDE}
+        words = {label: blobs.words(_placed_words(len(rows), there, part[label])) for label in ("status", "method")}
+        facts = {"name": name, "meaning": quantity.meaning, "unit": quantity.unit, "measure": quantity.measure}
+        empty = bool(rows[name].isna().all())
+        found.append({**facts, "integer": quantity.integer, "empty": empty, **numbers, **beside, **words})
+    order = {name: i for i, name in enumerate(known)}
+    return sorted(found, key=lambda one: order[one["name"]])
+
+
+def whole_numbers(selection: Selection, component: bool = False) -> pd.DataFrame:
+    """Return the rows of `long` of the selected checkpoints, with the number `row` of their row in `results`.
+
+    They are those of the whole model, or with `component` those of its layers and other parts.
+    """
+    long = selection.long
+    long = long[(long["component"] != "") == component]
+    index = pd.MultiIndex.from_frame(selection.rows[IDENTITY].astype(object))
+    place = index.get_indexer(pd.MultiIndex.from_frame(long[IDENTITY].astype(object)))
+    return long.assign(row=place)[place >= 0]
+
+
+def _floats(column: pd.Series) -> np.ndarray:
+    return column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return ["" if pd.isna(value) else str(value) for value in column]
+
+
+def _placed(count: int, rows: np.ndarray, values: pd.Series) -> np.ndarray:
+    placed = np.full(count, np.nan)
+    placed[rows] = values.to_numpy(dtype=np.float64)
+    return placed
+
+
+def _placed_words(count: int, rows: np.ndarray, values: pd.Series) -> list[str]:
+    placed = np.full(count, "", dtype=object)
+    placed[rows] = values.astype(str).to_numpy(dtype=object)
+    return placed.tolist()
