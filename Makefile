@@ -25,6 +25,8 @@ demo: $(BIN)/installed
 
 # Three processes on two cores: one of them has all tests with Ray, and mostly waits. Then the tests that open pages in a
 # Chromium, which would starve beside the others; where the machine has none they skip and say so.
+# An environment that forbids files of bytecode would have each process compile this package and the tests again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(BIN)/installed
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup -m "not browser"
 	$(BIN)/python -m pytest -q -m browser tests/report
@@ -35,7 +37,7 @@ docs: $(BIN)/installed
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/pictures.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	@echo "site: open site/index.html"
+	@echo "site: open site/index.html; with its search: $(BIN)/python -m http.server -d site, then http://localhost:8000"
 
 # The suite along the code paths of other processors, a line of settings each: half an hour on two cores.
 define PROCESSORS

@@ -81,15 +81,19 @@ def _contents() -> str:
 
 def _names(name: str, thing: Any) -> list[str]:
     """Return the name of a thing and, for a module, those of all that it offers."""
-    return [name, *(f"{name}.{inner}" for inner in vars(thing).get("__all__", ()))] if isinstance(thing, ModuleType) else [name]
+    return [name, *(f"{name}.{inner}" for inner in _offered(thing))]
+
+
+def _offered(thing: Any) -> list[str]:
+    """Return the names that a public module offers; other things offer none."""
+    return list(vars(thing).get("__all__", ())) if isinstance(thing, ModuleType) else []
 
 
 def _entries(title: str, thing: Any) -> Iterator[str]:
     """Yield the section of a name; a module has one, and so has each name that it offers."""
     yield _entry(title, thing)
-    if isinstance(thing, ModuleType):
-        for name in vars(thing).get("__all__", ()):
-            yield _entry(f"{title}.{name}", getattr(thing, name))
+    for name in _offered(thing):
+        yield _entry(f"{title}.{name}", getattr(thing, name))
 
 
 def _entry(title: str, thing: Any, called: bool = True) -> str:
@@ -111,7 +115,7 @@ def _members(kind: type) -> Iterator[str]:
     """Yield a paragraph for each public member of a class that has a docstring of its own, in the source's order."""
     if hasattr(kind, "__members__"):
         yield "\n".join(f"- `{member.value}`: {member.advice}" for member in kind.__members__.values()) + "\n"
-    for name, member in vars(kind).items():
+    for name, member in _own(kind).items():
         inner = getattr(member, "__func__", member)
         if isinstance(inner, property | cached_property):
             text, head = inspect.getdoc(inner), f"{kind.__name__}.{name}"
@@ -124,6 +128,12 @@ def _members(kind: type) -> Iterator[str]:
             if len(head) > WIDTH:
                 yield _code(head)
             yield _markdown(text)
+
+
+def _own(kind: type) -> dict[str, Any]:
+    """Return the members of a class, those of bases that have no section of their own first."""
+    bases = [base for base in kind.__mro__[1:] if base.__module__.startswith("scalecurv.results.")]
+    return {name: member for part in (*reversed(bases), kind) for name, member in vars(part).items()}
 
 
 OPERATORS = {f"__{name}__" for name in ("add", "sub", "neg", "mul", "rmul", "truediv", "matmul", "rmatmul", "call")}

@@ -1,6 +1,7 @@
 """Write the pages that are generated, or with --check say which of them are out of date.
 
-docs/api.md comes from signatures and docstrings, docs/cli.md from the commands. `make docs` runs this program, and the
+docs/api.md comes from signatures and docstrings, docs/cli.md from the commands, docs/gallery.md from the scripts of
+examples/gallery. `make docs` runs this program, and the
 suite compares the pages with what it would write now.
 """
 
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import api_page
 import cli_page
+import gallery_page
 
 HERE = Path(__file__).parent
-PAGES: dict[str, Callable[[], str]] = {"api.md": api_page.page, "cli.md": cli_page.page}
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api_page.page,
+    "cli.md": cli_page.page,
+    "gallery.md": gallery_page.page,
+}
 
 
 def stale() -> list[str]:

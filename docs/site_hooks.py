@@ -75,10 +75,10 @@ def page_of(path: str) -> str | None:
     if at.is_dir():
         if (at / "README.md").is_file():
             return (at / "README.md").read_text()
-        files = sorted(file for file in at.rglob("*") if file.suffix in SHOWN and file.is_file())
-        kept = [file for file in files if not any(part.startswith((".", "__")) for part in file.relative_to(ROOT).parts)]
-        listed = "\n".join(f"- [`{file.relative_to(at)}`]({file.relative_to(at)})" for file in kept)
-        return f"# {path}\n\n{listed}\n"
+        files = sorted(str(file.relative_to(at)) for file in at.rglob("*") if file.is_file())
+        kept = [name for name in files if not any(part.startswith((".", "__")) for part in Path(name).parts)]
+        listed = [f"- [`{name}`]({name})" if Path(name).suffix in SHOWN else f"- `{name}`" for name in kept]
+        return f"# {path}\n\n" + "\n".join([*listed, ""])
     if at.suffix == ".md":
         return at.read_text()
     if at.suffix in SHOWN:
@@ -119,3 +119,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return found[1] + target + (f"#{parts.fragment}" if parts.fragment else "") + found[3]
 
     return "".join(LINK.sub(moved, piece) if linked else piece for linked, piece in prose(markdown))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the index of the search as a script, too: pages that are opened from the disk may not read JSON."""
+    folder = Path(config.site_dir) / "search"
+    (folder / "search_index.js").write_text(f"var __index = {(folder / 'search_index.json').read_text()}")

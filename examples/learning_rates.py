@@ -1,16 +1,20 @@
-"""Sharpness along training, for three learning rates and two seeds: train, analyse, query, rename, analyse again.
+"""Sharpness along training, for three learning rates and two seeds: train, analyse, query, draw, rename.
 
 Gradient descent with learning rate lr is stable while lambda_max lr / 2 <= 1. Training raises lambda_max up to that
 edge, about which it hovers then (Cohen et al. 2021). The training loop below knows nothing of scalecurv. It writes
 files named weights_it00050.pt into a directory for each run. The analysis puts all runs into one store, with lr and
-the seed as columns, and one SQL query gives the numbers of a figure as a CSV file. Then the directory is renamed and
-the same analysis runs again: it computes nothing, and no row is left that names a file of before.
+the seed as columns. One SQL query gives the numbers of a figure as a CSV file, and one command draws it. Then the
+directory is renamed and the same analysis runs again: it computes nothing, and no row is left that names a file of
+before.
 
     python examples/learning_rates.py --folder learning_rates    # some minutes
     python examples/learning_rates.py --folder short --short     # some seconds
 """
 
 import argparse
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +71,15 @@ def analyse(runs: Path, data: Path, store: Path) -> int:
     return len(outcomes)
 
 
+def picture(store: Path, file: Path) -> None:
+    """Draw the figure of the study, sharpness against the edge of stability, by one command, which it prints."""
+    words = ["plot", store, file, "--quantity", r'lambda_max * lr / 2 as "$\eta \lambda_{\max} / 2$"']
+    words += ["--color", "lr", "--style", "run_seed", "--band", "--line", "1=edge of stability"]
+    command = [str(word) for word in words]
+    print(shlex.join(["scalecurv", *command]), flush=True)
+    subprocess.run([sys.executable, "-m", "scalecurv", *command], check=True)
+
+
 def counts(store: Path) -> tuple[int, int]:
     """Return the number of rows in a store, and of those whose checkpoint is no longer there."""
     paths = sc.open_store(store).results()["checkpoint"]
@@ -105,6 +118,8 @@ def main() -> None:
         table = sc.open_store(store).sql(QUERY)
         table.to_csv(folder / "sharpness.csv", index=False)
     print(table.groupby(["lr", "seed"])["edge"].agg(first="first", last="last").round(3).to_string())
+    with timed("picture"):
+        picture(store, folder / "sharpness.png")
     print("before: {} rows, {} ghosts".format(*counts(store)))
     runs = runs.rename(folder / "runs of spring")
     print("renamed: {} rows, {} ghosts".format(*counts(store)))

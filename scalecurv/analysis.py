@@ -9,11 +9,13 @@ from typing import Any
 
 from scalecurv.autodiff.backends import TORCH_FUNC
 from scalecurv.errors import CheckpointError, first_line
+from scalecurv.linalg.counting import Hear
 from scalecurv.machine import default_memory
 from scalecurv.measures.back_off import HALVINGS, ran_out, told, with_less
 from scalecurv.measures.evaluation import Evaluation, RunTerms, run_here
 from scalecurv.measures.gradient import loss_and_slope
 from scalecurv.measures.measure import Findings, Measure
+from scalecurv.measures.meter import Meter, expected_products
 from scalecurv.measures.own import is_own
 from scalecurv.measures.own_findings import FaultyMeasure, findings_of
 from scalecurv.operators.products import check_products
@@ -48,12 +50,13 @@ def check_point(evaluation: Evaluation) -> None:
 class Analysis:
     """The measures of one problem with one seed; products that several of them need are taken once.
 
-    `run_terms` computes the rows of probes, by default in this process (see `Evaluation`).
+    `run_terms` computes the rows of probes, by default in this process, and `hear` is told of products (see
+    `Evaluation`).
     """
 
-    def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here):
+    def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here, hear: Hear | None = None):
         self.problem, self.seed = problem, seed
-        self._run_terms, self._spent = run_terms, 0
+        self._run_terms, self._hear, self._spent = run_terms, hear, 0
         self._evaluations: dict[str | None, Evaluation] = {}  # of the whole model, and of each block of parameters
 
     def evaluation(self, params: str | None = None) -> Evaluation:
@@ -64,7 +67,7 @@ class Analysis:
         """
         if params not in self._evaluations:
             problem = self.problem.restricted(params)
-            self._evaluations[params] = Evaluation(problem, self.seed, self._run_terms)
+            self._evaluations[params] = Evaluation(problem, self.seed, self._run_terms, self._hear)
         check_point(self._evaluations[params])
         return self._evaluations[params]
 
@@ -171,15 +174,21 @@ def records_of(
     identity: Identity,
     known: Mapping[str, Stored] = MappingProxyType({}),
     run_terms: RunTerms = run_here,
+    meter: Meter | None = None,
 ) -> tuple[tuple[Record, ...], int]:
     """Return the records of the measures that no row of `known` meets, and the number of products taken.
 
+    `meter` is told of each measure when it begins, and of its products, all but those of `run_terms`.
     Raises Misuse and CheckpointError as `Analysis.compute` does. A measure whose arithmetic overflows, and a measure of
     one's own that raises, give records whose estimates have the status `failed`.
     """
-    analysis = Analysis(problem, request.seed, run_terms)
+    analysis = Analysis(problem, request.seed, run_terms, meter.products if meter else None)
     records: list[Record] = []
-    for key, measure in request.missing(identity, known).items():
+    missing = request.missing(identity, known)
+    expected = expected_products(missing.values(), problem) if meter else [0] * len(missing)
+    for (key, measure), most in zip(missing.items(), expected, strict=True):
+        if meter:
+            meter.begin(measure.name, most)
         began = time.perf_counter()
         findings = analysis.attempt(measure)
         seconds = time.perf_counter() - began

@@ -4,8 +4,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,51 @@ class Record:
     def failed(self) -> bool:
         """True where some estimate failed, or there are neither estimates nor arrays."""
         return not (self.estimates or self.arrays) or any(e.status is Status.FAILED for e in self.estimates.values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is computed at one checkpoint at a moment: `products` of at most `expected` of one measure.
+
+    `seconds` is the time since the checkpoint was begun, and `taken` its products so far; `measure_seconds` and
+    `products` are those of the measure alone. `measure` is "" while the checkpoint is read. `expected` is 0 where
+    nobody knows. `worker` names the process, "" for the only one.
+    """
+
+    path: str
+    worker: str = ""
+    seconds: float = 0.0
+    taken: int = 0
+    measure: str = ""
+    measure_seconds: float = 0.0
+    products: int = 0
+    expected: int = 0
+
+    @property
+    def progress(self) -> str:
+        """Return the products of the measure in words, "" where it took none.
+
+        Example:
+            >>> Stage("a.pt", measure="moments", products=240, expected=1000).progress
+            '240 of up to 1,000 products'
+        """
+        count = f"{self.products:,}"
+        if self.products > self.expected > 0:
+            return f"{count} products, more than expected"
+        if self.expected and self.products:
+            return f"{count} of up to {self.expected:,} products"
+        return f"{count} products" if self.products else ""
+
+    def after(self, seconds: float) -> "Stage":
+        """Return the same stage `seconds` later."""
+        return replace(
+            self,
+            seconds=self.seconds + seconds,
+            measure_seconds=self.measure_seconds + seconds if self.measure else 0.0,
+        )
+
+
+Tell = Callable[[Stage], object]  # it is told what is computed
 
 
 @dataclass(frozen=True)

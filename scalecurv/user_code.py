@@ -19,6 +19,25 @@ def names_code(text: str) -> bool:
     return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
+def name_of(option: str, given: Any) -> str | None:
+    """Return the name of user code, pkg.mod:name, for the function itself; names and None stay.
+
+    Raises Misuse where workers cannot import it: a function of a notebook is in no file.
+    """
+    if given is None or isinstance(given, str):
+        return given
+    module, name = getattr(given, "__module__", "__main__"), getattr(given, "__qualname__", "")
+    if module == "__main__" or getattr(sys.modules.get(module), name, None) is not given:
+        last = name.rpartition(".")[2]
+        called = last if last.isidentifier() else "function"
+        form = "at its top level" if name or option == "loss" else "as what a function returns"
+        raise Misuse(
+            f"{option} is {name or f'of type {type(given).__name__}'}, which workers cannot import; write it to a "
+            f"file such as mine.py, {form}, and give {option}='mine:{called}'"
+        )
+    return f"{module}:{name}"
+
+
 def search_here() -> None:
     """Have modules of the current directory found, as `python -m` does."""
     if "" not in sys.path and "." not in sys.path:

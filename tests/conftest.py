@@ -5,7 +5,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's; read when it is loaded, by this process or by one of ours
+# Of NumPy, and of torch in the processes that tests start: beside other tests, threads of one would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -16,7 +16,7 @@ import torch
 
 import scalecurv as sc
 from tests.commands import ROOT, invoke
-from tests.doc_blocks import Block, blocks_of
+from tests.doc_blocks import Block, blocks_of, written
 
 DOCS = ROOT / "docs"
 GENERATED = ("api.md", "cli.md", "gallery.md")  # whose programs are docstrings, helps and scripts, run as such
@@ -118,7 +118,9 @@ def test_a_block_that_is_wrong_is_found(tmp_path: Path, world: Path, monkeypatch
     monkeypatch.chdir(world)
     page = tmp_path / "page.md"
     mended = "```bash\nscalecurv show \\\n  results # all\n\n# nothing\n```\n"
-    page.write_text(mended + "<!-- not run: ships -->\n```bash\nsail\n```\n<!-- from README.md -->\n```python\nx\n```\n")
+    page.write_text(
+        mended + "<!-- not run: ships -->\n```bash\nsail\n```\n<!-- from README.md -->\n```python\nx\n```\n"
+    )
     shown, refused, taken = blocks_of(page)
     run_block(shown, "page", {})
     assert shown.commands() == ["scalecurv show    results # all"]

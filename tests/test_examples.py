@@ -1,6 +1,5 @@
 """Each example runs as it stands and ends with one number that is that of the dense Hessian."""
 
-import os
 import re
 import runpy
 import subprocess
@@ -13,6 +12,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 CHECKED = r"{} at step \d+: (\S+), from the dense Hessian (\S+)|{}: (\S+), from the dense Hessian (\S+)"
 # what the last line is about; those that import more than torch run in processes of their own
 HERE = {"plain_loop": "lambda_max", "nanogpt": "trace", "batch_norm_cnn": "lambda_max", "two_inputs": "lambda_min"}
+NOTEBOOKS = ("first_look", "make_notebooks")  # run by tests/test_notebooks.py
 APART = {"lightning_checkpoints": "trace", "hugging_face": "lambda_max"}
 
 
@@ -35,14 +35,16 @@ def test_an_example(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_an_example_in_a_process_of_its_own(name: str) -> None:
     """Neither Lightning nor transformers stays imported, and no advice of theirs is an error here."""
     words = (sys.executable, FOLDER / f"{name}.py")
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # beside other tests, threads would wait for each other
-    done = subprocess.run(words, capture_output=True, text=True, cwd=FOLDER, env=alone)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=FOLDER)
     assert done.returncode == 0, done.stderr
     check_last_line(done.stdout, APART[name])
 
 
 def test_the_list_of_examples_is_complete() -> None:
     listed = set(re.findall(r"\]\(([\w/.]+)\)", (FOLDER / "README.md").read_text()))
-    held = {path.name for path in FOLDER.glob("*.py")} | {"own_measure/"}
+    held = {path.name for path in FOLDER.glob("*.py")} | {"own_measure/", "first_look.ipynb"}
     assert listed == held
-    assert {f"{name}.py" for name in (*HERE, *APART, "dense", "learning_rates")} | {"own_measure/"} == held
+    assert {f"{name}.py" for name in (*HERE, *APART, "dense", "learning_rates", *NOTEBOOKS)} | {
+        "own_measure/",
+        "first_look.ipynb",
+    } == held

@@ -11,7 +11,7 @@ CEILING, FLOOR = 250, 30  # lines a file
 
 # lower rows first; a module may import rows below its own, and its own package
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("errors", "display", "source", "machine"),
+    ("errors", "display", "sketch", "source", "machine"),
     ("statistics", "quantities", "user_code"),
     ("record", "linalg"),
     ("geometry", "autodiff", "samples", "pickles"),
@@ -37,10 +37,14 @@ HOMES = {
     "plotly": ("report/",),
     "jinja2": ("report/",),
     "rich": ("watch/",),
+    "xarray": ("results/",),
+    "tensorboard": ("results/trackers/",),
+    "mlflow": ("results/trackers/",),
 }
 TORCH_FREE = (
     "errors",
     "display",
+    "sketch",
     "statistics",
     "quantities",
     "record",
@@ -54,9 +58,7 @@ TORCH_FREE = (
 # files of fewer lines than FLOOR, and why each is a file of its own
 SMALL = {
     "__main__.py": "the program's entry, which Python names",
-    "linalg/counting.py": "what a number cost is counted at one place",
     "checkpoints/safetensors_file.py": "one reader for each format of files that are not trusted",
-    "engine/serial.py": "the reference that every other engine must equal",
     "samples/batch.py": "the one thing that a sum over data is given, whatever holds the samples",
     "problem/drawn.py": "ranks send each other samples at one place",
     "operators/hessian.py": "the operator that all others are compared with",
@@ -156,7 +158,7 @@ def test_no_rooms_for_what_has_no_name() -> None:
 
 def test_reading_a_store_loads_neither_torch_nor_ray(tmp_path: Path) -> None:
     program = (
-        "import sys; import scalecurv, scalecurv.cli.main; from scalecurv.results import plot, summary\n"
+        "import sys; import scalecurv, scalecurv.cli.main; from scalecurv.results import summary\n"
         "from scalecurv.results.formats import render\n"
         f"store = scalecurv.open_store({str(tmp_path)!r}); render(store.sql('select step from results'), 'json')\n"
         "summary.summary(store); print(sorted({'torch', 'ray'} & set(sys.modules)))"

@@ -112,5 +112,7 @@ def test_the_theme_has_a_dark_side(site: Site) -> None:
 
 def test_what_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text('<h1 id="x"></h1><a href="b.html#y">1</a><a href="c.html">2</a><a href="#x">3</a>')
-    (tmp_path / "b.html").write_text('<script src="https://cdn.example/x.js"></script><a href="https://x.example">4</a>')
+    (tmp_path / "b.html").write_text(
+        '<script src="https://cdn.example/x.js"></script><a href="https://x.example">4</a>'
+    )
     assert Site(tmp_path).broken() == ["a.html: b.html#y", "a.html: c.html", "b.html: https://cdn.example/x.js"]

@@ -1,6 +1,6 @@
 """Make the store of the tour: the run of `make demo`, analysed on 200 samples, its last checkpoint on all 1,797, too.
 
-    python examples/gallery/make_digits.py examples/gallery/digits    # some minutes
+python examples/gallery/make_digits.py examples/gallery/digits    # some minutes
 """
 
 import subprocess
@@ -16,7 +16,12 @@ from scalecurv.store.reader import INDEX, read_store
 
 TRAIN = Path(__file__).parents[2] / "jobs" / "train.py"
 ONE_THREAD = ("--engine", "serial", "--threads", "1")
-ALONG = ("--max-samples", "200", "--measure", "gradient,moments,extremes,curvature,rank,rescaling,spectrum,gauss_newton")
+ALONG = (
+    "--max-samples",
+    "200",
+    "--measure",
+    "gradient,moments,extremes,curvature,rank,rescaling,spectrum,gauss_newton",
+)
 LAST = ("--measure", "moments,curvature")
 REQUESTS = (ALONG, (*LAST, "--from-samples", "200"), (*LAST, "--route", "generic"))
 

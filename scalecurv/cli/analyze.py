@@ -2,13 +2,15 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
 
 from scalecurv.cli.analyze_options import OPTIONS
 from scalecurv.cli.groups import Command
-from scalecurv.cli.logs import bar, log_to_stderr, notes
+from scalecurv.cli.logs import bars, log_to_stderr, notes
 from scalecurv.cli.options import taking
 from scalecurv.errors import FAILED, Misuse, NothingFound
 
@@ -53,9 +55,10 @@ def _analyze(params: dict[str, Any], verbosity: int) -> bool:
         _tell_sample(work)
         return any(failures.values())
     failed: dict[str, bool] | None = None
-    with session(sweep.resources):
+    with session(sweep.resources), _reporter(sweep, verbosity, follows=True) as reporter:
         for work in work_as_it_comes(sweep, params["patience"]):
-            failed = {**(failed or {}), **_carry_out(sweep, work, verbosity)}  # a file may be written again, and whole
+            # a file may be written again, and whole
+            failed = {**(failed or {}), **_carry_out(sweep, work, verbosity, reporter)}
             last = work
     if failed is None:
         places = ", ".join(map(str, sweep.checkpoints))
@@ -78,7 +81,16 @@ def _report_broken(work: Any) -> None:
         notes.warning("%s; it is set aside, and its work done again", reason)
 
 
-def _carry_out(sweep: Any, work: Any, verbosity: int) -> dict[str, bool]:
+@contextmanager
+def _reporter(sweep: Any, verbosity: int, follows: bool = False) -> Iterator[Any]:
+    """Yield the Reporter of a sweep, which draws bars where there is a terminal."""
+    from scalecurv.sweeps.reporter import Reporter
+
+    with bars(verbosity) as show, Reporter(sweep.store, show, follows) as reporter:
+        yield reporter
+
+
+def _carry_out(sweep: Any, work: Any, verbosity: int, reporter: Any = None) -> dict[str, bool]:
     """Do the work that is left, print what came of it, and return for each path whether something failed there."""
     from scalecurv.sweeps.execute import execute
 
@@ -90,13 +102,8 @@ def _carry_out(sweep: Any, work: Any, verbosity: int) -> dict[str, bool]:
         return {}
     began = time.perf_counter()
     outcomes: list[Any] = []
-    with bar(len(work.todo), verbosity) as step:
-
-        def on_outcome(outcome: Any) -> None:
-            outcomes.append(outcome)
-            step(outcome)
-
-        execute(sweep, work, on_outcome)
+    with nullcontext(reporter) if reporter else _reporter(sweep, verbosity) as telling:
+        execute(sweep, work, outcomes.append, telling)
     twins = [outcome for outcome in outcomes if outcome.status == "twin"]
     failed = [outcome for outcome in outcomes if outcome.status not in ("ok", "twin")]
     seconds, total = time.perf_counter() - began, len(outcomes) - len(twins)

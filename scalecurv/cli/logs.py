@@ -1,17 +1,21 @@
-"""The log of a command on stderr: how much of it -v and -q let through, and the bar that replaces it on a terminal."""
+"""The log of a command on stderr: how much of it -v and -q let through, and the bars in its place on a terminal."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from scalecurv.display import printable
 
+if TYPE_CHECKING:
+    from scalecurv.store.running import Running
+
 PACKAGE = "scalecurv"  # the logger above those of all modules
-PROGRESS = "scalecurv.sweeps.progress"  # the logger of the lines that a bar replaces
+PROGRESS = "scalecurv.sweeps.progress"  # the logger of the lines that bars replace
 notes = logging.getLogger("scalecurv.cli")
 
 
@@ -34,7 +38,7 @@ class _Stamped(logging.Formatter):
 def log_to_stderr(verbosity: int) -> Iterator[None]:
     """Print the package's log to stderr: errors alone below 0, details of each checkpoint above 0.
 
-    On a terminal a bar takes the place of the lines of progress where `verbosity` is 0.
+    On a terminal bars take the place of the lines of progress where `verbosity` is 0.
     """
     logger, handler = logging.getLogger(PACKAGE), _Lines()
     handler.setFormatter(_Stamped())
@@ -51,16 +55,17 @@ def log_to_stderr(verbosity: int) -> Iterator[None]:
 
 
 def has_bar(verbosity: int) -> bool:
-    """Return True where a bar shows the progress."""
-    return verbosity == 0 and sys.stderr.isatty()
+    """Return True where bars show the progress: on a terminal that can move its cursor, and without -v or -q."""
+    return verbosity == 0 and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextmanager
-def bar(length: int, verbosity: int) -> Iterator[Callable[[Any], None]]:
-    """Yield a function to call after each checkpoint: it moves a bar, where there is one."""
+def bars(verbosity: int) -> Iterator[Callable[["Running"], object] | None]:
+    """Yield a function that draws what a sweep does as bars; None where there are none, as the log has lines."""
     if not has_bar(verbosity):
-        yield lambda outcome: None
+        yield None
         return
-    with click.progressbar(length=length, label="checkpoints", show_pos=True, file=sys.stderr) as shown:
-        shown.render_progress()
-        yield lambda outcome: shown.update(1)
+    from scalecurv.watch.live import bars as drawn
+
+    with drawn() as show:
+        yield show

@@ -7,12 +7,15 @@ import click
 
 from scalecurv import __version__
 from scalecurv.cli.analyze import analyze
+from scalecurv.cli.export import export
 from scalecurv.cli.groups import Commands
 from scalecurv.cli.options import say
 from scalecurv.cli.planes import planes
 from scalecurv.cli.rank import rank
+from scalecurv.cli.report import report
 from scalecurv.cli.store import STORE_COMMANDS
 from scalecurv.cli.submit import submit
+from scalecurv.cli.watch import watch
 from scalecurv.errors import BUG, INTERRUPTED, MISUSE, CheckpointError, ClusterError, Misuse, StoreError
 
 INSTALL = ("torch", "ray", "scipy", "safetensors")  # packages that an installation for reading alone may lack
@@ -24,7 +27,7 @@ class _Program(Commands):
 
     sections = {
         "Analyse": ("analyze", "submit", "rank", "planes"),
-        "Read": ("query", "show", "plot", "export"),
+        "Read": ("query", "show", "plot", "report", "watch", "export"),
         "Keep": ("verify", "compact", "forget"),
     }
 
@@ -65,5 +68,5 @@ def main() -> None:
     """
 
 
-for command in (analyze, submit, rank, planes, *STORE_COMMANDS):
+for command in (analyze, submit, rank, planes, report, export, watch, *STORE_COMMANDS):
     main.add_command(command)

@@ -9,6 +9,7 @@ import click
 from scalecurv.cli.forget import forget
 from scalecurv.cli.groups import Command, option
 from scalecurv.cli.options import OUTPUT, PATH, say
+from scalecurv.cli.plot import plot
 from scalecurv.errors import FAILED, Misuse
 from scalecurv.results import FORMATS
 
@@ -89,20 +90,6 @@ def show(store: Path, all_columns: bool) -> None:
 
 @click.command(cls=Command)
 @STORE
-@click.argument("picture", type=PATH)
-def plot(store: Path, picture: Path) -> None:
-    """Draw loss, trace, lambda_max, K and rank over training steps into PICTURE (.png, .pdf, .svg).
-
-    Example: scalecurv plot results curvature.png
-    """
-    from scalecurv.results.plot import plot_run
-    from scalecurv.results.query import open_store
-
-    plot_run(open_store(store), picture)
-
-
-@click.command(cls=Command)
-@STORE
 @option("Check", "--seconds", type=float, default=60.0, show_default=True, metavar="S", help="Time limit for one file.")
 def verify(store: Path, seconds: float) -> None:
     """Check every file of STORE from its first byte to its last in a separate process; exit 1 with what is wrong.
@@ -157,25 +144,4 @@ def compact(store: Path) -> None:
         sys.exit(FAILED)
 
 
-@click.command(cls=Command)
-@STORE
-@click.argument("file", type=PATH)
-@option(OUTPUT, "--table", metavar="NAME", default="results", show_default=True, help="Write this table.")
-@ALL_COLUMNS
-def export(store: Path, file: Path, table: str, all_columns: bool) -> None:
-    """Write one table of STORE to FILE: .parquet, .csv, or a plain .nc or .h5 that xarray opens.
-
-    In .nc and .h5 every column has its unit and the words that define it, and run and step are coordinates.
-
-    Example: scalecurv export results results.parquet
-    """
-    from scalecurv.results.export import export as write
-    from scalecurv.results.query import open_store
-
-    opened = open_store(store)
-    for reason in opened.broken.values():
-        say(f"left out: {reason}")
-    click.echo(f"{write(opened, file, table, all_columns)} row(s) of {table} in {file}")
-
-
-STORE_COMMANDS = (query, show, plot, export, verify, compact, forget)
+STORE_COMMANDS = (query, show, plot, verify, compact, forget)

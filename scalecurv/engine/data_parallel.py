@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError, check_readable
+from scalecurv.engine.board import Board
 from scalecurv.engine.pool import LOOK, MAX_FAILED_STARTS, PATIENCE
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import WorkerSpec
 from scalecurv.errors import ClusterError, Misuse, first_line
 from scalecurv.problem.shard import Shard
+from scalecurv.record import Stage, Tell
 from scalecurv.user_code import search_here
 
 SILENCE = timedelta(minutes=10)  # that a rank waits for another: more than reading a checkpoint and one product
@@ -55,22 +57,24 @@ class _Rank:
         dist.init_process_group(backend, store=store, timeout=SILENCE, rank=shard.rank, world_size=shard.size)
         return True
 
-    def run(self, path: str) -> Any:
-        return self._worker(path)
+    def run(self, path: str, tell: Tell | None = None) -> Any:
+        return self._worker(path) if tell is None else self._worker(path, tell=tell)
 
 
 class DataParallelGroup:
     """Analyses checkpoints one after the other, each on every rank, at most 3 attempts each.
 
     Any failure ends all ranks, and the checkpoint is tried again from the start. The ranks lie on as few nodes as will
-    hold them.
+    hold them. `tell` is told what rank 0 computes, now and then.
     """
 
-    def __init__(self, ray: Any, worker: Worker, spec: WorkerSpec, size: int):
+    def __init__(self, ray: Any, worker: Worker, spec: WorkerSpec, size: int, tell: Tell | None = None):
         self._ray, self._spec, self._size = ray, spec, size
         self._worker = ray.put(worker)
         self._ranks: list[Any] = []
         self._placement: Any = None
+        self._tell = tell
+        self._board: Board | None = None
 
     def run(self, paths: Sequence[str]) -> Iterator[Done | GivenUp]:
         """Yield results as they come; raise UnexpectedError, and ClusterError and Misuse as `_start` does."""
@@ -79,7 +83,7 @@ class DataParallelGroup:
                 for attempt in range(1, MAX_ATTEMPTS + 1):
                     if not self._ranks:
                         self._start()
-                    done, reason = self._settled([rank.run.remote(path) for rank in self._ranks], path)
+                    done, reason = self._settled(self._begin(path), path)
                     if not reason:
                         yield Done(path, done[0], attempt)
                         break
@@ -88,6 +92,19 @@ class DataParallelGroup:
                         yield GivenUp(path, f"{reason} ({attempt} attempts)", attempt)
         finally:
             self._end()
+            if self._board is not None:
+                self._board.end()
+
+    def _begin(self, path: str) -> list[Any]:
+        """Give the checkpoint to all ranks, and return their results to come.
+
+        All of them count their products, as sums over the data wait for all ranks; only what rank 0 tells is heard.
+        """
+        if self._tell is None:
+            return [rank.run.remote(path) for rank in self._ranks]
+        self._board = self._board or Board(self._ray, self._tell)
+        self._tell(Stage(path))
+        return [rank.run.remote(path, unheard if i else self._board.post) for i, rank in enumerate(self._ranks)]
 
     def _start(self) -> None:
         """Start the ranks and have them join one group; raise ClusterError for no room, Misuse if they do not."""
@@ -136,6 +153,8 @@ class DataParallelGroup:
         """Return the results of all ranks, or why one of them has none: the first that fails ends the wait."""
         exceptions, waiting = self._ray.exceptions, list(refs)
         while waiting:
+            if self._board is not None:
+                self._board.look()
             arrived, waiting = self._ray.wait(waiting, num_returns=1, timeout=LOOK)
             for ref in arrived:
                 try:
@@ -175,6 +194,10 @@ class DataParallelGroup:
 
             remove_placement_group(self._placement)
             self._placement = None
+
+
+def unheard(stage: Stage) -> None:
+    """Take a stage that nobody waits for."""
 
 
 def _died(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from scalecurv.engine.threads import Threads, fixed_threads, settings_kept
 from scalecurv.engine.worker import Worker
 from scalecurv.engine.worker_spec import UNLIMITED, WorkerSpec, nodes_of
 from scalecurv.errors import Misuse
+from scalecurv.record import Tell
 
 SOLE = "--workers 1"
 
@@ -29,19 +30,24 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    worker: Worker, paths: Sequence[str], resources: Resources, first: Checkpoint | None = None
+    worker: Worker,
+    paths: Sequence[str],
+    resources: Resources,
+    first: Checkpoint | None = None,
+    tell: Tell | None = None,
 ) -> Iterator[Done | GivenUp]:
     """Yield the result of every checkpoint as it comes; raise Misuse for resources that are missing, before any runs.
 
     `first` is the first checkpoint where it has been read already: its cost decides whether Ray is started at once,
     and whether probes are shared out. The threads and TF32 switches of this process are at the end as they were.
+    `tell` is told what is computed, now and then.
     """
     with settings_kept():
-        yield from _run(worker, paths, resources, first)
+        yield from _run(worker, paths, resources, first, tell)
 
 
 def _run(
-    worker: Worker, paths: Sequence[str], resources: Resources, first: Checkpoint | None
+    worker: Worker, paths: Sequence[str], resources: Resources, first: Checkpoint | None, tell: Tell | None
 ) -> Iterator[Done | GivenUp]:
     check_device(resources)
     cost = cache(lambda: worker.cost(first, "cpu", resources.threads or 1) if first else None)
@@ -53,7 +59,7 @@ def _run(
         device = serial_device(resources.device)
         threads = serial_threads(resources, choice, worker, first if device == "cpu" else None)
         logger.debug("threads %d: %s", threads.count, threads.reason)
-        results = run_serial(worker if first is None else worker.having(first), paths, device, threads)
+        results = run_serial(worker if first is None else worker.having(first), paths, device, threads, tell)
         began = time.perf_counter()
         for done, result in enumerate(results, 1):
             seconds += time.perf_counter() - began
@@ -62,7 +68,7 @@ def _run(
                 break
             began = time.perf_counter()
     if done < len(paths):
-        for result in _run_ray(worker, paths[done:], resources, cost):
+        for result in _run_ray(worker, paths[done:], resources, cost, tell):
             yield replace(result, engine="ray")
 
 
@@ -77,14 +83,18 @@ def _ray_takes_over(resources: Resources, seconds: float, done: int, left: int) 
 
 
 def _run_ray(
-    worker: Worker, paths: Sequence[str], resources: Resources, cost: Callable[[], Cost | None]
+    worker: Worker,
+    paths: Sequence[str],
+    resources: Resources,
+    cost: Callable[[], Cost | None],
+    tell: Tell | None,
 ) -> Iterator[Done | GivenUp]:
     with _ray(resources) as ray:
         nodes = nodes_of(ray)
         spec = spec_for(resources, nodes)
         if resources.plan == "data":
             size = min(spec.fit(nodes), worker.num_data)
-            yield from DataParallelGroup(ray, worker, spec, size).run(paths)
+            yield from DataParallelGroup(ray, worker, spec, size, tell).run(paths)
             return
         known = None if spec.gpus else cost()  # on GPUs the cost is not known here
         if known is not None and resources.workers is None:
@@ -92,7 +102,7 @@ def _run_ray(
         members = workers_per_checkpoint(resources.plan, len(paths), spec.fit(nodes))
         if resources.plan == "auto" and members > 1 and not spec.gpus:
             members = members if known is not None and known.worth_splitting(members) else 1
-        yield from Pool(ray, worker, replace(spec, per_checkpoint=members)).run(paths)
+        yield from Pool(ray, worker, replace(spec, per_checkpoint=members), tell).run(paths)
 
 
 @contextmanager

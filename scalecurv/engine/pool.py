@@ -4,11 +4,14 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scalecurv.engine.attempts import MAX_ATTEMPTS, Done, GivenUp, UnexpectedError, check_readable
+from scalecurv.engine.board import Board, Post
 from scalecurv.engine.worker_spec import WorkerSpec, nodes_of
 from scalecurv.errors import ClusterError, Misuse, first_line
+from scalecurv.record import Stage, Tell
 from scalecurv.user_code import search_here
 
 if TYPE_CHECKING:  # an actor imports torch with the worker that it is given
@@ -38,14 +41,15 @@ class _Actor:
     def alive(self) -> bool:
         return True
 
-    def run(self, path: str, helpers: Sequence[Any]) -> Any:
+    def run(self, path: str, helpers: Sequence[Any], post: Post | None = None) -> Any:
+        analyse = self._worker if post is None else partial(self._worker, tell=post)
         if not helpers:
-            return self._worker(path)
+            return analyse(path)
         import ray
 
         from scalecurv.engine.shared_probes import SharedProbes
 
-        return self._worker(path, SharedProbes(ray, helpers))
+        return analyse(path, SharedProbes(ray, helpers))
 
     def rows(self, point: Any, work: Any, seed: int, blocks: Sequence[range]) -> Any:
         make, terms = work
@@ -68,10 +72,13 @@ class Pool:
     Ray's own retries are off: an actor that restarts at once would use up the attempts of a checkpoint while its node
     is gone, and kills for memory are retried without end. Each checkpoint has at most 3 attempts, counted here. Nodes
     that join late are given workers. Several workers may share the probes of a checkpoint: one leads, the others help.
+    `tell` is told what is computed, now and then.
     """
 
-    def __init__(self, ray: Any, worker: "Worker", spec: WorkerSpec):
+    def __init__(self, ray: Any, worker: "Worker", spec: WorkerSpec, tell: Tell | None = None):
         self._ray = ray
+        self._tell = tell
+        self._board: Board | None = None
         self._spec = spec
         self._worker = ray.put(worker)
         self._actor = ray.remote(_Actor).options(
@@ -94,6 +101,8 @@ class Pool:
             while queue or self._running:
                 self._grow(len(queue))
                 self._launch(queue)
+                if self._board is not None:
+                    self._board.look()
                 for ref in self._arrived():
                     if ref in self._starting or ref in self._checked:
                         self._settle_worker(ref)
@@ -112,6 +121,8 @@ class Pool:
             busy = [actor for running in self._running.values() for actor in (running.lead, *running.helpers)]
             for actor in {*self._starting.values(), *self._checked.values(), *self._idle, *busy}:
                 self._ray.kill(actor)
+            if self._board is not None:
+                self._board.end()
         if bug is not None:
             raise bug
 
@@ -157,7 +168,14 @@ class Pool:
         while self._idle and queue:
             path, attempt = queue.popleft()
             lead, *helpers = (self._idle.pop() for _ in range(min(members, len(self._idle))))
-            self._running[lead.run.remote(path, helpers)] = _Running(path, attempt, lead, tuple(helpers))
+            told: tuple[Post, ...] = ()
+            if self._tell is not None:
+                self._board = self._board or Board(
+                    self._ray, self._tell
+                )  # not before a worker is there: they start first
+                told = (self._board.post,)
+                self._tell(Stage(path))
+            self._running[lead.run.remote(path, helpers, *told)] = _Running(path, attempt, lead, tuple(helpers))
 
     def _start(self) -> None:
         self._last_start = time.monotonic()

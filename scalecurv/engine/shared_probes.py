@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from scalecurv.linalg.counting import Hear
 from scalecurv.measures.evaluation import Make, RunTerms, Terms, run_here
 from scalecurv.problem.problem import Problem
 
@@ -21,8 +22,11 @@ class SharedProbes:
         self._ray = ray
         self._helpers = list(helpers)
 
-    def run_terms(self, path: str, fingerprint: str) -> RunTerms:
-        """Return the function that runs terms at this checkpoint; helpers read its file and check the fingerprint."""
+    def run_terms(self, path: str, fingerprint: str, hear: Hear | None = None) -> RunTerms:
+        """Return the function that runs terms at this checkpoint; helpers read its file and check the fingerprint.
+
+        `hear` is told of products: those of the lead as they are taken, those of a helper when its rows come.
+        """
 
         def run(
             problem: Problem, make: Make, terms: Terms, seed: int, blocks: Sequence[range]
@@ -34,9 +38,13 @@ class SharedProbes:
                 (share, helper, helper.rows.remote(point, work, seed, share))
                 for share, helper in zip(shares[1:], list(self._helpers), strict=False)
             ]
-            done = dict(zip(shares[0], run_here(problem, make, terms, seed, shares[0]), strict=True))
+            done = dict(zip(shares[0], run_here(problem, make, terms, seed, shares[0], hear), strict=True))
             for share, helper, ref in sent:
-                rows = self._fetched(ref, helper) or run_here(problem, make, terms, seed, share)
+                rows = self._fetched(ref, helper)
+                if rows is None:
+                    rows = run_here(problem, make, terms, seed, share, hear)
+                elif hear is not None:
+                    hear(sum(num_matvecs for _, num_matvecs in rows))
                 done |= zip(share, rows, strict=True)
             return [done[ids] for ids in blocks]
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from scalecurv.engine.provenance import surroundings
 from scalecurv.engine.shared_probes import SharedProbes
 from scalecurv.engine.threads import Threads, faster_threads
 from scalecurv.errors import CheckpointError, Misuse, first_line, is_memory
-from scalecurv.measures.evaluation import Make, Terms, run_here
+from scalecurv.measures.evaluation import Make, RunTerms, Terms, run_here
+from scalecurv.measures.meter import Meter
 from scalecurv.operators.hessian import HessianOperator
 from scalecurv.operators.products import differentiation
 from scalecurv.problem.problem import Problem
 from scalecurv.problem.shard import Shard
-from scalecurv.record import Outcome, Stored
+from scalecurv.record import Outcome, Stored, Tell
 
 # path, fingerprint, dtype and pattern of the free parameters: where another worker takes products
 Point = tuple[str, str, str, str | None]
@@ -70,12 +72,15 @@ class Worker:
         """Return the number of samples in all, on whichever ranks they are."""
         return self.task.num_data
 
-    def __call__(self, path: str, shared: SharedProbes | None = None) -> Outcome:
-        """Return the Outcome at one path; raise MemoryError, and any exception that is a bug."""
+    def __call__(self, path: str, shared: SharedProbes | None = None, tell: Tell | None = None) -> Outcome:
+        """Return the Outcome at one path; raise MemoryError, and any exception that is a bug.
+
+        `tell` is told what is computed, now and then.
+        """
         began = time.perf_counter()
         try:
             with _memory_errors():
-                outcome = self._outcome(Path(path), shared)
+                outcome = self._outcome(Path(path), shared, Meter(path, tell) if tell else None)
         except (CheckpointError, Misuse) as error:
             failed = failure(path, str(error), self.task.id, self.request.seed)
             outcome = replace(failed, provenance=self._provenance())
@@ -134,14 +139,17 @@ class Worker:
             return reason if path in reason else f"{path}: {reason}"
         return ""
 
-    def _outcome(self, path: Path, shared: SharedProbes | None) -> Outcome:
+    def _outcome(self, path: Path, shared: SharedProbes | None, meter: Meter | None) -> Outcome:
         """Return what the measures find at one checkpoint; raise CheckpointError, Misuse."""
         checkpoint = self._load(path)
         problem, architecture = self.task.at(checkpoint, self.arithmetic, self.shard)
         dtype = compute_dtype(checkpoint, self.arithmetic)
         identity = Identity(checkpoint.fingerprint, self.task.id, dtype)
-        run_terms = shared.run_terms(str(path), checkpoint.fingerprint) if shared else run_here
-        records, total_matvecs = records_of(problem, self.request, identity, self.known, run_terms)
+        hear = meter.products if meter else None
+        run_terms: RunTerms = partial(run_here, hear=hear)
+        if shared:
+            run_terms = shared.run_terms(str(path), checkpoint.fingerprint, hear)
+        records, total_matvecs = records_of(problem, self.request, identity, self.known, run_terms, meter)
         return Outcome(
             path=str(path),
             run=run_of(path),

@@ -71,9 +71,7 @@ class Evaluation:
         1
     """
 
-    def __init__(
-        self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here, hear: Hear | None = None
-    ):
+    def __init__(self, problem: Problem, seed: int = SEED, run_terms: RunTerms = run_here, hear: Hear | None = None):
         self.problem = problem
         self.seed = seed
         self.cache: dict[Any, Any] = {}

@@ -4,7 +4,16 @@ from importlib import import_module
 from typing import Any
 
 # home -> the functions that live there; loaded when first asked for, so that naming a picture loads no Matplotlib
-_PUBLIC: dict[str, tuple[str, ...]] = {}
+_PUBLIC: dict[str, tuple[str, ...]] = {
+    "scalecurv.plot.over_steps": ("trajectories",),
+    "scalecurv.plot.comparison": ("compare",),
+    "scalecurv.plot.densities": ("spectrum",),
+    "scalecurv.plot.ranks": ("account", "rank_profile"),
+    "scalecurv.plot.brackets": ("chain",),
+    "scalecurv.plot.layered": ("layers",),
+    "scalecurv.plot.scatter": ("against",),
+    "scalecurv.plot.saving": ("save",),
+}
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 __all__ = sorted(_HOMES)
 

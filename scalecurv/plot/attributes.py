@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ def in_order(values: pd.Series) -> list[Any]:
     return there + ([None] if None in distinct else [])
 
 
+def same(values: pd.Series, one: Any) -> np.ndarray:
+    """Return where a value is `one`; None is a missing value."""
+    return np.asarray(values.isna() if one is None else values == one, dtype=bool)
+
+
 def _natural(value: Any) -> tuple[Any, ...]:
     parts = _DIGITS.split(str(value))
     return tuple((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts))
@@ -55,34 +61,42 @@ def is_numeric(values: pd.Series) -> bool:
     )
 
 
-def telling_apart(selection: Selection, lines: np.ndarray) -> tuple[str | None, str | None]:
+def telling_apart(selection: Selection, lines: np.ndarray, by: str | None = None) -> tuple[str | None, str | None]:
     """Return the attribute to colour lines by, and one for their dashes, such that no two lines look the same.
 
     `lines` numbers the line of each row. The first attribute that differs between all lines is taken, then the first
-    two that do so together; the dashes show the seed, or the one of fewer values. Else each line has its own name.
+    two that do so together; the dashes show the seed, or the one of fewer values. Lines in panels of their own, by the
+    attribute `by`, are told apart already. Else each line has its own name.
     """
     rows = selection.rows
     count = len(np.unique(lines))
     if count == 1:
         return None, None
-    candidates = {}
+    candidates: dict[str, pd.Series] = {}
     for name in [*attributes_in(rows), *(key for key in ANALYSED if key in rows)]:
         values = rows[name].astype(object).where(rows[name].notna(), None)
         per_line = pd.DataFrame({"line": lines, "value": values}).drop_duplicates()
-        if len(per_line) == count and 1 < per_line["value"].nunique(dropna=False):
+        if len(per_line) == count and per_line["value"].nunique(dropna=False) > 1:
             candidates[name] = per_line.set_index("line")["value"].map(repr)
+    faceted = {by: candidates.pop(by)} if by is not None and by in candidates else {}
+    if _distinct(faceted) == count:
+        return None, None
     for name, values in candidates.items():
-        if values.nunique() == count:
+        if _distinct({**faceted, name: values}) == count:
             return name, None
     for first, second in itertools.combinations(candidates, 2):
-        pairs = pd.DataFrame({"first": candidates[first], "second": candidates[second]})
-        if len(pairs.drop_duplicates()) == count:
-            sizes = {name: candidates[name].nunique() for name in (first, second)}
-            dashes = min((first, second), key=lambda name: ("seed" not in name, sizes[name]))
-            if sizes[dashes] <= len(DASHES):
+        pair = {first: candidates[first], second: candidates[second]}
+        if _distinct({**faceted, **pair}) == count:
+            dashes = min(pair, key=lambda name: ("seed" not in name, pair[name].nunique()))
+            if pair[dashes].nunique() <= len(DASHES):
                 return (second if dashes == first else first), dashes
     plain_runs = "run" in rows and rows["run"].nunique() == count
     return ("run" if plain_runs else LINE), None
+
+
+def _distinct(columns: Mapping[str, pd.Series]) -> int:
+    """Return the number of different rows of some columns."""
+    return len(pd.DataFrame(dict(columns)).drop_duplicates()) if columns else 0
 
 
 def _line_names(rows: pd.DataFrame) -> pd.Series:

@@ -2,12 +2,15 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
 from scalecurv.errors import Misuse
@@ -28,7 +31,9 @@ class Panels(np.ndarray):
 def new_figure(size: Sequence[float]) -> Figure:
     """Return an empty figure of `size` (width, height) in inches; raises Misuse for a size that cannot be drawn."""
     checked_size(size)
-    return Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
+    figure = Figure(figsize=(float(size[0]), float(size[1])), layout="constrained")
+    FigureCanvasAgg(figure)  # which draws into memory, and opens no window
+    return figure
 
 
 def checked_size(size: Sequence[float]) -> None:
@@ -59,7 +64,7 @@ def shown(axes: Any) -> Any:
 def png_of(figure: Figure) -> tuple[bytes, dict[str, int]]:
     """Return a figure as a PNG of twice the resolution that its size on a screen has, and this size in pixels."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=2 * NOTEBOOK_DPI, bbox_inches=None)
+    figure.savefig(buffer, format="png", dpi=2 * NOTEBOOK_DPI)
     width, height = figure.get_size_inches() * NOTEBOOK_DPI
     return buffer.getvalue(), {"width": round(width), "height": round(height)}
 
@@ -72,3 +77,27 @@ def remark(figure: Figure, text: str) -> None:
 def remarks(figure: Figure) -> list[str]:
     """Return the remarks on a figure, in their order."""
     return list(_REMARKS.get(figure, []))
+
+
+@dataclass(frozen=True)
+class Content:
+    """The number of panels of a figure, and of the runs and checkpoints in them."""
+
+    panels: int
+    runs: int
+    checkpoints: int
+
+
+_CONTENTS: WeakKeyDictionary[Figure, Content] = WeakKeyDictionary()
+
+
+def contains(figure: Figure, panels: int, rows: pd.DataFrame) -> None:
+    """Keep how much a figure shows, for those who save it: its panels, and the runs and checkpoints of `rows`."""
+    runs = rows["run"].nunique() if "run" in rows else 0
+    checkpoints = rows["checkpoint"].nunique() if "checkpoint" in rows else len(rows)
+    _CONTENTS[figure] = Content(panels, runs, checkpoints)
+
+
+def content(figure: Figure) -> Content | None:
+    """Return how much a figure shows, None where nothing was kept."""
+    return _CONTENTS.get(figure)

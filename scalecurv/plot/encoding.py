@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from scalecurv.plot.attributes import attribute, in_order, is_numeric, telling_apart
 from scalecurv.plot.canvas import remark
-from scalecurv.plot.labels import plain, shortened, value_text
+from scalecurv.plot.labels import plain, shortened, told_apart, value_text
 from scalecurv.plot.selection import Selection, identity
 from scalecurv.plot.style import DASHES, MARKERS, Dash, palette, sequential
 
@@ -68,18 +68,18 @@ class Encoding:
             remark(figure, text)
 
 
-def encode(selection: Selection, color: str | None, style: str | None, most: int) -> Encoding:
+def encode(selection: Selection, color: str | None, style: str | None, most: int, by: str | None = None) -> Encoding:
     """Return the lines of a selection: one for each run and way of analysis, told apart by `color` and `style`.
 
     Both name an attribute or a SQL expression. Where neither is given, the lines are told apart by what differs
-    between them. `most` is the number of lines that a legend may have. Colours and dashes never repeat: where there are
-    too few, shades on a bar take their place.
+    between them, besides `by`, which panels show. `most` is the number of lines that a legend may have. Colours and
+    dashes never repeat: where there are too few, shades on a bar take their place.
     """
     rows, said = selection.rows, []
     keys = rows.groupby(identity(rows), dropna=False, sort=False).ngroup().to_numpy() if identity(rows) else None
     whole = np.zeros(len(rows), dtype=int) if keys is None else keys
     if color is None and style is None:
-        color, style = telling_apart(selection, whole)
+        color, style = telling_apart(selection, whole, by)
     colored = None if color is None else attribute(selection, color)
     dashed = None if style is None else attribute(selection, style)
     for name, values in ((color, colored), (style, dashed)):
@@ -91,7 +91,9 @@ def encode(selection: Selection, color: str | None, style: str | None, most: int
     width = 1.4 if len(grouped) <= 8 else 1.1 if len(grouped) <= 16 else 0.7
     colors, dashes = _order(colored), _order(dashed)
     if len(dashes) > len(DASHES):
-        said.append(f"{style} has {len(dashes)} values and there are {len(DASHES)} dashes: color= or by= shows them all")
+        said.append(
+            f"{style} has {len(dashes)} values and there are {len(DASHES)} dashes: color= or by= shows them all"
+        )
         dashed, dashes = None, []
     looks, entries, bar = _colors(color, colored, colors, style is None, width, most)
     drawn = []
@@ -159,6 +161,5 @@ def _shades(
 def _entries(name: str | None, order: list[Any], looks: list[Look]) -> list[Entry]:
     """Return the legend of an attribute: a heading with its name, then its values; runs need no heading."""
     heading = [] if name in ("run", "line", None) else [Entry(plain(name), None)]
-    texts = [shortened(value_text(value)) for value in order]
-    whole = [text if texts.count(text) == 1 else value_text(value) for text, value in zip(texts, order, strict=True)]
-    return heading + [Entry(plain(text), look) for text, look in zip(whole, looks, strict=True)]
+    texts = told_apart([value_text(value) for value in order])
+    return heading + [Entry(plain(text), look) for text, look in zip(texts, looks, strict=True)]

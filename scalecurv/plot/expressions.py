@@ -39,9 +39,9 @@ def numbers(selection: Selection, expression: str) -> Numbers:
     """Return a quantity, a numeric column, or the values of a SQL expression over `results`, with intervals.
 
     The interval of an expression is its range while each quantity in it moves through its own interval; it holds the
-    truth where all of those do. It is exact where each quantity occurs once, and never too short, but
-    a little too wide, where one occurs several times. Functions other than arithmetic, abs, powers, roots, logarithms, exp and the like have none.
-    Raises Misuse for an unknown name, and for an expression that does not run or has no numbers.
+    truth where all of those do. It is exact where each quantity occurs once, and never too short, but a little too
+    wide, where one occurs several times. Functions other than arithmetic, abs, powers, roots, logarithms, exp and the
+    like have none. Raises Misuse for an unknown name, and for an expression that does not run or has no numbers.
     """
     rows = selection.rows
     if expression.isidentifier():
@@ -64,10 +64,10 @@ def numbers(selection: Selection, expression: str) -> Numbers:
     if not np.isfinite(value).any():
         absent = [column for column in used.values() if not np.isfinite(ends(rows, column)[0]).any()]
         raise Misuse(_absent(selection, absent[0]) if absent else f"{expression!r} has no finite value in any row")
-    lower, upper = np.fmin(lower, np.where(np.isnan(lower), np.nan, value)), np.fmax(lower * np.nan, upper)
-    upper = np.fmax(upper, np.where(np.isnan(upper), np.nan, value))
+    lower, upper = np.minimum(lower, value), np.maximum(upper, value)  # rounding may part them
     words = formula(alias) if alias else inline(expression)
-    return Numbers(value, lower, upper, _worst([selection.statuses(name) for name in used.values()]), "", words, "", note)
+    status = _worst([selection.statuses(name) for name in used.values()], len(rows))
+    return Numbers(value, lower, upper, status, "", words, "", note)
 
 
 def ends(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ def _floats(column: pd.Series, name: str) -> np.ndarray:
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
         there = column.dropna()
         if len(there) and not there.map(lambda one: hasattr(one, "__float__") and not isinstance(one, bool)).all():
-            raise Misuse(f"{name!r} holds {str(there.iloc[0])!r}, which is no number; draw a quantity or an expression")
+            raise Misuse(f"{name!r} holds {str(there.iloc[0])!r}, no number; draw a quantity or an expression")
     return pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
 
 
@@ -100,9 +100,9 @@ def column_of(selection: Selection, name: str) -> str:
         return columns[name.lower()]
     if name in _MEASURES:
         raise Misuse(_absent(selection, name))
-    known = [*quantities_in(selection.rows), *attributes_in(selection.rows), "step", "epoch"]
-    near = difflib.get_close_matches(name.lower(), known, 4, 0.5)
-    advice = f"near it are {', '.join(near)}" if near else f"quantities are {', '.join(quantities_in(selection.rows))}"
+    there = [quantity for quantity in quantities_in(selection.rows) if selection.rows[quantity].notna().any()]
+    near = difflib.get_close_matches(name.lower(), [*there, *attributes_in(selection.rows), "step", "epoch"], 4, 0.5)
+    advice = f"near it are {', '.join(near)}" if near else f"quantities are {', '.join(there)}"
     raise Misuse(f"{place(selection.source)} has no quantity or attribute {name!r}; {advice}")
 
 
@@ -115,9 +115,9 @@ def _absent(selection: Selection, name: str) -> str:
     return f"{whole}; `scalecurv analyze CHECKPOINTS STORE --measure {measure}` computes it where it applies"
 
 
-def _worst(statuses: list[pd.Series]) -> np.ndarray:
-    """Return, for each row, the status of the least sure of several numbers."""
-    found = np.full(len(statuses[0]) if statuses else 0, "", dtype=object)
+def _worst(statuses: list[pd.Series], count: int) -> np.ndarray:
+    """Return, for each of `count` rows, the status of the least sure of several numbers."""
+    found = np.full(count, "", dtype=object)
     for status in reversed(_WORST):
         for column in statuses:
             found[(column == status).to_numpy()] = status

@@ -13,10 +13,20 @@ import numpy as np
 Interval = tuple[np.ndarray, np.ndarray]  # lower and upper ends; NaN where a number is missing
 
 _INCREASING: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {  # function, and where its domain begins
-    **{"ln": (np.log, 0.0), "log": (np.log10, 0.0), "log10": (np.log10, 0.0), "log2": (np.log2, 0.0)},
-    **{"sqrt": (np.sqrt, 0.0), "exp": (np.exp, -np.inf), "cbrt": (np.cbrt, -np.inf), "tanh": (np.tanh, -np.inf)},
-    **{"atan": (np.arctan, -np.inf), "asinh": (np.arcsinh, -np.inf), "sinh": (np.sinh, -np.inf)},
-    **{"floor": (np.floor, -np.inf), "ceil": (np.ceil, -np.inf), "ceiling": (np.ceil, -np.inf)},
+    "ln": (np.log, 0.0),
+    "log": (np.log10, 0.0),  # as DuckDB has it
+    "log10": (np.log10, 0.0),
+    "log2": (np.log2, 0.0),
+    "sqrt": (np.sqrt, 0.0),
+    "exp": (np.exp, -np.inf),
+    "cbrt": (np.cbrt, -np.inf),
+    "tanh": (np.tanh, -np.inf),
+    "atan": (np.arctan, -np.inf),
+    "sinh": (np.sinh, -np.inf),
+    "asinh": (np.arcsinh, -np.inf),
+    "floor": (np.floor, -np.inf),
+    "ceil": (np.ceil, -np.inf),
+    "ceiling": (np.ceil, -np.inf),
 }
 
 
@@ -89,8 +99,9 @@ def pieces(x: Interval, count: int) -> Interval:
     """Return `count` intervals, along a last axis, that cover x; one with an infinite end stays whole."""
     lower, upper = x[0][..., None], x[1][..., None]
     edges = np.linspace(0.0, 1.0, count + 1)
-    cuts = lower * (1 - edges) + upper * edges  # no difference of the ends, which may overflow
     whole = ~(np.isfinite(lower) & np.isfinite(upper))
+    low, high = np.where(whole, 0.0, lower), np.where(whole, 0.0, upper)
+    cuts = low * (1 - edges) + high * edges  # no difference of the ends, which may overflow
     return np.where(whole, lower, cuts[..., :-1]), np.where(whole, upper, cuts[..., 1:])
 
 

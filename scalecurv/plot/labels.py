@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from matplotlib import rcParams
@@ -35,7 +37,7 @@ TITLES = {
     "trace_h2": "squared Frobenius norm of the Hessian",
     "lambda_max": "largest eigenvalue of the Hessian",
     "lambda_min": "smallest eigenvalue of the Hessian",
-    "scalar_curvature": r"scalar curvature $K$, beside $T^2 - F$, which it is where the gradient is 0",
+    "scalar_curvature": r"scalar curvature, and $T^2 - F$ (thin, dashed)",
     "rank": "rank of the Jacobian over the batch",
     "beta": r"$\beta = 1/(1 + |g|^2)$",
     "t2_minus_f": r"$T^2 - F$",
@@ -74,6 +76,29 @@ def shortened(text: Any, longest: int = LONGEST) -> str:
     return f"{shown[:head]}…{shown[len(shown) - (longest - head - 1) :]}"
 
 
+def told_apart(names: Sequence[Any], longest: int = LONGEST) -> list[str]:
+    """Return short forms of names that are as different as the names: from where those differ that would be the same.
+
+    Example:
+        >>> told_apart(["width_64_lr_0.1_of_the_first_sweep", "width_64_lr_0.2_of_the_first_sweep"], 16)
+        ['…_lr_0.1_of_the…', '…_lr_0.2_of_the…']
+    """
+    texts = [str(name) for name in names]
+    short = [shortened(text, longest) for text in texts]
+    for text in dict.fromkeys(name for name in short if short.count(name) > 1):
+        group = [i for i, name in enumerate(short) if name == text]
+        if len({texts[i] for i in group}) == 1:
+            continue
+        same = next(n for n, letters in enumerate(zip_longest(*(texts[i] for i in group))) if len(set(letters)) > 1)
+        start = max(same - 6, 0)
+        for number, i in enumerate(group, 1):
+            end = texts[i][start:]
+            short[i] = f"…{end}" if len(end) < longest else f"…{end[: longest - 2]}…"
+            if short.count(short[i]) > 1:
+                short[i] += f" ({number})"
+    return short
+
+
 def symbol(name: str) -> str:
     """Return what an axis calls a quantity: its symbol, else its name without underscores."""
     return SYMBOLS.get(name, plain(name.replace("_", " ")) if name.isidentifier() else plain(name))
@@ -99,9 +124,17 @@ def value_text(value: Any) -> str:
 
 
 _INLINE = {
-    **{"loss": "$L$", "trace": "$T$", "trace_h2": "$F$", "scalar_curvature": "$K$", "beta": r"$\beta$"},
-    **{"lambda_max": r"$\lambda_{\max}$", "lambda_min": r"$\lambda_{\min}$", "grad_norm": "$|g|$"},
-    **{"eta": r"$\eta$", "trace_ggn": r"$\mathrm{tr}\,G$", "lambda_max_ggn": r"$\lambda_{\max}(G)$"},
+    "loss": "$L$",
+    "trace": "$T$",
+    "trace_h2": "$F$",
+    "scalar_curvature": "$K$",
+    "beta": r"$\beta$",
+    "lambda_max": r"$\lambda_{\max}$",
+    "lambda_min": r"$\lambda_{\min}$",
+    "grad_norm": "$|g|$",
+    "eta": r"$\eta$",
+    "trace_ggn": r"$\mathrm{tr}\,G$",
+    "lambda_max_ggn": r"$\lambda_{\max}(G)$",
 }
 _ARITHMETIC = re.compile(r"[\w\s.+\-*/()]+")
 _PARSER = MathTextParser("path")
@@ -118,7 +151,7 @@ def inline(expression: str) -> str:
 
 
 def formula(text: str) -> str:
-    """Return words in which `$` may enclose formulas; where they are none that can be set, the words letter by letter."""
+    """Return words in which `$` may enclose formulas, letter by letter where these cannot be set."""
     if rcParams["text.usetex"]:
         return text
     try:

@@ -70,7 +70,7 @@ class _Walk:
         if node["class"] == "COLUMN_REF":
             return self.boxes[names[0]]
         if node["class"] == "CAST":
-            return self.range(node["child"]) if node["cast_type"]["id"] in ("DOUBLE", "FLOAT") else None
+            return self.range(node["child"]) if _type_of(node).upper() in ("DOUBLE", "FLOAT") else None
         if node["class"] != "FUNCTION":
             return None
         parts = [self.range(part) for part in _operands(node)]
@@ -90,10 +90,10 @@ class _Walk:
                 return intervals.multiplied(x, y)
             case "/", [x, y]:
                 return intervals.multiplied(x, intervals.inverted(y))
-            case ("**" | "^" | "pow" | "power"), [x, y]:
+            case (("**" | "^" | "pow" | "power"), [x, y]):
                 powers = np.unique(y[0][~np.isnan(y[0])])
                 return intervals.raised(x, float(powers[0])) if y[0] is y[1] and len(powers) == 1 else None
-            case ("abs" | "@"), [x]:
+            case (("abs" | "@"), [x]):
                 return intervals.absolute(x)
             case "greatest", _:
                 return intervals.largest(parts)
@@ -109,6 +109,11 @@ class _Walk:
         if not pd.api.types.is_numeric_dtype(values) and values.map(lambda one: not hasattr(one, "__float__")).any():
             return None
         return pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan).reshape(self.shape)
+
+
+def _type_of(node: Any) -> str:
+    """Return the type of a cast, under the names that releases of DuckDB give it."""
+    return str(node["type_expr"]["type_name"] if "type_expr" in node else node["cast_type"]["id"])
 
 
 def _operands(node: Any) -> Iterator[Any]:

@@ -72,8 +72,9 @@ def select(source: Any, where: str | None = None, run: str | Sequence[str] | Non
     if where is not None:
         rows = rows[condition(rows, where)]
     if rows.empty:
-        reason = f"no checkpoint meets {where!r}" if where is not None else f"{place(source)} holds no checkpoint"
-        raise Misuse(f"{reason}; {look_at(source)} shows what is there")
+        if where is not None:
+            raise Misuse(f"no checkpoint meets {where!r}; {look_at(source)} shows what is there")
+        raise Misuse(f"{place(source)} holds no checkpoint with a step to draw over; see {look_at(source)}")
     return Selection(source, rows.reset_index(drop=True))
 
 
@@ -101,7 +102,9 @@ def _wide(frame: pd.DataFrame) -> pd.DataFrame:
     rows = numbered.drop_duplicates("_row").set_index("_row")[labels]
     for part, ending in beside.items():
         if part in frame:
-            columns = numbered.drop_duplicates(["_row", "quantity"]).pivot(index="_row", columns="quantity", values=part)
+            columns = numbered.drop_duplicates(["_row", "quantity"]).pivot(
+                index="_row", columns="quantity", values=part
+            )
             rows = rows.join(columns.add_suffix(ending))
     return rows.reset_index(drop=True)
 

@@ -61,7 +61,7 @@ def _use(style_sheet: str | PathLike[str]) -> None:
     import matplotlib.style  # here, for it reads all styles of Matplotlib
 
     try:
-        matplotlib.style.use(style_sheet)
+        matplotlib.style.use(str(style_sheet))
     except (OSError, ValueError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         advice = "give a file of Matplotlib's settings (*.mplstyle), or a name such as ggplot"

@@ -1,4 +1,4 @@
-"""The facts beside the numbers: tasks, machines and settings, failures with reasons, and what the numbers cost."""
+"""The facts beside the numbers: tasks, machines and settings, failures with reasons, and costs."""
 
 import json
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one measure took over all checkpoints of a report."""
+    """The products and seconds that one measure took over all checkpoints of a report."""
 
     measure: str
-    checkpoints: int
+    contents: int
     products: int
     seconds: float
 
     @property
     def mean(self) -> float:
-        """Seconds of one checkpoint, on average."""
-        return self.seconds / self.checkpoints if self.checkpoints else 0.0
+        """Seconds of one content, on average."""
+        return self.seconds / self.contents if self.contents else 0.0
 
 
 def estimates_of(store: Store, selection: Selection) -> pd.DataFrame:
@@ -84,7 +84,11 @@ def failures_of(store: Store, selection: Selection) -> tuple[list[Failure], int]
     long = selection.long
     wrong = long[long["status"].isin(("failed", "inconsistent")) & long["checkpoint"].isin(kept)]
     found += [
-        Failure(str(row.checkpoint), " ".join([str(row.quantity), str(row.component)]).strip(), f"{row.status}: {row.method}")
+        Failure(
+            str(row.checkpoint),
+            " ".join([str(row.quantity), str(row.component)]).strip(),
+            f"{row.status}: {row.method}",
+        )
         for row in wrong.itertuples()
     ]
     found += [Failure(str(path), "file of the store", reason) for path, reason in store.broken.items()]

@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from scalecurv.plot.selection import Selection, attributes_in, run_names
-from scalecurv.report.numbers import whole_numbers
+from scalecurv.report.numbers import ways_of, whole_numbers
 from scalecurv.results.summary import COLUMNS, estimate_of
 from scalecurv.statistics.estimate import Status
-from scalecurv.store.schema import ANALYSED
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,17 @@ def runs_of(selection: Selection) -> list[Run]:
     rows, numbers = selection.rows, whole_numbers(selection)
     numbers = numbers[numbers["quantity"].isin(COLUMNS)]
     names, attributes = run_names(rows["run"].unique()), attributes_in(rows)
-    apart = [name for name in ANALYSED[1:] if rows[name].nunique() > 1]
+    ways = ways_of(selection)
+    apart = list(ways)[1:]
     worked = rows[rows["status"] != "failed"]
     found = []
-    for key, of_run in rows.groupby(["run", *apart], sort=False, dropna=False, observed=True):
+    for key, of_run in rows.groupby([ways[name] for name in ways], sort=False, observed=True):
         there = worked.index.intersection(of_run.index)
         last = int(there[-1]) if len(there) else None
-        ways = [f"{name} {value}" for name, value in zip(apart, key[1:], strict=True) if value != ""]
+        beside = [f"{name} {value}" for name, value in zip(apart, key[1:], strict=True)]
         found.append(
             Run(
-                name=", ".join([names[str(key[0])], *ways]),
+                name=", ".join([names[str(key[0])], *beside]),
                 path=str(key[0]),
                 attributes={name: _text(of_run[name].iloc[0]) for name in attributes},
                 counts={str(status): int(count) for status, count in of_run["status"].value_counts().items()},

@@ -27,21 +27,37 @@ def packed_rows(selection: Selection, blobs: Blobs) -> dict[str, Any]:
     for name in attributes_in(rows):
         numbers = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
         attributes[name] = (
-            {"numbers": blobs.floats(_floats(rows[name]))} if numbers else blobs.words(_texts(rows[name]))
+            {"numbers": blobs.floats(_floats(rows[name]))} if numbers else blobs.words(rows[name].tolist())
         )
     return {"count": len(rows), "texts": texts, "counts": counts, "attributes": attributes}
 
 
+def ways_of(selection: Selection) -> pd.DataFrame:
+    """Return the run of each row, and the task, dtype and seed where these tell analyses of one run apart.
+
+    A checkpoint that failed was analysed in no way: it goes with the first of its run.
+    """
+    rows = selection.rows
+    worked = rows["status"] != "failed"
+    apart = [name for name in ANALYSED[1:] if rows.loc[worked, name].nunique() > 1]
+    known = rows[["run", *apart]].mask(~worked).assign(run=rows["run"])
+    first = rows[worked].drop_duplicates("run").set_index("run")[apart]
+    for name in apart:
+        known[name] = known[name].where(worked, rows["run"].map(first[name])).fillna("")
+    return known
+
+
 def packed_series(selection: Selection, blobs: Blobs) -> dict[str, Any]:
     """Return the lines of the pictures: each run, once for each task, dtype and seed that it was analysed by."""
-    rows = selection.rows
-    apart = [name for name in ANALYSED[1:] if rows[name].nunique() > 1]
-    grouped = rows.groupby(["run", *apart], sort=False, dropna=False, observed=True)
+    rows, ways = selection.rows, ways_of(selection)
+    apart = list(ways)[1:]
+    grouped = rows.groupby([ways[name] for name in ways], sort=False, dropna=False, observed=True)
     names = run_names(rows["run"].unique())
     labels = []
-    for key, first in grouped.head(1).groupby(["run", *apart], sort=False, dropna=False, observed=True):
-        beside = [f"{name} {value}" for name, value in zip(apart, key[1:], strict=True)]
-        labels.append({"label": ", ".join([names[str(key[0])], *beside]), "run": str(key[0]), "first": int(first.index[0])})
+    for row in rows.index[~ways.duplicated()]:
+        beside = [f"{name} {ways.at[row, name]}" for name in apart]
+        run = str(rows.at[row, "run"])
+        labels.append({"label": ", ".join([names[run], *beside]), "run": run, "first": int(row)})
     return {"labels": labels, "codes": blobs.integers(grouped.ngroup())}
 
 
@@ -83,10 +99,6 @@ def whole_numbers(selection: Selection, component: bool = False) -> pd.DataFrame
 
 def _floats(column: pd.Series) -> np.ndarray:
     return column.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _texts(column: pd.Series) -> list[str]:
-    return ["" if pd.isna(value) else str(value) for value in column]
 
 
 def _placed(count: int, rows: np.ndarray, values: pd.Series) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 Packed = list[Any]  # [number of the blob, name of the type]
 TYPES = {"f8": "<f8", "i4": "<i4"}  # float64 with NaN and infinities as they are, int32
@@ -37,7 +38,7 @@ class Blobs:
 
     def words(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return a column of text: its different words, and the number of the word in each row."""
-        texts = ["" if value is None or value != value else str(value) for value in values]
+        texts = ["" if pd.isna(value) else str(value) for value in values]
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         return {"words": list(place), "codes": self.integers([place[text] for text in texts])}
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,7 @@ from scalecurv import __version__
 from scalecurv.display import printable
 from scalecurv.errors import Misuse
 from scalecurv.plot.selection import Selection, select
-from scalecurv.plot.style import BAND_ALPHA, DIVERGING, PALETTE, SEQUENTIAL
-from scalecurv.quantities import RTOL
+from scalecurv.plot.style import BAND_ALPHA, OPEN, PALETTE, sequential
 from scalecurv.report import facts, glance, reading
 from scalecurv.report.expressions import packed_expressions
 from scalecurv.report.numbers import packed_quantities, packed_rows, packed_series
@@ -47,7 +45,10 @@ class Written:
     size: int
 
     def __str__(self) -> str:
-        one_of = [f"{self.checkpoints:,} checkpoint{'s' * (self.checkpoints != 1)}", f"{self.runs:,} run{'s' * (self.runs != 1)}"]
+        one_of = [
+            f"{self.checkpoints:,} checkpoint{'s' * (self.checkpoints != 1)}",
+            f"{self.runs:,} run{'s' * (self.runs != 1)}",
+        ]
         return f"wrote {printable(str(self.path))}: {' of '.join(one_of)}, {self.size / 1e6:.1f} MB"
 
 
@@ -93,31 +94,34 @@ def page_of(
     present = {one["name"] for one in data["quantities"]}
     heading = (title or f"Curvature of {store.path.resolve().name}").strip()[:LONGEST_TITLE]
     scripts = [get_plotlyjs(), _program()]
-    text = _templates().get_template("page.html").render(
-        title=printable(heading, ""),
-        store=str(store.path.resolve()),
-        where=where,
-        version=__version__,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        computed=glance.times_of(estimates),
-        rtol=RTOL,
-        rows=selection.rows,
-        counts=selection.rows["status"].value_counts().to_dict(),
-        runs=runs,
-        names=glance.columns_of(runs),
-        tasks=facts.tasks_of(store, selection),
-        provenance=facts.provenance_of(store, estimates),
-        failures=failures,
-        failure_count=count,
-        costs=facts.costs_of(estimates),
-        total_matvecs=int(selection.rows["total_matvecs"].sum()),
-        words=reading.words_of(store.quantities, present),
-        statuses=reading.statuses(),
-        data=data,
-        embedded=embedded(data),
-        css=(HERE / "assets" / "report.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        hashes=[_hash(script) for script in scripts],
+    text = (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=printable(heading, ""),
+            store=str(store.path.resolve()),
+            where=where,
+            version=__version__,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            computed=glance.times_of(estimates),
+            rows=selection.rows,
+            counts=selection.rows["status"].value_counts().to_dict(),
+            runs=runs,
+            names=glance.columns_of(runs),
+            tasks=facts.tasks_of(store, selection),
+            provenance=facts.provenance_of(store, estimates),
+            failures=failures,
+            failure_count=count,
+            costs=facts.costs_of(estimates),
+            total_matvecs=int(selection.rows["total_matvecs"].sum()),
+            words=reading.words_of(store.quantities, present),
+            statuses=reading.statuses(),
+            data=data,
+            embedded=embedded(data),
+            css=(HERE / "assets" / "report.css").read_text(encoding="utf-8"),
+            scripts=scripts,
+            hashes=[_hash(script) for script in scripts],
+        )
     )
     return text.encode("utf-8"), selection
 
@@ -132,7 +136,7 @@ def data_of(store: Store, selection: Selection, quantities: Sequence[str] = ()) 
         "expressions": packed_expressions(selection, quantities, blobs),
         "densities": packed_densities(store, selection, blobs),
         "layers": packed_layers(selection, blobs),
-        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "scales": _scales()},
+        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "open": list(OPEN), "scale": _scale()},
         "name": store.path.resolve().name,
         "blobs": blobs.texts,
     }
@@ -154,9 +158,12 @@ def _checked(store: Store, path: Path) -> Path:
 def _templates() -> jinja2.Environment:
     """Return the templates, in which every text is escaped, and a name that is not given is an error."""
     loader = jinja2.FileSystemLoader(HERE / "templates")
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    templates.filters["thousands"] = "{:,}".format
+    templates.filters["words"] = lambda text: text.replace("_", " ")
+    return templates
 
 
 def _program() -> str:
@@ -170,11 +177,9 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
-def _scales() -> dict[str, list[list[Any]]]:
-    """Return the colour maps of the pictures of `plot`, as Plotly takes them."""
-    from matplotlib import colormaps  # noqa: F401
-    raise NotImplementedError
-
-
-def _unused() -> str:
-    return json.dumps({})
+def _scale() -> list[list[Any]]:
+    """Return the colour map of ordered values that the pictures of `plot` have, as Plotly takes it."""
+    colors = sequential()([i / 15 for i in range(16)])
+    return [
+        [i / 15, f"rgb({','.join(str(round(255 * part)) for part in color[:3])})"] for i, color in enumerate(colors)
+    ]

@@ -1,4 +1,4 @@
-"""What a report draws of the inside of a checkpoint: its spectral density, and its numbers by layer."""
+"""The spectral densities of checkpoints, and their numbers by layer, packed for a page."""
 
 from typing import Any
 
@@ -47,10 +47,9 @@ def packed_densities(store: Store, selection: Selection, blobs: Blobs) -> dict[s
             continue
         numbers = {"grid": blobs.floats(curve.grid), "values": blobs.floats(curve.values)}
         facts = {"starts": rule.num_starts, "nodes": rule.num_nodes, "exact": rule.exact, "width": curve.width}
-        curves.append(
-            {"row": int(one["row"]), **numbers, "stderr": blobs.floats(curve.stderr), **facts}
-            | {"truncation": float(curve.truncation)}
-        )
+        lower, upper = curve.interval()
+        ends = {"lower": blobs.floats(lower), "upper": blobs.floats(upper), "truncation": float(curve.truncation)}
+        curves.append({"row": int(one["row"]), **numbers, **ends, **facts})
     return {"count": len(rows), "curves": curves, "left_out": left_out}
 
 

@@ -1,4 +1,4 @@
-"""How to read the numbers: a sentence or two for each family of quantities, beside the meanings that the store holds."""
+"""Advice on each family of quantities, beside the meanings that the store holds."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,10 @@ _ADVICE: dict[tuple[str, ...], str] = {
     ("kinks", "kink_margin"): "H is the Hessian between the kinks of ReLU; at a kink itself there is none.",
     ("trace",): "The sum of all eigenvalues of H. It depends on the parametrisation: compare runs by trace_rescaled.",
     ("trace_h2",): "The sum of the squares of all eigenvalues of H.",
-    ("lambda_max", "lambda_min"): "The interval is a two-sided certificate, not a sampling error. Gradient descent with "
+    (
+        "lambda_max",
+        "lambda_min",
+    ): "The interval is a two-sided certificate, not a sampling error. Gradient descent with "
     "step size eta is stable while eta lambda_max / 2 <= 1.",
     ("ghg", "gh2g"): "Curvature along the gradient; g'Hg / |g|^2 lies between lambda_min and lambda_max.",
     ("scalar_curvature", "curvature_lower", "curvature_upper"): "K = beta (T^2 - F) + 2 beta^2 (g'H^2 g - T g'Hg). It "

@@ -9,6 +9,7 @@ from scalecurv.display import Described
 from scalecurv.errors import Misuse
 from scalecurv.results.student import student_quantile
 from scalecurv.results.truncation import truncation_bound
+from scalecurv.sketch import bars, panel
 
 WIDENED = 0.05  # share of the nodes' range added at either end, where no interval is given
 RESOLVED = 0.01  # truncation error that the default width allows, relative to the peak
@@ -44,6 +45,9 @@ class SpectralRule(Described):
         kind = f"all {len(self.nodes):,} eigenvalues" if self.exact else f"{len(self.nodes):,} nodes"
         starts = {} if self.exact else {"starts": str(self.num_starts)}
         return {"kind": kind, **starts, "range": f"{self.nodes.min():.6g} .. {self.nodes.max():.6g}"}
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + bars("weights", self.nodes.tolist(), self.weights.tolist(), "eigenvalue")
 
     def __post_init__(self) -> None:
         shapes = {np.shape(part) for part in (self.nodes, self.weights, self.starts)}
@@ -106,16 +110,18 @@ class Density(Described):
 
     _bare = ("size",)
 
-    def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends, both (m,), of Student's interval of the values over the starts, widened by `truncation`.
+    def interval(self, confidence: float = 0.95, truncation: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends, both (m,), of Student's interval of the values over the starts, widened by the truncation.
 
-        Its upper end is infinite for one start, whose error is not known. No density is below 0.
+        Without `truncation` it is that of the sampling error alone. Its upper end is infinite for one start, whose
+        error is not known. No density is below 0.
         """
         if not self.stderr.any():  # every eigenvalue is known
             return self.values, self.values
         reach = np.full(len(self.values), math.inf)
         if self.num_starts > 1:
-            reach = student_quantile(confidence, self.num_starts - 1) * self.stderr + self.truncation
+            reach = student_quantile(confidence, self.num_starts - 1) * self.stderr
+            reach = reach + self.truncation if truncation else reach
         return np.maximum(self.values - reach, 0.0), self.values + reach
 
     @property
@@ -123,6 +129,12 @@ class Density(Described):
         ends = f"{self.grid.min():.6g} .. {self.grid.max():.6g}"
         numbers = {"width": f"{self.width:.6g}", "truncation": f"{self.truncation:.6g}"}
         return {"size": f"{len(self.grid):,} points", "range": ends, **numbers}
+
+    def _repr_html_(self) -> str:
+        spread = np.nan_to_num(self.stderr)
+        parts = (self.grid, self.values, self.values - spread, self.values + spread)
+        points = list(zip(*(part.tolist() for part in parts), strict=True))
+        return super()._repr_html_() + panel("density +- stderr", [points], "eigenvalue")
 
 
 def density(

@@ -103,6 +103,15 @@ class Store(StoredTables):
         counts, then the longest array. Raises Misuse where there is no such array: the message lists those that there
         are, and the option of `scalecurv analyze` that stores this one. It raises Misuse too where several measures,
         seeds, tasks or dtypes have it, and none is chosen.
+
+        Example:
+            >>> import tempfile, scalecurv
+            >>> store = scalecurv.open_store(tempfile.mkdtemp())  # give the directory of a store; this one is empty
+            >>> try:
+            ...     store.array("singular_values", "0f3a")
+            ... except scalecurv.Misuse as error:
+            ...     print(str(error).partition("; ")[0])
+            no array singular_values of checkpoint 0f3a
         """
         chosen = chosen_fingerprint(self._results, fingerprint, step, run)
         return stored_array(self._tables["arrays"], name, chosen, seed, measure, task_id, dtype)
@@ -122,6 +131,12 @@ class Store(StoredTables):
         and `step` are coordinates: use it where checkpoints have no step, or several of a run have the same.
 
         Raises Misuse for unknown quantities, for checkpoints that the dimensions do not tell apart, and without xarray.
+
+        Example:
+            >>> import tempfile, scalecurv
+            >>> data = scalecurv.open_store(tempfile.mkdtemp()).to_xarray(["trace"])
+            >>> data["trace_upper"].dims, data["trace_upper"].attrs["units"]
+            (('run', 'step'), 'loss/theta^2')
         """
         from scalecurv.results.labelled import to_xarray
 
@@ -135,7 +150,7 @@ class Store(StoredTables):
     def _repr_html_(self) -> str:
         from scalecurv.results.face import face
 
-        return face(self)
+        return face(self, self._facts)
 
 
 def _given(alpha: float | None) -> float:

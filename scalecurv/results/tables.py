@@ -1,6 +1,5 @@
 """A store as tables: `results` (wide), `long` (tidy) and those that it holds, read by SQL or as pandas frames."""
 
-import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,12 +14,13 @@ from scalecurv.display import Described
 from scalecurv.errors import Misuse
 from scalecurv.quantities import Quantity
 from scalecurv.results.attributes import attribute_columns
+from scalecurv.results.sharpest import sharpest
 from scalecurv.results.sql_errors import reason_of
 from scalecurv.results.vocabulary import columns_of, in_results, quantities_of, quantity_table
 from scalecurv.results.wide import FACTS, LABELS, LONG, long, wide
-from scalecurv.store.frames import best_of, plain
-from scalecurv.store.reader import half_lengths, read_store
-from scalecurv.store.schema import ANALYSED, NO_STEP, TABLES
+from scalecurv.store.frames import plain
+from scalecurv.store.reader import read_store
+from scalecurv.store.schema import NO_STEP, TABLES
 
 VIEWS = ("results", "long")  # tables that are made when they are read
 NAMES = (*VIEWS, *TABLES)
@@ -145,7 +145,8 @@ class StoredTables(Described):
             return results.copy()
         numbers = [name for quantity in in_results(self.quantities) for name in columns_of(quantity)]
         empty = results[numbers].isna().all()
-        return results.drop(columns=[name for name in numbers if empty[name] and name.lower() not in named])
+        unseen = [name for name in numbers if empty[name] and name.lower() not in named]
+        return results.drop(columns=unseen).copy()  # in few blocks: pandas warns whoever adds a column to one of many
 
     @cached_property
     def _checkpoints(self) -> pd.DataFrame:
@@ -160,27 +161,7 @@ class StoredTables(Described):
 
     @cached_property
     def _chosen(self) -> pd.DataFrame:
-        """Return one row of each quantity and component: of those that did not fail, the sharpest of the last version.
-
-        Of sampled rows that is the one of most products, unless another has an interval less than half as long: a
-        choice by length alone would favour those that are short by chance. It then competes with the rows that are not
-        sampled by the lengths of their intervals.
-        """
-        rows, identity = self._tables["estimates"], [*ANALYSED, "quantity", "component"]
-        rows = rows.assign(
-            good=rows["status"] != "failed",
-            exact=rows["status"] == "exact",
-            sharp=-half_lengths(rows).fillna(math.inf),  # what does not apply gives way to any number
-        )
-        sampled = rows[(rows["stderr"] > 0) & rows["good"] & ~rows["exact"]]
-        most = best_of(sampled, identity, ["version", "num_matvecs", "created"])
-        shortest = best_of(sampled, identity, ["version", "sharp", "num_matvecs", "created"])
-        two = pd.concat([most.assign(worth=most["sharp"] / 2), shortest.assign(worth=shortest["sharp"])])
-        one = best_of(two.reset_index(), identity, ["version", "worth", "num_matvecs", "created"]).set_index("index")
-        others = rows.drop(index=sampled.index)
-        order = ["good", "version", "exact", "sharp", "num_matvecs", "created"]
-        best = best_of(pd.concat([others, one.drop(columns="worth")]), identity, order)
-        return best.sort_index().drop(columns=["good", "exact", "sharp"])
+        return sharpest(self._tables["estimates"])
 
     @cached_property
     def _results(self) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scalecurv.display import html_text
+from scalecurv.sketch import interval
 
 NAN = math.nan
 
@@ -163,7 +164,9 @@ class Estimate:
         return f"Estimate({', '.join(parts)}: {self.method!r})"
 
     def _repr_html_(self) -> str:
-        return html_text(f"{self}  {self.status.value}: {self.method}")
+        """Return the line of `str`, a drawing of the interval where there is a number, and the grounds in words."""
+        drawing = interval(self.value, self.lower, self.upper)
+        return f"{html_text(str(self))} {drawing} {html_text(f'{self.status.value}: {self.method}')}"
 
     def __str__(self) -> str:
         if self.status in (Status.NOT_APPLICABLE, Status.FAILED):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +16,20 @@ from scalecurv.store.labels import write_labels
 from scalecurv.store.reader import set_aside
 from scalecurv.store.writer import prepare_store, write_part
 from scalecurv.sweeps.progress import Progress
+from scalecurv.sweeps.reporter import Reporter
 from scalecurv.sweeps.work import Sweep, Work
 
 logger = logging.getLogger(__name__)
 
 
-def execute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None]) -> None:
+def execute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None], reporter: Reporter | None = None) -> None:
     """Do the work that is left; commit every outcome before `on_outcome` is called with it.
 
     New labels of stored checkpoints are committed first, as one part. Aliases come last: one that equals another
     checkpoint in content is stored as its `twin`, without numbers. After them come files that were renamed. Raises
     StoreError where the store cannot be written, UnexpectedError for a bug met at some checkpoint (once the running
-    work is committed), Misuse for resources that are missing.
+    work is committed), Misuse for resources that are missing. `reporter` tells what is computed; without one, the sweep
+    has its own.
     """
     prepare_store(sweep.store)
     for path in work.broken:
@@ -38,17 +41,25 @@ def execute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None]) -> 
     compact_if_many(sweep.store)
     if not work.todo:
         return
+    with nullcontext(reporter) if reporter else Reporter(sweep.store) as telling:
+        _compute(sweep, work, on_outcome, telling)
+
+
+def _compute(sweep: Sweep, work: Work, on_outcome: Callable[[Outcome], None], reporter: Reporter) -> None:
+    """Compute and store what is left to do."""
     worker = Worker(work.task, sweep.request, sweep.arithmetic, work.known)
-    results = run(worker, work.todo, sweep.resources, work.first)
+    results = run(worker, work.todo, sweep.resources, work.first, reporter.tell)
     progress = Progress(len(work.todo))
+    reporter.begin(len(work.todo))
     renamed: list[Outcome] = []
 
     def tell(outcome: Outcome) -> None:
         progress.log(outcome)
+        reporter.count(outcome)
         on_outcome(outcome)
         compact_if_many(sweep.store)
 
-    for outcome in _twins_last(_outcomes(results, work.task.id, sweep.request.seed), work.seen):
+    for outcome in _twins_last(_outcomes(results, work.task.id, sweep.request.seed, reporter), work.seen):
         outcome = work.inventory.labelled(outcome)
         if work.inventory.may_be_renamed(outcome):
             renamed.append(outcome)
@@ -87,8 +98,9 @@ def _twins_last(outcomes: Iterable[Outcome], seen: Mapping[str, str]) -> Iterato
         yield outcome if twin is None else replace(outcome, status="twin", error=twin, records=())
 
 
-def _outcomes(results: Iterable[Done | GivenUp], task_id: str, seed: int) -> Iterator[Outcome]:
+def _outcomes(results: Iterable[Done | GivenUp], task_id: str, seed: int, reporter: Reporter) -> Iterator[Outcome]:
     for result in results:
+        reporter.ended(result.path)
         if isinstance(result, Done):
             yield replace(result.result, attempt=result.attempt, engine=result.engine)
         else:

@@ -2,10 +2,12 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 
 from scalecurv.checkpoints.model import left_out_of
-from scalecurv.record import Outcome
+from scalecurv.record import Outcome, Stage
 
 logger = logging.getLogger(__name__)  # the package logs, and leaves it to programs where that goes
 
@@ -32,3 +34,23 @@ class Progress:
         if outcome.records:
             measures = ", ".join(f"{record.measure} {record.seconds:.2f} s" for record in outcome.records)
             logger.debug("%s: %s", outcome.path, measures)
+
+
+def log_stages(stages: Iterable[Stage]) -> None:
+    """Log the checkpoint that has taken longest, and how many others are under way: see `line_of`."""
+    by_time = sorted(stages, key=lambda stage: stage.seconds, reverse=True)
+    if by_time:
+        others = f"; {len(by_time) - 1} other(s) under way" if len(by_time) > 1 else ""
+        logger.info("%s%s", line_of(by_time[0]), others)
+
+
+def line_of(stage: Stage) -> str:
+    """Return what is computed at a checkpoint, how far it is, and since when.
+
+    Example:
+        >>> line_of(Stage("runs/a/step_120.pt", seconds=190.2, measure="moments", products=240, expected=1000))
+        'step_120.pt: moments, 240 of up to 1,000 products, 0:03:10'
+    """
+    since = str(timedelta(seconds=round(stage.seconds)))
+    parts = [stage.measure or "reading", stage.progress, since]
+    return f"{Path(stage.path).name}: {', '.join(filter(None, parts))}"

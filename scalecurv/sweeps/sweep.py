@@ -2,9 +2,8 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,9 @@ from scalecurv.record import Outcome
 from scalecurv.sweeps.execute import execute
 from scalecurv.sweeps.follow import work_as_it_comes
 from scalecurv.sweeps.options import sweep_of
+from scalecurv.sweeps.reporter import Reporter
 from scalecurv.sweeps.work import Sweep, Work, find_work
-from scalecurv.user_code import names_code
+from scalecurv.user_code import name_of, names_code
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +115,8 @@ def sweep(
             "store": _absolute("store", store),
             "device": str(device),
             "data": _data(data),
-            "loss": _code("loss", loss),
-            "model": _code("model", model),
+            "loss": name_of("loss", loss),
+            "model": name_of("model", model),
             "weights": weights,
             "ignore": ignore,
             "run_attributes": _patterns(run_attr or {}),
@@ -129,12 +129,16 @@ def sweep(
         if on_outcome is not None:
             on_outcome(outcome)
 
-    with session(described.resources) if follow else nullcontext():
+    with ExitStack() as kept:
+        reporter = None
+        if follow:
+            kept.enter_context(session(described.resources))
+            reporter = kept.enter_context(Reporter(described.store, follows=True))
         of_sample = ""
         for work in _works(described, follow, patience):
             for reason in work.broken.values():
                 logger.warning("%s; it is set aside, and its work done again", reason)
-            execute(described, work, each)
+            execute(described, work, each, reporter)
             of_sample = work.task.of_sample if work.todo else of_sample
         if of_sample:
             logger.warning("%s", of_sample)
@@ -176,23 +180,4 @@ def _data(data: Place | Code | None) -> Path | str | None:
         raise Misuse(
             f"data is of type {type(data).__name__}; give a file that has them: np.savez('data.npz', x=x, y=y)"
         )
-    return _code("data", data)
-
-
-def _code(option: str, given: Code | None) -> str | None:
-    """Return the name of user code, pkg.mod:name, for the function itself.
-
-    Raises Misuse where workers cannot import it: a function of a notebook is in no file.
-    """
-    if given is None or isinstance(given, str):
-        return given
-    module, name = getattr(given, "__module__", "__main__"), getattr(given, "__qualname__", "")
-    if module == "__main__" or getattr(sys.modules.get(module), name, None) is not given:
-        last = name.rpartition(".")[2]
-        called = last if last.isidentifier() else "function"
-        form = "at its top level" if name or option == "loss" else "as what a function returns"
-        raise Misuse(
-            f"{option} is {name or f'of type {type(given).__name__}'}, which workers cannot import; write it to a "
-            f"file such as mine.py, {form}, and give {option}='mine:{called}'"
-        )
-    return f"{module}:{name}"
+    return name_of("data", data)

@@ -1,7 +1,8 @@
-"""The bar on a terminal, and a cluster that is not there: in processes of their own, as Ray reads its settings once."""
+"""Bars on a terminal, and a cluster that is not there: in processes of their own, as Ray reads its settings once."""
 
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -10,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import CHEAP, HANG, SERIAL, environment, start_scalecurv
+from tests.commands import CHEAP, HANG, SERIAL, environment, start_scalecurv, untimed_lines
 from tests.runs import write_run, write_truncated
 
 
-def on_terminal(words: Sequence[object], home: Path) -> tuple[int, str]:
+def on_terminal(words: Sequence[object], home: Path, **more: str) -> tuple[int, str]:
     """Exit code and what a terminal shows, of the installed command."""
     ours, theirs = pty.openpty()
     command = [Path(sys.executable).with_name("scalecurv"), *words]
-    env = environment(home, TERM="xterm", COLUMNS="200")
+    env = environment(home, **{"TERM": "xterm", "COLUMNS": "200", **more})
     process = subprocess.Popen([str(w) for w in command], env=env, stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     shown = b""
@@ -31,18 +32,33 @@ def on_terminal(words: Sequence[object], home: Path) -> tuple[int, str]:
     return process.wait(), shown.decode().replace("\r\n", "\n")
 
 
-def test_a_terminal_shows_a_bar_and_then_what_failed(tmp_path: Path) -> None:
+def test_a_terminal_shows_bars_and_then_what_failed(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", steps=[0])
     bad = write_truncated(run / "step_1.pt")
     code, shown = on_terminal(["analyze", run, tmp_path / "store", *CHEAP, *SERIAL], tmp_path / "home")
     assert code == 1
-    bar, *lines = shown.split("\n")
-    frames = [frame.removeprefix("\x1b[?25l").split() for frame in bar.removesuffix("\x1b[?25h").split("\r")[1:]]
-    assert [(frame[0], frame[2]) for frame in frames] == [("checkpoints", f"{i}/2") for i in range(3)]
-    assert f"1 of 2 checkpoint(s) stored in {tmp_path}/store, " in lines[0]
-    assert lines[1].startswith(f"failed: {bad} is no readable checkpoint")
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    frames = re.findall(r"checkpoints +[━╺╸]+ (\d/2)", plain)
+    assert list(dict.fromkeys(frames)) == ["0/2", "1/2", "2/2"]
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+    last, stored, failed, *rest = plain.rsplit("checkpoints ", 1)[1].split("\n")
+    assert "2/2, 1 failed" in last
+    assert stored.startswith(f"1 of 2 checkpoint(s) stored in {tmp_path}/store, ")
+    assert failed.startswith(f"failed: {bad} is no readable checkpoint")
+    assert rest == [""]
     assert " ok " not in shown
 
+
+def test_a_terminal_without_a_cursor_gets_lines(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", steps=[0])
+    code, shown = on_terminal(["analyze", run, tmp_path / "store", *CHEAP, *SERIAL], tmp_path / "home", TERM="dumb")
+    assert code == 0
+    assert untimed_lines(shown)[0] == f"1/1 ok {run}/step_0.pt"
+    assert "\x1b" not in shown
+
+
+def test_a_terminal_gets_no_binary(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
     code, shown = on_terminal(
         ["query", tmp_path / "store", "select step from results", "--format", "parquet"], tmp_path / "home"
     )

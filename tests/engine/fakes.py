@@ -85,12 +85,12 @@ class DiesOnce:
         analyse = self.worker.on(device, threads, shard)
         mine = shard is None or shard.rank == self.rank
 
-        def run(path: str, *shared: Any) -> Any:
+        def run(path: str, *shared: Any, **told: Any) -> Any:
             if mine and path.endswith(self.name) and _count(self.folder, Path(path).name) == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
             if path.endswith(self.bug):
                 raise ZeroDivisionError("the bug itself")
-            return analyse(path, *shared)
+            return analyse(path, *shared, **told)
 
         return run
 
@@ -108,8 +108,8 @@ class HelperDies:
     def cost(self, *given: Any) -> Any:
         return self.worker.cost(*given)
 
-    def __call__(self, *work: Any) -> Any:
-        return self.worker(*work)
+    def __call__(self, *work: Any, **told: Any) -> Any:
+        return self.worker(*work, **told)
 
     def rows(self, point: Any, make: Any, terms: Any, seed: int, blocks: Sequence[range]) -> Any:
         nth = _count(self.folder, "help")
@@ -132,3 +132,25 @@ def _count(folder: Path, name: str) -> int:
             continue
         return nth
     raise AssertionError(f"{name} was tried a thousand times")
+
+
+@dataclass(frozen=True)
+class WaitsToBeHeard:
+    """A true worker whose first checkpoint ends once the driver has heard of a measure: `heard` makes that file."""
+
+    worker: "Worker"
+    folder: Path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "worker"), name)
+
+    def on(self, device: str, threads: int, shard: Any = None) -> Callable[..., Any]:
+        analyse = self.worker.on(device, threads, shard)
+
+        def run(path: str, *shared: Any, **told: Any) -> Any:
+            outcome = analyse(path, *shared, **told)
+            while not (self.folder / HEARD).exists():
+                time.sleep(0.02)
+            return outcome
+
+        return run

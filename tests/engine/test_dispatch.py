@@ -147,7 +147,7 @@ def test_auto_shares_probes_where_the_first_checkpoint_is_read_and_dear(
             asked.append(given)
             return Cost(150, 100, seconds, 0)
 
-    def pool(ray: Any, worker: Any, spec: WorkerSpec) -> Any:
+    def pool(ray: Any, worker: Any, spec: WorkerSpec, tell: Any) -> Any:
         asked.append(spec)
         return SimpleNamespace(run=lambda paths: iter(()))
 

@@ -1,7 +1,6 @@
 """The example networks other than MLPs: trained by the script as a user runs it, and analysed by their factory."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +37,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train with the script as a user starts it, from the root; return the folder."""
     run = tmp_path_factory.mktemp("models") / "cnn"
     words = (run, "--model", "cnn", "--steps", 150, "--lr", 0.5, "--checkpoints", 4, "--analysis-samples", 50)
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # beside other tests, threads would wait for each other
-    command = [sys.executable, "jobs/train.py", *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=alone)
+    done = subprocess.run(
+        [sys.executable, "jobs/train.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith(f"4 checkpoints in {run}, training accuracy ")
     assert float(done.stdout.split()[-2]) > 80
     return run

@@ -225,3 +225,19 @@ def test_of_all_eigenvalues_nothing_is_estimated() -> None:
         assert density(rule).width <= density(gauss(spectrum, 30, (0,))).width
         for pooled in (rule.merge(gauss(spectrum, 5, (1, 2))), gauss(spectrum, 5, (1, 2)).merge(rule, rule)):
             assert pooled is rule
+
+
+def test_an_interval_holds_the_sampling_error_and_the_truncation() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(5), 4) / 4
+    rule = SpectralRule(np.tile(np.arange(5.0), 4), weights.ravel(), np.repeat(np.arange(4), 5))
+    found = density(rule, width=0.4)
+    lower, upper = found.interval(truncation=False)
+    assert upper - found.values == pytest.approx(3.182446305 * found.stderr, rel=1e-8)  # t of 97.5 % for 3 degrees
+    assert lower == pytest.approx(np.maximum(found.values - 3.182446305 * found.stderr, 0), abs=1e-9)
+    assert found.truncation > 0
+    assert found.interval()[1] - upper == pytest.approx(np.full(len(upper), found.truncation))
+    alone = rule.by_start()[0][0], np.full(5, 0.2)
+    assert (density(SpectralRule(*alone, np.zeros(5)), 0.4).interval()[1] == np.inf).all()
+    every = density(SpectralRule(*alone, np.full(5, -1)), 0.4)
+    assert [end.tolist() for end in every.interval()] == [every.values.tolist()] * 2

@@ -99,3 +99,12 @@ def test_a_store_shows_itself_in_one_line_and_as_a_table(tmp_path: Path) -> None
     assert repr(shown) == f"Store({folder}, checkpoints=4, failed=1, runs=3, tasks=1, broken_files=1)"
     assert "s&lt;b&gt;" in shown._repr_html_()
     assert "<td>checkpoints</td><td>4</td>" in shown._repr_html_()
+
+
+def test_a_column_can_be_added_without_a_warning_of_pandas(tmp_path: Path) -> None:
+    """Frames of more than a hundred blocks would warn."""
+    every = record("k", exactly(**dict.fromkeys((q.name for q in QUANTITIES[::2]), 2.0)))
+    store = open_store(store_of(tmp_path / "store", outcome("/a.pt", every)))
+    for all_columns in (False, True):
+        rows = store.results(all_columns)
+        rows["double"] = 3.0

@@ -13,6 +13,7 @@ from tests.outcomes import exactly, outcome, record, sampled, store_of
 
 ROOT = Path(__file__).parents[2]
 LINES = [line.partition("#")[0].strip() for line in (ROOT / "requirements-reader.txt").read_text().splitlines()]
+COMMANDS = 13
 LISTED = [line for line in LINES if line]
 RUNS = [
     outcome(f"/runs/a/step_{i}.pt", record(f"k{i}", {("trace", ""): sampled(3.0, 1.0), **exactly(loss=i)}, ritz=[1.0]))
@@ -47,6 +48,8 @@ run("show", store)
 for name in ("x.csv", "x.parquet", "x.nc", "x.h5"):
     run("export", store, f"{folder}/{name}")
 run("plot", store, f"{folder}/x.png")
+run("report", store, f"{folder}/x.html")
+run("watch", store, "--once")
 run("verify", store)
 run("compact", store)
 run("forget", store, "--run", "a")
@@ -79,11 +82,13 @@ def test_every_command_that_reads_works_with_the_listed_packages(tmp_path: Path)
     words = [sys.executable, "-c", PROGRAM, store, tmp_path / "out", ",".join(modules)]
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=ROOT, check=False)
     codes = [line for line in done.stdout.splitlines() if line.startswith("exit")]
-    reads = ["query"] * 2 + ["show"] + ["export"] * 4 + ["plot", "verify", "compact", "forget"]
+    reads = ["query"] * 2 + ["show"] + ["export"] * 4 + ["plot", "report", "watch", "verify", "compact", "forget"]
     assert codes == [*(f"exit 0 {name}" for name in reads), "exit 2 analyze", "exit 2 submit"], done.stderr
     assert done.stdout.splitlines()[:3] == ["step,trace", "1,3.0", "2,3.0"]
     assert done.stdout.splitlines()[-1] == "True True True"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.csv", "x.h5", "x.nc", "x.parquet", "x.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("x.csv", "x.h5", "x.html", "x.nc", "x.parquet", "x.png")
+    ]
     advice = "needs torch and ray; run `pip install scalecurv` (No module named "
     assert [line.partition("'")[0] for line in done.stderr.splitlines() if line.startswith("scalecurv")] == [
         f"scalecurv: analyze {advice}",
@@ -93,7 +98,7 @@ def test_every_command_that_reads_works_with_the_listed_packages(tmp_path: Path)
 
 def test_the_list_is_part_of_what_the_whole_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(LISTED) <= {*project["dependencies"], *project["optional-dependencies"]["demo"]}
+    assert set(LISTED) <= set(project["dependencies"])
 
 
 def test_the_help_of_every_command_loads_none_of_the_libraries() -> None:
@@ -103,9 +108,9 @@ def test_the_help_of_every_command_loads_none_of_the_libraries() -> None:
         "for words in ([], *([name] for name in sorted(main.commands))):\n"
         "    try: main([*words, '--help'], prog_name='scalecurv')\n"
         "    except SystemExit: pass\n"
-        "heavy = {'numpy', 'pandas', 'duckdb', 'h5py', 'scipy', 'torch', 'ray', 'matplotlib'}\n"
+        "heavy = {'numpy', 'pandas', 'duckdb', 'h5py', 'scipy', 'torch', 'ray', 'matplotlib', 'plotly', 'jinja2', 'rich'}\n"
         "print(len(main.commands), sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr == "11 []\n"
-    assert done.stdout.count("Usage: scalecurv") == 12
+    assert done.stderr == f"{COMMANDS} []\n"
+    assert done.stdout.count("Usage: scalecurv") == COMMANDS + 1

@@ -6,7 +6,7 @@ from numpy.polynomial.chebyshev import chebinterpolate
 from scipy.special import ive
 from scipy.stats import norm
 
-from scalecurv.results.density import truncation_bound
+from scalecurv.results.truncation import truncation_bound
 
 UNIT = (-1.0, 1.0)
 WIDTHS = [2.0, 0.5, 0.1, 0.02, 0.004]
