@@ -84,6 +84,7 @@ bench: $(BIN)/installed
 	$(BIN)/python -m benchmarks.checks
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.sweep_scaling
+	$(BIN)/python -m benchmarks.callbacks
 	$(BIN)/python -m benchmarks.tables
 
 # Kills workers, drivers and nodes at random and damages files: nothing stored may be lost. Half an hour on two cores.

@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md and docs/performance.md: the text of results/NAME.txt between two markers.
+"""The tables of three pages: the text of results/NAME.txt between two markers.
 
 A page marks the place of a table by two comments, `<!-- table: NAME -->` and `<!-- end -->`. What stands between them
 is replaced by the file's text, up to its first empty line: no figure there is typed by hand.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "docs" / "performance.md")
+PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "callbacks.md")
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -61,7 +61,7 @@ def site_path(path: str) -> str:
         return path.removeprefix("docs/")
     if (ROOT / path).is_dir():
         return f"{path}/README.md"
-    return path if Path(path).suffix in (".md", ".png", ".svg", ".html") else f"{path}.md"
+    return path if Path(path).suffix == ".md" or Path(path).suffix not in SHOWN else f"{path}.md"
 
 
 def in_repository(source: str) -> str:

@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
     trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True))
 
     table = pd.read_csv(Path(logger.log_dir) / "metrics.csv").set_index("step")
-    print(table[["curvature/trace", "curvature/trace_lower", "curvature/trace_upper", "curvature/lambda_max"]])
+    print(table[[f"curvature/{name}" for name in ("trace", "lambda_max", "lambda_max_lower")]].to_string())
 
     module.double().eval()
     H = dense_hessian(module, nn.MSELoss()(module.net(x.double()), y.double()))

@@ -86,7 +86,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Stage:
-    """What is computed at one checkpoint at a moment: `products` of at most `expected` of one measure.
+    """The progress of one checkpoint at a moment: `products` of at most `expected` of one measure.
 
     `seconds` is the time since the checkpoint was begun, and `taken` its products so far; `measure_seconds` and
     `products` are those of the measure alone. `measure` is "" while the checkpoint is read. `expected` is 0 where

@@ -26,7 +26,8 @@ def test_the_example_runs_small(
         "after: 18 rows, 0 ghosts",
     ]
     stages = [line.partition(":")[0] for line in said if re.fullmatch(r"[a-z ]+: \d+[.]\d s", line)]
-    assert stages == ["training", "analysis", "query", "the same analysis again"]
+    assert stages == ["training", "analysis", "query", "picture", "the same analysis again"]
+    assert (tmp_path / "journey" / "sharpness.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(tmp_path / "journey" / "sharpness.csv")
     columns = ["lr", "seed", "step", "loss", "lambda_max", "lambda_max_lower", "lambda_max_upper", "edge"]
     assert list(table.columns) == columns

@@ -11,9 +11,14 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "examples"
 CHECKED = r"{} at step \d+: (\S+), from the dense Hessian (\S+)|{}: (\S+), from the dense Hessian (\S+)"
 # what the last line is about; those that import more than torch run in processes of their own
-HERE = {"plain_loop": "lambda_max", "nanogpt": "trace", "batch_norm_cnn": "lambda_max", "two_inputs": "lambda_min"}
+HERE = {"plain_loop": "lambda_max", "nanogpt": "trace", "batch_norm_cnn": "lambda_max", "two_inputs": "lambda_min", "monitor": "trace"}
 NOTEBOOKS = ("first_look", "make_notebooks")  # run by tests/test_notebooks.py
-APART = {"lightning_checkpoints": "trace", "hugging_face": "lambda_max"}
+APART = {
+    "lightning_checkpoints": "trace",
+    "lightning_callback": "trace",
+    "hugging_face": "lambda_max",
+    "hugging_face_callback": "lambda_max",
+}
 
 
 def check_last_line(said: str, quantity: str) -> None:

@@ -37,6 +37,8 @@ HOMES = {
     "plotly": ("report/",),
     "jinja2": ("report/",),
     "rich": ("watch/",),
+    "pytorch_lightning": ("callbacks/",),
+    "transformers": ("callbacks/",),
     "xarray": ("results/",),
     "tensorboard": ("results/trackers/",),
     "mlflow": ("results/trackers/",),

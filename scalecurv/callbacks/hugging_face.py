@@ -44,8 +44,9 @@ class HuggingFaceCallback(TrainerCallback):
 
     Example:
         >>> from scalecurv.callbacks import HuggingFaceCallback
-        >>> # trainer = Trainer(model, arguments, train_dataset=texts)
-        >>> # trainer.add_callback(HuggingFaceCallback(trainer, measures="trace", every=200, budget=0.02))
+        >>> from transformers import TrainerCallback
+        >>> issubclass(HuggingFaceCallback, TrainerCallback)  # trainer.add_callback(HuggingFaceCallback(trainer))
+        True
     """
 
     def __init__(

@@ -48,8 +48,8 @@ class LightningCallback(*_callbacks()):  # type: ignore[misc]
     Example:
         >>> from scalecurv.callbacks import LightningCallback
         >>> callback = LightningCallback(loss="MSELoss", network="net", measures="lambda_max", every=50)
-        >>> callback  # doctest: +SKIP
-        >>> # Trainer(callbacks=[callback]).fit(module, loader)
+        >>> callback.monitor is None  # until fit begins: Trainer(callbacks=[callback]).fit(module, loader)
+        True
     """
 
     def __init__(

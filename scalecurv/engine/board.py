@@ -1,4 +1,4 @@
-"""What workers compute now, brought to the driver: they post it on a board in memory, at which the driver looks."""
+"""The way of progress from workers to the driver: they post it on a board in memory, at which the driver looks."""
 
 import logging
 import os

@@ -7,7 +7,6 @@ from torch import Tensor
 from scalecurv.linalg.foreign import Operand, aslinearoperator
 from scalecurv.linalg.operator import LinearOperator
 
-
 Hear = Callable[[int], object]  # it is told a number of products once they are taken
 
 

@@ -1,4 +1,4 @@
-"""What is computed at one checkpoint, told while it goes: the measure, and its products of those it may take."""
+"""The progress of one checkpoint, told while it is computed: the measure, and its products of those it may take."""
 
 import time
 from collections.abc import Callable, Iterable

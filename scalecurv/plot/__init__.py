@@ -1,4 +1,11 @@
-"""Pictures of results: functions that take a store, or a frame of its table `results`, and return Matplotlib axes."""
+"""Pictures of results: functions that take a store, or a frame of its table `results`, and return Matplotlib axes.
+
+Example:
+    >>> import pandas as pd, scalecurv as sc
+    >>> axes = sc.plot.trajectories(pd.DataFrame({"step": [0, 10], "loss": [2.0, 0.5]}), "loss")
+    >>> axes.get_xlabel()
+    'training step'
+"""
 
 from importlib import import_module
 from typing import Any

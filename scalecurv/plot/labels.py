@@ -63,11 +63,11 @@ def plain(text: Any) -> str:
 
 
 def shortened(text: Any, longest: int = LONGEST) -> str:
-    """Return a text of at most `longest` characters: its middle gives way to a mark.
+    r"""Return a text of at most `longest` characters: its middle gives way to a mark.
 
     Example:
-        >>> shortened("a_run_with_a_name_that_does_not_end_seed3", 20)
-        'a_run_with…end_seed3'
+        >>> shortened("a_run_with_a_name_that_does_not_end_seed3", 20).split("\u2026")
+        ['a_run_with', 'end_seed3']
     """
     shown = str(text)
     if len(shown) <= longest:
@@ -77,11 +77,12 @@ def shortened(text: Any, longest: int = LONGEST) -> str:
 
 
 def told_apart(names: Sequence[Any], longest: int = LONGEST) -> list[str]:
-    """Return short forms of names that are as different as the names: from where those differ that would be the same.
+    r"""Return short forms of names that are as different as the names: from where those differ that would be the same.
 
     Example:
-        >>> told_apart(["width_64_lr_0.1_of_the_first_sweep", "width_64_lr_0.2_of_the_first_sweep"], 16)
-        ['…_lr_0.1_of_the…', '…_lr_0.2_of_the…']
+        >>> names = told_apart(["width_64_lr_0.1_of_the_first_sweep", "width_64_lr_0.2_of_the_first_sweep"], 16)
+        >>> [name.strip("\u2026") for name in names]  # without the marks of what is left out
+        ['_lr_0.1_of_the', '_lr_0.2_of_the']
     """
     texts = [str(name) for name in names]
     short = [shortened(text, longest) for text in texts]

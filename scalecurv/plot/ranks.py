@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from scalecurv.errors import Misuse
-from scalecurv.plot.axes import step_scale, tidy_ticks
+from scalecurv.plot.axes import Scale, step_scale, tidy_ticks
 from scalecurv.plot.expressions import ends
 from scalecurv.plot.panels import (
     Options,
@@ -180,8 +180,9 @@ def rank_profile(
             scale = step_scale(np.array(one.steps, dtype=float))
             scale.set_on(axis, "x")
             tidy_ticks(axis, scale, "x", integer=True)
-            axis.set_ylim(bottom=0)
-            tidy_ticks(axis, step_scale(np.array([0.0])), "y", integer=True)
+            tidy_ticks(axis, Scale("linear"), "y", integer=True)
+        heights = np.concatenate([ends(one.rows, name)[0] for one in series for name in drawn if name in one.rows])
+        axes[0].set_ylim(0, 1.05 * float(np.nanmax(heights)) or 1.0)
         label_outer(axes, "training step", "singular values of J")
         if bounded:
             marks: dict[str, Any] = {

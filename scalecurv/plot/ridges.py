@@ -41,8 +41,8 @@ def draw_ridges(axis: Axes, spectra: list[Spectrum], width: float, edges: np.nda
     axis.set_yticks(range(len(spectra)), [f"{one.step or 0:,}" for one in reversed(spectra)])
     axis.set_ylim(-0.35, len(spectra) - 1 + HEIGHT + 0.1)
     axis.grid(False, axis="y")
-    across = f"log of the density, from {floor:.1g} to {top:.1g}" if scale == "log" else f"density, from 0 to {top:.2g}"
-    what = Patch(facecolor=colors[0], alpha=0.55, label=f"height: {across} per unit of eigenvalue")
+    words = f"log density, {floor:.1g} to {top:.1g} per unit" if scale == "log" else f"density, to {top:.2g} per unit"
+    what = Patch(facecolor=colors[0], alpha=0.55, label=words)  # of eigenvalue, as the axis of a single density says
     return [what, *end_handles(spectra)]
 
 

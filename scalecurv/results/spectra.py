@@ -104,7 +104,7 @@ def best_runs(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     exact = [bool((np.asarray(values) == EVERY).all()) for values in rows["values"][starts]]
     whole = times.isin(times[starts][np.array(exact, dtype=bool)])
     order = rows.assign(whole=whole, products=rows["values"].map(len))[(rows["name"] == name).to_numpy()]
-    return order.sort_values(["version", "products", "created"], kind="stable")
+    return order.sort_values(["version", "whole", "products", "created"], kind="stable")
 
 
 def _rule_of(rows: pd.DataFrame) -> SpectralRule:

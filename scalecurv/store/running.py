@@ -1,4 +1,4 @@
-"""What a sweep computes now: a small file beside the parts of a store, which its writer replaces and removes."""
+"""The progress of a sweep in a small file beside the parts of a store, which its writer replaces and removes."""
 
 import json
 import os

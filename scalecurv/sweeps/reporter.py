@@ -1,4 +1,4 @@
-"""What a sweep does now, for whoever watches: a file in its store, lines in its log, and bars on a terminal."""
+"""The progress of a sweep, for whoever watches: a file in its store, lines in its log, and bars on a terminal."""
 
 import os
 import socket

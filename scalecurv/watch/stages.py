@@ -78,7 +78,7 @@ def facts_of(running: Running) -> list[str]:
         facts.append(f"{duration(running.left)} left")
     if running.done and running.seconds > 0 and not waits:
         facts.append(f"{60 * running.done / running.seconds:.3g}/min")
-    if running.products_per_second >= 0.05:
+    if running.products_per_second >= 0.05 and not waits:
         facts.append(f"{running.products_per_second:,.3g} products/s")
     return facts
 

@@ -65,6 +65,15 @@ def test_a_profile_draws_each_count_with_its_interval() -> None:
     assert {6.0, 8.0} <= set(band.get_paths()[0].vertices[:, 1])
 
 
+def test_a_run_without_one_of_the_counts_lacks_its_line() -> None:
+    with_count = frame(rank_1e2=[3, 2, 1])
+    without = frame(rank_1e2=[None] * 3).astype({"rank_1e2": "Int64"}).assign(run="/runs/b")
+    panels = sc.plot.rank_profile(pd.concat([with_count, without]))
+    lines = [{line.get_label(): line.get_ydata() for line in axes.lines} for axes in panels]
+    assert lines[0][COUNTS["rank_1e2"][0]].tolist() == [3, 2, 1]
+    assert np.isnan(lines[1][COUNTS["rank_1e2"][0]]).all()
+
+
 def test_a_lower_bound_has_a_triangle() -> None:
     rows = frame(rank_status=["exact", "lower_bound", "exact"])
     axes = sc.plot.rank_profile(rows)

@@ -205,6 +205,16 @@ def test_two_seeds_are_two_lines_and_no_run_leads_out_of_the_folder(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "store"]
 
 
+def test_runs_whose_names_show_alike_stay_apart(tmp_path: Path) -> None:
+    found = [numbers(f"/r{i}/step_1.pt", i + 1.0, run=run) for i, run in enumerate(("/x/a\n", r"/x/a\n"))]
+    code, lines = export(store_of(tmp_path / "store", *found), "--to", "tensorboard", tmp_path / "logs")
+    assert (code, lines[0][:30]) == (0, "wrote 2 run(s), 2 checkpoint(s")
+    values = [
+        value for (_, tag, _), (value, _) in in_event_files(tmp_path / "logs").items() if tag == "curvature/trace"
+    ]
+    assert sorted(values) == [1.0, 2.0]
+
+
 def test_what_cannot_be_exported_is_one_line(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     (tmp_path / "file").touch()

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,8 +120,6 @@ def test_bars_give_way_to_what_others_print(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setenv("COLUMNS", "80")
-    import sys
-
     with bars() as show:
         show(a_sweep())
         print("a warning", file=sys.stderr)
@@ -129,3 +129,13 @@ def test_bars_give_way_to_what_others_print(monkeypatch: pytest.MonkeyPatch) -> 
     text = stream.getvalue()
     assert "a warning" in text
     assert text.index("36/60") < text.index("a warning") < text.rindex("60/60")
+
+
+def test_watching_loads_neither_torch_nor_ray(store: Path) -> None:
+    program = (
+        "import sys; from scalecurv.cli.main import main\n"
+        f"main(['watch', {str(store)!r}, '--once'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

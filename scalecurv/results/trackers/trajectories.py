@@ -85,13 +85,15 @@ def trajectories(store: Store) -> tuple[list[Trajectory], dict[str, int]]:
     times, facts = _times(store), _Facts(store)
     apart = [name for name in LINE[1:] if rows[name].nunique() > 1]
     names = {run: folder_name(name) for run, name in run_names(rows["run"].unique()).items()}
-    found = []
+    found: list[Trajectory] = []
     for values, line in rows.groupby(LINE, sort=False):
         labels = dict(zip(LINE, values, strict=True))
         name = "/".join([names[labels["run"]], *(f"{one}={labels[one]}" for one in apart)])
         points = [_point(row, columns, times) for row in line.sort_values("step").to_dict("records")]
         attributes = {one: _plain(line[one].iloc[0]) for one in attributes_in(every) if pd.notna(line[one].iloc[0])}
-        found.append(Trajectory(digest([*map(str, values)])[:32], name, attributes, facts.of(line, labels), points))
+        identity = digest([*map(str, values)])[:32]
+        name = f"{name}-{identity[:6]}" if any(name == one.name for one in found) else name
+        found.append(Trajectory(identity, name, attributes, facts.of(line, labels), points))
     return found, left_out
 
 
