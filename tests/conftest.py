@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-# Of NumPy, and of torch in the processes that tests start: beside other tests, threads of one would wait for each other.
+# For NumPy, and for torch in processes that tests start: beside other tests, threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

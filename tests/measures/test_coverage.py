@@ -15,7 +15,7 @@ SEEDS = 300
 ROUTES = {
     "outliers": ("generic",),
     "flat": ("generic",),
-    "mlp cross_entropy 30": ("sampled",),
+    "mlp cross_entropy 30": ("sampled", "generic"),
 }
 
 
