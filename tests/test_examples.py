@@ -11,14 +11,16 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "examples"
 CHECKED = r"{} at step \d+: (\S+), from the dense Hessian (\S+)|{}: (\S+), from the dense Hessian (\S+)"
 # what the last line is about; those that import more than torch run in processes of their own
-HERE = {"plain_loop": "lambda_max", "nanogpt": "trace", "batch_norm_cnn": "lambda_max", "two_inputs": "lambda_min", "monitor": "trace"}
-NOTEBOOKS = ("first_look", "make_notebooks")  # run by tests/test_notebooks.py
-APART = {
-    "lightning_checkpoints": "trace",
-    "lightning_callback": "trace",
-    "hugging_face": "lambda_max",
-    "hugging_face_callback": "lambda_max",
+HERE = {
+    "plain_loop": "lambda_max",
+    "nanogpt": "trace",
+    "batch_norm_cnn": "lambda_max",
+    "two_inputs": "lambda_min",
+    "monitor": "trace",
 }
+NOTEBOOKS = ("first_look", "make_notebooks")  # run by tests/test_notebooks.py
+APART = {"lightning_checkpoints": "trace", "hugging_face": "lambda_max"}
+CALLBACKS = {"lightning_callback": "trace", "hugging_face_callback": "lambda_max"}  # tests/callbacks loads both
 
 
 def check_last_line(said: str, quantity: str) -> None:
@@ -36,6 +38,16 @@ def test_an_example(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     check_last_line(capsys.readouterr().out, HERE[name])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")  # advice
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_an_example_of_a_callback(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    check_last_line(capsys.readouterr().out, CALLBACKS[name])
+
+
 @pytest.mark.parametrize("name", APART)
 def test_an_example_in_a_process_of_its_own(name: str) -> None:
     """Neither Lightning nor transformers stays imported, and no advice of theirs is an error here."""
@@ -49,7 +61,7 @@ def test_the_list_of_examples_is_complete() -> None:
     listed = set(re.findall(r"\]\(([\w/.]+)\)", (FOLDER / "README.md").read_text()))
     held = {path.name for path in FOLDER.glob("*.py")} | {"own_measure/", "first_look.ipynb"}
     assert listed == held
-    assert {f"{name}.py" for name in (*HERE, *APART, "dense", "learning_rates", *NOTEBOOKS)} | {
+    assert {f"{name}.py" for name in (*HERE, *APART, *CALLBACKS, "dense", "learning_rates", *NOTEBOOKS)} | {
         "own_measure/",
         "first_look.ipynb",
     } == held

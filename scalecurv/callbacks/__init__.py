@@ -1,6 +1,14 @@
 """Curvature while a model trains: for Lightning, for Hugging Face, and for loops of one's own.
 
 Importing this module loads neither Lightning nor transformers: each callback loads its own when it is first named.
+
+Example:
+    >>> import torch, scalecurv as sc
+    >>> model, x, y = torch.nn.Linear(3, 3), torch.eye(3), torch.arange(3)
+    >>> monitor = sc.callbacks.Monitor((x, y), "cross_entropy", measures="lambda_max", every=100)
+    >>> found = monitor(model, 0)  # in the loop, after optimizer.step(); None at most steps
+    >>> found["lambda_max"].status.value
+    'exact'
 """
 
 from importlib import import_module

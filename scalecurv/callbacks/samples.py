@@ -38,7 +38,7 @@ def samples_of(data: Any, max_samples: int | None, seed: int, memory: int | None
         >>> import torch
         >>> pairs = torch.utils.data.TensorDataset(torch.arange(10.0)[:, None], torch.zeros(10))
         >>> samples_of(DataLoader(pairs, batch_size=2, shuffle=True), 3, seed=0).x.tolist()
-        [[3.0], [4.0], [6.0]]
+        [[3.0], [4.0], [9.0]]
     """
     if isinstance(data, str | Path):
         place = data if names_code(str(data)) else Path(data).expanduser().absolute()

@@ -9,12 +9,15 @@ import pandas as pd
 
 from scalecurv.errors import Misuse
 
+DEEPEST = 300  # levels of a syntax tree, of which an operation has three: deeper ones end Python's stack
 TABLE = "results"  # the name that a frame has in a condition or an expression
 
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    """Return a database that reads and writes no file: a condition may come from somebody else."""
+    closed = {"python_enable_replacements": False, "enable_external_access": False, "lock_configuration": True}
+    return duckdb.connect(":memory:", config=closed)
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
@@ -46,6 +49,8 @@ def evaluated(rows: pd.DataFrame, expression: str, what: str = "the expression")
             table = connection.sql(f"select _position, ({expression}\n) as _value from {TABLE}").df()
         except duckdb.Error as error:
             raise Misuse(f"{what} {expression!r} does not run: {_reason(error)}") from error
+    if len(table) != len(rows):
+        raise Misuse(f"{what} {expression!r} has {len(table)} values for {len(rows)} row(s); give one for each row")
     ordered = table.sort_values("_position")["_value"]
     return ordered.set_axis(rows.index)
 
@@ -59,14 +64,42 @@ def parsed(expression: str, what: str = "the expression") -> tuple[Any, str]:
             text = connection.execute(serialized, [f"select {expression}\nfrom {TABLE}"]).fetchall()[0][0]
         except duckdb.Error as error:
             raise Misuse(f"{what} {expression!r} does not run: {_reason(error)}") from error
-    answer = json.loads(text)
+    try:
+        answer = json.loads(text)
+    except RecursionError as error:
+        raise Misuse(_too_deep(expression, what)) from error
     if answer["error"]:
         raise Misuse(f"{what} {expression!r} does not run: {' '.join(answer['error_message'].split())}")
     node = answer["statements"][0]["node"]
     if len(answer["statements"]) != 1 or len(node.get("select_list", ())) != 1:
         raise Misuse(f"{what} {expression!r} is not one expression; give one at a time")
     tree = node["select_list"][0]
+    kinds, depth = _kinds(tree)
+    if depth > DEEPEST:
+        raise Misuse(_too_deep(expression, what))
+    if "SUBQUERY" in kinds:
+        instead = "max(step) over (partition by run) has the largest step of a run in each row"
+        raise Misuse(f"{what} {expression!r} holds a query of its own; leave it out: {instead}")
+    if "STAR" in kinds:
+        raise Misuse(f"{what} {expression!r} means several columns; give one at a time")
     return tree, str(tree.get("alias", ""))
+
+
+def _too_deep(expression: str, what: str) -> str:
+    return f"{what} {expression[:40]}... is too long: {len(expression):,} characters; give one of fewer operations"
+
+
+def _kinds(tree: Any) -> tuple[set[str], int]:
+    """Return the classes of all nodes of a syntax tree, and by how many levels its parts are nested."""
+    kinds, deepest, waiting = set(), 0, [(tree, 1)]
+    while waiting:
+        part, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if isinstance(part, dict):
+            kinds.add(str(part.get("class", "")))
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(one, depth + 1) for one in inner]
+    return kinds, deepest
 
 
 def text_of(tree: Any) -> str:

@@ -127,12 +127,13 @@ def test_the_history_and_the_reports_get_numbers_and_intervals(tmp_path: Path, m
 
 def test_the_numbers_are_those_of_the_trained_weights(tmp_path: Path) -> None:
     """The forward of accelerate rounds to bf16, and is not what is measured."""
-    trainer, _, _ = trained(tmp_path, watch={"every": 4, "max_samples": None}, bf16=True)
+    names = ("loss", "grad_norm", "trace")
+    trainer, _, _ = trained(tmp_path, watch={"every": 4, "max_samples": None, "measures": names}, bf16=True)
     model = classifier()
     model.load_state_dict(trainer.model.state_dict())
-    expected = sc.analyze(sc.Problem(model.eval(), whole(trainer)), ("trace", "lambda_max"), rtol=0.1)
+    expected = sc.analyze(sc.Problem(model.eval(), whole(trainer)), names, rtol=0.1)
     last = [entry for entry in trainer.state.log_history if "curvature/trace" in entry][-1]
-    for name in ("trace", "lambda_max"):
+    for name in names:
         assert last[f"curvature/{name}"] == pytest.approx(expected[name].value, rel=1e-6)
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::Deprecat
 
 
 class Classifier(pl.LightningModule):
-    """Dropout and batch norm, and a forward of no use to the loss."""
+    """Dropout and batch norm in a network, and no forward of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +42,19 @@ class Classifier(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
+class Whole(Classifier):
+    """A module that is a network itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
 def fit(folder: Path, callback: Any = None, **options: Any) -> tuple[Classifier, dict[str, Any], pl.Trainer]:
     """Train for 5 steps; return the module, all that is left, and the trainer."""
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
     random.seed(1)
-    module = Classifier()
+    module = options.pop("make", Classifier)()
     others = options.pop("callbacks", ())
     options = {"max_steps": 5, "logger": False, "enable_checkpointing": False, **options}
     trainer = pl.Trainer(
@@ -130,3 +137,12 @@ def test_a_network_may_be_found_by_a_function_and_a_failure_ends_no_fit(tmp_path
     _, left, _ = fit(tmp_path, watch)
     assert watch.monitor.failed == 3
     assert left == fit(tmp_path)[1]
+
+
+def test_a_module_with_a_forward_needs_no_name(tmp_path: Path) -> None:
+    logged: list[dict[str, float]] = []
+    for make, name in ((Whole, None), (Classifier, "net")):
+        watch = callback(network=name, logger=lambda values, step: logged.append(values))
+        fit(tmp_path, watch, make=make)
+        assert (watch.monitor.measured, watch.monitor.failed) == (3, 0)
+    assert logged[:3] == logged[3:]

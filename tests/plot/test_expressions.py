@@ -1,5 +1,6 @@
 """Intervals of expressions against dense samples of the boxes of their quantities."""
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from scalecurv.errors import Misuse
 from scalecurv.plot.expressions import numbers
 from scalecurv.plot.selection import select
+from scalecurv.plot.sql import _connection
 from tests.plot.frames import boxed, frame
 
 SAMPLES = 4000
@@ -137,6 +139,21 @@ def test_an_axis_is_named_by_symbols_or_by_the_words_after_as() -> None:
         ("trace * foo", "the frame has no quantity or attribute 'foo'; quantities are lambda_max, trace"),
         ("trace *", "the expression 'trace *' does not run: syntax error at or near \"from\""),
         ("trace, lr", "the expression 'trace, lr' is not one expression; give one at a time"),
+        ("(select content from read_text('/etc/passwd'))", 'the expression "(select content from read_text('),
+        (
+            "trace * (select max(trace) from results)",
+            "the expression 'trace * (select max(trace) from results)' holds ",
+        ),
+        ("unnest([trace, lr])", "the expression 'unnest([trace, lr])' has 80 values for 40 row(s); give one for each"),
+        (
+            "+".join(["trace"] * 200),
+            "the expression trace+trace+trace+trace+trace+trace+trac... is too long: 1,199 ",
+        ),
+        (
+            "+".join(["trace"] * 900),
+            "the expression trace+trace+trace+trace+trace+trace+trac... is too long: 5,399 ",
+        ),
+        ("columns(*)", "the expression 'columns(*)' means several columns; give one at a time"),
         ("trace; drop table results", "the expression 'trace; drop table results' does not run: "),
         ("dtype", "'dtype' holds 'float32', no number; draw a quantity or an expression"),
         ("trace || 'a'", "\"trace || 'a'\" holds "),
@@ -150,3 +167,12 @@ def test_what_cannot_be_drawn_is_one_line(asked: str, said: str) -> None:
         numbers(select(boxed()), asked)
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_no_expression_reads_a_file() -> None:
+    with _connection() as connection, pytest.raises(duckdb.PermissionException, match="disabled by configuration"):
+        connection.sql("select content from read_text('/etc/hostname')")
+    rows = boxed(5)
+    assert numbers(select(rows, "step = max(step) over (partition by run)"), "trace").value.tolist() == [
+        rows["trace"].iloc[-1]
+    ]
