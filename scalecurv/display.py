@@ -30,6 +30,16 @@ def printable(text: str, spared: str = "\n") -> str:
     return "".join(c if c.isprintable() or c in spared else c.encode("unicode_escape").decode() for c in text)
 
 
+def encodable(text: str) -> str:
+    r"""Return a text that every file and database takes: what UTF-8 cannot hold, such as a byte of a name, is escaped.
+
+    Example:
+        >>> encodable("a\udcff\0 é") == r"a\udcff\x00 é"
+        True
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
+
+
 def listing(names: Iterable[object], most: int = 6) -> str:
     """Return the first names, shown, as a list in a message: "a, b and 3 others".
 

@@ -34,8 +34,8 @@ def _callbacks() -> tuple[type, ...]:
 class LightningCallback(*_callbacks()):  # type: ignore[misc]
     """Measure curvature every few steps of Trainer.fit, and log it to all loggers of the Trainer.
 
-    `data` is that of `Monitor`; None stands for samples drawn of the data set of the training's loader, in place of
-    which its own iterator is never touched. `network` is what is differentiated: the name of an attribute of the
+    `data` is that of `Monitor`; None draws samples from the data set of the training's loader, and leaves the loader's
+    own iterator alone. `network` is what is differentiated: the name of an attribute of the
     LightningModule, such as "net", or a function of it; None stands for the module itself and its forward. All other
     options are those of `Monitor`.
 

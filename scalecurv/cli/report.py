@@ -29,7 +29,7 @@ def report(store: Path, page: Path, where: str | None, title: str | None, quanti
 
     Example: scalecurv report results report.html
 
-    Example: scalecurv report results edge.html --quantity "lambda_max * lr / 2" --where "step > 0"
+    Example: scalecurv report results share.html --quantity "lambda_max / trace" --where "step > 0"
     """
     from scalecurv.report.page import write_report
     from scalecurv.results.query import open_store

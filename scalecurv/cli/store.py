@@ -10,6 +10,7 @@ from scalecurv.cli.forget import forget
 from scalecurv.cli.groups import Command, option
 from scalecurv.cli.options import OUTPUT, PATH, say
 from scalecurv.cli.plot import plot
+from scalecurv.display import printable
 from scalecurv.errors import FAILED, Misuse
 from scalecurv.results import FORMATS
 
@@ -85,7 +86,7 @@ def show(store: Path, all_columns: bool) -> None:
     from scalecurv.results.query import open_store
     from scalecurv.results.summary import summary
 
-    click.echo(summary(open_store(store), all_columns), nl=False)
+    click.echo(printable(summary(open_store(store), all_columns)), nl=False)
 
 
 @click.command(cls=Command)

@@ -15,7 +15,7 @@ from scalecurv.plot.sql import evaluated, parsed
 from scalecurv.plot.style import DASHES
 
 _DIGITS = re.compile(r"(\d+)")
-LINE = "line"  # a name for each line, where no attribute tells all apart
+LINE = "runs as analysed"  # a name for each line, where no attribute tells all apart; no column has this name
 
 
 def attribute(selection: Selection, name: str) -> pd.Series:
@@ -24,9 +24,9 @@ def attribute(selection: Selection, name: str) -> pd.Series:
     Raises Misuse for a name that is not there, with those near it, and for an expression that does not run.
     """
     rows = selection.rows
-    if name == LINE and name not in rows:
+    if name == LINE:
         return _line_names(rows)
-    if not name.isidentifier():
+    if not name.isidentifier() and name not in rows:  # one may be called weight-decay
         for column in columns_of_tree(parsed(name)[0]):
             column_of(selection, column)
         return evaluated(rows, name)

@@ -146,6 +146,6 @@ def tidy_ticks(axes: Axes, scale: Scale, which: str, integer: bool = False) -> N
     """Set ticks that are not crowded: whole numbers for what is counted, and no minor ones within a symlog axis."""
     axis = getattr(axes, f"{which}axis")
     if scale.kind == "linear" and integer:
-        axis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))  # and not every 80
     if scale.kind == "symlog":
         axis.set_minor_locator(NullLocator())

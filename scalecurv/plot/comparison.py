@@ -48,8 +48,9 @@ def compare(
     `quantity` and the other options are as in `trajectories`. `at` says where the runs are compared: "last" at the last
     step that all of them have; "equal loss" at the checkpoint of each whose loss is nearest to the smallest that all
     reach; a number at this step. `by` is the attribute on the x axis; without it, it is what differs between the runs,
-    and the seeds of training are points beside each other. The mean (a grey dash) is that of the values; it has no
-    interval, for the points of a group differ by their seeds and not by the probes.
+    and the seeds of training are points beside each other. The mean (a grey dash) is that of the values of a group; it
+    has no interval, for the points differ by their seeds and not by the probes. A group of several tasks or dtypes has
+    none.
 
     All checkpoints of one --seed share their random probes: the *differences* between runs are sharper than their
     intervals, as far as the runs are alike, and all values share one error. Another --seed tells how large it is.
@@ -82,7 +83,7 @@ def compare(
         )
         axes.set_ylim(low, high)
         panel = Panel(axes, low, high, "bars")
-        means = _points(panel, found, groups, values, encoding)
+        means = _points(panel, found, groups, values, encoding, _tasks(chosen))
         axes.set_xticks(range(len(values)), [plain(shortened(value_text(value), 20)) for value in values])
         if len(values) > 6 and max(len(value_text(value)) for value in values) > 6:
             axes.tick_params("x", rotation=40)
@@ -97,13 +98,15 @@ def compare(
         entries: list[Any] = [] if encoding is None else [*encoding.entries]
         entries += draw_references([panel], bounds, None) + notes([panel])
         if means:
-            entries.append(("mean", Line2D([], [], color=GREY, linewidth=2)))
+            entries.append(("mean of the points", Line2D([], [], color=GREY, linewidth=2)))
         bar = None if encoding is None else encoding.bar
         if ax is None:
             explain(figure, [axes], entries, bar)
         else:
             explain_beside(ax, entries, bar)
     contains(figure, 1, chosen.rows)
+    if (absent := int((~np.isfinite(found.value)).sum())) > 0:
+        remark(figure, f"{absent} run(s) without {quantity} at {place_words} left out")
     for reason, number in chosen.left_out.items():
         remark(figure, f"{number} {reason} left out")
     if found.note:
@@ -120,7 +123,21 @@ def _grouping(selection: Selection) -> str:
     return telling_apart(selection, lines)[0] or ("run" if "run" in rows else LINE)
 
 
-def _points(panel: Panel, found: Numbers, groups: pd.Series, values: Sequence[Any], encoding: Encoding | None) -> bool:
+def _tasks(selection: Selection) -> np.ndarray:
+    """Return the number of the task and dtype of each row: numbers of two of them have no mean."""
+    keys = [name for name in ("task_id", "dtype") if name in selection.rows]
+    rows = selection.rows
+    return rows.groupby(keys, dropna=False).ngroup().to_numpy() if keys else np.zeros(len(rows), dtype=int)
+
+
+def _points(
+    panel: Panel,
+    found: Numbers,
+    groups: pd.Series,
+    values: Sequence[Any],
+    encoding: Encoding | None,
+    tasks: np.ndarray,
+) -> bool:
     """Draw the points of each group beside each other, and the mean of several; return True where one was drawn."""
     looks = {int(row): line.look for line in encoding.lines for row in line.rows} if encoding is not None else {}
     plain_look = Look(palette()[0])
@@ -133,7 +150,7 @@ def _points(panel: Panel, found: Numbers, groups: pd.Series, values: Sequence[An
             ends = found.value[one], found.lower[one], found.upper[one]
             unfailed = np.zeros(1, dtype=bool)
             panel.line(np.array([x]), ends, found.status[one], unfailed, looks.get(int(row), plain_look))
-        if len(rows) > 1:
+        if len(rows) > 1 and len(set(tasks[rows])) == 1:
             means = True
             panel.axes.hlines(found.value[rows].mean(), i - 0.38, i + 0.38, color=GREY, linewidth=2, zorder=1.8)
     return means

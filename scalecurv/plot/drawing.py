@@ -65,18 +65,14 @@ class Panel:
         self._intervals(x, value, lower, upper, look, 0.5 if companion else 1.0)
 
     def _marks(self, x: np.ndarray, value: np.ndarray, status: np.ndarray, look: Look) -> None:
-        if len(x) > MARKED or self.many:
-            spacing = -(-len(x) // MARKED)
-            chosen = np.arange(len(x)) % spacing == 0
-        else:
-            chosen = np.ones(len(x), dtype=bool)
         hollow = np.isin(status, OPEN)
         marks: dict[str, Any] = {"linestyle": "none", "color": look.color, "zorder": 4}
         size = 3.6 if len(x) <= MARKED / 2 else 2.6
         if len(x) <= MARKED and not self.many:
             self.axes.plot(x[~hollow], value[~hollow], marker=look.marker, markersize=size, **marks)
-        for name in sorted(set(status[hollow & chosen])):
-            there = hollow & chosen & (status == name)
+        for name in sorted(set(status[hollow])):
+            there = np.flatnonzero(hollow & (status == name))
+            there = there[:: -(-len(there) // MARKED)]  # of each status some are marked, however rare it is
             self.statuses.add(name)
             shape = LOWER_BOUND if name == "lower_bound" else FAILED_MARK.upper() if name == "inconsistent" else "o"
             hole: dict[str, Any] = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm, Normalize
 
-from scalecurv.plot.attributes import attribute, in_order, is_numeric, telling_apart
+from scalecurv.plot.attributes import LINE, attribute, in_order, is_numeric, telling_apart
 from scalecurv.plot.canvas import remark
 from scalecurv.plot.labels import plain, shortened, told_apart, value_text
 from scalecurv.plot.selection import Selection, identity
@@ -160,6 +160,6 @@ def _shades(
 
 def _entries(name: str | None, order: list[Any], looks: list[Look]) -> list[Entry]:
     """Return the legend of an attribute: a heading with its name, then its values; runs need no heading."""
-    heading = [] if name in ("run", "line", None) else [Entry(plain(name), None)]
+    heading = [] if name in ("run", LINE, None) else [Entry(plain(name), None)]
     texts = told_apart([value_text(value) for value in order])
     return heading + [Entry(plain(text), look) for text, look in zip(texts, looks, strict=True)]

@@ -44,7 +44,7 @@ def numbers(selection: Selection, expression: str) -> Numbers:
     like have none. Raises Misuse for an unknown name, and for an expression that does not run or has no numbers.
     """
     rows = selection.rows
-    if expression.isidentifier():
+    if expression.isidentifier() or expression in rows:  # an attribute may be called weight-decay
         name = column_of(selection, expression)
         value, lower, upper = ends(rows, name)
         if not np.isfinite(value).any():
@@ -73,13 +73,15 @@ def numbers(selection: Selection, expression: str) -> Numbers:
 def ends(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return value, lower and upper end of a column; an end that is null beside a value is infinite.
 
-    A column without ends, such as an attribute, has NaN for both.
+    So is one whose column is not there while the other end's is: `Store.results` leaves columns out that are null
+    everywhere. A column without both ends, such as an attribute, has NaN for both.
     """
     value = _floats(rows[name], name)
     none = np.full(len(rows), np.nan)
-    if f"{name}_lower" not in rows or f"{name}_upper" not in rows:
+    columns = [f"{name}_{end}" for end in ("lower", "upper")]
+    if not any(column in rows for column in columns):
         return value, none, none
-    lower, upper = (_floats(rows[f"{name}_{end}"], name) for end in ("lower", "upper"))
+    lower, upper = (_floats(rows[column], name) if column in rows else none for column in columns)
     there = ~np.isnan(value)
     lower = np.where(there & np.isnan(lower), -np.inf, np.where(there, lower, np.nan))
     return value, lower, np.where(there & np.isnan(upper), np.inf, np.where(there, upper, np.nan))
@@ -101,8 +103,13 @@ def column_of(selection: Selection, name: str) -> str:
     if name in _MEASURES:
         raise Misuse(_absent(selection, name))
     there = [quantity for quantity in quantities_in(selection.rows) if selection.rows[quantity].notna().any()]
-    near = difflib.get_close_matches(name.lower(), [*there, *attributes_in(selection.rows), "step", "epoch"], 4, 0.5)
+    attributes = attributes_in(selection.rows)
+    near = difflib.get_close_matches(name.lower(), [*there, *attributes, "step", "epoch"], 4, 0.6)
     advice = f"near it are {', '.join(near)}" if near else f"quantities are {', '.join(there)}"
+    if attributes and not near:
+        advice += f"; attributes are {', '.join(attributes)}"
+    elif not attributes and hasattr(selection.source, "path"):
+        advice += "; `scalecurv analyze` again with --run-attr 'lr=lr([0-9.]+)' takes attributes from the paths of runs"
     raise Misuse(f"{place(selection.source)} has no quantity or attribute {name!r}; {advice}")
 
 

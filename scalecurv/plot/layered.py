@@ -175,4 +175,4 @@ def _scale(values: np.ndarray) -> tuple[Normalize, Colormap]:
     if low == top:
         return Normalize(0.0, top), sequential()
     # 0, which a logarithm does not show, has the colour of the smallest
-    return LogNorm(max(low, top * 10.0 ** -(2 * DECADES)), top), sequential()
+    return LogNorm(max(low, top * 10.0 ** -(2 * DECADES)), top, clip=True), sequential()

@@ -1,5 +1,6 @@
 """One checkpoint of each run: at a step that all have, at a given one, or where all have the same loss."""
 
+import numpy as np
 import pandas as pd
 
 from scalecurv.errors import Misuse
@@ -80,11 +81,13 @@ def _beside_their_runs(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def _equal_loss(rows: pd.DataFrame, lines: pd.Series, selection: Selection) -> tuple[pd.DataFrame, str]:
     """Return the checkpoint of each run whose loss is nearest to the smallest loss that all runs reach."""
-    if "loss" not in rows or rows["loss"].notna().sum() == 0:
+    if "loss" not in rows or not np.isfinite(rows["loss"].to_numpy(dtype=float, na_value=np.nan)).any():
         raise Misuse(f"{place(selection.source)} holds no loss to compare at; --measure gradient computes it")
+    there = np.isfinite(rows["loss"].to_numpy(dtype=float, na_value=np.nan))
+    rows, lines = rows[there], lines[there]
     loss = rows["loss"].astype(float)
     target = float(loss.groupby(lines).min().max())
     far = (loss - target).abs()
-    kept = rows.loc[far.groupby(lines).idxmin().dropna()]
+    kept = rows.loc[far.groupby(lines).idxmin()]
     worst = float(far[kept.index].max())
     return kept, f"loss {target:.3g} (within {worst:.1g})"

@@ -84,6 +84,8 @@ class _Walk:
                 return intervals.added(x, y)
             case "-", [x, y]:
                 return intervals.added(x, intervals.negated(y))
+            case "+", [x]:
+                return x
             case "-", [x]:
                 return intervals.negated(x)
             case "*", [x, y]:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scalecurv.plot.expressions import ends
 from scalecurv.plot.selection import Selection, attributes_in, run_names
-from scalecurv.quantities import BESIDE
 from scalecurv.report.packing import Blobs
 from scalecurv.results.query import Store
 from scalecurv.results.vocabulary import in_results
@@ -15,6 +15,7 @@ from scalecurv.store.schema import ANALYSED
 IDENTITY = ["checkpoint", *ANALYSED]  # a row of `results`, and of `long` with quantity and component
 TEXTS = ("checkpoint", "run", "fingerprint", "task_id", "dtype", "status", "chain_status", "error")
 COUNTS = ("step", "epoch", "num_params", "seed", "total_matvecs")
+EXACT = 2**53  # whole numbers up to here are float64, as all numbers of a page
 _BESIDE = ("confidence", "num_samples", "num_matvecs")  # of a number, in `long` alone
 
 
@@ -22,13 +23,8 @@ def packed_rows(selection: Selection, blobs: Blobs) -> dict[str, Any]:
     """Return the labels and facts of each checkpoint: texts, numbers and attributes of runs, one column each."""
     rows = selection.rows
     texts = {name: blobs.words(rows[name].tolist()) for name in TEXTS}
-    counts = {name: blobs.floats(_floats(rows[name])) for name in COUNTS}
-    attributes: dict[str, Any] = {}
-    for name in attributes_in(rows):
-        numbers = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
-        attributes[name] = (
-            {"numbers": blobs.floats(_floats(rows[name]))} if numbers else blobs.words(rows[name].tolist())
-        )
+    counts = {name: _packed(rows[name], blobs) for name in COUNTS}
+    attributes = {name: _packed(rows[name], blobs) for name in attributes_in(rows)}
     return {"count": len(rows), "texts": texts, "counts": counts, "attributes": attributes}
 
 
@@ -74,8 +70,9 @@ def packed_quantities(store: Store, selection: Selection, blobs: Blobs) -> list[
         if name not in known or name not in rows:
             continue
         quantity, there = known[name], np.asarray(part["row"])
-        columns = {"value": name, **{ending.removeprefix("_"): name + ending for ending in BESIDE}}
-        numbers = {label: blobs.floats(_floats(rows[column])) for label, column in columns.items()}
+        parts = dict(zip(("value", "lower", "upper"), ends(rows, name), strict=True))  # an open end is infinite
+        parts["stderr"] = _floats(rows[name + "_stderr"])
+        numbers = {label: blobs.floats(part) for label, part in parts.items()}
         beside = {label: blobs.floats(_placed(len(rows), there, part[label])) for label in _BESIDE}
         words = {label: blobs.words(_placed_words(len(rows), there, part[label])) for label in ("status", "method")}
         facts = {"name": name, "meaning": quantity.meaning, "unit": quantity.unit, "measure": quantity.measure}
@@ -95,6 +92,15 @@ def whole_numbers(selection: Selection, component: bool = False) -> pd.DataFrame
     index = pd.MultiIndex.from_frame(selection.rows[IDENTITY].astype(object))
     place = index.get_indexer(pd.MultiIndex.from_frame(long[IDENTITY].astype(object)))
     return long.assign(row=place)[place >= 0]
+
+
+def _packed(column: pd.Series, blobs: Blobs) -> dict[str, Any]:
+    """Return a column as numbers, or as texts: those too are texts that float64 cannot tell apart, such as some seeds."""
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return blobs.words(column.tolist())
+    if pd.api.types.is_integer_dtype(column) and (column.dropna().map(lambda one: abs(int(one))) > EXACT).any():
+        return blobs.words(column.tolist())
+    return {"numbers": blobs.floats(_floats(column))}
 
 
 def _floats(column: pd.Series) -> np.ndarray:

@@ -123,7 +123,7 @@ def page_of(
             hashes=[_hash(script) for script in scripts],
         )
     )
-    return text.encode("utf-8"), selection
+    return text.encode("utf-8", "backslashreplace"), selection  # a name of a file may be no text
 
 
 def data_of(store: Store, selection: Selection, quantities: Sequence[str] = ()) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def data_of(store: Store, selection: Selection, quantities: Sequence[str] = ()) 
         "expressions": packed_expressions(selection, quantities, blobs),
         "densities": packed_densities(store, selection, blobs),
         "layers": packed_layers(selection, blobs),
-        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "open": list(OPEN), "scale": _scale()},
+        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "open": list(OPEN), **_scales()},
         "name": store.path.resolve().name,
         "blobs": blobs.texts,
     }
@@ -177,9 +177,13 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
-def _scale() -> list[list[Any]]:
-    """Return the colour map of ordered values that the pictures of `plot` have, as Plotly takes it."""
-    colors = sequential()([i / 15 for i in range(16)])
-    return [
-        [i / 15, f"rgb({','.join(str(round(255 * part)) for part in color[:3])})"] for i, color in enumerate(colors)
-    ]
+def _scales() -> dict[str, list[list[Any]]]:
+    """Return the colour maps of ordered and of signed values that the pictures of `plot` have, as Plotly takes them."""
+    places = [i / 16 for i in range(17)]  # 0.5 is among them: the colour of 0, where values are signed
+    return {
+        name: [
+            [place, f"rgb({','.join(str(round(255 * part)) for part in color[:3])})"]
+            for place, color in zip(places, colors(places), strict=True)
+        ]
+        for name, colors in (("scale", sequential()), ("signed", colormaps[DIVERGING]))
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from scalecurv.display import encodable
 from scalecurv.errors import Misuse
 
 PREFIX = "run_"
@@ -44,7 +45,7 @@ def _read(run: str, text: str) -> dict[str, Any]:
         attributes = None
     if not isinstance(attributes, dict):
         raise Misuse(f"the attributes of run {run} are no JSON object; `scalecurv verify STORE` names the file")
-    return attributes
+    return {encodable(name): encodable(one) if isinstance(one, str) else one for name, one in attributes.items()}
 
 
 def _column(values: list[Any]) -> pd.Series:

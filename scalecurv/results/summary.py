@@ -28,7 +28,8 @@ def summary(store: Store, all_columns: bool = False) -> str:
     for task in store.table("tasks").itertuples():
         drawn = f"{task.num_data} of {task.num_available}" if task.num_available > task.num_data else task.num_data
         lines.append(
-            f"task {task.task_id}: {task.loss} ({task.reduction}) over {drawn} samples of {task.data_path}, "
+            f"task {task.task_id}: {task.loss} ({task.reduction}) over {drawn} samples"
+            f"{f' of {task.data_path}' if task.data_path else ''}, "
             f"{task.model}{' ' + task.activation if task.activation else ''}"
             f"{f', --weights {task.weights}' if task.weights else ''}"
             f"{f', --ignore {task.ignored}' if task.ignored else ''}"

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from scalecurv.display import Described
+from scalecurv.display import Described, encodable
 from scalecurv.errors import Misuse
 from scalecurv.quantities import Quantity
 from scalecurv.results.attributes import attribute_columns
@@ -35,7 +35,7 @@ class StoredTables(Described):
     def __init__(self, path: str | PathLike[str]):
         self.path = Path(path)
         contents = read_store(self.path)
-        self._tables = contents.tables
+        self._tables = {name: _encodable(table) for name, table in contents.tables.items()}
         self.broken = contents.broken
 
     @property
@@ -166,3 +166,13 @@ class StoredTables(Described):
     @cached_property
     def _results(self) -> pd.DataFrame:
         return wide(self._checkpoints, self._chosen, in_results(self.quantities), self._attributes)
+
+
+def _encodable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts SQL and every format take."""
+    found = {}
+    for name in table.select_dtypes("category"):
+        texts = {text: encodable(text) for text in table[name].cat.categories}
+        if any(text != other for text, other in texts.items()):
+            found[name] = table[name].astype(object).map(texts).astype("category")
+    return table.assign(**found)

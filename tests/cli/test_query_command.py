@@ -70,8 +70,8 @@ def test_the_examples_of_the_document_run(tmp_path: Path, monkeypatch: pytest.Mo
     found = [invoke(*shlex.split(line, comments=True)[1:]) for line in lines]
     assert [result.exit_code for result in found] == [0] * len(lines)
     assert found[2].stdout == "step,trace\n3,2.0\n"
-    assert len(found) == 6
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(found) == 8
+    program, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names: dict[str, object] = {}
     exec(program.replace("store.sql", "found = store.sql"), names)
     assert isinstance(names["found"], pd.DataFrame)

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scalecurv.store.labels import LabelChanges, run_row, write_labels
 from scalecurv.store.reader import INDEX, parts_of
 from scalecurv.store.writer import PARTS, write_part
 from tests.commands import invoke
-from tests.outcomes import exactly, outcome, record, store_of
+from tests.outcomes import exactly, failure, outcome, record, store_of
 
 RUNS = [outcome(f"/runs/step_{i}.pt", record(f"k{i}", exactly(trace=float(i))), created=float(i)) for i in (1, 2)]
 
@@ -115,3 +116,21 @@ def test_nothing_is_exported_over_the_store(tmp_path: Path, inside: str) -> None
     message = f"{store / inside} lies in the store itself; give a file outside of {store}"
     assert result.stderr == f"scalecurv: {message}\n"
     assert sorted(path.name for path in store.rglob("*")) == before
+
+
+def test_no_name_moves_the_cursor_or_ends_a_command(tmp_path: Path) -> None:
+    name = "a\x1b[2J\udc80<b>"  # a file name of bytes that are no text has such a character
+    stored = outcome(f"/runs/{name}/step_1.pt", record("k", exactly(loss=1.0)), step=1)
+    store = store_of(tmp_path / "s", stored, failure(f"/runs/{name}/step_2.pt"))
+    write_labels(store, LabelChanges(runs=(run_row(f"/runs/{name}", {"kind": name}, 1.0),)))
+    for words in (
+        ("show", store),
+        ("watch", store, "--once"),
+        ("report", store, tmp_path / "page.html"),
+        ("plot", store, tmp_path / "picture.svg"),
+        ("export", store, "--to", "tensorboard", tmp_path / "logs"),
+        ("export", store, "--to", "mlflow", tmp_path / "runs"),
+    ):
+        done = invoke(*words)
+        assert done.exit_code == 0, (words, done.output)
+        assert "\x1b" not in done.output

@@ -22,7 +22,7 @@ def test_each_run_is_a_point_in_the_group_of_its_rate_at_the_last_common_step() 
     ends = sorted((low, high) for x, low, high in bars_of(axes) if low < high)
     assert ends == sorted((y - 1, y + 2) for _, y in found)
     assert [y for _, y, _ in sorted(bars_of(axes)) if y in (40.5, 20.5, 10.5)] == [40.5, 20.5, 10.5]  # means
-    assert (axes.get_xlabel(), words_of(axes)) == ("lr", ["mean"])
+    assert (axes.get_xlabel(), words_of(axes)) == ("lr", ["mean of the points"])
     assert "step 200" in axes.get_title(loc="left")
 
 

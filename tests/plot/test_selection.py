@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from scalecurv.errors import Misuse
+from scalecurv.plot.attributes import attribute
+from scalecurv.plot.expressions import numbers
 from scalecurv.plot.labels import plain
 from scalecurv.plot.selection import attributes_in, identity, quantities_in, run_names, select
 from scalecurv.plot.style import PALETTE, STYLE, palette, styled
@@ -98,3 +100,11 @@ def test_no_text_of_a_user_is_a_formula() -> None:
     assert plain("$x$ a_b\n<c>") == r"\$x\$ a_b <c>"
     with matplotlib.rc_context({"text.usetex": True}):
         assert plain("a_b 5% \\x {y} ~^") == r"a\_b 5\% \textbackslash{}x \{y\} \~{}\^{}"
+
+
+def test_an_attribute_may_have_any_name() -> None:
+    rows = study().rename(columns={"lr": "weight-decay"})
+    assert attribute(select(rows), "weight-decay").tolist() == rows["weight-decay"].tolist()
+    assert numbers(select(rows), "weight-decay").value.tolist() == rows["weight-decay"].tolist()
+    with pytest.raises(Misuse, match="no quantity or attribute 'weight'"):
+        numbers(select(rows), "weight-decai")

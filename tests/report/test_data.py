@@ -50,7 +50,7 @@ def test_labels_attributes_and_lines_are_those_of_results(store: Store) -> None:
     rows = data["rows"]
     for name in ("checkpoint", "run", "status", "error"):
         assert words(data, rows["texts"][name]) == results[name].fillna("").tolist()
-    assert same(unpacked(data["blobs"], rows["counts"]["step"]), results["step"])
+    assert same(unpacked(data["blobs"], rows["counts"]["step"]["numbers"]), results["step"])
     assert same(unpacked(data["blobs"], rows["attributes"]["lr"]["numbers"]), results["lr"])
     assert words(data, rows["attributes"]["optimizer"]) == results["optimizer"].tolist()
     lines = [data["series"]["labels"][code]["run"] for code in unpacked(data["blobs"], data["series"]["codes"])]

@@ -10,7 +10,10 @@ import pytest
 
 from scalecurv.errors import Misuse
 from scalecurv.quantities import QUANTITIES
-from scalecurv.results.query import NAMES, Store, open_store
+from scalecurv.results.export import export
+from scalecurv.results.query import Store, open_store
+from scalecurv.results.tables import NAMES
+from scalecurv.store.labels import LabelChanges, run_row, write_labels
 from scalecurv.store.writer import write_part
 from tests.outcomes import exactly, failure, outcome, record, sampled, store_of
 
@@ -177,3 +180,13 @@ def test_reading_loads_neither_torch_nor_ray(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["[True, True, True, True, True] True [[2.0, 12.0], [10.0, 20.0]]", "[]"], (
         done.stderr
     )
+
+
+def test_bytes_that_are_no_text_are_escaped_for_sql_and_for_files(tmp_path: Path) -> None:
+    stored = outcome("/runs/a\udcff/step_1.pt", record("k", exactly(loss=1.0)), step=1)
+    store = store_of(tmp_path / "s", stored)
+    odd = {"kind\udcff": "b\udcff\0"}
+    write_labels(store, LabelChanges(runs=(run_row("/runs/a\udcff", odd, 1.0),)))
+    found = open_store(store).sql(r"""select run, "kind\udcff" as kind from results where step = 1""")
+    assert found.to_numpy().tolist() == [[r"/runs/a\udcff", r"b\udcff\x00"]]
+    assert export(open_store(store), tmp_path / "out.nc", "results", False) == 1

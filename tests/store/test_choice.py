@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalecurv.quantities import QUANTITIES
-from scalecurv.results import query
+from scalecurv.results import tables
 from scalecurv.results.query import Store
 from scalecurv.store.frames import concatenated, empty_tables, frame_of, plain
 from scalecurv.store.reader import Contents
@@ -184,7 +184,7 @@ def test_the_best_answers_are_what_a_loop_finds(estimates: list[Row], checkpoint
     held["estimates"] = UNIQUE["estimates"](scattered("estimates", estimates, seed))
     held["checkpoints"] = UNIQUE["checkpoints"](scattered("checkpoints", checkpoints, seed))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(query, "read_store", lambda path: Contents(held, {}))
+        patch.setattr(tables, "read_store", lambda path: Contents(held, {}))
         store = Store(Path("store"))
     standing = ORACLES["estimates"](estimates)
     chosen = best(standing, [*IDENTITY, "quantity", "component"], goodness)

@@ -130,7 +130,7 @@ def test_failures_and_their_reasons(store: Path) -> None:
         "failed: /runs/a/step_53.pt: the loss is inf at 53",
         "and 3 more failed: `scalecurv show STORE` has all",
     ]
-    assert lines[at + 4].startswith("broken: ")
+    assert lines[at + 4].startswith("broken:")
 
 
 def test_gaps_are_where_a_checkpoint_failed(store: Path) -> None:

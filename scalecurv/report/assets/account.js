@@ -8,7 +8,9 @@ const MOST_BARS = 60;
 async function drawAccount() {
   const one = SERIES[Number(chosen("account-run"))];
   const parts = await Promise.all(ACCOUNT.map(([name]) => (PACKED.has(name) ? quantity(name) : null)));
-  const there = one.rows.filter((row) => parts[0] && Number.isFinite(parts[0].value[row]));
+  const ranked = one.rows.filter((row) => parts[0] && Number.isFinite(parts[0].value[row]));
+  const whole = ranked.filter((row) => parts.every((part) => part && Number.isFinite(part.value[row])));
+  const there = whole.length ? whole : ranked; // a stack that lacks a part would end below P
   const rows = evenly(there.length, MOST_BARS).map((i) => there[i]);
   const names = rows.map(rowName);
   const traces = ACCOUNT.map(([name, label, shape], i) => parts[i] && {
@@ -26,7 +28,9 @@ async function drawAccount() {
   await paint("account-plot", traces, layout, `Account of the rank of ${one.label}`);
   const bound = rows.some((row) => parts[0].status[row] === "lower_bound");
   note("account-note", [
-    "P = rank + dead + rescaling + data-limited + unexplained.", bound ? "The rank is a lower bound at some checkpoints: point at the bars." : "",
+    whole.length ? "P = rank + dead + rescaling + data-limited + unexplained." : "The other parts of P are not stored: bars end at the rank.",
+    whole.length && whole.length < ranked.length ? `${thousands(ranked.length - whole.length)} checkpoints whose parts are not all known are left out.` : "",
+    bound ? "The rank is a lower bound at some checkpoints: point at the bars." : "",
     rows.length < there.length ? `Drawn: ${rows.length} of ${thousands(there.length)} checkpoints, which lie evenly.` : "",
   ].filter(Boolean).join(" "));
 }

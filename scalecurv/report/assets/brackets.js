@@ -3,7 +3,8 @@ async function drawBrackets() {
   const one = SERIES[Number(chosen("bracket-run"))];
   const names = ["scalar_curvature", "curvature_lower", "curvature_upper"];
   const [found, lowest, highest] = await Promise.all(names.map((name) => (PACKED.has(name) ? quantity(name) : null)));
-  const { count, points } = pointsOf(found, one);
+  const brackets = [lowest && lowest.lower, highest && highest.upper].filter(Boolean);
+  const { count, points } = pointsOf(found, one, brackets);
   const inside = (bracket, part, point) => (bracket ? bracket[part][point.row] : NaN);
   const [below, above] = [points.map((p) => inside(lowest, "lower", p)), points.map((p) => inside(highest, "upper", p))];
   const parts = ["value", "lower", "upper"].map((part) => points.map((point) => found[part][point.row]));
@@ -27,7 +28,8 @@ async function drawBrackets() {
   const verdicts = one.rows.map((row) => ROWS.texts.chain_status[row]);
   const at = positions(one.rows).map((v) => place(horizontal, v));
   for (const verdict of Object.keys(VERDICT_MARKS)) {
-    const rows = evenly(verdicts.length, MOST_POINTS).filter((i) => verdicts[i] === verdict);
+    const there = verdicts.map((_, i) => i).filter((i) => verdicts[i] === verdict);
+    const rows = evenly(there.length, MOST_POINTS).map((i) => there[i]); // of each verdict some, however rare it is
     if (!rows.length) continue;
     traces.push({
       type: "scatter", mode: "markers", name: `chain ${verdict.replace("_", " ")}`, x: rows.map((i) => at[i]), y: rows.map(() => 0), yaxis: "y2",

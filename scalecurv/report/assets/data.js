@@ -1,6 +1,7 @@
 // The columns of the page: base64 of gzip of little-endian numbers, unpacked when first asked for.
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const ROWS = { count: DATA.rows.count, texts: {}, counts: {}, attributes: {} };
+const plain = () => Object.create(null); // an attribute may be called __proto__
+const ROWS = { count: DATA.rows.count, texts: plain(), counts: plain(), attributes: plain() };
 const TYPES = { f8: Float64Array, i4: Int32Array };
 const unpackedBlobs = new Map();
 
@@ -44,7 +45,9 @@ async function loadQuantity(packed) {
 
 async function loadRows() {
   for (const [name, packed] of Object.entries(DATA.rows.texts)) ROWS.texts[name] = await texts(packed);
-  for (const [name, packed] of Object.entries(DATA.rows.counts)) ROWS.counts[name] = await column(packed);
+  for (const [name, packed] of Object.entries(DATA.rows.counts)) {
+    ROWS.counts[name] = packed.numbers ? await column(packed.numbers) : await texts(packed);
+  }
   for (const [name, packed] of Object.entries(DATA.rows.attributes)) {
     ROWS.attributes[name] = packed.numbers ? await column(packed.numbers) : await texts(packed);
   }

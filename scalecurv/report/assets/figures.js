@@ -23,7 +23,8 @@ function layoutOf(more) {
 }
 
 const CONFIG = {
-  displaylogo: false, responsive: true, doubleClick: "reset", plotlyServerURL: "", // nothing leaves the page
+  displaylogo: false, responsive: true, typesetMath: false, // a run may be called $x_1$
+  doubleClick: "reset", plotlyServerURL: "", // nothing leaves the page
   modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   toImageButtonOptions: { format: "svg", filename: "curvature" },
 };

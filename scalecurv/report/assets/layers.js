@@ -25,7 +25,7 @@ async function drawLayers() {
   const bar = { title: { text: packed.name, side: "right" }, thickness: 14, outlinewidth: 0, ...(powers.length > 1 ? { tickvals: powers.map((p) => p + first), ticktext: powers.map((p) => tickText(10 ** (p + first))) } : {}), ...(log && powers.length <= 1 ? { tickprefix: "10^" } : {}) };
   const trace = {
     type: "heatmap", z, x: at.map((_, i) => i), y: packed.components.map((_, c) => c), text, hovertemplate: "%{text}<extra></extra>", hoverongaps: false,
-    colorscale: signed ? "RdBu" : DATA.style.scale, ...(signed ? { zmin: -most, zmax: most, reversescale: true } : {}), colorbar: bar,
+    colorscale: signed ? DATA.style.signed : DATA.style.scale, ...(signed ? { zmin: -most, zmax: most } : {}), colorbar: bar,
     xgap: at.length > 60 ? 0 : 1, ygap: packed.components.length > 60 ? 0 : 1,
   };
   const layout = {

@@ -30,10 +30,9 @@ function linesBy(attribute, shown) {
   const different = [...new Set(values)];
   const seen = new Map();
   return shown.map((one, i) => {
-    const color = different.indexOf(values[i]);
-    const among = seen.get(values[i]) || 0;
-    seen.set(values[i], among + 1);
-    const dash = attribute ? among : Math.floor(color / PALETTE.length);
+    const color = different.indexOf(values[i]) % PALETTE.length;
+    const dash = seen.get(color) || 0; // another one for each line of a colour
+    seen.set(color, dash + 1);
     return { color: lineColor(color), dash: DASHES[dash % DASHES.length] };
   });
 }

@@ -9,8 +9,11 @@ async function tableColumn(name) {
   if (name in ROWS.attributes) return ROWS.attributes[name];
   const base = name.replace(/_(stderr|lower|upper|status|method)$/, "");
   if (PACKED.has(name)) return (await quantity(name)).value;
-  if (PACKED.has(base)) return (await quantity(base))[name.slice(base.length + 1)];
-  return null;
+  if (!PACKED.has(base)) return null;
+  const found = await quantity(base);
+  const values = found[name.slice(base.length + 1)];
+  const whole = found.integer && /_(lower|upper)$/.test(name); // an infinite end of whole numbers is null in `results`
+  return whole ? values.map((v) => (Number.isFinite(v) ? v : NaN)) : values;
 }
 
 const COMPARED = {

@@ -9,11 +9,11 @@ function hoverText(found, one, row) {
   return lines.filter(Boolean).join("<br>");
 }
 
-// A line's numbers where it has any, thinned for the eye.
-function pointsOf(found, one) {
+// A line's numbers where it has any, thinned for the eye; `beside` are columns whose extremes are kept too.
+function pointsOf(found, one, beside = []) {
   const at = positions(one.rows);
   const there = one.rows.map((row, i) => ({ row, x: at[i] })).filter((point) => Number.isFinite(found.value[point.row]));
-  const columns = ["value", "lower", "upper"].map((part) => there.map((point) => found[part][point.row]));
+  const columns = [found.value, found.lower, found.upper, ...beside].map((values) => there.map((point) => values[point.row]));
   return { count: there.length, points: thinned(columns).map((i) => there[i]) };
 }
 

@@ -15,7 +15,7 @@ from scalecurv.results.trackers.trajectories import GROUP, Exported, Trajectory,
 EXPERIMENT = "scalecurv"
 IDENTITY = "scalecurv.id"  # the tag by which the run of an earlier export is found again
 BATCH, PARAMETERS = 1000, 100  # metrics and parameters of one request
-LONGEST = 6000  # characters of the value of a parameter
+LONGEST, LONGEST_NAME = 6000, 250  # characters of a parameter: its value, its name
 SETTINGS = {  # of MLflow, where the user has set none
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a wrong address is told in seconds, not in minutes
@@ -113,7 +113,7 @@ def _without(params: dict[str, str], logged: dict[str, str]) -> dict[str, str]:
 def _name(name: str) -> str:
     """Return a name with _ for each character that MLflow does not take, and for each part of dots alone."""
     parts = _FOREIGN.sub("_", name).split("/")
-    return "/".join("_" * len(part) if not part.strip(".") else part for part in parts)
+    return "/".join("_" * max(len(part), 1) if not part.strip(".") else part for part in parts)[:LONGEST_NAME]
 
 
 def _reason(error: Exception) -> str:

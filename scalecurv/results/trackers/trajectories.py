@@ -17,6 +17,7 @@ from scalecurv.results.vocabulary import in_results
 
 GROUP = "curvature"  # what the names of all numbers begin with, so that trackers show them together
 ENDS = ("", "_lower", "_upper")  # each number, and the ends of its interval
+LONGEST = 255  # bytes of the name of a folder
 LINE = ["run", "task_id", "dtype", "seed"]  # what tells two lines apart
 
 
@@ -90,7 +91,8 @@ def trajectories(store: Store) -> tuple[list[Trajectory], dict[str, int]]:
         labels = dict(zip(LINE, values, strict=True))
         name = "/".join([names[labels["run"]], *(f"{one}={labels[one]}" for one in apart)])
         points = [_point(row, columns, times) for row in line.sort_values("step").to_dict("records")]
-        attributes = {one: _plain(line[one].iloc[0]) for one in attributes_in(every) if pd.notna(line[one].iloc[0])}
+        held = {one: line[one].iloc[0] for one in attributes_in(every) if pd.notna(line[one].iloc[0])}
+        attributes = {printable(one, ""): _plain(value) for one, value in held.items()}
         identity = digest([*map(str, values)])[:32]
         name = f"{name}-{identity[:6]}" if any(name == one.name for one in found) else name
         found.append(Trajectory(identity, name, attributes, facts.of(line, labels), points))
@@ -98,13 +100,14 @@ def trajectories(store: Store) -> tuple[list[Trajectory], dict[str, int]]:
 
 
 def folder_name(name: str) -> str:
-    """Return the name of a run as the path of a folder below another: no part of it leads out of that.
+    """Return the name of a run as the path of a folder below another: no part of it leads out of that or is too long.
 
     Example:
-        >>> folder_name("/runs/../a"), folder_name("lr0.1/seed0")
-        ('runs/_/a', 'lr0.1/seed0')
+        >>> folder_name("/runs/../a"), folder_name("lr0.1/seed0"), folder_name("x" * 300)[-10:]
+        ('runs/_/a', 'lr0.1/seed0', 'x-d2492384')
     """
     parts = [printable(part, "") for part in PurePath(name).parts if part.strip("/")]
+    parts = [part if len(part.encode()) <= LONGEST else f"{part[:40]}-{digest(part)[:8]}" for part in parts]
     return "/".join("_" if part == ".." else part for part in parts) or "_"
 
 
@@ -122,6 +125,9 @@ def _times(store: Store) -> dict[tuple[Any, ...], float]:
 
 
 def _plain(value: Any) -> Any:
+    """Return a number as one of Python, and a text without what no tracker stores, such as a byte that is no letter."""
+    if isinstance(value, str):
+        return printable(value)
     return value.item() if hasattr(value, "item") else value
 
 
@@ -148,4 +154,4 @@ class _Facts:
             **{name: str(task[name]) for name in of_task if name in task},
             **{name: "; ".join(sorted(set(map(str, column)))) for name, column in machines.items()},
         }
-        return {name: text for name, text in facts.items() if text}
+        return {name: printable(text) for name, text in facts.items() if text}
