@@ -42,7 +42,7 @@ def from_script(script: Path, folder: Path) -> None:
 
 
 def small(path: Path) -> Image.Image:
-    """Return a picture in 256 colours, which lines and areas need no more of: a third of the bytes."""
+    """Return a picture in 256 colours, which lines and areas can do with: a third of the bytes."""
     return Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE)
 
 

@@ -1,6 +1,7 @@
 """The arguments of a monitor, checked before the training begins, and the numbers that were asked for."""
 
 import math
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -94,3 +95,17 @@ def numbers_of(found: Mapping[str, Estimate], prefix: str = PREFIX) -> dict[str,
     parts = {"": "value", "_lower": "lower", "_upper": "upper"}
     named = {f"{prefix}{name}{end}": getattr(e, part) for name, e in found.items() for end, part in parts.items()}
     return {name: float(number) for name, number in named.items() if math.isfinite(number)}
+
+
+def moment_of(step: Any, epoch: Any) -> tuple[int, float | None]:
+    """Return a step and an epoch as a store holds them; raises Misuse where they are no numbers."""
+    try:
+        whole = operator.index(step)
+    except TypeError:
+        raise Misuse(f"step is {step!r}; give the number of updates so far, a whole number") from None
+    if abs(whole) >= 2**63:
+        raise Misuse(f"step is {whole}; give the number of updates so far, which has at most 64 bits")
+    try:
+        return whole, None if epoch is None else float(epoch)
+    except (TypeError, ValueError):
+        raise Misuse(f"epoch is {epoch!r}; give a number, or leave it out") from None

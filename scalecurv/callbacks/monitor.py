@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from scalecurv.callbacks.asked import PREFIX, Asked, attributes_of, check_options, numbers_of, run_named
+from scalecurv.callbacks.asked import PREFIX, Asked, attributes_of, check_options, moment_of, numbers_of, run_named
 from scalecurv.callbacks.budget import Budget
 from scalecurv.callbacks.networks import unwrapped_model
 from scalecurv.callbacks.outcomes import Moment, append, begin, failure_of, measured, outcome_of
@@ -139,7 +139,10 @@ class Monitor(Described):
         `step` counts the updates so far, and `epoch` is stored with it. A step that was the last one already, as in the
         accumulation of gradients, is not measured again.
         """
-        if not _leads() or not self._due(step):
+        if not _leads():
+            return None
+        step, epoch = moment_of(step, epoch)
+        if not self._due(step):
             return None
         if not self._budget.allows():
             self.skipped += 1
@@ -176,7 +179,8 @@ class Monitor(Described):
 
     def _measured(self, model: nn.Module, moment: Moment) -> dict[str, Estimate]:
         network, request = unwrapped_model(model), self._asked.request
-        device = next(network.parameters()).device if self._device is None else self._device
+        first = next(network.parameters(), torch.empty(0))  # without parameters the problem says so
+        device = first.device if self._device is None else self._device
         arithmetic = replace(self._arithmetic, device=str(device))
         point = self._points.at(network, arithmetic, moment.path)
         records, total = measured(point, request)
@@ -204,7 +208,7 @@ class Monitor(Described):
             self._tell(full, moment)
 
     def _report(self, log: Log, found: Mapping[str, Estimate], step: int) -> None:
-        """Hand the numbers to the logger; one that raises, as without a network, is told of and passed over."""
+        """Hand the numbers to the logger; where it raises, as without a network, say so and go on."""
         values = numbers_of(found, self._prefix)
         try:
             fetched("logger", lambda: log(values, step))

@@ -1,4 +1,4 @@
-"""The loss at the weights of a moment: as `scalecurv analyze` has it at a file of them, or by a copy of the model."""
+"""The loss at the weights of a moment: by a model built for them, as `analyze` does, or by a copy of the model."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"0x[0-9a-f]+")  # of an object in this process
 
 @dataclass(frozen=True)
 class Point:
-    """The problem at the weights of a moment, and its identity in a store; `own_dtype` is that where none is asked."""
+    """The problem at the weights of a moment, and its identity in a store; `own_dtype` holds if no dtype is given."""
 
     problem: Problem
     architecture: str

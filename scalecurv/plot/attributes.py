@@ -14,7 +14,7 @@ from scalecurv.plot.selection import ANALYSED, Selection, attributes_in, run_nam
 from scalecurv.plot.sql import evaluated, parsed
 from scalecurv.plot.style import DASHES
 
-_DIGITS = re.compile(r"(\d+)")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 LINE = "runs as analysed"  # a name for each line, where no attribute tells all apart; no column has this name
 
 
@@ -39,7 +39,7 @@ def in_order(values: pd.Series) -> list[Any]:
     distinct = list(dict.fromkeys(None if pd.isna(value) else value for value in values.to_list()))
     there = [value for value in distinct if value is not None]
     numeric = all(isinstance(value, int | float | np.number) for value in there)
-    there = sorted(there) if numeric else sorted(there, key=_natural)
+    there = sorted(there) if numeric else sorted(there, key=natural)
     return there + ([None] if None in distinct else [])
 
 
@@ -48,9 +48,10 @@ def same(values: pd.Series, one: Any) -> np.ndarray:
     return np.asarray(values.isna() if one is None else values == one, dtype=bool)
 
 
-def _natural(value: Any) -> tuple[Any, ...]:
-    parts = _DIGITS.split(str(value))
-    return tuple((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts))
+def natural(value: Any) -> tuple[Any, ...]:
+    """Return what texts are sorted by so that lr0.05 comes before lr0.1, and step2 before step10."""
+    parts = _NUMBER.split(str(value))
+    return tuple((float(part), "") if i % 2 else (-1.0, part) for i, part in enumerate(parts))
 
 
 def is_numeric(values: pd.Series) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.scale import LogScale, ScaleBase, SymmetricalLogScale
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, SymmetricalLogLocator
 
 from scalecurv.errors import Misuse
 
@@ -17,6 +17,7 @@ Limits = tuple[float | None, float | None]
 WIDE = 30.0  # largest over smallest value from which a scale is logarithmic
 STEPS_WIDE = 15.0
 PADDING = 0.05  # of the length of an axis, at each end
+CLOSEST = 0.65  # of the room that Matplotlib gives a tick and its label, between two ticks of a symlog axis
 REACH = 2.0  # intervals are shown whole up to this many times their median length beyond the values
 
 
@@ -122,8 +123,8 @@ def limits(
         return (0.0, 1.0) if scale.kind != "log" else (0.1, 1.0)
     low, high = float(shown.min()), float(shown.max())
     below, above = scale.places(lower[~np.isnan(lower)]), scale.places(upper[~np.isnan(upper)])
-    lengths = above - below
-    lengths = lengths[np.isfinite(lengths)]
+    finite = np.isfinite(above) & np.isfinite(below)
+    lengths = above[finite] - below[finite]
     reach = REACH * max(high - low, float(np.median(lengths)) if len(lengths) else 0.0)
     ends = np.concatenate([below, above])
     ends = ends[(ends >= low - reach) & (ends <= high + reach)]
@@ -149,3 +150,24 @@ def tidy_ticks(axes: Axes, scale: Scale, which: str, integer: bool = False) -> N
         axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))  # and not every 80
     if scale.kind == "symlog":
         axis.set_minor_locator(NullLocator())
+        axis.set_major_locator(_Spaced(scale, axis.get_transform()))
+
+
+class _Spaced(SymmetricalLogLocator):
+    """Ticks of a symlog axis whose labels do not meet: 0 and the largest first, then those between that have room."""
+
+    def __init__(self, scale: Scale, transform: Any) -> None:
+        super().__init__(transform)
+        self.scale = scale
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        ticks = np.asarray(super().tick_values(vmin, vmax), dtype=float)
+        low, high = sorted((vmin, vmax))
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        places = self.scale.places([low, high, *ticks])
+        apart = CLOSEST * (places[1] - places[0]) / max(self.axis.get_tick_space(), 2)
+        kept: list[int] = []
+        for i in sorted(range(len(ticks)), key=lambda i: (ticks[i] != 0, -abs(ticks[i]))):
+            if all(abs(places[2 + i] - places[2 + k]) >= apart for k in kept):
+                kept.append(i)
+        return ticks[sorted(kept)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -16,7 +17,7 @@ from scalecurv.plot.drawing import Panel, notes
 from scalecurv.plot.encoding import Encoding, Look, encode
 from scalecurv.plot.expressions import Numbers, numbers
 from scalecurv.plot.labels import formula, plain, shortened, value_text
-from scalecurv.plot.legends import explain, explain_beside, room
+from scalecurv.plot.legends import POINT, explain, explain_beside, room
 from scalecurv.plot.points import LAST, chosen_rows
 from scalecurv.plot.references import draw_references, given_lines
 from scalecurv.plot.selection import Selection, identity, select
@@ -84,8 +85,10 @@ def compare(
         axes.set_ylim(low, high)
         panel = Panel(axes, low, high, "bars")
         means = _points(panel, found, groups, values, encoding, _tasks(chosen))
-        axes.set_xticks(range(len(values)), [plain(shortened(value_text(value), 20)) for value in values])
-        if len(values) > 6 and max(len(value_text(value)) for value in values) > 6:
+        names = [shortened(value_text(value), 20) for value in values]
+        axes.set_xticks(range(len(values)), [plain(name) for name in names])
+        inches = float(figure.get_size_inches()[0]) * 0.8 / len(values)
+        if max(map(len, names)) * 0.6 * float(rcParams["font.size"]) * POINT > inches:
             axes.tick_params("x", rotation=40)
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")

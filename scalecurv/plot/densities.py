@@ -28,17 +28,19 @@ from scalecurv.plot.panels import (
     step_columns,
 )
 from scalecurv.plot.ridges import draw_ridges, draw_single
-from scalecurv.plot.selection import Selection, place
+from scalecurv.plot.selection import Selection, place, select
 from scalecurv.plot.style import PALETTE, sequential
 
 KINDS = ("auto", "ridge", "heat", "single")
 SCALES = ("log", "linear")
 FEW = 12  # checkpoints that have ridges of their own
+WAY = ["fingerprint", "task_id", "dtype"]
+Seeds = dict[Any, set[int]]
 THINNED = 200  # columns of a heat map
 CELLS = 240  # of an axis of eigenvalues
 UNKNOWN = (float("nan"), float("nan"))  # the interval of an end of the spectrum that is not stored
 COMMAND = "`scalecurv analyze CHECKPOINTS STORE --measure spectrum` computes it"
-UNIT = "density of eigenvalues\n(share per unit of eigenvalue)"
+UNIT = "share of eigenvalues\nper unit of eigenvalue"
 
 
 def spectrum(
@@ -67,6 +69,7 @@ def spectrum(
     eigenvalue on every scale, never per decade. It integrates to 1, and P times it counts eigenvalues. Where all
     eigenvalues are stored, they are counted in cells and not smoothed.
 
+    All --seeds of a checkpoint are merged: their random starts are those of one density. `where` can choose one.
     Triangles and bars mark the stored `lambda_min` and `lambda_max` with their intervals. A single density has a band
     of 95 % over the random starts, and a wider one with the bound on the truncation. The log scale ends at a third of
     the peak of one eigenvalue among P. Returns the Axes, or an array with one for each
@@ -135,34 +138,50 @@ def _stored(source: Any, where: str | None, run: Any, steps: Any) -> tuple[list[
         return [Series("", Selection(source, pd.DataFrame()))], [[alone]], 0
     if isinstance(source, pd.DataFrame) or not (hasattr(source, "spectrum") and hasattr(source, "table")):
         raise Misuse("spectra are arrays, which only a Store holds; give scalecurv.open_store(...) in place of a frame")
-    wanted = None if steps is None or isinstance(steps, int | str | np.integer) else {int(one) for one in steps}
-    series = series_of(source, where, run, steps if wanted is None else None)
+    wanted = None if steps is None or isinstance(steps, int | str | np.integer) else set(steps)
+    if wanted and (words := [one for one in wanted if isinstance(one, str)]):
+        if len(wanted) > 1 or words[0] not in ("first", "last"):
+            raise Misuse(f"steps are {', '.join(map(str, steps))}; give numbers, or 'first' or 'last' alone")
+        steps, wanted = words[0], None
+    series = series_of(source, where, run, steps if wanted is None else None, merged=True)
     arrays = source.table("arrays")
-    here = arrays[(arrays["measure"] == "spectrum") & (arrays["name"] == "ritz_nodes")]
-    there = set(zip(here["fingerprint"], here["task_id"], here["dtype"], strict=True))
+    there = _seeds(arrays[(arrays["measure"] == "spectrum") & (arrays["name"] == "ritz_nodes")])
+    asked = _seeds(select(source, where, run).rows)
     kept, found, left_out = [], [], 0
     for one in series:
         rows = one.rows if wanted is None else one.rows[one.rows["step"].isin(wanted)]
-        keys = list(zip(rows["fingerprint"], rows["task_id"], rows["dtype"], strict=True))
-        rows = rows[[key in there for key in keys]]
+        keys = list(rows[WAY].itertuples(index=False, name=None))
+        rows = rows[[bool(there.get(key, set()) & asked[key]) for key in keys]]
         if len(rows) > THINNED:
             chosen = np.unique(np.linspace(0, len(rows) - 1, THINNED).round().astype(int))
             left_out, rows = left_out + len(rows) - len(chosen), rows.iloc[chosen]
         if len(rows):
             kept.append(one)
-            found.append([_read(source, row) for _, row in rows.iterrows()])
+            found.append([_read(source, row, there, asked) for _, row in rows.iterrows()])
     if not found:
         raise Misuse(f"{place(source)} holds no spectrum of these checkpoints; {COMMAND}")
     return kept, found, left_out
 
 
-def _read(source: Any, row: pd.Series) -> Spectrum:
-    rule = source.spectrum(row["fingerprint"], task_id=row["task_id"], dtype=row["dtype"])
+def _seeds(rows: pd.DataFrame) -> Seeds:
+    """Return the --seeds of each content, task and dtype."""
+    return {key: set(part) for key, part in rows.groupby(WAY, observed=True)["seed"]}
+
+
+def _read(source: Any, row: pd.Series, there: Seeds, asked: Seeds) -> Spectrum:
+    """Return the spectrum of a checkpoint: its --seeds merged, or the only one that is asked for by `where`."""
+    key = tuple(row[WAY])
+    chosen = there[key] & asked[key]
+    if len(chosen) > 1 and chosen != there[key]:
+        listed = ", ".join(map(str, sorted(there[key])))
+        raise Misuse(f"{len(chosen)} of the seeds {listed} are chosen; choose one by where=, or leave all of them in")
+    seed = None if chosen == there[key] else chosen.pop()
+    rule = source.spectrum(row["fingerprint"], seed, task_id=row["task_id"], dtype=row["dtype"])
     number = row.get("num_params")
     sides = []
     for name in ("lambda_min", "lambda_max"):
-        there = name in row.index and pd.notna(row[name])
-        _, lower, upper = ends(row.to_frame().T.infer_objects(), name) if there else ((), [np.nan], [np.nan])
+        stored = name in row.index and pd.notna(row[name])
+        _, lower, upper = ends(row.to_frame().T.infer_objects(), name) if stored else ((), [np.nan], [np.nan])
         sides.append((float(lower[0]), float(upper[0])))
     return Spectrum(int(row["step"]), rule, None if pd.isna(number) else int(number), sides[0], sides[1])
 
@@ -189,7 +208,7 @@ def _heat(
             axis.vlines(place_of, ends_of[known, 0], ends_of[known, 1], **looks)
             axis.scatter(place_of, ends_of[known].mean(axis=1), marker=marker, s=14, color=PALETTE[1], gid=side)
     bar = figure.colorbar(ScalarMappable(norm, colors), ax=axes, pad=0.02, aspect=25, extend="min")
-    bar.set_label("share of eigenvalues\nper unit of eigenvalue")
+    bar.set_label(UNIT)
     bar.outline.set_visible(False)
     marks = [("^", r"$\lambda_{\max}$ with its interval"), ("v", r"$\lambda_{\min}$ with its interval")]
     handles: list[Any] = [Line2D([], [], marker=m, color=PALETTE[1], linestyle="-", label=words) for m, words in marks]

@@ -14,6 +14,7 @@ from scalecurv.plot.sql import evaluated, parsed, text_of
 from scalecurv.quantities import BESIDE, QUANTITIES
 
 _MEASURES = {quantity.name: quantity.measure for quantity in QUANTITIES}
+LARGEST = 1e290  # of what is drawn
 _WORST = ("failed", "inconsistent", "budget", "lower_bound", "converged", "certified", "exact")  # first is shown
 
 
@@ -92,7 +93,16 @@ def _floats(column: pd.Series, name: str) -> np.ndarray:
         there = column.dropna()
         if len(there) and not there.map(lambda one: hasattr(one, "__float__") and not isinstance(one, bool)).all():
             raise Misuse(f"{name!r} holds {str(there.iloc[0])!r}, no number; draw a quantity or an expression")
-    return pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+    return drawable(pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan))
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """Return numbers that axes can hold: those beyond 1e290 are infinite, and those below 1e-290 are 0.
+
+    Lengths of axes and their ticks overflow near the largest float.
+    """
+    sizes = np.abs(values)
+    return np.where(sizes > LARGEST, np.copysign(np.inf, values), np.where(sizes < 1 / LARGEST, 0.0, values))
 
 
 def column_of(selection: Selection, name: str) -> str:

@@ -37,7 +37,7 @@ TITLES = {
     "trace_h2": "squared Frobenius norm of the Hessian",
     "lambda_max": "largest eigenvalue of the Hessian",
     "lambda_min": "smallest eigenvalue of the Hessian",
-    "scalar_curvature": r"scalar curvature, and $T^2 - F$ (thin, dashed)",
+    "scalar_curvature": "scalar curvature",
     "rank": "rank of the Jacobian over the batch",
     "beta": r"$\beta = 1/(1 + |g|^2)$",
     "t2_minus_f": r"$T^2 - F$",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
@@ -14,11 +15,14 @@ from matplotlib.patches import Patch, Rectangle
 
 from scalecurv.errors import Misuse
 from scalecurv.plot.attributes import LINE, attribute
+from scalecurv.plot.canvas import figure_of
+from scalecurv.plot.expressions import drawable
 from scalecurv.plot.labels import plain, shortened, symbol
 from scalecurv.plot.labels import title as title_of
+from scalecurv.plot.legends import POINT
 from scalecurv.plot.panels import Options, Series, explain_panels, label_outer, outcome, panels_for, step_columns
 from scalecurv.plot.selection import ROW, Selection, is_long, place, select
-from scalecurv.plot.style import DIVERGING, GREY, sequential
+from scalecurv.plot.style import GREY, diverging, sequential
 
 DECADES = 6  # below the largest size, over which colours of signed values are logarithmic
 UNSURE = 0.2  # half-width of an interval, relative to its value, from which a cell is marked
@@ -97,7 +101,9 @@ def _rows(source: Any, quantity: str, where: str | None, run: Any) -> pd.DataFra
         raise Misuse("layers are drawn from a Store, or from a frame of its table long, with component and step")
     of_layers = table[(table["component"] != "") & table["component"].notna()]
     rows = of_layers[(of_layers["quantity"] == quantity) & of_layers["step"].notna()]
-    if rows["value"].notna().sum() == 0:
+    ends = [name for name in ("value", "lower", "upper") if name in rows]
+    rows = rows.assign(**{name: drawable(rows[name].to_numpy(dtype=float)) for name in ends})
+    if not np.isfinite(rows["value"]).any():
         there = list(dict.fromkeys(of_layers["quantity"]))
         advice = f"those of layers are {', '.join(there)}" if there else COMMAND
         raise Misuse(f"{place(source)} holds no {quantity!r} of a layer; {advice}")
@@ -141,13 +147,27 @@ def _map(axis: Axes, series: Series, order: list[str], norm: Normalize, colors: 
     step_columns(axis.xaxis, [int(step) for step in columns["step"]])
     axis.set_yticks(range(height), [plain(shortened(name, 24)) for name in order])
     wide &= ~np.isnan(values)
+    written = width * height <= WRITTEN and _fit(axis, values)
     if wide.any():
         y, x = np.nonzero(wide)
         dots: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.6, "s": 12}
-        axis.scatter(x + 0.36 if width * height <= WRITTEN else x, y - 0.3, zorder=3, **dots)
-    if width * height <= WRITTEN:
+        axis.scatter(x + 0.36 if written else x, y - 0.3, zorder=3, **dots)
+    if written:
         _write(axis, mesh, values)
     return bool(np.isnan(values).any()), bool(wide.any())
+
+
+def _fit(axis: Axes, values: np.ndarray) -> bool:
+    """Return True where the numbers are no wider than their cells."""
+    spec = axis.get_subplotspec()
+    across = 1 if spec is None else spec.get_gridspec().ncols
+    cell = 0.65 * float(figure_of(axis).get_size_inches()[0]) / across / values.shape[1]
+    letter = 0.6 * 0.58 * float(rcParams["font.size"]) * POINT  # of size xx-small
+    return max((len(_number(value)) + 1 for value in values[np.isfinite(values)]), default=0) * letter <= cell
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if 0.001 <= abs(value) < 10000 or value == 0 else f"{value:.0e}".replace("e+0", "e")
 
 
 def _write(axis: Axes, mesh: QuadMesh, values: np.ndarray) -> None:
@@ -156,21 +176,25 @@ def _write(axis: Axes, mesh: QuadMesh, values: np.ndarray) -> None:
         if np.isfinite(value):
             red, green, blue, _ = mesh.cmap(mesh.norm(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-            text = f"{value:.3g}" if 0.001 <= abs(value) < 10000 or value == 0 else f"{value:.0e}".replace("e+0", "e")
             axis.text(
-                x, y, text, ha="center", va="center", fontsize="xx-small", color="white" if dark else "black", zorder=2
+                x,
+                y,
+                _number(value),
+                ha="center",
+                va="center",
+                fontsize="xx-small",
+                color="white" if dark else "black",
+                zorder=2,
             )
 
 
 def _scale(values: np.ndarray) -> tuple[Normalize, Colormap]:
     """Return the scale of colours: logarithmic for positive values, white at 0 for those of both signs."""
-    import matplotlib
-
     values = values[np.isfinite(values)]
     top = float(np.abs(values).max()) or 1.0
     if (values < 0).any():
         small = max(float(np.abs(values[values != 0]).min()), top * 10.0**-DECADES)
-        return SymLogNorm(min(small, top / 10), vmin=-top, vmax=top), matplotlib.colormaps[DIVERGING]
+        return SymLogNorm(min(small, top / 10), vmin=-top, vmax=top), diverging()
     low = float(values[values > 0].min(initial=top))
     if low == top:
         return Normalize(0.0, top), sequential()

@@ -1,6 +1,5 @@
 """One explanation for a whole figure: a legend outside of its panels, or a colour bar."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,10 +97,16 @@ def _write(legend: Legend, labels: Sequence[str], headings: Sequence[bool]) -> N
 
 
 def _columns(figure: Figure, labels: Sequence[str]) -> int:
-    """Return the number of columns of a legend that is as wide as the figure."""
-    letter = 0.55 * 0.85 * float(rcParams["font.size"]) * POINT
-    widest = max(len(label) for label in labels) * letter + 5 * letter
-    return max(1, min(len(labels), math.floor(float(figure.get_size_inches()[0]) / widest)))
+    """Return the largest number of columns whose legend is no wider than the figure."""
+    em = 0.85 * float(rcParams["font.size"]) * POINT
+    beside = (
+        rcParams["legend.handlelength"] + rcParams["legend.handletextpad"] + rcParams["legend.columnspacing"]
+    ) * em
+    for count in range(len(labels), 1, -1):
+        widths = [0.55 * em * max(map(len, column)) + beside for column in np.array_split(np.array(labels), count)]
+        if sum(widths) <= float(figure.get_size_inches()[0]):
+            return count
+    return 1
 
 
 def _draw_bar(figure: Figure, axes: Sequence[Axes], bar: Bar) -> None:

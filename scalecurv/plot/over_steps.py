@@ -1,7 +1,7 @@
 """Quantities along training: a line for each run, an interval for each number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -105,6 +105,8 @@ def trajectories(
         entries: list[Any] = [*encoding.entries]
         for i, found in enumerate(wanted):
             beside = companion_of(chosen, found)
+            if beside is not None:
+                wanted[i] = replace(found, title=f"{found.title}, and {beside.axis} (thin, dashed)")
             bounds = [*references, *ceilings(chosen, found)]
             row = Row(found, beside, [bound.height for bound in bounds], value_scale(*_ends(found, beside), yscale))
             made = row.panels(grid[i], encoding, horizontal, intervals, ylim)
@@ -124,7 +126,7 @@ def trajectories(
             if len(np.unique(horizontal)) == 1:
                 axes.set_xticks(horizontal[:1])
             first, last = limits(along, horizontal, horizontal * np.nan, horizontal * np.nan)
-            low = max(first, 0.0) if along.kind == "symlog" else first
+            low = max(first, -0.9 * along.threshold) if along.kind == "symlog" else first  # no tick below 0
             axes.set_xlim(*narrowed((low, last), xlim, "x"))
         write_words(grid, wanted, values, by, x, title)
         entries += notes(panels)

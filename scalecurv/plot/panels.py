@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, Locator
 
 from scalecurv.errors import Misuse
 from scalecurv.plot.attributes import LINE, attribute
@@ -21,7 +22,8 @@ from scalecurv.plot.style import styled
 
 MOST = 12  # panels of one picture
 ACROSS = 2  # panels beside each other
-NAMED = 12  # columns that all have their steps written below them
+CONTENT = ("checkpoint", "step", "fingerprint", "task_id", "dtype")  # a row of `results` but for its --seed
+LETTERS = 5  # in the room that Matplotlib gives a tick and its label on a horizontal axis
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ class Options:
     style_sheet: Any = None
 
 
-def series_of(source: Any, where: str | None, run: Any, step: int | str | None = None) -> list[Series]:
+def series_of(
+    source: Any, where: str | None, run: Any, step: int | str | None = None, merged: bool = False
+) -> list[Series]:
     """Return the series of a store or a frame of `results`; of one checkpoint each where `step` is given.
 
-    `step` is a number, or "first" or "last" of each run. Checkpoints that failed or have no step are left out. Raises
-    Misuse where none is left.
+    `step` is a number, or "first" or "last" of each run. Checkpoints that failed or have no step are left out. With
+    `merged` all --seeds of a checkpoint are one row, the fullest. Raises Misuse where none is left.
     """
     selection = select(source, where, run)
     rows = selection.rows
@@ -68,7 +72,11 @@ def series_of(source: Any, where: str | None, run: Any, step: int | str | None =
         raise Misuse(f"{place(source)} holds no checkpoint with a step that did not fail; see {look_at(source)}")
     selection = selection.where(kept)
     found = []
-    for label, part in selection.rows.groupby(attribute(selection, LINE), sort=False, dropna=False):
+    named = Selection(source, selection.rows.drop(columns="seed", errors="ignore")) if merged else selection
+    for label, part in selection.rows.groupby(attribute(named, LINE), sort=False, dropna=False):
+        if merged:
+            fullest = part.loc[part.isna().sum(axis=1).sort_values(kind="stable").index]
+            part = part[~fullest.duplicated([key for key in CONTENT if key in part]).reindex(part.index)]
         ordered = part.sort_values("step", kind="stable")
         if step is not None:
             ordered = _at(ordered, step)
@@ -141,8 +149,11 @@ def outcome(axes: Sequence[Axes]) -> Any:
 
 
 def label_outer(axes: Sequence[Axes], x: str, y: str) -> None:
-    """Write the names of the axes below the lowest panel of each column, and left of the first of each row."""
+    """Write the names of the axes below the lowest panel of each column, and once left of all rows."""
     across = min(len(axes), ACROSS)
+    if len(axes) > across:  # short panels have no room for a name each
+        figure_of(axes[0]).supylabel(y, fontsize=rcParams["axes.labelsize"])
+        y = ""
     for i, axis in enumerate(axes):
         if i + across >= len(axes):
             axis.set_xlabel(x)
@@ -153,16 +164,26 @@ def label_outer(axes: Sequence[Axes], x: str, y: str) -> None:
 def step_columns(axis: Any, steps: Sequence[int]) -> None:
     """Make an axis one of columns 0, 1, ..., one for each checkpoint, and name them by their steps."""
     names = [f"{step:,}" if step >= 10000 else str(step) for step in steps]
-    if len(steps) <= NAMED:
-        axis.set_major_locator(FixedLocator(range(len(steps))))
-    else:
-        axis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(_Columns(names))
 
     def name(place: float, _: int | None = None) -> str:
         whole = round(place)
         return names[whole] if abs(place - whole) < 1e-6 and 0 <= whole < len(names) else ""
 
     axis.set_major_formatter(FuncFormatter(name))
+
+
+class _Columns(Locator):
+    """Ticks at every column, or at every so many of them where their names would meet."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.count, self.longest = len(names), max(map(len, names), default=1)
+
+    def __call__(self) -> list[int]:
+        room = self.axis.get_tick_space() * LETTERS / (self.longest + 2)
+        wanted = self.count / max(room, 1.0)
+        every = next(step * 10**power for power in range(9) for step in (1, 2, 5) if step * 10**power >= wanted)
+        return list(range(0, self.count, every))
 
 
 def explain_panels(figure: Figure, axes: Sequence[Axes], handles: Sequence[Any], options: Options) -> None:

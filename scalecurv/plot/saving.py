@@ -1,5 +1,9 @@
 """Pictures as files: png, svg and pdf, the same bytes for the same numbers."""
 
+import errno
+import io
+import os
+import secrets
 import warnings
 from os import PathLike
 from pathlib import Path
@@ -16,6 +20,7 @@ from scalecurv.plot.style import STYLE
 
 FORMATS = ("png", "svg", "pdf")
 DPI_RANGE = (20, 2400)
+MOST_PIXELS = 4e8  # of a png, which takes four bytes for each while it is drawn
 
 
 def save(axes: Any, path: str | PathLike[str], *, dpi: float | None = None, size: Any = None) -> Path:
@@ -38,15 +43,20 @@ def save(axes: Any, path: str | PathLike[str], *, dpi: float | None = None, size
     if size is not None:
         checked_size(size)
         figure.set_size_inches(float(size[0]), float(size[1]))
+    if form == "png":
+        _checked_pixels(figure, dpi)
     own = rc_params_from_file(STYLE, use_default_template=False)
     kept = {name: value for name, value in own.items() if rcParams[name] == rcParamsDefault[name]}
     undated: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with rc_context(kept), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            figure.savefig(target, format=form, dpi=dpi or "figure" if form != "png" else dpi, metadata=undated[form])
-        except OSError as error:
-            raise Misuse(f"{target} cannot be written ({error.strerror or error})") from error
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=form, dpi=dpi or "figure" if form != "png" else dpi, metadata=undated[form])
+    try:
+        _write(target, drawn.getvalue())
+    except OSError as error:
+        room = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "give a file that can be"
+        raise Misuse(f"{target} cannot be written ({error.strerror or error}); {room}") from error
     _pass_on(caught, figure)
     return target
 
@@ -57,11 +67,38 @@ def checked_file(path: str | PathLike[str]) -> tuple[Path, str]:
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise Misuse(f"{target} ends in {target.suffix!r}; give a file that ends in .png, .pdf or .svg")
-    if target.is_dir():
+    try:
+        folder = target.is_dir()
+    except OSError as error:
+        raise Misuse(f"{target} cannot be written ({error.strerror}); give another name") from error
+    if folder:
         raise Misuse(f"{target} is a folder; give the file to write, such as {target / f'picture.{form}'}")
     if not target.parent.is_dir():
         raise Misuse(f"the folder {target.parent} does not exist; make it with: mkdir -p {target.parent}")
     return target, form
+
+
+def _checked_pixels(figure: Figure, dpi: float | None) -> None:
+    """Raise Misuse for a picture that would take the memory of a whole machine."""
+    dots = dpi or rcParams["savefig.dpi"]
+    dots = figure.dpi if dots == "figure" else float(dots)
+    width, height = (round(side * dots) for side in figure.get_size_inches())
+    if width * height > MOST_PIXELS:
+        raise Misuse(f"the picture would have {width:,} x {height:,} pixels; give a smaller size or dpi, or a .pdf")
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a link stays one, and what is no file, such as a device, is written to."""
+    real = Path(os.path.realpath(target))
+    if real.exists() and not real.is_file():
+        real.write_bytes(content)
+        return
+    temporary = real.with_name(f".{secrets.token_hex(6)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, real)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def figure_to_save(axes: Any) -> Figure:

@@ -16,8 +16,8 @@ TABLE = "results"  # the name that a frame has in a condition or an expression
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
     """Return a database that reads and writes no file: a condition may come from somebody else."""
-    closed = {"python_enable_replacements": False, "enable_external_access": False, "lock_configuration": True}
-    return duckdb.connect(":memory:", config=closed)
+    names = ("python_enable_replacements", "enable_external_access")
+    return duckdb.connect(":memory:", config={**dict.fromkeys(names, False), "lock_configuration": True})
 
 
 def _connection() -> duckdb.DuckDBPyConnection:

@@ -24,13 +24,17 @@ GREY = "#8A8A8A"  # of bounds and of marks that belong to no run
 OPEN = ("budget", "lower_bound", "inconsistent")  # statuses whose markers are hollow
 FAILED_MARK = "x"
 BAND_ALPHA = 0.18
-SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"  # colour maps of ordered values, and of signed ones
 
 
 def sequential() -> Colormap:
     """Return the colour map of ordered values without its pale end, which white paper hides."""
     full = matplotlib.colormaps[rcParams["image.cmap"]]
     return LinearSegmentedColormap.from_list(f"{full.name}_dark", full([i / 255 * 0.9 for i in range(256)]))
+
+
+def diverging() -> Colormap:
+    """Return the colour map of signed values, white at 0."""
+    return matplotlib.colormaps["RdBu_r"]
 
 
 def palette() -> list[str]:

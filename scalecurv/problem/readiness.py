@@ -77,6 +77,8 @@ def check_model(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise Misuse(f"parameter {name!r} has no shape yet (a lazy module); call the model once on some x first")
+        if parameter.is_meta:
+            raise Misuse(f"parameter {name!r} is on the device meta, without numbers; load the weights first")
         if parameter.is_complex():
             raise Misuse(f"parameter {name!r} is complex; hold its real and imaginary parts as two real parameters")
     for name, module in model.named_modules():

@@ -12,6 +12,10 @@ from scalecurv.store.meanings import meaning_of
 from scalecurv.store.schema import ANALYSED
 
 MOST_FAILURES = 200  # lines of one list; the table of checkpoints has all
+INNER = {  # the columns of JSON, with the words for each name in them
+    "versions": "version of a library, or a setting of the arithmetic",
+    "config": "option that says how to compute",
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,7 @@ def provenance_of(store: Store, estimates: pd.DataFrame) -> list[Sheet]:
     for row in rows[rows["provenance_id"].isin(counts.index)].to_dict("records"):
         flat = {name: value for name, value in row.items() if name not in ("versions", "config", "provenance_id")}
         lines = list(_lines("provenance", flat, ()))
-        for name in ("versions", "config"):
-            words = meaning_of("provenance", name)
+        for name, words in INNER.items():
             lines += [(label, value, words) for label, value in _flat(_json(row[name])).items()]
         title = f"{row['host'] or 'a machine'}, {counts[row['provenance_id']]:,} numbers"
         sheets.append(Sheet(title, tuple(lines)))
@@ -105,6 +108,14 @@ def costs_of(estimates: pd.DataFrame) -> list[Cost]:
         contents = len(rows[ANALYSED].drop_duplicates())
         found.append(Cost(str(name), contents, int(rows["products"].sum()), float(rows["seconds"].sum())))
     return sorted(found, key=lambda cost: -cost.seconds)
+
+
+def arrays_alone(store: Store, selection: Selection, costs: list[Cost]) -> dict[str, int]:
+    """Return the measures that store arrays and no numbers, with their contents: only numbers come with a cost."""
+    contents = selection.rows[ANALYSED].drop_duplicates()
+    arrays = store.table("arrays")[[*ANALYSED, "measure"]].drop_duplicates().merge(contents, on=ANALYSED, how="inner")
+    counts = arrays["measure"].astype(str).value_counts().sort_index()
+    return {str(name): int(count) for name, count in counts.items() if name not in {cost.measure for cost in costs}}
 
 
 def _lines(table: str, row: dict[str, Any], left_out: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from scalecurv.plot.attributes import natural
 from scalecurv.plot.selection import Selection, attributes_in, run_names
 from scalecurv.report.numbers import ways_of, whole_numbers
 from scalecurv.results.summary import COLUMNS, estimate_of
@@ -60,7 +61,7 @@ def runs_of(selection: Selection) -> list[Run]:
                 chains={str(verdict): int(count) for verdict, count in of_run["chain_status"].value_counts().items()},
             )
         )
-    return found
+    return sorted(found, key=lambda run: natural(run.name))
 
 
 def columns_of(runs: list[Run]) -> list[str]:

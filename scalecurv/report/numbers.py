@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scalecurv.plot.expressions import ends
+from scalecurv.plot.attributes import natural
 from scalecurv.plot.selection import Selection, attributes_in, run_names
+from scalecurv.quantities import BESIDE
 from scalecurv.report.packing import Blobs
 from scalecurv.results.query import Store
 from scalecurv.results.vocabulary import in_results
@@ -54,7 +55,8 @@ def packed_series(selection: Selection, blobs: Blobs) -> dict[str, Any]:
         beside = [f"{name} {ways.at[row, name]}" for name in apart]
         run = str(rows.at[row, "run"])
         labels.append({"label": ", ".join([names[run], *beside]), "run": run, "first": int(row)})
-    return {"labels": labels, "codes": blobs.integers(grouped.ngroup())}
+    order = sorted(range(len(labels)), key=lambda i: natural(labels[i]["label"]))
+    return {"labels": [labels[i] for i in order], "codes": blobs.integers(np.argsort(order)[grouped.ngroup()])}
 
 
 def packed_quantities(store: Store, selection: Selection, blobs: Blobs) -> list[dict[str, Any]]:
@@ -70,8 +72,10 @@ def packed_quantities(store: Store, selection: Selection, blobs: Blobs) -> list[
         if name not in known or name not in rows:
             continue
         quantity, there = known[name], np.asarray(part["row"])
-        parts = dict(zip(("value", "lower", "upper"), ends(rows, name), strict=True))  # an open end is infinite
-        parts["stderr"] = _floats(rows[name + "_stderr"])
+        columns = {"value": name, **{ending.removeprefix("_"): name + ending for ending in BESIDE}}
+        parts = {label: _floats(rows[column]) for label, column in columns.items()}
+        for end, open_end in (("lower", -np.inf), ("upper", np.inf)):  # whole numbers have null for it
+            parts[end] = np.where(np.isnan(parts[end]) & ~np.isnan(parts["value"]), open_end, parts[end])
         numbers = {label: blobs.floats(part) for label, part in parts.items()}
         beside = {label: blobs.floats(_placed(len(rows), there, part[label])) for label in _BESIDE}
         words = {label: blobs.words(_placed_words(len(rows), there, part[label])) for label in ("status", "method")}
@@ -95,7 +99,7 @@ def whole_numbers(selection: Selection, component: bool = False) -> pd.DataFrame
 
 
 def _packed(column: pd.Series, blobs: Blobs) -> dict[str, Any]:
-    """Return a column as numbers, or as texts: those too are texts that float64 cannot tell apart, such as some seeds."""
+    """Return a column as numbers, or as texts: so are whole numbers that float64 cannot hold, such as some seeds."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return blobs.words(column.tolist())
     if pd.api.types.is_integer_dtype(column) and (column.dropna().map(lambda one: abs(int(one))) > EXACT).any():

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +16,9 @@ from plotly.offline import get_plotlyjs
 from scalecurv import __version__
 from scalecurv.display import printable
 from scalecurv.errors import Misuse
+from scalecurv.plot.ranks import PARTS
 from scalecurv.plot.selection import Selection, select
-from scalecurv.plot.style import BAND_ALPHA, OPEN, PALETTE, sequential
+from scalecurv.plot.style import BAND_ALPHA, OPEN, PALETTE, diverging, sequential
 from scalecurv.report import facts, glance, reading
 from scalecurv.report.expressions import packed_expressions
 from scalecurv.report.numbers import packed_quantities, packed_rows, packed_series
@@ -78,7 +80,7 @@ def write_report(
     """
     file = _checked(store, Path(path))
     content, selection = page_of(store, where=where, title=title, quantities=quantities)
-    write_atomically(file, content)
+    write_atomically(Path(os.path.realpath(file)), content)  # a link stays one
     return Written(file, len(selection.rows), int(selection.rows["run"].nunique()), len(content))
 
 
@@ -89,6 +91,7 @@ def page_of(
     selection = select(store, where)
     estimates = facts.estimates_of(store, selection)
     runs = glance.runs_of(selection)
+    costs = facts.costs_of(estimates)
     failures, count = facts.failures_of(store, selection)
     data = data_of(store, selection, quantities)
     present = {one["name"] for one in data["quantities"]}
@@ -112,7 +115,8 @@ def page_of(
             provenance=facts.provenance_of(store, estimates),
             failures=failures,
             failure_count=count,
-            costs=facts.costs_of(estimates),
+            costs=costs,
+            without_cost=facts.arrays_alone(store, selection, costs),
             total_matvecs=int(selection.rows["total_matvecs"].sum()),
             words=reading.words_of(store.quantities, present),
             statuses=reading.statuses(),
@@ -136,7 +140,7 @@ def data_of(store: Store, selection: Selection, quantities: Sequence[str] = ()) 
         "expressions": packed_expressions(selection, quantities, blobs),
         "densities": packed_densities(store, selection, blobs),
         "layers": packed_layers(selection, blobs),
-        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "open": list(OPEN), **_scales()},
+        "style": {"palette": list(PALETTE), "band": BAND_ALPHA, "open": list(OPEN), "account": _account(), **_scales()},
         "name": store.path.resolve().name,
         "blobs": blobs.texts,
     }
@@ -144,6 +148,12 @@ def data_of(store: Store, selection: Selection, quantities: Sequence[str] = ()) 
 
 def _checked(store: Store, path: Path) -> Path:
     """Return the path to write to; raises Misuse where it cannot be one."""
+    try:
+        other = path.exists() and not path.is_file() and not path.is_dir()
+    except OSError as error:
+        raise Misuse(f"{path} cannot be written ({error.strerror}); give another name") from error
+    if other:
+        raise Misuse(f"{path} is a device or a pipe; give a file")
     if path.is_dir():
         raise Misuse(f"{path} is a directory; give a file in it, such as {path / 'report.html'}")
     if not path.parent.is_dir():
@@ -153,6 +163,14 @@ def _checked(store: Store, path: Path) -> Path:
     if store.path.resolve() in path.resolve().parents:
         raise Misuse(f"{path} lies in the store itself; give a file outside of {store.path}")
     return path
+
+
+def _account() -> list[dict[str, str]]:
+    """Return the parts of the account from the bottom to the top: columns, words, colours and hatches of `plot`."""
+    return [
+        {"name": name, "words": words, "color": color, "hatch": hatch[:1]}
+        for name, (words, color, hatch) in PARTS.items()
+    ]
 
 
 def _templates() -> jinja2.Environment:
@@ -185,5 +203,5 @@ def _scales() -> dict[str, list[list[Any]]]:
             [place, f"rgb({','.join(str(round(255 * part)) for part in color[:3])})"]
             for place, color in zip(places, colors(places), strict=True)
         ]
-        for name, colors in (("scale", sequential()), ("signed", colormaps[DIVERGING]))
+        for name, colors in (("scale", sequential()), ("signed", diverging()))
     }

@@ -112,7 +112,7 @@ class Estimate:
     @property
     def halfwidth(self) -> float:
         """Return half the length of the interval, in the units of the value."""
-        return (self.upper - self.lower) / 2
+        return self.upper / 2 - self.lower / 2  # the whole length may be more than a float holds
 
     def within(self, rtol: float) -> bool:
         """Return True where the interval's half-width is at most `rtol` |value|."""
@@ -182,7 +182,7 @@ class Estimate:
         if short:  # the interval is too short to show
             return f"{_plain(self.value)} {confidence}"
         digits = _decimals(self.halfwidth)
-        centre = (self.upper + self.lower) / 2
+        centre = self.upper / 2 + self.lower / 2
         if abs(self.value - centre) > 1e-6 * self.halfwidth:  # a certificate: the value sits at one end
             ends = f"[{_fixed(self.lower, digits)}, {_fixed(self.upper, digits)}]"
             return f"{_fixed(self.value, digits)} in {ends} {confidence}"

@@ -18,6 +18,8 @@ PATTERN = "running-*.json"
 SILENCE = 60.0  # seconds without a new file after which a sweep is not believed to run
 LAG = 120.0  # the same for another machine, whose clock and file system may lag behind
 OLD = 86400.0  # seconds after which a file of another machine is removed by the next sweep
+LARGEST = 2**24  # bytes of a file
+MOST = 1e10  # of any number in it: seconds, products
 
 
 class Life(StrEnum):
@@ -113,25 +115,35 @@ def remove_ended(store: Path) -> None:
 
 
 def _read(path: Path) -> Running | None:
-    """Return the content of a file; None where it is gone, or another release wrote it."""
+    """Return the content of a file; None where it is gone, or is not what this release writes."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST:  # nobody waits for a pipe
+            return None
         content = json.loads(path.read_text())
         stages = tuple(Stage(**_known(Stage, stage)) for stage in content["stages"])
         return Running(**{**_known(Running, content), "stages": stages})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def _known(kind: Any, content: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries that are fields of `kind`: a newer release may write more."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in content.items() if name in names}
+    """Return the entries that are fields of `kind`: a newer release may write more. Raises ValueError for others."""
+    types = {field.name: field.type for field in fields(kind) if field.name != "stages"}
+    return {name: _sound(value, types[name]) for name, value in content.items() if name in types}
+
+
+def _sound(value: Any, kind: Any) -> Any:
+    """Return an entry of a file; raises ValueError where it is not of its type, or is no number that can be."""
+    number = kind in (int, float) and not isinstance(value, bool) and abs(value) <= MOST
+    if not (number and isinstance(value, (int, kind))) and not (kind in (str, bool) and isinstance(value, kind)):
+        raise ValueError(f"{value!r} is no {kind}")
+    return value
 
 
 def _is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # of another user
         return True

@@ -80,7 +80,7 @@ def _counts(counts: Mapping[str, int]) -> Text:
 
 def _lost(running: Running, now: float) -> Text:
     """Return what is known of a sweep that no longer tells what it does."""
-    who, since = f"process {running.pid} on {running.host}", duration(now - running.written)
+    who, since = f"process {running.pid} on {printable(running.host, '')}", duration(now - running.written)
     if running.life(now) is Life.ENDED:
         return Text(
             f"the sweep of {who} ended {since} ago without a word, at {running.done}/{running.total}: it was killed; "

@@ -22,7 +22,9 @@ def sparkline(values: Sequence[float], width: int) -> str:
     finite = [value for value in scaled if math.isfinite(value)]
     if not finite:
         return " " * len(scaled)
-    low, high = min(finite), max(finite)
+    size = max(map(abs, finite)) or 1.0  # in units of which differences of the largest floats do not overflow
+    scaled = [value / size for value in scaled]
+    low, high = min(finite) / size, max(finite) / size
     return "".join(_block(value, low, high) for value in scaled)
 
 

@@ -50,7 +50,7 @@ def stage_table(stages: Iterable[Stage], width: int) -> Table:
     for stage in stages:
         name = Text(printable(Path(stage.path).name, ""), no_wrap=True, overflow="ellipsis")
         bar = [_bar(stage.products, stage.expected) if stage.expected else Text()] if width >= WIDE else []
-        said, since = (stage.measure or "reading", stage.progress), duration(stage.seconds)
+        said, since = (printable(stage.measure, "") or "reading", stage.progress), duration(stage.seconds)
         words = ", ".join(filter(None, (*said, since) if width >= WIDE else (since, *said)))  # the end may be cut
         table.add_row(name, *bar, Text(words, no_wrap=True, overflow="ellipsis"))
     return table

@@ -43,6 +43,7 @@ FAULTS = {
     "forward": (Faulty, "the model does not take x of shape (48, 6): no route"),
     "no copy": (uncopied, "the Sequential cannot be copied (TypeError: cannot pickle 'generator' object); give the"),
     "another width": (lambda: nn.Linear(4, 3), "of shape (48, 6): mat1 and mat2 shapes cannot be multiplied"),
+    "no parameter": (nn.ReLU, "the model has no trainable parameter"),
     "no module": (lambda: "model", "model is a str; give the torch.nn.Module that is trained"),
 }
 
@@ -147,3 +148,13 @@ def test_data_that_cannot_be_read_are_told_before_the_training(tmp_path: Path) -
     with pytest.raises(sc.Misuse, match="does not exist"):
         Monitor(tmp_path / "data.npz")
     assert network() is not None
+
+
+def test_a_step_that_no_store_holds_is_told_at_once() -> None:
+    watch = monitor(every=1)
+    for step, epoch, said in ((None, None, "step is None"), (2**63, None, "64 bits"), (1, "one", "epoch is 'one'")):
+        with pytest.raises(sc.Misuse, match=said):
+            watch(plain(), step, epoch=epoch)
+    assert watch(plain(), torch.tensor(3), epoch=1) is not None
+    with pytest.raises(sc.Misuse, match="is on the device meta, without numbers"):
+        sc.Problem(plain().to("meta"), data(), loss="cross_entropy")

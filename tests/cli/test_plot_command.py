@@ -69,7 +69,11 @@ def test_every_picture_is_a_function_of_the_package() -> None:
 MISUSE = (
     (("no/x.png",), "the folder no does not exist; make it with: mkdir -p no"),
     (("x.gif",), "x.gif ends in '.gif'; give a file that ends in .png, .pdf or .svg"),
-    (("x.png", "-q", "lamda_max"), "{store} has no quantity or attribute 'lamda_max'; near it are lambda_max"),
+    (
+        ("x.png", "-q", "lamda_max"),
+        "{store} has no quantity or attribute 'lamda_max'; near it are lambda_max; `scalecurv analyze` again with "
+        "--run-attr 'lr=lr([0-9.]+)' takes attributes from the paths of runs",
+    ),
     (("x.png", "-q", "rank +"), "the expression 'rank +' does not run: syntax error at or near \"from\""),
     (("x.png", "--where", "nope = 1"), "the condition 'nope = 1' does not run: Binder Error: "),
     (("x.png", "--run", "c"), "no run is called 'c'; there are 2, such as a, b"),

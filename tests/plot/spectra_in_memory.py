@@ -28,10 +28,10 @@ class Spectra:
         return self.rows.copy()
 
     def table(self, name: str) -> pd.DataFrame:
-        keys = self.rows[["fingerprint", "task_id", "dtype"]]
+        keys = self.rows[["fingerprint", "task_id", "dtype", "seed"]]
         return keys.assign(measure="spectrum", name="ritz_nodes") if name == "arrays" else pd.DataFrame()
 
-    def spectrum(self, fingerprint: str, *, task_id: str, dtype: str) -> SpectralRule:
+    def spectrum(self, fingerprint: str, seed: int | None = None, *, task_id: str, dtype: str) -> SpectralRule:
         return self.rules[fingerprint]
 
 

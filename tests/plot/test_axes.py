@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from scalecurv.errors import Misuse
-from scalecurv.plot.axes import Scale, limits, narrowed, step_scale, value_scale
+from scalecurv.plot.axes import Scale, limits, narrowed, step_scale, tidy_ticks, value_scale
 
 NONE = np.full(1, np.nan)
 
@@ -92,3 +92,12 @@ def test_given_limits_replace_the_chosen_ones() -> None:
     assert narrowed((0.0, 9.0), (None, 5.0), "y") == (0.0, 5.0)
     with pytest.raises(Misuse, match="the limits of the x axis are 10 and 9; give a lower one, then an upper one"):
         narrowed((0.0, 9.0), (10.0, None), "x")
+
+
+def test_steps_have_round_ticks() -> None:
+    for size in (3.4, 5.5, 7.0):
+        axes = Figure(figsize=(size, 2.4)).subplots()
+        axes.set_xlim(-30, 630)
+        tidy_ticks(axes, Scale("linear"), "x", integer=True)
+        ticks = axes.get_xticks()
+        assert ticks[1] - ticks[0] in (100, 200, 250), ticks  # 80 would be as many as fit

@@ -44,6 +44,22 @@ def test_other_places_to_compare_at() -> None:
     assert remarks(figure_of(axes)) == ["1 run(s) without step 200 left out"]
 
 
+def test_a_run_without_the_number_or_without_a_loss_is_said_to_be_left_out() -> None:
+    rows = pd.concat([study(), frame([0, 200], "/runs/bare", lambda_max=[1.0, None], loss=[None, None], lr=0.4)])
+    last = sc.plot.compare(rows, "lambda_max")
+    assert remarks(figure_of(last)) == ["1 run(s) without lambda_max at step 200 left out"]
+    equal = sc.plot.compare(rows, "lambda_max", at="equal loss")
+    assert len(marks_of(equal, "o")) == 6
+    assert remarks(figure_of(equal)) == ["1 run(s) without loss 0.6 (within 0.07) left out"]
+
+
+def test_numbers_of_two_tasks_have_no_mean() -> None:
+    rows = pd.concat([study(), study().assign(task_id="other")])
+    axes = sc.plot.compare(rows, "lambda_max", by="lr")
+    assert len(marks_of(axes, "o")) == 12
+    assert words_of(axes) == []
+
+
 def test_groups_and_colours_are_attributes_or_expressions() -> None:
     axes = sc.plot.compare(study(), "lambda_max * lr / 2", by="lr > 0.07", color="run_seed", lines=[1])
     assert [label.get_text() for label in axes.get_xticklabels()] == ["False", "True"]

@@ -1,5 +1,7 @@
 """Densities: what is drawn integrates to 1 and shows eigenvalues where they are; refusals name what computes them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,9 @@ from scalecurv.plot.axes import Scale
 from scalecurv.plot.canvas import remarks
 from scalecurv.plot.masses import shares
 from scalecurv.plot.ridges import HEIGHT, ridge_height
+from scalecurv.record import Record
 from scalecurv.results.density import density
+from tests.outcomes import outcome, store_of
 from tests.plot.spectra_in_memory import Spectra, exact_rule, sampled_rule
 
 EIGENVALUES = np.array([-1.0, 0.0, 0.0, 0.0, 4.0, 9.0])
@@ -109,6 +113,24 @@ def test_many_columns_are_thinned_and_it_is_said() -> None:
     axes = sc.plot.spectrum(Spectra(dict.fromkeys(range(450), rule)))
     assert axes.collections[0].get_array().shape[1] == 200
     assert any(text.startswith("250 checkpoints left out") for text in remarks(axes.figure))
+
+
+def test_seeds_are_merged_into_one_picture_and_where_chooses_one(tmp_path: Path) -> None:
+    nodes = {0: [0.0, 5.0], 1: [1.0, 6.0], 2: [2.0, 7.0]}
+    outcomes = []
+    for seed, found in nodes.items():
+        arrays = {"ritz_nodes": found, "ritz_weights": [0.5, 0.5], "ritz_starts": [0.0, 0.0]}
+        rule = {name: np.array(values) for name, values in arrays.items()}
+        outcomes.append(outcome("/runs/a/step_1.pt", Record(f"s{seed}", "spectrum", {}, rule, 0.1), seed=seed))
+    store_of(tmp_path / "store", *outcomes)
+    store = sc.open_store(tmp_path / "store")
+    axes = sc.plot.spectrum(store, sigma=SIGMA)
+    assert "3 random starts" in axes.figure.legends[0].texts[1].get_text()
+    assert "seed" not in axes.get_title(loc="left")
+    ((t, values),) = (line.T for line in with_gid(sc.plot.spectrum(store, sigma=SIGMA, where="seed = 1"), "density"))
+    assert values == pytest.approx(store.spectrum(step=1, seed=1).density(SIGMA, t).values)
+    with pytest.raises(Misuse, match="2 of the seeds 0, 1, 2 are chosen; choose one by where="):
+        sc.plot.spectrum(store, sigma=SIGMA, where="seed < 2")
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line() -> None:

@@ -11,7 +11,7 @@ from scalecurv.plot.attributes import in_order
 from scalecurv.plot.canvas import figure_of, remarks
 from scalecurv.plot.encoding import encode
 from scalecurv.plot.selection import select
-from tests.plot.frames import frame, study, words_of
+from tests.plot.frames import frame, lines_of, study, words_of
 
 TRAPS = (
     "<script>",
@@ -112,3 +112,9 @@ def test_what_differs_is_shown_where_nothing_is_asked() -> None:
 def test_colours_by_an_expression() -> None:
     axes = sc.plot.trajectories(study(), "loss", color="lr > 0.07")
     assert words_of(axes) == ["lr > 0.07", "False", "True"]
+
+
+def test_an_attribute_that_is_called_line_is_like_any_other() -> None:
+    rows = pd.concat([frame([0, 9], f"/runs/{run}", rank=[rank, rank + 1]) for run, rank in (("a", 1), ("b", 5))])
+    panels = sc.plot.rank_profile(rows.assign(line="x"))
+    assert [lines_of(axes) for axes in panels] == [[[(0, 1), (9, 2)]], [[(0, 5), (9, 6)]]]

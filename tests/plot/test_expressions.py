@@ -15,6 +15,7 @@ SAMPLES = 4000
 # SQL, the same in Python, and by how much the interval may be longer than the range
 EXPRESSIONS = (
     ("lambda_max*lr/2", "L * lr / 2", 1.0),
+    ("+lambda_max", "L", 1.0),
     ("-lambda_max - 3", "-L - 3", 1.0),
     ("trace - lambda_max", "T - L", 1.0),
     ("trace * lambda_max", "T * L", 1.0),

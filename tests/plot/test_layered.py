@@ -71,3 +71,11 @@ def test_refusals_say_what_is_there() -> None:
         sc.plot.layers(tidy(VALUES).assign(component=""))
     with pytest.raises(Misuse, match="frame of its table long"):
         sc.plot.layers(pd.DataFrame({"step": [0], "trace": [1.0]}))
+
+
+def test_zero_has_the_colour_of_the_smallest_and_is_no_gap() -> None:
+    axes = sc.plot.layers(tidy(np.where(VALUES == 1.0, 0.0, VALUES)))
+    axes.figure.canvas.draw()
+    colors = axes.collections[0].get_facecolors().reshape(4, 2, 4)
+    assert colors[0, 0] == pytest.approx(colors[2, 0])  # 0 and 0.5, the smallest
+    assert colors[0, 0, 3] == 1.0

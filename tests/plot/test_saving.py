@@ -1,5 +1,6 @@
 """Pictures as files: the named format, the same bytes twice, one line for every misuse."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,47 @@ def _full(folder: Path) -> Path:
     path = folder / "x.png"
     path.symlink_to("/dev/full")
     return path
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_at_the_ends_of_floats_are_drawn_or_left_out(tmp_path: Path) -> None:
+    for values in ([1e308, -1e308, np.inf, 1.0], [5e-324, 1e-323, 0.0, 1.0], [np.nan, np.inf, -np.inf, 2.0]):
+        ends = (values, [*values[:3], -1.7e308], [*values[:3], 1.7e308])
+        rows = frame([0, 1, 2, 3], loss=ends, scalar_curvature=ends)
+        for scale in ("auto", "log", "symlog", "linear"):
+            sc.plot.save(sc.plot.trajectories(rows, "loss", yscale=scale), tmp_path / "x.png", dpi=30)
+        for draw in (sc.plot.compare, sc.plot.chain):
+            sc.plot.save(draw(rows, "loss") if draw is sc.plot.compare else draw(rows), tmp_path / "x.png", dpi=30)
+        tidy = rows[["checkpoint", "run", "step"]].assign(component="fc", quantity="trace", value=values)
+        sc.plot.save(sc.plot.layers(tidy.assign(lower=ends[1], upper=ends[2])), tmp_path / "x.png", dpi=30)
+
+
+def test_the_old_file_stays_where_the_disk_is_full_and_a_link_stays_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes, old, link = sc.plot.trajectories(study(), "loss"), tmp_path / "old.png", tmp_path / "link.png"
+    old.write_bytes(b"old")
+    link.symlink_to(old)
+    real = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        real(path, content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Misuse, match=r"link.png cannot be written \(No space left on device\); make room"):
+        sc.plot.save(axes, link)
+    assert old.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.png", "old.png"]
+    monkeypatch.undo()
+    sc.plot.save(axes, link)
+    assert link.is_symlink()
+    assert old.read_bytes().startswith(MAGIC[".png"])
+
+
+def test_no_picture_takes_all_memory_and_no_name_is_too_long(tmp_path: Path) -> None:
+    axes = sc.plot.trajectories(study(), "loss")
+    with pytest.raises(Misuse, match="would have 240,000 x 240,000 pixels; give a smaller size or dpi"):
+        sc.plot.save(axes, tmp_path / "x.png", dpi=2400, size=(100, 100))
+    with pytest.raises(Misuse, match="File name too long"):
+        sc.plot.save(axes, tmp_path / f"{'x' * 300}.png")

@@ -209,3 +209,20 @@ def test_misuse_is_one_line() -> None:
     many = pd.concat([study().assign(kind=i) for i in range(40)])
     with pytest.raises(Misuse, match="40 panels are too many: 'kind' has 40 values; choose by where=, or use color="):
         sc.plot.trajectories(many, "loss", by="kind")
+
+
+def test_a_rare_status_is_marked_among_many_points() -> None:
+    value = np.arange(1.0, 131.0)
+    status = np.where(value == 78, "inconsistent", "converged")
+    axes = sc.plot.trajectories(
+        frame(list(range(130)), trace=(value, value - 1, value + 1), trace_status=status), "trace"
+    )
+    assert marks_of(axes, "X") == [(77, 78)]
+    assert "inconsistent: two routes disagree" in words_of(axes)
+
+
+def test_an_end_whose_column_is_null_everywhere_and_so_left_out_is_open() -> None:
+    axes = sc.plot.trajectories(frame([0, 1], rank=[3, 4], rank_lower=[3, 4]), "rank")
+    assert [(x, low) for x, low, _ in bars_of(axes)] == [(0, 3), (1, 4)]
+    assert len(marks_of(axes, "^")) == 2
+    assert "ends of intervals: 2 open" in words_of(axes)

@@ -22,6 +22,7 @@ EVIL = "<script>alert(1)</script>"
 STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
 RUNS = {"/runs/lr0.1": {"lr": 0.1, "optimizer": "sgd"}, "/runs/lr0.2 <b>$x": {"lr": 0.2, "optimizer": EVIL}}
 PARAMETERS = 100
+BIG = 2**62 + 1  # no float64
 
 
 def numbers(step: int, rng: np.random.Generator) -> dict[tuple[str, str], Estimate]:
@@ -93,6 +94,44 @@ def long_store(folder: Path, count: int) -> Store:
     tables = {name: repeated(frame, name, many[name], count) if name in many else frame for name, frame in one.items()}
     prepare_store(folder)
     (folder / INDEX).write_bytes(encode(tables))
+    return open_store(folder)
+
+
+def chain_store(folder: Path, count: int, violated: int) -> Store:
+    """Return a store of one run of many checkpoints, whose chain of bounds holds but at one of them."""
+    k, link = (Record(name, "curvature", exactly(**{name: 1.0}), {}, 0.5) for name in ("scalar_curvature", "chain_1"))
+    one = rows_of(outcome("/runs/long/step_0.pt", k, link))
+    names = [str(i) for i in range(count)]
+    methods = ["T (T - lambda): violated" if i == violated else "T (T - lambda): holds" for i in range(count)]
+    paths = [f"/runs/long/step_{i}.pt" for i in names]
+    labels = {"path": paths, "fingerprint": names, "step": np.arange(count)}
+    frames = [
+        repeated(one["estimates"].iloc[[i]], "estimates", {"key": names, "fingerprint": names, **more}, count)
+        for i, more in enumerate(({}, {"method": methods}))
+    ]
+    checkpoints = repeated(one["checkpoints"], "checkpoints", labels, count)
+    estimates = {name: [one for frame in frames for one in frame[name]] for name in frames[0]}
+    prepare_store(folder)
+    tables = {**one, "checkpoints": checkpoints, "estimates": frame_of(estimates, TABLES["estimates"])}
+    (folder / INDEX).write_bytes(encode(tables))
+    return open_store(folder)
+
+
+def edge_store(folder: Path) -> Store:
+    """Return a store of a run with an open rank, a layer below 0, and whole numbers that float64 does not hold."""
+    estimates = {
+        ("rank", ""): Estimate.enclosed(31.0, 30.0, np.inf, "modular", Status.LOWER_BOUND),
+        **exactly(loss=1e-300, grad_norm=1e300, account_dead=1, account_rescaling=2, account_data_limited=3),
+        ("trace", "0"): sampled(-2.0, 0.1),
+        ("trace", "2"): sampled(3.0, 0.1),
+    }
+    whole = {**estimates, **exactly(account_unexplained=4)}
+    outcomes = [
+        outcome(f"/runs/a/step_{step}.pt", Record(f"m{step}", "rank", found, {}, 0.5), seed=BIG)
+        for step, found in ((0, estimates), (1, whole))
+    ]
+    store_of(folder, *outcomes)
+    write_labels(folder, LabelChanges(runs=(run_row("/runs/a", {"samples": BIG}, 1.0),)))
     return open_store(folder)
 
 

@@ -16,7 +16,7 @@ from scalecurv.report.page import data_of, page_of
 from scalecurv.report.parts import MOST_COLUMNS, evenly
 from scalecurv.results.density import density
 from scalecurv.results.query import Store
-from tests.report.shown import EVIL, long_store
+from tests.report.shown import BIG, EVIL, edge_store, long_store
 
 
 def words(data: dict, packed: dict) -> list[str]:
@@ -43,6 +43,19 @@ def test_every_number_is_the_stores_number(store: Store) -> None:
             assert words(data, packed[part]) == placed[part].fillna("").astype(str).tolist(), (name, part)
         for part in ("confidence", "num_samples", "num_matvecs"):
             assert same(unpacked(data["blobs"], packed[part]), placed[part].reset_index(drop=True)), (name, part)
+
+
+def test_an_open_end_is_infinite_and_a_whole_number_keeps_its_digits(tmp_path: Path) -> None:
+    store = edge_store(tmp_path / "store")
+    data = data_of(store, select(store))
+    (rank,) = (one for one in data["quantities"] if one["name"] == "rank")
+    ends = [unpacked(data["blobs"], rank[part]).tolist() for part in ("value", "lower", "upper")]
+    assert ends == [[31.0, 31.0], [30.0, 30.0], [math.inf, math.inf]]
+    for name, number in (("loss", 1e-300), ("grad_norm", 1e300)):  # beyond what axes can hold
+        (packed,) = (one for one in data["quantities"] if one["name"] == name)
+        assert unpacked(data["blobs"], packed["upper"]).tolist() == [number, number]
+    assert words(data, data["rows"]["counts"]["seed"]) == [str(BIG)] * 2
+    assert words(data, data["rows"]["attributes"]["samples"]) == [str(BIG)] * 2
 
 
 def test_labels_attributes_and_lines_are_those_of_results(store: Store) -> None:

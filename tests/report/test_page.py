@@ -54,6 +54,9 @@ def test_glance_failures_and_cost_are_in_words_without_scripts(store: Store, rep
     assert "the loss is inf &amp; &lt;i&gt;so&lt;/i&gt; is g" in text
     assert "failed: overflow" in text
     assert re.search(r"<th scope=.row.>moments</th>.*>8<", text)
+    assert "spectrum (16 contents): products are in the sum alone" in text
+    assert "a setting of the arithmetic" in text
+    assert ", as JSON" not in text  # names within a column of JSON stand in lines of their own
     assert all(status.advice in text.replace("&#39;", "'") for status in Status)
 
 
@@ -146,3 +149,16 @@ def test_every_script_and_template_is_used() -> None:
         if path.suffix in (".js", ".css", ".html")
     }
     assert {name: count for name, count in lines.items() if count > 250} == {}
+
+
+def test_a_link_stays_a_link_and_no_device_is_replaced(store: Store, tmp_path: Path) -> None:
+    link, device = tmp_path / "link.html", tmp_path / "device.html"
+    link.symlink_to(tmp_path / "real.html")
+    device.symlink_to("/dev/null")
+    write_report(store, link)
+    assert link.is_symlink()
+    assert (tmp_path / "real.html").stat().st_size > 1e6
+    with pytest.raises(Misuse, match=r"device.html is a device or a pipe; give a file"):
+        write_report(store, device)
+    with pytest.raises(Misuse, match="File name too long"):
+        write_report(store, tmp_path / f"{'x' * 300}.html")

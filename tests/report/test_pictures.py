@@ -12,7 +12,7 @@ from scalecurv.report.page import write_report
 from scalecurv.results.query import Store
 from scalecurv.results.summary import estimate_of
 from tests.report.pages import choose, drawn, opened
-from tests.report.shown import EVIL, RUNS, STEPS, long_store
+from tests.report.shown import EVIL, RUNS, STEPS, chain_store, edge_store, long_store
 
 pytestmark = pytest.mark.browser
 
@@ -112,7 +112,7 @@ def test_account_brackets_and_layers_draw_the_numbers_of_their_run(browser: Any,
     long = store.table("long").query("run == '/runs/lr0.1' and quantity == 'trace'")
     with opened(browser, report) as page:
         bars = {trace["name"]: trace["y"] for trace in drawn(page, "account-plot")}
-        assert bars["rank"] == results["rank"].tolist()
+        assert bars["rank of J"] == results["rank"].tolist()
         assert bars["data-limited"] == results["account_data_limited"].tolist()
         assert np.sum(list(bars.values()), axis=0).tolist() == [100] * len(STEPS)
         choose(page, "bracket-scale", "linear")
@@ -150,6 +150,31 @@ def test_long_lines_are_thinned_with_their_extremes_and_the_page_says_so(browser
         kept = page.evaluate("scalecurv.thinned([[NaN, ...Array(999).fill(NaN)].map((v, i) => i === 500 ? 1 : v)], 50)")
         assert 500 in kept
         assert page.evaluate("scalecurv.thinned([[3, 1, 2]])") == [0, 1, 2]
+
+
+def test_one_violated_link_among_many_is_marked(browser: Any, tmp_path: Path) -> None:
+    write_report(chain_store(tmp_path / "long", 1501, 701), tmp_path / "long.html")
+    with opened(browser, tmp_path / "long.html") as page:
+        marks = {trace.get("name"): trace["x"] for trace in drawn(page, "bracket-plot")}
+        assert marks["chain violated"] == [701]
+        assert len(marks["chain holds"]) == 500
+
+
+def test_open_ends_whole_stacks_and_signs(browser: Any, tmp_path: Path) -> None:
+    write_report(edge_store(tmp_path / "store"), tmp_path / "edge.html", quantities=["rank"])
+    with opened(browser, tmp_path / "edge.html") as page:
+        *band, line = drawn(page, "trajectory-plot")
+        assert all(end > 31 for end in band[-1]["y"])  # no end of 31 is stored: the band is open
+        assert "interval 30 to Infinity" in line["text"][0]
+        stack = {trace["name"]: trace["y"] for trace in drawn(page, "account-plot")}
+        assert (stack["rank of J"], stack["unexplained"]) == ([31], [4])  # the checkpoint with all five parts
+        assert "1 checkpoint left out: " in page.inner_text("#account-note")
+        (heat,) = drawn(page, "layer-plot")
+        first, last = (scale[1] for scale in (heat["colorscale"][0], heat["colorscale"][-1]))
+        red, _, blue = (int(part) for part in first[4:-1].split(","))
+        assert (heat["z"], heat.get("reversescale")) == ([[-2, -2], [3, 3]], None)
+        assert blue > red  # negative values are blue, and positive ones red, as in `plot`
+        assert int(last[4:].partition(",")[0]) > 90
 
 
 def test_texts_of_numbers_are_those_of_show(browser: Any, report: Path, store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from scalecurv.report.page import write_report
 from scalecurv.results.query import Store
 from tests.report.pages import choose, opened
-from tests.report.shown import EVIL, long_store
+from tests.report.shown import BIG, EVIL, edge_store, long_store
 
 pytestmark = pytest.mark.browser
 
@@ -86,6 +86,15 @@ def test_the_download_has_every_digit_of_every_row(browser: Any, report: Path, s
         assert set(found["trace_status"].dropna()) == {"converged", "budget"}
         filtered(page, "step=5")
         assert downloaded(page)["step"].tolist() == [5, 5]
+
+
+def test_the_download_has_whole_numbers_of_any_size_and_no_end_where_none_is(browser: Any, tmp_path: Path) -> None:
+    write_report(edge_store(tmp_path / "store"), tmp_path / "edge.html")
+    with opened(browser, tmp_path / "edge.html", accept_downloads=True) as page:
+        found = downloaded(page)
+        assert found["seed"].tolist() == found["samples"].tolist() == [BIG, BIG]
+        assert found["rank_lower"].tolist() == [30, 30]
+        assert found["rank_upper"].isna().all()  # as in results, where it is null
 
 
 def test_pages_show_all_rows_and_a_download_is_never_thinned(browser: Any, tmp_path: Path) -> None:

@@ -81,11 +81,18 @@ def test_what_is_wider_than_asked_is_marked(tmp_path: Path) -> None:
 
 def test_several_tasks_are_all_named(tmp_path: Path) -> None:
     other = {**RUNS[0].task, "loss": "cross_entropy", "reduction": "sum", "model": "pkg.mod:net", "activation": ""}
-    store = store_of(tmp_path, RUNS[0], outcome("/runs/step_5.pt", task_id="t2", task=other))
+    arrays = {**RUNS[0].task, "data_path": ""}  # those of a callback have no path
+    store = store_of(
+        tmp_path,
+        RUNS[0],
+        outcome("/runs/step_5.pt", task_id="t2", task=other),
+        outcome("/runs/step_6.pt", task_id="t3", task=arrays),
+    )
     lines = summary(open_store(store)).splitlines()
-    assert sorted(lines[1:3]) == [
+    assert sorted(lines[1:4]) == [
         "task t1: mse (mean) over 200 samples of /data/digits.npz, mlp relu",
         "task t2: cross_entropy (sum) over 200 samples of /data/digits.npz, pkg.mod:net",
+        "task t3: mse (mean) over 200 samples, mlp relu",
     ]
 
 

@@ -182,7 +182,8 @@ def test_mlflow_gets_what_is_new_and_anew_what_has_changed(
     before, _ = in_mlflow(client, "mine")
     store_of(store, numbers("/runs/a/step_11.pt", 3.0))  # another step of a run
     sharper = {("trace", ""): replace(sampled(8.5, 0.1), num_matvecs=90)}
-    store_of(store, outcome("/runs/b/other_10.pt", replace(record("/runs/b/other_10.pt", sharper), version=2)))
+    later = replace(record("/runs/b/other_10.pt", sharper), version=2)
+    store_of(store, outcome("/runs/b/other_10.pt", later, created=200.0))
     code, lines = export(*words)
     assert code == 0
     assert lines[-2] == "written anew, as MLflow keeps numbers that have changed since: 1 run(s)"

@@ -26,6 +26,7 @@ from scalecurv.store.running import (
 from scalecurv.store.verify import verify
 from tests.watch.stores import NOW, a_sweep, exact, store_checkpoint
 
+NAN = float("nan")
 STAGE = Stage("/runs/a/step_\udce9.pt", "node:7", 3.0, 240, "moments", 2.0, 200, 1000)
 
 
@@ -113,10 +114,15 @@ def test_what_cannot_be_read_is_passed_over(store: Path) -> None:
     RunningFile(store).write(whole)
     newer = json.loads(next(store.glob("running-*.json")).read_text())
     newer |= {"a field of later": 1, "stages": [{**newer["stages"][0], "another": 2}]}
-    wrong = ["{", "[]", "3", '{"stages": 1}', '{"stages": [{"no": 1}]}', "\xff"]
+    wrong = ["{", "[]", "3", '{"stages": 1}', '{"stages": [{"no": 1}]}', "\xff", "[" * 100_000]
+    odd = [("pid", "x"), ("pid", 1e30), ("pid", None), ("written", "x"), ("written", NAN), ("total", 1.5), ("host", 5)]
+    wrong += [json.dumps({**newer, name: value}) for name, value in odd]
+    wrong += [json.dumps({**newer, "stages": [{"path": "a", "seconds": value}]}) for value in ("x", NAN, 1e300)]
+    os.mkfifo(store / "running-pipe.json")
     for i, text in enumerate([json.dumps(newer), *wrong]):
         (store / f"running-{i}.json").write_text(text)
     assert running_sweeps(store) == [whole, whole]
+    remove_ended(store)
 
 
 def test_the_time_that_is_left() -> None:

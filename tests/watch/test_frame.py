@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,8 @@ def test_a_sweep_that_was_killed_or_is_silent(store: Path) -> None:
     )
     assert "run the same `scalecurv analyze` again, it goes on from there" in text
     assert "nothing is running" not in text
+    stage = replace(STAGE, measure="\x1b[2J")
+    assert "\x1b[2J" not in "".join(shown(store, a_sweep(stage, host="a\x1b[2J"), a_sweep(stage), now=NOW + 600))
     far = a_sweep(host="node7", pid=7)
     text = " ".join(shown(store, far, now=NOW + 600))
     assert "nothing was heard of the sweep of process 7 on node7 for 0:10:00: see whether it still runs" in text

@@ -42,3 +42,8 @@ def test_a_scale_is_logarithmic_over_positive_decades_alone() -> None:
     assert is_logarithmic([1e-3, 1.0])
     assert not is_logarithmic([0.0, 1e9])
     assert not is_logarithmic([])
+
+
+def test_the_largest_and_the_smallest_floats() -> None:
+    assert sparkline([-1.7e308, 0.0, 1.7e308], 8) == "▁▅█"
+    assert sparkline([0.0, 5e-324], 8) == "▁█"

@@ -9,13 +9,15 @@ async function drawBrackets() {
   const [below, above] = [points.map((p) => inside(lowest, "lower", p)), points.map((p) => inside(highest, "upper", p))];
   const parts = ["value", "lower", "upper"].map((part) => points.map((point) => found[part][point.row]));
   const kind = chosen("bracket-scale");
-  const scale = valueScale(...parts, kind === "auto" ? "symlog" : kind);
+  const usual = valueScale(...parts, kind);
+  const scale = usual.kind === "log" ? { ...usual, kind: "symlog" } : usual; // a bracket may hold 0
   const horizontal = stepScale(positions(one.rows));
   const x = points.map((point) => place(horizontal, point.x));
   const [color, grey] = [lineColor(0), cssColor("quiet")];
   const moved = (values) => values.map((value) => place(scale, value));
   const axis = axisOf(scale, [...parts[0], ...finite(below), ...finite(above)], parts[1], parts[2]);
-  const edge = { type: "scatter", mode: "lines", x, line: { color: grey, width: 1.2, dash: "dash" }, legendgroup: "bracket" };
+  const alone = points.length === 1 ? { mode: "markers", marker: { symbol: "line-ew-open", size: 18, color: grey, line: { width: 2 } } } : {};
+  const edge = { type: "scatter", mode: "lines", ...alone, x, line: { color: grey, width: 1.2, dash: "dash" }, legendgroup: "bracket" };
   const ends = (values, which) => values.map((value, i) => `${escaped(rowName(points[i].row))}<br>${which} bracket ${String(value)}`);
   const traces = [];
   if (finite(below).length) {
@@ -37,10 +39,11 @@ async function drawBrackets() {
       text: rows.map((i) => `${escaped(rowName(one.rows[i]))}<br>chain of bounds: ${verdict.replace("_", " ")}`), hovertemplate: "%{text}<extra></extra>",
     });
   }
+  const strip = { domain: [0, 0.08], range: [-1, 1], showticklabels: false, showgrid: false, zeroline: false, fixedrange: true };
+  const judged = verdicts.some((verdict) => verdict in VERDICT_MARKS);
   const layout = {
-    xaxis: axisLook(stepTitle([one]), { ...axisOf(horizontal, positions(one.rows)), anchor: "y2" }),
-    yaxis: axisLook(axisTitle(found), { ...axis, domain: [0.14, 1] }),
-    yaxis2: { domain: [0, 0.08], range: [-1, 1], showticklabels: false, showgrid: false, zeroline: false, fixedrange: true },
+    xaxis: axisLook(stepTitle([one]), { ...axisOf(horizontal, positions(one.rows)), anchor: judged ? "y2" : "y" }),
+    yaxis: axisLook(axisTitle(found), { ...axis, domain: [judged ? 0.14 : 0, 1] }), ...(judged ? { yaxis2: strip } : {}),
   };
   await paint("bracket-plot", traces, layout, `K and its brackets of ${one.label}`);
   const tally = Object.keys(VERDICT_MARKS).map((name) => [name, verdicts.filter((v) => v === name).length]).filter(([, n]) => n);

@@ -58,10 +58,12 @@ async function loadRows() {
 
 const SERIES = []; // the lines of the pictures: label, run, and the rows of each in the order of training
 
-// Where a row stands along a line: its step, else its place in the order of training.
-function positions(rows) {
-  const steps = rows.map((row) => ROWS.counts.step[row]);
-  return steps.every(Number.isFinite) ? steps : rows.map((_, i) => i);
+// Whether all checkpoints that have numbers have steps: one that failed may have none.
+const haveSteps = (rows) => rows.every((row) => ROWS.texts.status[row] === "failed" || Number.isFinite(ROWS.counts.step[row]));
+
+// Where the rows of a line stand: at their steps, else at their places in the order of training.
+function positions(rows, bySteps = haveSteps(rows)) {
+  return bySteps ? rows.map((row) => ROWS.counts.step[row]) : rows.map((_, i) => i);
 }
 
 function rowName(row) {

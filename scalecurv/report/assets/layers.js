@@ -19,7 +19,7 @@ async function drawLayers() {
     if (Number.isNaN(value[place])) return "";
     return `${escaped(shortened(component))}, ${escaped(rowName(rows[i]))}<br>${packed.name} ${String(value[place])}<br>interval ${String(lower[place])} to ${String(upper[place])}<br>${statuses[place].replace("_", " ")}`;
   }));
-  const every = evenly(at.length, narrow() ? 4 : 10);
+  const every = stepped(at.length, narrow() ? 5 : 12);
   const powers = log ? evenly(1 + Math.floor(Math.log10(most)) - Math.ceil(Math.log10(smallest(flat.filter((v) => v > 0)))), 6) : [];
   const first = log ? Math.ceil(Math.log10(smallest(flat.filter((v) => v > 0)))) : 0;
   const bar = { title: { text: packed.name, side: "right" }, thickness: 14, outlinewidth: 0, ...(powers.length > 1 ? { tickvals: powers.map((p) => p + first), ticktext: powers.map((p) => tickText(10 ** (p + first))) } : {}), ...(log && powers.length <= 1 ? { tickprefix: "10^" } : {}) };

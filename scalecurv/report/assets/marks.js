@@ -9,8 +9,9 @@ const VERDICT_MARKS = { holds: "circle", violated: "x-thin-open", undecided: "ci
 const marks = (names, table) => names.map((name) => table[name] || "circle");
 
 // Colours that the pictures on paper have; on a dark ground the darkest of them are too dark, and get lighter.
-function lineColor(number) {
-  const color = PALETTE[number % PALETTE.length];
+const lineColor = (number) => themed(PALETTE[number % PALETTE.length]);
+
+function themed(color) {
   return document.documentElement.dataset.theme === "dark" ? mixed(color, 0.35) : color;
 }
 

@@ -52,8 +52,17 @@ function symlogTicks(scale, low, high) {
   const every = Math.max(1, Math.ceil((last - first + 1) / (both ? 3 : narrow() ? 4 : 6)));
   const powers = [];
   for (let power = last; power >= first; power -= every) powers.push(10 ** power);
-  const values = [...powers.map((v) => -v), 0, ...powers.reverse()].filter((v) => v >= low && v <= high);
+  let values = [...powers.map((v) => -v), 0, ...powers.reverse()].filter((v) => v >= low && v <= high);
+  if (values.length < 2) values = within(low, high); // all of it lies between two powers of ten, or in the linear part
   return { tickmode: "array", tickvals: values.map((v) => place(scale, v)), ticktext: values.map(tickText) };
+}
+
+// Round numbers from low to high, about four.
+function within(low, high) {
+  const size = 10 ** Math.floor(Math.log10((high - low) / 4));
+  const every = [1, 2, 5, 10].map((digit) => digit * size).find((one) => one >= (high - low) / 5);
+  const first = Math.ceil(low / every);
+  return Array.from({ length: Math.max(0, Math.floor(high / every) - first + 1) }, (_, i) => (first + i) * every);
 }
 
 // Ticks between two powers of ten: 1, 2 and 5 of each decade, or every so many decades where there are more.

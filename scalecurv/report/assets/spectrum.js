@@ -1,5 +1,6 @@
 // The spectral density of one checkpoint: a slider walks over those of a run.
 const RANGE_BELOW_PEAK = 1e-6;
+const BAND_ABOVE_PEAK = 20; // of two starts, a band reaches 13 times as high
 let spectrumCurves = [];
 
 async function drawSpectrum() {
@@ -25,7 +26,8 @@ async function drawSpectrum() {
     hovertemplate: "eigenvalue %{x:.6g}<br>density %{customdata[0]:.6g}<br>interval %{customdata[1]:.6g} to %{customdata[2]:.6g}<extra></extra>",
   };
   const ends = [smallest(every.map((one) => one[0])), largest(every.map((one) => one.at(-1)))];
-  const top = largest(Array.from(values));
+  const peak = largest(Array.from(values));
+  const top = sampled ? Math.min(largest(Array.from(upper)), BAND_ABOVE_PEAK * peak) : peak; // the band in sight
   const vertical = log ? { type: "log", range: [Math.log10(floor), Math.log10(top) + 0.3], ...logTicks(Math.log10(floor), Math.log10(top) + 0.3) } : { range: [0, 1.1 * top] };
   const layout = {
     xaxis: axisLook("eigenvalue of H (loss/theta<sup>2</sup>)", { range: ends }), yaxis: axisLook("density", vertical), showlegend: false,
@@ -34,8 +36,8 @@ async function drawSpectrum() {
   const found = curve.exact ? `all ${curve.nodes} eigenvalues` : `${curve.starts} start${curve.starts === 1 ? "" : "s"} of ${curve.nodes} nodes`;
   const total = DATA.densities.count;
   note("spectrum-note", [
-    `${name}: ${found}, smoothed by a Gaussian of width ${sixDigits(curve.width)}.`,
-    sampled ? `Band: Student's interval over the starts (95 %), with the ${sixDigits(curve.truncation)} that truncation adds at most.` : "",
+    `${name}: ${found}, smoothed by a Gaussian of width ${sixDigits(Number(curve.width.toPrecision(3)))}.`,
+    sampled ? `Band: Student's interval over the starts (95 %), with the ${sixDigits(Number(curve.truncation.toPrecision(3)))} that truncation adds at most.` : "",
     curve.exact || sampled ? "" : "One start says nothing of its error: analyze with another --seed.",
     DATA.densities.curves.length < total ? `Drawn: ${DATA.densities.curves.length} of ${thousands(total)} checkpoints, which lie evenly.` : "",
   ].filter(Boolean).join(" "));

@@ -22,6 +22,14 @@ function thinned(columns, most = MOST_POINTS) {
   return [...kept].sort((a, b) => a - b);
 }
 
+// The first of `count` columns, and every so many of them: at most `most` ticks of equal distance.
+function stepped(count, most) {
+  const wanted = Math.max(1, count / most);
+  const size = 10 ** Math.floor(Math.log10(wanted));
+  const every = [1, 2, 5, 10].map((digit) => digit * size).find((one) => one >= wanted - 1e-9);
+  return Array.from({ length: Math.ceil(count / every) }, (_, i) => i * every);
+}
+
 // At most `most` numbers below `count` that lie evenly, the first and the last among them.
 function evenly(count, most) {
   if (count <= most) return Array.from({ length: count }, (_, i) => i);

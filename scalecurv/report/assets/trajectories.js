@@ -1,6 +1,7 @@
 // Trajectories of a quantity or an expression: all runs over each other, or one panel a run.
 const MOST_FACETS = 24;
-const MOST_LINES = 60;
+const MOST_BELOW = 10; // lines in a legend below the picture: that of more covers it
+const MOST_LINES = PALETTE.length * DASHES.length; // no two lines look the same
 
 async function drawTrajectories() {
   const found = await quantity(chosen("trajectory-quantity"));
@@ -9,7 +10,8 @@ async function drawTrajectories() {
   const shown = all.slice(0, layout === "facets" ? MOST_FACETS : MOST_LINES);
   const rows = shown.flatMap((one) => one.rows).filter((row) => Number.isFinite(found.value[row]));
   const parts = ["value", "lower", "upper"].map((part) => rows.map((row) => found[part][row]));
-  const steps = shown.flatMap((one) => positions(one.rows));
+  const bySteps = shown.every((one) => haveSteps(one.rows)); // one axis holds steps or places, never both
+  const steps = shown.flatMap((one) => positions(one.rows, bySteps));
   const scales = { x: stepScale(steps), y: valueScale(...parts, chosen("trajectory-scale")) };
   const axis = axisOf(scales.y, ...parts);
   const far = (end) => (scales.y.kind === "log" ? 10 ** axis.range[end] : Number.MAX_VALUE * (end ? 1 : -1));
@@ -23,7 +25,7 @@ async function drawTrajectories() {
   shown.forEach((one, i) => {
     const panel = layout === "facets" ? i + 1 : 1;
     const axes = { x: `x${panel}`, y: `y${panel}`, legend: layout !== "facets" };
-    const { count: of, points } = pointsOf(found, one);
+    const { count: of, points } = pointsOf(found, one, [], bySteps);
     [drawn, count] = [drawn + points.length, count + of];
     traces.push(...trajectoryTraces(found, one, points, looks[i], scales, axes, chosen("trajectory-interval") === "bars"));
   });
@@ -43,10 +45,12 @@ async function drawTrajectories() {
   })) : [];
   if (layout === "facets") annotations.push({ text: axisTitle(found), showarrow: false, textangle: -90, xref: "paper", yref: "paper", x: 0, y: 0.5, xanchor: "right", yanchor: "middle", xshift: -48 });
   const height = layout === "facets" ? Math.max(380, 230 * lines) : undefined;
-  await paint("trajectory-plot", traces, { ...more, annotations, height, showlegend: shown.length > 1 && layout !== "facets" }, `${found.name} over training`);
+  const named = !(narrow() && shown.length > MOST_BELOW);
+  await paint("trajectory-plot", traces, { ...more, annotations, height, showlegend: named && shown.length > 1 && layout !== "facets" }, `${found.name} over training`);
   const left = all.length - shown.length;
   note("trajectory-note", [
     found.meaning ? `${found.name}: ${found.meaning}.` : "", found.note, drawn < count ? `Drawn: ${thousands(drawn)} of ${thousands(count)} points, extremes among them.` : "",
+    named || layout === "facets" ? "" : "Point at a line for the name of its run.",
     left ? `The first ${shown.length} of ${all.length} runs are drawn; choose others in Runs.` : "",
     `Markers are ${statusWords(found, rows)}.`,
   ].filter(Boolean).join(" "));
@@ -59,8 +63,8 @@ function statusWords(found, rows) {
   return there.map((status) => `${SHAPES[status] || "circles"}: ${status ? status.replace("_", " ") : "no status"}`).join("; ");
 }
 
-const axisTitle = (found) => escaped(shortened(found.name, 44)) + (found.unit && found.unit !== "1" ? ` (${found.unit.replace(/\^(\d)/g, "<sup>$1</sup>")})` : "");
-const stepTitle = (shown) => (shown.every((one) => one.rows.every((row) => Number.isFinite(ROWS.counts.step[row]))) ? "step" : "place in the order of training");
+const axisTitle = (found) => escaped(shortened(found.name, 44)) + (found.unit && found.unit !== "1" && found.unit !== found.name ? ` (${found.unit.replace(/\^(\d)/g, "<sup>$1</sup>")})` : "");
+const stepTitle = (shown) => (shown.every((one) => haveSteps(one.rows)) ? "step" : "place in the order of training");
 
 function gridOf(count) {
   const columns = Math.min(narrow() ? 1 : 3, Math.max(count, 1));

@@ -10,8 +10,8 @@ function hoverText(found, one, row) {
 }
 
 // A line's numbers where it has any, thinned for the eye; `beside` are columns whose extremes are kept too.
-function pointsOf(found, one, beside = []) {
-  const at = positions(one.rows);
+function pointsOf(found, one, beside = [], bySteps = haveSteps(one.rows)) {
+  const at = positions(one.rows, bySteps);
   const there = one.rows.map((row, i) => ({ row, x: at[i] })).filter((point) => Number.isFinite(found.value[point.row]));
   const columns = [found.value, found.lower, found.upper, ...beside].map((values) => there.map((point) => values[point.row]));
   return { count: there.length, points: thinned(columns).map((i) => there[i]) };
@@ -34,7 +34,7 @@ function trajectoryTraces(found, one, points, look, scales, axes, bars) {
     text: points.map((point) => hoverText(found, one, point.row)), hovertemplate: "%{text}<extra></extra>",
     customdata: points.map((point) => point.row), showlegend: axes.legend,
   };
-  if (bars) {
+  if (bars || points.length === 1) { // a band of one point has no width
     line.error_y = {
       type: "data", symmetric: false, array: upper.map((v, i) => Math.max(v - y[i], 0)), arrayminus: lower.map((v, i) => Math.max(y[i] - v, 0)),
       color: look.color, thickness: 1.2, width: 3,
