@@ -130,3 +130,13 @@ def test_a_script_runs_by_itself(tmp_path: Path) -> None:
     command = [sys.executable, str(GALLERY / "account.py"), str(STORE), str(tmp_path / "account.svg")]
     subprocess.run(command, check=True, capture_output=True)
     assert (tmp_path / "account.svg").read_text().startswith("<?xml")
+
+
+def test_the_legend_says_how_sure_the_intervals_are() -> None:
+    """Eigenvalues hold to 99.9 %, sampled traces to 95 %, and where both are drawn it is from one to the other."""
+    words = {"lambda_max * lr / 2": "intervals: 99.9 %, within the lines", "trace": "intervals: 95 %"}
+    for quantity, wanted in words.items():
+        (legend,) = sc.plot.trajectories(store, quantity).figure.legends
+        assert legend.get_texts()[-1].get_text() == wanted
+    (legend,) = sc.plot.trajectories(store, ["trace", "lambda_max"])[0].figure.legends
+    assert legend.get_texts()[-1].get_text() == "intervals: 95 to 99.9 %"

@@ -18,7 +18,11 @@ from scalecurv.cli.submit import submit
 from scalecurv.cli.watch import watch
 from scalecurv.errors import BUG, INTERRUPTED, MISUSE, CheckpointError, ClusterError, Misuse, StoreError
 
-INSTALL = ("torch", "ray", "scipy", "safetensors")  # packages that an installation for reading alone may lack
+# packages that an installation may lack: what a command then needs, and what to install
+INSTALL = {
+    **dict.fromkeys(("torch", "ray", "scipy", "safetensors"), ("torch and ray", "scalecurv")),
+    **{name: (name, name) for name in ("matplotlib", "plotly", "jinja2", "rich")},
+}
 WIDTH = 100  # characters of a line of help, at most; a terminal of 80 gets 80
 
 
@@ -40,10 +44,12 @@ class _Program(Commands):
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in INSTALL:
+            lacked = INSTALL.get((error.name or "").partition(".")[0])
+            if lacked is None:
                 _tell_bug()
                 ctx.exit(BUG)
-            say(f"scalecurv: {ctx.invoked_subcommand} needs torch and ray; run `pip install scalecurv` ({error})")
+            needed, package = lacked
+            say(f"scalecurv: {ctx.invoked_subcommand} needs {needed}; run `pip install {package}` ({error})")
             ctx.exit(MISUSE)
         except KeyboardInterrupt:
             say("scalecurv: interrupted; what was finished is stored, and the same command goes on from there")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.scale import LogScale, ScaleBase, SymmetricalLogScale
-from matplotlib.ticker import MaxNLocator, NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import Formatter, MaxNLocator, NullLocator, SymmetricalLogLocator
 
 from scalecurv.errors import Misuse
 
@@ -148,19 +148,38 @@ def tidy_ticks(axes: Axes, scale: Scale, which: str, integer: bool = False) -> N
     axis = getattr(axes, f"{which}axis")
     if scale.kind == "linear" and integer:
         axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))  # and not every 80
+    if scale.kind == "log":
+        axis.set_minor_formatter(_TwosAndFives())
     if scale.kind == "symlog":
         axis.set_minor_locator(NullLocator())
         axis.set_major_locator(_Spaced(scale, axis.get_transform()))
 
 
+class _TwosAndFives(Formatter):
+    """Labels of 2 and 5 between powers of ten, where less than two decades are in sight and the axis has the room."""
+
+    axis: Any  # which Matplotlib sets
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        low, high = sorted(self.axis.get_view_interval())
+        power = math.floor(math.log10(value) + 1e-9)
+        digit = round(value / 10.0**power)
+        decades = math.log10(high / low)
+        if decades >= 2 or digit not in (2, 5) or self.axis.get_tick_space() < 2.5 * decades:
+            return ""
+        return rf"$\mathdefault{{{digit}\times10^{{{power}}}}}$"
+
+
 class _Spaced(SymmetricalLogLocator):
     """Ticks of a symlog axis whose labels do not meet: 0 and the largest first, then those between that have room."""
+
+    axis: Any
 
     def __init__(self, scale: Scale, transform: Any) -> None:
         super().__init__(transform)
         self.scale = scale
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+    def tick_values(self, vmin: float, vmax: float) -> Any:
         ticks = np.asarray(super().tick_values(vmin, vmax), dtype=float)
         low, high = sorted((vmin, vmax))
         ticks = ticks[(ticks >= low) & (ticks <= high)]

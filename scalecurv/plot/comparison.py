@@ -99,7 +99,7 @@ def compare(
         axes.set_title(formula(title) if title is not None else f"{found.title}, {place_words}".removeprefix(", "))
         tidy_ticks(axes, scale, "y")
         entries: list[Any] = [] if encoding is None else [*encoding.entries]
-        entries += draw_references([panel], bounds, None) + notes([panel])
+        entries += draw_references([panel], bounds, None) + notes([panel], found.confidences)
         if means:
             entries.append(("mean of the points", Line2D([], [], color=GREY, linewidth=2)))
         bar = None if encoding is None else encoding.bar

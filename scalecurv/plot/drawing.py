@@ -1,5 +1,6 @@
 """One line with its intervals: bars or a band, hollow markers for less sure numbers, arrows for ends out of sight."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,8 +114,8 @@ class Panel:
                 self.axes.plot(x[there], np.full(there.sum(), edge), arrow, markersize=3.4, **style)
 
 
-def notes(panels: list[Panel]) -> list[tuple[str, Line2D]]:
-    """Return the entries of the legend on what the markers and arrows of some panels mean."""
+def notes(panels: list[Panel], confidences: Iterable[float] = ()) -> list[tuple[str, Line2D]]:
+    """Return the entries of the legend on what markers, arrows and intervals, of these confidences, mean."""
     found: list[tuple[str, Line2D]] = []
     hole: dict[str, Any] = {"linestyle": "none", "color": GREY, "markerfacecolor": "none", "markersize": 5}
     for status, words in WORDS.items():
@@ -129,6 +130,11 @@ def notes(panels: list[Panel]) -> list[tuple[str, Line2D]]:
         arrow = Line2D([], [], linestyle="none", marker="^", color=GREY, markersize=3.4)
         found.append((f"ends of intervals: {', '.join(ways)}", arrow))
     lengths = [length for panel in panels for length in panel.lengths]
-    if lengths and max(lengths) < INVISIBLE:
-        found.append(("intervals within the lines", Line2D([], [], linestyle="none")))
+    levels = [f"{100 * level:.4g}" for level in sorted({*confidences}) if level < 1]
+    words = f"intervals: {' to '.join(dict.fromkeys([levels[0], levels[-1]]))} %" if levels else "intervals"
+    if lengths and (levels or max(lengths) < INVISIBLE):
+        hidden = " within the lines" if max(lengths) < INVISIBLE else ""
+        found.append(
+            (f"{words},{hidden}" if levels and hidden else f"{words}{hidden}", Line2D([], [], linestyle="none"))
+        )
     return found

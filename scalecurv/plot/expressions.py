@@ -24,6 +24,7 @@ class Numbers:
 
     `lower` and `upper` are NaN where a row has no interval, and infinite where it is open. `name` is the quantity, or
     "" for an expression. `axis` and `title` are the words of its panel. `note` says why there is no interval.
+    `confidences` are the levels of the intervals that it is made of, as far as they are known.
     """
 
     value: np.ndarray
@@ -34,6 +35,7 @@ class Numbers:
     axis: str
     title: str
     note: str = ""
+    confidences: frozenset[float] = frozenset()
 
 
 def numbers(selection: Selection, expression: str) -> Numbers:
@@ -50,7 +52,8 @@ def numbers(selection: Selection, expression: str) -> Numbers:
         value, lower, upper = ends(rows, name)
         if not np.isfinite(value).any():
             raise Misuse(_absent(selection, name))
-        return Numbers(value, lower, upper, selection.statuses(name).to_numpy(), name, symbol(name), title(name))
+        status, levels = selection.statuses(name).to_numpy(), selection.confidences(name)
+        return Numbers(value, lower, upper, status, name, symbol(name), title(name), confidences=levels)
     tree, alias = parsed(expression)
     if alias:
         expression = text_of(tree)
@@ -68,7 +71,8 @@ def numbers(selection: Selection, expression: str) -> Numbers:
     lower, upper = np.minimum(lower, value), np.maximum(upper, value)  # rounding may part them
     words = formula(alias) if alias else inline(expression)
     status = _worst([selection.statuses(name) for name in used.values()], len(rows))
-    return Numbers(value, lower, upper, status, "", words, "", note)
+    levels = frozenset().union(*(selection.confidences(column) for column in used.values()))
+    return Numbers(value, lower, upper, status, "", words, "", note, levels)
 
 
 def ends(rows: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -129,7 +129,7 @@ def trajectories(
             low = max(first, -0.9 * along.threshold) if along.kind == "symlog" else first  # no tick below 0
             axes.set_xlim(*narrowed((low, last), xlim, "x"))
         write_words(grid, wanted, values, by, x, title)
-        entries += notes(panels)
+        entries += notes(panels, frozenset().union(*(found.confidences for found in wanted)))
         if ax is None:
             explain(figure, list(grid.flat), entries, encoding.bar)
             figure.align_ylabels()

@@ -176,6 +176,8 @@ def step_columns(axis: Any, steps: Sequence[int]) -> None:
 class _Columns(Locator):
     """Ticks at every column, or at every so many of them where their names would meet."""
 
+    axis: Any  # which Matplotlib sets
+
     def __init__(self, names: Sequence[str]) -> None:
         self.count, self.longest = len(names), max(map(len, names), default=1)
 

@@ -48,6 +48,13 @@ class Selection:
         index = pd.MultiIndex.from_frame(self.rows[keys]) if len(keys) > 1 else pd.Index(self.rows[keys[0]])
         return pd.Series(found.reindex(index).fillna("").to_numpy(), index=self.rows.index)
 
+    def confidences(self, name: str) -> frozenset[float]:
+        """Return the levels of the intervals of a quantity that have a length; none where they are not known."""
+        if self.long.empty or "confidence" not in self.long:
+            return frozenset()
+        there = self.long[(self.long["quantity"] == name) & (self.long["component"] == "")]
+        return frozenset(there.loc[there["upper"] > there["lower"], "confidence"].astype(float))
+
     @cached_property
     def tasks(self) -> pd.DataFrame:
         """The tasks of a store by task_id; of a frame, none."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from scalecurv.cli.main import main
 from scalecurv.engine import dispatch
 from tests.commands import analyze, invoke
 from tests.runs import write_run
@@ -36,6 +37,23 @@ def test_an_installation_for_reading_says_what_it_lacks(
     assert (result.exit_code, result.stdout) == (2, "")
     said = f"analyze needs torch and ray; run `pip install scalecurv` (No module named {package!r})"
     assert result.stderr == f"scalecurv: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [(("plot", "x.png"), "matplotlib"), (("report", "x.html"), "plotly"), (("watch", "--once"), "rich")],
+)
+def test_a_command_that_shows_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], package: str
+) -> None:
+    def lacking(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    command, last = words
+    monkeypatch.setattr(main.commands[command], "callback", lacking)
+    result = invoke(command, tmp_path, last if last.startswith("-") else tmp_path / last)
+    said = f"{command} needs {package}; run `pip install {package}` (No module named {package!r})"
+    assert (result.exit_code, result.stderr) == (2, f"scalecurv: {said}\n")
 
 
 def test_a_module_of_our_own_that_is_not_there_is_a_bug(

@@ -33,7 +33,7 @@ async function drawTrajectories() {
   for (let panel = 0; panel < (layout === "facets" ? shown.length : 1); panel += 1) {
     const [column, line] = [panel % columns, Math.floor(panel / columns)];
     const last = panel + columns >= shown.length;
-    const domains = [domainOf(column, columns, 0.06), domainOf(lines - 1 - line, lines, 0.12)];
+    const domains = [domainOf(column, columns, 0.06), domainOf(lines - 1 - line, lines, 0.2)];
     const suffix = panel ? String(panel + 1) : "";
     const linked = panel ? { matches: "x" } : {};
     const level = panel ? { matches: "y" } : {};
@@ -46,7 +46,7 @@ async function drawTrajectories() {
   if (layout === "facets") annotations.push({ text: axisTitle(found), showarrow: false, textangle: -90, xref: "paper", yref: "paper", x: 0, y: 0.5, xanchor: "right", yanchor: "middle", xshift: -48 });
   const height = layout === "facets" ? Math.max(380, 230 * lines) : undefined;
   const named = !(narrow() && shown.length > MOST_BELOW);
-  await paint("trajectory-plot", traces, { ...more, annotations, height, showlegend: named && shown.length > 1 && layout !== "facets" }, `${found.name} over training`);
+  await paint("trajectory-plot", traces, { ...more, annotations, height, ...(layout === "facets" ? { margin: { l: 72, r: 12, t: 56, b: 48 } } : {}), showlegend: named && shown.length > 1 && layout !== "facets" }, `${found.name} over training`);
   const left = all.length - shown.length;
   note("trajectory-note", [
     found.meaning ? `${found.name}: ${found.meaning}.` : "", found.note, drawn < count ? `Drawn: ${thousands(drawn)} of ${thousands(count)} points, extremes among them.` : "",
