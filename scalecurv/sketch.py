@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 Point = tuple[float, float, float, float]  # x, y and the ends of the interval of y
-WIDTH, HEIGHT = 240, 96  # pixels of a panel
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 18, 16  # pixels around its frame
+WIDTH, HEIGHT = 248, 96  # pixels of a panel
+LEFT, RIGHT, TOP, BOTTOM = 60, 8, 18, 16  # pixels around its frame
 STRIP, THICK, MARGIN = 180, 18, 10  # pixels of an interval: width, height, and the room for arrows at either end
 OPEN = 0.2  # share of the numbers' range by which an infinite end goes beyond the numbers
 LOGARITHMIC = 100  # ratio of positive values from which their scale is logarithmic

@@ -151,3 +151,9 @@ def test_a_rule_and_a_density_are_drawn() -> None:
     peak = min(points, key=lambda point: point[1])[0]
     share = (3.0 - curve.grid[0]) / (curve.grid[-1] - curve.grid[0])
     assert peak == pytest.approx(LEFT + share * (WIDTH - LEFT - RIGHT), abs=1)
+
+
+def test_names_of_ends_lie_within_the_picture() -> None:
+    svg = drawn(panel("K", [[(0, -3.14e104, NAN, NAN), (1, 2.0, NAN, NAN)]]))
+    ends = [text for text in svg.iter(f"{SVG}text") if text.attrib.get("text-anchor") == "end"]
+    assert all(float(text.attrib["x"]) >= 5.6 * len(text.text or "") for text in ends)  # of 10 pixels, sans-serif

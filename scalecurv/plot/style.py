@@ -14,7 +14,7 @@ from scalecurv.errors import Misuse
 STYLE = Path(__file__).with_name("scalecurv.mplstyle")
 # Okabe and Ito (2008) without black and yellow, which one of two backgrounds hides, and with a grey and a violet: the
 # cycle of scalecurv.mplstyle, in the same order, for what draws without Matplotlib
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E", "#7A3E9D")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#4B1F6F")
 Dash = str | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", (0, (6, 2)), (0, (1, 1.3)), (0, (7, 1.6, 1.2, 1.6)), (0, (3, 1.2, 1, 1.2, 1, 1.2)))
 COMPANION: Dash = (0, (3.2, 1.6))  # of what is drawn beside a quantity: thin, without markers

@@ -1,5 +1,7 @@
 """Scales and limits: chosen by the data, in sight of all values, not taken over by one interval."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -101,3 +103,20 @@ def test_steps_have_round_ticks() -> None:
         tidy_ticks(axes, Scale("linear"), "x", integer=True)
         ticks = axes.get_xticks()
         assert ticks[1] - ticks[0] in (100, 200, 250), ticks  # 80 would be as many as fit
+
+
+def test_labels_of_short_axes_do_not_meet() -> None:
+    cases = ((Scale("symlog", 10.0), -1e3, 3e5, 2), (Scale("log"), 1.9, 68.0, 1), (Scale("log"), 0.1, 90.0, 2))
+    for height in (0.6, 0.9, 1.5, 3.0):
+        figure = Figure(figsize=(4, height))
+        axes = figure.subplots()
+        for scale, low, high, fewest in cases:
+            scale.set_on(axes, "y")
+            axes.set_ylim(low, high)
+            tidy_ticks(axes, scale, "y")
+            figure.draw_without_rendering()
+            texts = [*axes.yaxis.get_majorticklabels(), *axes.yaxis.get_minorticklabels()]
+            shown = [text for text in texts if text.get_text() and low <= text.get_position()[1] <= high]
+            boxes = sorted((text.get_window_extent() for text in shown), key=lambda box: box.y0)
+            assert len(boxes) >= fewest
+            assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes)), height

@@ -1,5 +1,7 @@
 """Runs compared at one step, or at one loss: the numbers, their groups, their means."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,3 +81,24 @@ def test_misuse_is_one_line() -> None:
         with pytest.raises(Misuse) as caught:
             sc.plot.compare(rows, **{"quantity": "lambda_max", **options})
         assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(("size", "count"), [((7, 4), 20), ((3.3, 2.4), 6)])
+def test_names_of_groups_do_not_meet(size: tuple[float, float], count: int) -> None:
+    rates = tuple(float(rate) for rate in np.round(np.geomspace(0.01, 1, count), 4))
+    axes = sc.plot.compare(study(1, rates), "lambda_max", by="lr", size=size)
+    figure_of(axes).draw_without_rendering()
+    labels = axes.get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    straight = all(label.get_rotation() == 0 for label in labels)
+    assert not straight or all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    assert axes.get_title(loc="left").startswith("largest eigenvalue")
+
+
+def test_only_a_picture_over_steps_speaks_of_a_dashed_line() -> None:
+    value = ([1.0, 2.0], [0.5, 1.5], [1.5, 2.5])
+    alone = frame([0, 10], scalar_curvature=value)
+    both = frame([0, 10], scalar_curvature=value, t2_minus_f=value)
+    assert sc.plot.compare(both, "scalar_curvature").get_title(loc="left") == "scalar curvature, step 10"
+    assert sc.plot.trajectories(alone, "scalar_curvature").get_title(loc="left") == "scalar curvature"
+    assert "dashed" in sc.plot.trajectories(both, "scalar_curvature").get_title(loc="left")

@@ -151,3 +151,12 @@ def test_what_cannot_be_drawn_is_refused_in_one_line() -> None:
             draw()
         assert words in str(refusal.value)
         assert "\n" not in str(refusal.value)
+
+
+def test_the_last_checkpoint_is_drawn_by_its_word() -> None:
+    rule = sampled_rule(np.linspace(-1, 3, 9))
+    source = Spectra({0: rule, 5: rule})
+    axes = sc.plot.spectrum(source, kind="single", steps=["last"])
+    assert axes.get_title(loc="left").endswith("step 5")
+    with pytest.raises(Misuse, match="steps are last, 5; give numbers, or 'first' or 'last' alone"):
+        sc.plot.spectrum(source, steps=["last", 5])

@@ -11,6 +11,7 @@ from scalecurv.plot.attributes import in_order
 from scalecurv.plot.canvas import figure_of, remarks
 from scalecurv.plot.encoding import encode
 from scalecurv.plot.selection import select
+from scalecurv.plot.style import PALETTE
 from tests.plot.frames import frame, lines_of, study, words_of
 
 TRAPS = (
@@ -118,3 +119,34 @@ def test_an_attribute_that_is_called_line_is_like_any_other() -> None:
     rows = pd.concat([frame([0, 9], f"/runs/{run}", rank=[rank, rank + 1]) for run, rank in (("a", 1), ("b", 5))])
     panels = sc.plot.rank_profile(rows.assign(line="x"))
     assert [lines_of(axes) for axes in panels] == [[[(0, 1), (9, 2)]], [[(0, 5), (9, 6)]]]
+
+
+def test_names_are_in_the_order_of_the_numbers_in_them() -> None:
+    names = ["lr0.1", "lr0.0127", "lr0.01", "lr1e-3", "step10", "step2"]
+    assert in_order(pd.Series(names)) == ["lr1e-3", "lr0.01", "lr0.0127", "lr0.1", "step2", "step10"]
+
+
+def test_a_legend_below_is_no_wider_than_the_figure() -> None:
+    axes = sc.plot.trajectories(study(), "lambda_max", size=(3.3, 2.4))
+    figure = figure_of(axes)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert (box.x0 >= 0, box.x1 <= figure.bbox.x1) == (True, True)
+    geometric = sc.plot.trajectories(frame([0, 1, 10, 100, 1000], loss=[5.0, 4, 3, 2, 1]), "loss")
+    assert geometric.get_xlim()[0] < 0  # the marker at step 0 is whole
+    assert min(geometric.get_xticks()) == 0
+
+
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+
+
+def test_colours_differ_for_every_eye() -> None:
+    """The two common kinds of colour blindness are those of Machado, Oliveira and Fernandes (2009); CIE L*a*b*."""
+    linear = np.array([[(part / 255 + 0.055) / 1.055 for part in bytes.fromhex(color[1:])] for color in PALETTE]) ** 2.4
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    for seen in (np.eye(3), np.array(DEUTERANOPIA), np.array(PROTANOPIA)):
+        x, y, z = np.cbrt(np.clip(linear @ seen.T, 1e-3, 1) @ to_xyz.T / [0.9505, 1, 1.089]).T
+        lab = np.stack([116 * y, 500 * (x - y), 200 * (y - z)], axis=1)
+        apart = np.linalg.norm(lab[:, None] - lab, axis=2) + 100 * np.eye(len(lab))
+        assert apart.min() > 15, [PALETTE[i] for i in np.unravel_index(apart.argmin(), apart.shape)]

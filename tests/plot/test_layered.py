@@ -1,5 +1,7 @@
 """Heat maps of layers: the cells, their order, their scale, and what has no value."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,3 +81,18 @@ def test_zero_has_the_colour_of_the_smallest_and_is_no_gap() -> None:
     colors = axes.collections[0].get_facecolors().reshape(4, 2, 4)
     assert colors[0, 0] == pytest.approx(colors[2, 0])  # 0 and 0.5, the smallest
     assert colors[0, 0, 3] == 1.0
+
+
+def test_a_narrow_picture_has_no_number_wider_than_its_cell() -> None:
+    wide = np.arange(40.0).reshape(4, 10) + 10.25
+    steps = [
+        tidy(wide[:, j : j + 1]).assign(step=1000 * j, fingerprint=f"f{j}", checkpoint=f"{j}.pt") for j in range(10)
+    ]
+    frame = pd.concat(steps, ignore_index=True)
+    assert len(sc.plot.layers(frame, size=(7, 4)).texts) == 40
+    axes = sc.plot.layers(frame, size=(3.3, 2.6))
+    assert not axes.texts
+    axes.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert len(boxes) >= 2
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))

@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 
 from scalecurv.plot.selection import select
+from scalecurv.record import Record
+from scalecurv.report.glance import runs_of
 from scalecurv.report.numbers import IDENTITY
 from scalecurv.report.packing import Blobs, embedded, unpacked
 from scalecurv.report.page import data_of, page_of
 from scalecurv.report.parts import MOST_COLUMNS, evenly
 from scalecurv.results.density import density
-from scalecurv.results.query import Store
+from scalecurv.results.query import Store, open_store
+from tests.outcomes import exactly, outcome, store_of
 from tests.report.shown import BIG, EVIL, edge_store, long_store
 
 
@@ -145,3 +148,14 @@ def test_no_name_of_a_user_is_markup_anywhere_in_the_page(store: Store) -> None:
     assert "alert(1)</script>" not in ours
     assert "<i>so</i>" not in ours
     assert "<b>$x" not in ours
+
+
+def test_runs_are_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    names = ("lr0.0127", "lr0.1", "lr0.01")
+    found = [Record(f"k{name}", "gradient", exactly(loss=float(i))) for i, name in enumerate(names)]
+    store_of(tmp_path, *[outcome(f"/r/{name}/a.pt", one) for name, one in zip(names, found, strict=True)])
+    data = data_of(store := open_store(tmp_path), select(store))
+    labels = [one["label"] for one in data["series"]["labels"]]
+    assert labels == ["lr0.01", "lr0.0127", "lr0.1"] == [run.name for run in runs_of(select(store))]
+    codes = unpacked(data["blobs"], data["series"]["codes"])
+    assert [labels[code] for code in codes] == [run.rpartition("/")[2] for run in store.results()["run"]]

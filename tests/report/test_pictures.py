@@ -207,3 +207,22 @@ def test_texts_of_numbers_are_those_of_show(browser: Any, report: Path, store: S
                 lower: [lower], upper: [upper ?? Infinity], status: [status], confidence: [0.95] }, 0)"""
             end = None if upper == math.inf else upper
             assert page.evaluate(script, [value, lower, end, status]) == str(estimate_of(row))
+
+
+def test_a_failure_without_a_step_moves_no_point(browser: Any, report: Path) -> None:
+    """The first run has a file that could not be read, and no step of it is known."""
+    with opened(browser, report) as page:
+        lines = lines_of(drawn(page, "trajectory-plot"))
+        assert lines[0]["x"] == lines[1]["x"]
+        for plot in ("trajectory-plot", "account-plot", "bracket-plot"):
+            assert page.evaluate(f"document.getElementById('{plot}').layout.xaxis.title.text") == "step"
+
+
+def test_one_checkpoint_has_intervals_and_ticks(browser: Any, tmp_path: Path) -> None:
+    store = long_store(tmp_path / "one", 1)
+    write_report(store, tmp_path / "one.html")
+    with opened(browser, tmp_path / "one.html") as page:
+        (line,) = drawn(page, "trajectory-plot")
+        assert line["error_y"]["array"] == pytest.approx([0.1])
+        ticks = page.evaluate("scalecurv.symlogTicks({ kind: 'symlog', threshold: 1e4 }, 2000, 9000).tickvals.length")
+        assert ticks >= 2

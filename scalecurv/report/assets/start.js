@@ -14,7 +14,7 @@ async function start() {
 document.getElementById("theme").addEventListener("click", () => { nextTheme(); redrawn(); });
 prefersDark.addEventListener("change", () => { showTheme(); redrawn(); });
 window.matchMedia("(max-width: 40rem)").addEventListener("change", redrawn);
-window.scalecurv = { DATA, ROWS, SERIES, quantity, thinned, csvOf, estimateText, valueScale, place }; // for those who look inside
+window.scalecurv = { DATA, ROWS, SERIES, quantity, thinned, csvOf, estimateText, valueScale, place, symlogTicks }; // for those who look inside
 start().catch((error) => {
   const trouble = document.getElementById("trouble");
   trouble.hidden = false;
